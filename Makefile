@@ -1,0 +1,50 @@
+# Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv and .venv-sdk, and nothing else.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench lint types fmt lock clean
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv-sdk/ready: tests/sdk/requirements.txt
+	$(PYTHON) -m venv --clear .venv-sdk
+	.venv-sdk/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+setup: .venv/ready      ## the environment alone
+
+demo: .venv/ready       ## sandbox and a real OpenBao: tokens.yaml becomes working secrets, in about a minute
+	@$(BIN)/reconciler demo
+
+test: .venv/ready .venv-sdk/ready  ## all tests, with a real OpenBao and the official SDK
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+bench: .venv/ready      ## the figures of speed and memory, beside their limits
+	$(BIN)/python tests/bench
+
+lint: .venv/ready       ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready      ## mypy, strict
+	$(BIN)/mypy
+
+fmt: .venv/ready        ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:            ## make the hash-locked requirements anew (needs uv on the PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --extra dev --upgrade pyproject.toml -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade tests/sdk/requirements.in -o tests/sdk/requirements.txt
+
+clean:           ## remove the environments and caches
+	rm -rf .venv .venv-sdk .mypy_cache .ruff_cache .hypothesis

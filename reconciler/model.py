@@ -1,0 +1,197 @@
+"""The values that cross module borders. Frozen, hashable, no behaviour beyond reading themselves.
+
+Rules this module keeps:
+
+1. Only the standard library; nothing here knows HTTP, Vault, files or the clock.
+2. Instants are ``int`` milliseconds since the Unix epoch, UTC, and end in ``_ms``; so are durations. The exchange and the
+   ledger write ISO-8601 with milliseconds and ``Z``; ``instant_ms`` and ``iso`` are the only translation.
+3. Scopes are a sorted tuple without repetition: two equal sets are equal values and print the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+from collections.abc import Iterable
+from typing import NoReturn
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+DEFAULT_SCOPES = ("trading",)
+
+USE_MARGIN_MS = SECOND_MS
+"""The exchange's clock is known to a second: a use this close to our own verify may be ours, and may be a consumer's."""
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MILLISECOND = dt.timedelta(milliseconds=1)
+
+
+class Secret:
+    """A secret value from where it enters to where it is written; ``reveal`` is called once per adapter.
+
+    It prints as ``***``, is compared by identity only, and refuses to be pickled or copied into something that is.
+    """
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        """The value itself. Callers are adapters at the moment of sending, nobody else."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Secret can't be serialised")
+
+
+def instant_ms(text: str) -> int:
+    """Milliseconds since the epoch of an ISO-8601 instant; one without a zone is UTC. ValueError if it is not one."""
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def iso(at_ms: int) -> str:
+    """``2026-11-22T08:30:00.000Z``."""
+    moment = _EPOCH + at_ms * _MILLISECOND
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+
+
+def scope_set(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Scopes as they are compared and printed: sorted, each once."""
+    return tuple(sorted(set(scopes)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where in a manifest something stands; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSpec:
+    """One wanted token.
+
+    ``rotate_after_ms`` is None for ``never``. ``protect`` is None where the manifest is silent: silence neither protects nor
+    unprotects. ``path`` is below the prefix.
+    """
+
+    label: str
+    scopes: tuple[str, ...]
+    path: str
+    rotate_after_ms: int | None
+    overlap_ms: int
+    protect: bool | None = None
+    description: str = ""
+    mark: Mark | None = dataclasses.field(default=None, compare=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The desired state: one or more files read as one. ``files`` are the names that the ledger remembers, sorted."""
+
+    profile_id: int | None
+    manager: str
+    mount: str
+    prefix: str
+    tokens: tuple[TokenSpec, ...]
+    files: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LiveToken:
+    """A token that the exchange lists now."""
+
+    token_id: str
+    label: str | None
+    scopes: tuple[str, ...]
+    created_at_ms: int
+    last_used_at_ms: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """The reply to a derive: the only moment at which the secret is to be had."""
+
+    token_id: str
+    secret: Secret
+    scopes: tuple[str, ...]
+    created_at_ms: int
+    profile_id: int
+    account: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What the exchange lets this profile do."""
+
+    profile_id: int
+    management_enabled: bool
+    allowed_scopes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A token id with its HMAC secret (base64 text): what signs list and revoke."""
+
+    token_id: str
+    secret: Secret
+
+
+class VersionState(enum.Enum):
+    """What a version of a secret is: never written, readable, or written and gone (soft-deleted, destroyed, expired)."""
+
+    ABSENT = "absent"
+    LIVING = "living"
+    DELETED = "deleted"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SecretMeta:
+    """What Vault's metadata says of a path: ``latest`` is the number of the latest version, 0 where none was ever written."""
+
+    latest: int
+    state: VersionState
+    oldest: int = 0
+
+
+NEVER_WRITTEN = SecretMeta(latest=0, state=VersionState.ABSENT)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SecretVersion:
+    """One version of a secret as read.
+
+    ``version`` is the number that was read; asked for the latest, it is the latest number even where that version is deleted
+    (the number the next check-and-set needs). ``fields`` is None unless the state is LIVING; the value of the field ``secret``
+    never stands in it but in ``secret``.
+    """
+
+    version: int
+    state: VersionState
+    fields: tuple[tuple[str, str], ...] | None = None
+    secret: Secret | None = None
+
+    def field(self, name: str) -> str | None:
+        """The text of a field, or None."""
+        for key, value in self.fields or ():
+            if key == name:
+                return value
+        return None
