@@ -1,0 +1,67 @@
+"""What ``reconciler sandbox`` does: print where the sandbox is, answer until a signal, stop cleanly."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from reconciler.errors import ReconcilerError
+from reconciler.sandbox.laws import DOCUMENTED_SCOPES, SandboxConfig
+from reconciler.sandbox.server import Sandbox
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_sandbox(  # noqa: PLR0913 - one argument per option of the command
+    *,
+    stdout: TextIO,
+    port: int = 0,
+    limits: bool = True,
+    min_gap_ms: int = 300,
+    management: bool = True,
+    allowed_scopes: tuple[str, ...] = DOCUMENTED_SCOPES,
+    identity_lifetime_ms: int = 3_600_000,
+    opaque_identity: bool = False,
+    state_file: Path | None = None,
+) -> None:
+    """Serve on loopback until SIGINT or SIGTERM. Port 0: any free one. To be called from the main thread.
+
+    When it is ready, the first line on ``stdout`` is ``{"url": …, "identity_token": …, "control": …}``. ReconcilerError if
+    the port is taken or the state file can't be used.
+    """
+    config = SandboxConfig(
+        limits=limits,
+        min_gap_ms=min_gap_ms,
+        management_enabled=management,
+        allowed_scopes=allowed_scopes,
+        identity_lifetime_ms=identity_lifetime_ms,
+        identity_opaque=opaque_identity,
+    )
+    sandbox = _open(port, config, state_file)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        sandbox.request_stop()
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        sandbox.start()
+        first = {"url": sandbox.url, "identity_token": sandbox.identity_token, "control": sandbox.control_token}
+        print(json.dumps(first), file=stdout, flush=True)
+        sandbox.wait_for_stop()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sandbox.stop()
+
+
+def _open(port: int, config: SandboxConfig, state_file: Path | None) -> Sandbox:
+    try:
+        return Sandbox(port=port, config=config, state_file=state_file)
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+        raise ReconcilerError(f"the sandbox can't open port {port} or its state file ({reason}): choose others") from None
+    except (ValueError, TypeError, KeyError):
+        raise ReconcilerError("the sandbox's state file can't be read: remove it, or name another") from None

@@ -1,0 +1,326 @@
+"""The laws of the exchange's token API: what it accepts, what it refuses and with which status.
+
+Rules this module keeps:
+
+1. Written from the exchange's documentation, not from our client: nothing of ``reconciler.exchange`` is imported, the
+   signature included, so that the two can disagree and a test can see it.
+2. Pure: no HTTP, no clock, no randomness; instants come in as milliseconds since the Unix epoch, UTC.
+3. What the documentation leaves open is decided here once and marked *assumption*.
+4. No refusal repeats what was sent: a header or a body may hold a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime as dt
+import enum
+import hashlib
+import hmac
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from urllib.parse import unquote_to_bytes
+
+BASE_PATH = "/auth/api-tokens"
+WINDOW_MS = 30_000
+LABEL_UNITS_MAX = 128
+DOCUMENTED_SCOPES = ("trading", "account_creation", "delegated_signing", "withdrawal")
+DEFAULT_SCOPES = ("trading",)
+
+KEY_HEADER = "lmts-api-key"
+TIMESTAMP_HEADER = "lmts-timestamp"
+SIGNATURE_HEADER = "lmts-signature"
+IDENTITY_HEADER = "identity"
+
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class Operation(enum.Enum):
+    """The four operations, by the documentation's own words."""
+
+    CAPABILITIES = "capabilities"
+    DERIVE = "derive"
+    LIST = "list"
+    REVOKE = "revoke"
+
+
+BY_IDENTITY = frozenset({Operation.CAPABILITIES, Operation.DERIVE})
+MUTATING = frozenset({Operation.DERIVE, Operation.REVOKE})
+_FIXED_ROUTES = {
+    ("GET", f"{BASE_PATH}/capabilities"): Operation.CAPABILITIES,
+    ("POST", f"{BASE_PATH}/derive"): Operation.DERIVE,
+    ("GET", BASE_PATH): Operation.LIST,
+}
+
+
+class IdStyle(enum.Enum):
+    """What token ids look like: the documentation calls them opaque and lets them hold ``/ + =``.
+
+    ``MIXED`` is the default: one in four needs percent-encoding (``/`` and ``+``). ``=`` is only in ``UNSAFE``, because the
+    official Python SDK signs ``%3D`` while its transport (yarl) sends ``=``, so it can't revoke such an id here.
+    """
+
+    PLAIN = "plain"
+    MIXED = "mixed"
+    UNSAFE = "unsafe"
+
+
+class RetryAfter(enum.Enum):
+    """The form of ``Retry-After`` beside a 429; the documentation has it optional."""
+
+    NONE = "none"
+    SECONDS = "seconds"
+    DATE = "date"
+
+
+class RefusedError(Exception):
+    """An answer of 4xx: the status, the exchange's sentence, and for a 429 how long to wait."""
+
+    def __init__(self, status: int, message: str, *, wait_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.wait_ms = wait_ms
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """How this exchange behaves where profiles or undocumented things differ. All durations are in milliseconds.
+
+    ``listed_after_ms`` / ``unlisted_after_ms``: how late the list shows a derive / a revocation. ``active_after_ms``: how late
+    a new token's signature is accepted. ``last_used_grain_ms``: ``lastUsedAt`` is rounded down to this; None: always null.
+    ``max_in_flight`` and ``min_gap_ms`` hold per credential while ``limits`` is on.
+    """
+
+    profile_id: int = 42
+    account: str = "0x5Aa0b0C0d0E0f00000000000000000000000c0dE"
+    allowed_scopes: tuple[str, ...] = DOCUMENTED_SCOPES
+    management_enabled: bool = True
+    identity_lifetime_ms: int = 3_600_000
+    identity_opaque: bool = False
+    id_style: IdStyle = IdStyle.MIXED
+    limits: bool = True
+    max_in_flight: int = 2
+    min_gap_ms: int = 300
+    retry_after: RetryAfter = RetryAfter.SECONDS
+    listed_after_ms: int = 0
+    unlisted_after_ms: int = 0
+    active_after_ms: int = 0
+    last_used_grain_ms: int | None = 1
+
+    def __post_init__(self) -> None:
+        """ValueError where a number can't be."""
+        durations = (self.min_gap_ms, self.listed_after_ms, self.unlisted_after_ms, self.active_after_ms)
+        if min(durations) < 0:
+            raise ValueError("a duration is 0 ms or more")
+        if self.max_in_flight < 1:
+            raise ValueError("max_in_flight is at least 1")
+        if self.last_used_grain_ms is not None and self.last_used_grain_ms < 1:
+            raise ValueError("last_used_grain_ms is at least 1, or null")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as received: ``target`` is the raw path with query, header names are lower case, order is kept."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
+    body: bytes = dataclasses.field(default=b"", repr=False)
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, a repeated one joined by commas as HTTP has it; None where it is absent."""
+        values = [value for key, value in self.headers if key == name]
+        return ", ".join(values) if values else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The operation that a request asks for; ``token_id`` is the decoded segment of a revoke."""
+
+    operation: Operation
+    token_id: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """The three HMAC headers, already known to be there and in form."""
+
+    token_id: str
+    timestamp: str
+    signature: str = dataclasses.field(repr=False)
+
+
+def iso(at_ms: int) -> str:
+    """``2026-03-23T12:34:56.789Z``."""
+    moment = _EPOCH + dt.timedelta(milliseconds=at_ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+
+
+def route(method: str, target: str) -> Route:
+    """The operation of a request line. RefusedError: 404 where it is none, 400 where the id is not a well-formed segment."""
+    path = target.partition("?")[0]
+    fixed = _FIXED_ROUTES.get((method, path))
+    if fixed is not None:
+        return Route(operation=fixed)
+    folder, _, segment = path.rpartition("/")
+    if method == "DELETE" and folder == BASE_PATH and segment:
+        return Route(operation=Operation.REVOKE, token_id=_decode_segment(segment))
+    raise RefusedError(HTTPStatus.NOT_FOUND, "Cannot find this path")
+
+
+def _decode_segment(segment: str) -> str:
+    if _BROKEN_PERCENT.search(segment):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "Malformed token id")
+    try:
+        return unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "Malformed token id") from None
+
+
+def bearer(request: Request) -> str:
+    """The identity token of a request that has to carry it alone. RefusedError (401) otherwise."""
+    if any(request.header(name) is not None for name in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)):
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Identity token required, without HMAC headers beside it")
+    scheme, space, token = (request.header(IDENTITY_HEADER) or "").partition(" ")
+    if scheme != "Bearer" or not space or not token:
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Identity token required")
+    return token
+
+
+def signed(request: Request, now_ms: int) -> Signed:
+    """The HMAC headers of a request that has to carry them alone, within 30 s of ``now_ms``. RefusedError (401) otherwise.
+
+    Assumption: the documentation gives list and revoke "any" authentication, but shows HMAC only; an identity is refused.
+    """
+    if request.header(IDENTITY_HEADER) is not None:
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Identity token on this endpoint is undocumented: refused")
+    token_id = request.header(KEY_HEADER)
+    timestamp = request.header(TIMESTAMP_HEADER)
+    mac = request.header(SIGNATURE_HEADER)
+    if not token_id or not timestamp or not mac:
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "HMAC headers required")
+    if abs(_timestamp_ms(timestamp) - now_ms) > WINDOW_MS:
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Timestamp outside of the 30 second window")
+    return Signed(token_id=token_id, timestamp=timestamp, signature=mac)
+
+
+def _timestamp_ms(text: str) -> int:
+    if not _TIMESTAMP.fullmatch(text):
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Timestamp must be ISO-8601 in UTC with milliseconds and Z")
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Timestamp is no instant") from None
+    return (moment - _EPOCH) // dt.timedelta(milliseconds=1)
+
+
+def signature(secret: str, timestamp: str, request: Request) -> str:
+    """Standard base64 of HMAC-SHA256, keyed with the decoded secret.
+
+    The message is four lines: timestamp, method, raw path with query, body.
+    """
+    message = f"{timestamp}\n{request.method}\n{request.target}\n".encode() + request.body
+    return base64.b64encode(hmac.digest(base64.b64decode(secret), message, hashlib.sha256)).decode("ascii")
+
+
+def check_signature(secret: str, headers: Signed, request: Request) -> None:
+    """RefusedError (401) unless the secret signed this request."""
+    expected = signature(secret, headers.timestamp, request)
+    if not hmac.compare_digest(expected.encode(), headers.signature.encode()):
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Invalid signature")
+
+
+def check_bare(request: Request) -> None:
+    """RefusedError (400) where a DELETE carries a body or a content type: the server refuses to parse it."""
+    if request.body:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "DELETE takes no body")
+    if request.header("content-type") is not None:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "DELETE takes no Content-Type")
+
+
+def check_management(config: SandboxConfig) -> None:
+    """RefusedError (403) while token management is off for the profile."""
+    if not config.management_enabled:
+        raise RefusedError(HTTPStatus.FORBIDDEN, "Token management is not enabled for this partner")
+
+
+def read_derive(request: Request, config: SandboxConfig) -> tuple[str | None, tuple[str, ...]]:
+    """Label and scopes that a derive asks for. RefusedError: 400 for what can't be, 403 for a scope that is not allowed.
+
+    Assumptions: an unknown key is refused; a repeated scope counts once; the label is measured in UTF-16 units, as the
+    exchange's JavaScript would.
+    """
+    content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "Content-Type must be application/json")
+    try:
+        data = json.loads(request.body)
+    except (ValueError, RecursionError):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "Body is not JSON") from None
+    if not isinstance(data, dict) or not data.keys() <= {"label", "scopes"}:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "Body must be an object of label and scopes")
+    label = _check_label(data["label"]) if "label" in data else None
+    scopes = _check_scopes(data["scopes"], config) if "scopes" in data else DEFAULT_SCOPES
+    if not set(scopes) <= set(config.allowed_scopes):
+        raise RefusedError(HTTPStatus.FORBIDDEN, "A requested scope is not allowed for this partner")
+    return label, scopes
+
+
+def _check_label(label: object) -> str:
+    if not isinstance(label, str):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "label must be a string")
+    if len(label.encode("utf-16-le", "surrogatepass")) // 2 > LABEL_UNITS_MAX:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "label must be shorter than or equal to 128 characters")
+    return label
+
+
+def _check_scopes(scopes: object, config: SandboxConfig) -> tuple[str, ...]:
+    if not isinstance(scopes, list) or not scopes:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "scopes must be a list that is not empty")
+    known = {*DOCUMENTED_SCOPES, *config.allowed_scopes}
+    if not all(isinstance(scope, str) and scope in known for scope in scopes):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "Invalid scopes")
+    if "delegated_signing" in scopes and "trading" not in scopes:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "delegated_signing requires trading")
+    return tuple(dict.fromkeys(scopes))
+
+
+class Pace:
+    """The limit of the exchange: at most 2 requests at once and 300 ms between two starts, per credential.
+
+    Assumptions: the identity's bucket is not documented, it is taken as one more credential; a refused call starts no new
+    gap. Instants here are monotonic, so that a shifted wall clock changes no gap.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, int] = {}
+        self._started_ms: dict[str, int] = {}
+
+    @contextmanager
+    def admitted(self, key: str, at_ms: int, config: SandboxConfig) -> Iterator[None]:
+        """Hold a place for the credential ``key``. RefusedError (429) where there is none, or too soon."""
+        self._admit(key, at_ms, config)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running[key] -= 1
+
+    def _admit(self, key: str, at_ms: int, config: SandboxConfig) -> None:
+        with self._lock:
+            running = self._running.get(key, 0)
+            wait_ms = self._started_ms.get(key, at_ms - config.min_gap_ms) + config.min_gap_ms - at_ms
+            if config.limits and running >= config.max_in_flight:
+                raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests at once", wait_ms=config.min_gap_ms)
+            if config.limits and wait_ms > 0:
+                raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", wait_ms=wait_ms)
+            self._running[key] = running + 1
+            self._started_ms[key] = at_ms
