@@ -1,0 +1,30 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler.devserver import OpenBaoServer
+from tests.support.openbao import new_mount, operator
+
+
+@pytest.fixture(scope="session")
+def openbao() -> Iterator[OpenBaoServer]:
+    """A real OpenBao, one for each worker of pytest-xdist; share it through ``vault_mount``, and don't seal or suspend it."""
+    with OpenBaoServer() as server:
+        yield server
+
+
+@pytest.fixture
+def vault_mount(openbao: OpenBaoServer) -> str:
+    """A KV version 2 mount that no other test knows."""
+    with operator(openbao) as client:
+        return new_mount(client)
+
+
+@pytest.fixture
+def vault_env(openbao: OpenBaoServer) -> dict[str, str]:
+    """The variables that lead to the shared OpenBao, as root."""
+    return {"VAULT_ADDR": openbao.address, "VAULT_TOKEN": openbao.root_token.reveal()}

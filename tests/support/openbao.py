@@ -1,0 +1,94 @@
+"""Setting up a real OpenBao for tests, through hvac as an operator would: mounts, policies, limited tokens, logins."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import hvac
+
+from reconciler.devserver import OpenBaoServer
+
+_MOUNT_READY_S = 5.0
+
+# An RSA key of 2048 bits, made for these tests only: with Python's own numbers, signing a JWT needs no library.
+_MODULUS = int(
+    "cdb5f2122b27e59da1066808f6bc50cd4c557b846b31eb67532595bd84af3e70dd374b7b4adb8919b2ef67cabcb2c6f09c6ce39b33898a"
+    "60a6d6ef35c7a393c3d9395aa6b31dc029d933b6cb556335fb4fb4a1d6b393176666d67b4f7d7fdc25d4a4ae950d77607b72e401399245"
+    "cb3b8b7b89840755fdcdcd424b236f4e6d05735d12f1b952a2393b617967337dad75b241d18fcd16f2a729523167c5c3344a258cee9219"
+    "1a7d760c4b7e7a6104d7ebf2bcf938a65268c5fb0b496877e24713d5d1bc9965ebb142150762b466cdcd7b72821df852afeb6c1da6247d"
+    "aa43351d795faca5a3125fc600f8f7a001eee66030a00913e59faad6b9732db87e0c41d7",
+    16,
+)
+_PRIVATE_EXPONENT = int(
+    "8f16f328aad6e30eca661267bf23d970c9f036d832ada94eae0a2ed12d4258ef591be568004cc509189669b41ef34713dc9096f740da23"
+    "647cfe75010bba94f1090b598080873e96882743621cd06df43f1fd3e897461c6376952acbc2eda022107a9ceb16a59079f9139b112e2b"
+    "58e58a6ddc31f7ddb0e0942e7b904d1458702504add33fde90ba16d207e51940a10b465d64174da17a83d48958481210bbb63c2bed7684"
+    "39ce9d1465c5016e7fa8c00f93bf60f63205e5a5c5c1d40d3ea834afea29b60f33b9e7c8b81104990e211b8cefcf7a2f2d4d9784887eed"
+    "02b97fb7b1106c6bd791bc7a6e581bf17e2e359fc6ba0baa1445ce07bed62b51d8c1ca1",
+    16,
+)
+_DER_BEFORE_MODULUS = bytes.fromhex("30820122300d06092a864886f70d01010105000382010f003082010a0282010100")
+_DER_AFTER_MODULUS = bytes.fromhex("0203010001")  # the exponent 65537
+_DER_SHA256 = bytes.fromhex("3031300d060960864801650304020105000420")
+
+
+@contextmanager
+def operator(server: OpenBaoServer, *, namespace: str | None = None) -> Iterator[Any]:
+    """An hvac client with the root token."""
+    verify = str(server.ca_cert) if server.ca_cert is not None else True
+    client = hvac.Client(url=server.address, token=server.root_token.reveal(), namespace=namespace, verify=verify, timeout=10)
+    try:
+        yield client
+    finally:
+        client.adapter.close()
+
+
+def new_mount(client: Any, *, options: dict[str, str] | None = None) -> str:
+    """A fresh KV mount under a name of its own, version 2 unless ``options`` say otherwise."""
+    mount = f"kv-{secrets.token_hex(6)}"
+    client.sys.enable_secrets_engine("kv", path=mount, options={"version": "2"} if options is None else options)
+    deadline_s = time.monotonic() + _MOUNT_READY_S
+    while time.monotonic() < deadline_s:
+        try:
+            client.secrets.kv.v2.read_secret_metadata("nothing", mount_point=mount)
+        except hvac.exceptions.InvalidPath:
+            return mount
+        except hvac.exceptions.InvalidRequest:  # for a moment it says that it is being upgraded to version 2
+            time.sleep(0.01)
+    raise AssertionError(f"the mount {mount} is not ready after {_MOUNT_READY_S} s")
+
+
+def new_token(client: Any, rules: dict[str, list[str]], **options: Any) -> str:
+    """A token whose policy grants exactly these capabilities, by path."""
+    policy = f"policy-{secrets.token_hex(6)}"
+    text = "\n".join(f'path "{path}" {{ capabilities = {capabilities} }}' for path, capabilities in rules.items())
+    client.sys.create_or_update_policy(policy, text.replace("'", '"'))
+    reply: dict[str, Any] = client.auth.token.create(policies=[policy], ttl="10m", **options)
+    token: str = reply["auth"]["client_token"]
+    return token
+
+
+def jwt_public_key() -> str:
+    """The PEM of the key with which ``signed_jwt`` signs."""
+    der = _DER_BEFORE_MODULUS + _MODULUS.to_bytes(256, "big") + _DER_AFTER_MODULUS
+    return f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(der).decode()}\n-----END PUBLIC KEY-----\n"
+
+
+def signed_jwt(claims: dict[str, object]) -> str:
+    """A JWT (RS256: RSASSA-PKCS1-v1_5 with SHA-256, RFC 8017 section 8.2) of these claims."""
+    head = f"{_base64url(json.dumps({'alg': 'RS256', 'typ': 'JWT'}).encode())}.{_base64url(json.dumps(claims).encode())}"
+    digest = _DER_SHA256 + hashlib.sha256(head.encode()).digest()
+    padded = b"\x00\x01" + b"\xff" * (256 - 3 - len(digest)) + b"\x00" + digest
+    signature = pow(int.from_bytes(padded, "big"), _PRIVATE_EXPONENT, _MODULUS).to_bytes(256, "big")
+    return f"{head}.{_base64url(signature)}"
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
