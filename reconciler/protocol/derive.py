@@ -1,0 +1,320 @@
+"""Steps 1 to 6: a new token for a label, from the intent to the record. The commit point is one check-and-set write.
+
+    after            the reply                             then
+    ---------------  ------------------------------------  ---------------------------------------------------------------
+    1 intent         not recorded                          stop; nothing was done
+    2 derive         refused                               close the intent; failed
+                     unclear                               leave the intent open, derive no more in this run
+    3 name           lease lost, not recorded              DELETE this one token, which nobody else can know; stop
+    4 verify         not what was asked for, or no answer  ledger: revoking, intent closed; then DELETE
+                     a predecessor vanished meanwhile      go on (the new one may be the only one that works), derive no more
+    5 commit         written                               6
+                     anything else                         settle (commit.py): 6, or drop as in 4, or leave the intent open
+    6 record         lease lost                            stop; the next run records it
+
+A token that is believed gone is asked once more, with its own secret, before anything is derived in its place: lists may lag.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.effects import (
+    AwaitTurn,
+    Derive,
+    Done,
+    Listing,
+    NewId,
+    NoTurn,
+    Now,
+    PutSecret,
+    ReadSecret,
+    Recorded,
+    Refused,
+    Revoke,
+    Sleep,
+    Step,
+    StopDeriving,
+    Unclear,
+    UseSigner,
+    VerifyToken,
+    WriteLedger,
+    Written,
+    ask,
+    value,
+)
+from reconciler.ledger import (
+    Current,
+    Entry,
+    Farewell,
+    Intent,
+    IntentKind,
+    Ledger,
+    close_intent,
+    drop_intent,
+    name_intent,
+    open_intent,
+    record_current,
+)
+from reconciler.model import USE_MARGIN_MS, Credentials, Derived, LiveToken, SecretVersion, TokenSpec, iso
+from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, Committed, NotCommitted, Verdict, settle
+from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, held, not_tried, unrecorded
+from reconciler.protocol.revoke import finish_revoking
+from reconciler.reasons import only_verified
+
+VERIFY_TRIES = 6
+VERIFY_PAUSE_MS = 500
+_UNAUTHORIZED = frozenset({401, 403})
+
+
+@value
+class Task:
+    """One token to derive.
+
+    ``cas`` is the secret's version that the plan saw, ``before`` the live ids under the label, ``standing`` the recorded tokens
+    of the fleet that live and are to live on.
+    """
+
+    spec: TokenSpec
+    cas: int
+    before: tuple[str, ...]
+    standing: frozenset[str]
+    predecessor: Current | None = None
+    predecessor_path: str | None = None
+    compromised: bool = False
+    believed_gone: bool = False
+    is_manager: bool = False
+
+    @property
+    def kind(self) -> IntentKind:
+        """What the intent says."""
+        return IntentKind.DERIVE if self.predecessor is None else IntentKind.ROTATE
+
+
+def derive(run: Run, task: Task) -> Step[Outcome]:
+    """The whole change, from a last look at the secret to the record, and to the predecessor's end if it is compromised."""
+    label, path = task.spec.label, task.spec.path
+    content = yield from ask(ReadSecret(path=path))
+    if isinstance(content, (Refused, Unclear)):
+        return not_tried(content.sentence)
+    if content.version != task.cas:
+        return not_tried(f"{path} changed since the plan (version {task.cas} -> {content.version}): run again")
+    if task.believed_gone:
+        alive = yield from _still_signs(task)
+        if alive is not None:
+            return alive
+    turn = yield from ask(AwaitTurn())
+    if isinstance(turn, NoTurn):
+        return not_tried(turn.sentence)
+    operation_id = yield from ask(NewId())
+    since_ms = yield from ask(Now())
+    intent = Intent(
+        kind=task.kind,
+        operation_id=operation_id,
+        run=run.run,
+        since_ms=since_ms,
+        before=task.before,
+        cas=task.cas,
+        path=path,
+        scopes=task.spec.scopes,
+        compromised=task.compromised,
+    )
+    opened = yield from ask(WriteLedger(transition=open_intent(label, intent, protect=task.spec.protect)))
+    if not isinstance(opened, Recorded):
+        return unrecorded(opened)
+    reply = yield from ask(Derive(label=label, scopes=task.spec.scopes))
+    if isinstance(reply, Derived):
+        return (yield from _keep(run, task, intent, reply))
+    if isinstance(reply, Refused):
+        now_ms = yield from ask(Now())
+        closed = yield from ask(WriteLedger(transition=close_intent(label, operation_id, outcome="refused", at_ms=now_ms)))
+        return failed(reply.sentence) if isinstance(closed, Recorded) else unrecorded(closed)
+    yield from ask(StopDeriving(sentence="an earlier derive of this run got no clear answer"))
+    return failed(f"the derive may have been done: {reply.sentence}; the next run finds out and revokes what it left")
+
+
+def _still_signs(task: Task) -> Step[Outcome | None]:
+    """Whether the token that is missing from the list works all the same; None if it is gone, or its secret is."""
+    old = task.predecessor
+    content = yield from ask(ReadSecret(path=task.predecessor_path or task.spec.path))
+    if isinstance(content, (Refused, Unclear)):
+        return not_tried(content.sentence)
+    if old is None or content.field(TOKEN_ID) != old.token_id or content.secret is None:
+        return None
+    reply = yield from ask(VerifyToken(credentials=Credentials(token_id=old.token_id, secret=content.secret)))
+    if isinstance(reply, Listing):
+        return held(f"{old.token_id} is missing from the list but still signs: the list lags, run again later", old.token_id)
+    if isinstance(reply, Refused) and reply.status in _UNAUTHORIZED:
+        return None
+    return not_tried(f"whether {old.token_id} still works could not be found out: {reply.sentence}")
+
+
+def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcome]:
+    """Steps 3 to 6 for a token that this run has in its hands."""
+    label, token_id = task.spec.label, derived.token_id
+    named = yield from ask(WriteLedger(transition=name_intent(label, intent.operation_id, token_id)))
+    if not isinstance(named, Recorded):
+        return (yield from _undo(unrecorded(named, token_id), token_id))
+    checked = yield from _verify(run, task, derived)
+    if isinstance(checked, Refused):
+        return (yield from _drop(label, intent, token_id, checked.sentence, version=None))
+    verified_ms = yield from ask(Now())
+    ended = sorted(task.standing - {token.token_id for token in checked.tokens})
+    if ended:
+        yield from ask(StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived"))
+    fields = secret_fields(run, label, intent, derived)
+    reply = yield from ask(PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas))
+    version = reply.version if isinstance(reply, Written) else None
+    if version is None:
+        verdict = yield from settle(intent.path, intent.cas, intent.operation_id, leaving=leaving(named.ledger, label))
+        if isinstance(verdict, NotCommitted):
+            rewritten = fenced_version(named.ledger.tokens[label], intent.path, verdict)
+            return (yield from _drop(label, intent, token_id, "the secret was changed meanwhile", version=rewritten))
+        if not isinstance(verdict, Committed):
+            return failed(f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out", token_id)
+        version = verdict.content.version
+    outcome = yield from _record(
+        task, intent, _Kept(derived=derived, checked=checked, version=version, verified_ms=verified_ms)
+    )
+    if not ended:
+        return outcome
+    return dataclasses.replace(outcome, sentence=f"{outcome.sentence}, but {', '.join(ended)} vanished meanwhile")
+
+
+@value
+class _Kept:
+    """A token that is in Vault: what it is, what the list that it signed said, and where it lies."""
+
+    derived: Derived
+    checked: Listing
+    version: int
+    verified_ms: int
+
+
+def _undo(outcome: Outcome, token_id: str) -> Step[Outcome]:
+    """Revoke the run's own new token without a record: its commit was never sent or is disproved, and nobody else knows it."""
+    gone = yield from ask(Revoke(token_id=token_id))
+    undone = "the new token was revoked" if isinstance(gone, Done) else f"the new token {token_id} may live on"
+    return dataclasses.replace(outcome, sentence=f"{outcome.sentence}; {undone}")
+
+
+def _verify(run: Run, task: Task, derived: Derived) -> Step[Listing | Refused]:
+    """Sign a list call with the new secret: it must be in the list as asked for. New tokens may take a moment to work."""
+    if run.profile_id is not None and derived.profile_id != run.profile_id:
+        return Refused(sentence=f"the exchange derived it for profile {derived.profile_id} instead of {run.profile_id}")
+    sentence = ""
+    for attempt in range(VERIFY_TRIES):
+        if attempt:
+            yield from ask(Sleep(ms=VERIFY_PAUSE_MS * attempt))
+        credentials = Credentials(token_id=derived.token_id, secret=derived.secret)
+        reply = yield from ask(VerifyToken(credentials=credentials))
+        if not isinstance(reply, Listing):
+            sentence = f"the new token could not be verified: {reply.sentence}"
+            continue
+        live = reply.find(derived.token_id)
+        if live is None:
+            sentence = "the new token is not in the exchange's list"
+            continue
+        wrong = _differs(task.spec, derived, live)
+        return reply if wrong is None else Refused(sentence=wrong)
+    return Refused(sentence=sentence)
+
+
+def _differs(spec: TokenSpec, derived: Derived, live: LiveToken) -> str | None:
+    for scopes in (derived.scopes, live.scopes):
+        if scopes != spec.scopes:
+            return f"the exchange granted {' '.join(scopes) or 'no scope'} instead of {' '.join(spec.scopes)}"
+    if live.label != spec.label:
+        return f"the exchange labelled it {live.label!r} instead of {spec.label!r}"
+    return None
+
+
+def secret_fields(run: Run, label: str, intent: Intent, derived: Derived) -> tuple[tuple[str, str], ...]:
+    """What consumers read beside the secret itself (contract: all values are strings)."""
+    return (
+        ("token_id", derived.token_id),
+        ("label", label),
+        ("scopes", " ".join(derived.scopes)),
+        ("created_at", iso(derived.created_at_ms)),
+        ("profile_id", str(derived.profile_id)),
+        ("account", derived.account),
+        ("api_url", run.api_url),
+        (OPERATION_ID, intent.operation_id),
+    )
+
+
+def leaving(ledger: Ledger, label: str) -> frozenset[str]:
+    """Ids of the label that no fence may write again."""
+    entry = ledger.tokens.get(label)
+    return frozenset(r.token_id for r in entry.revoking) if entry is not None else frozenset()
+
+
+def fenced_version(entry: Entry, path: str, verdict: Verdict) -> int | None:
+    """The version to record for the current token, where a fence wrote its content again."""
+    if not isinstance(verdict, NotCommitted) or entry.current is None or path != entry.path:
+        return None
+    return verdict.version if verdict.rewritten == entry.current.token_id else None
+
+
+def _drop(label: str, intent: Intent, token_id: str, sentence: str, *, version: int | None) -> Step[Outcome]:
+    """The new token is not kept: ledger first, then DELETE."""
+    step = drop_intent(label, intent.operation_id, token_id, reason="not committed", version=version)
+    reply = yield from ask(WriteLedger(transition=step))
+    if not isinstance(reply, Recorded):
+        return (yield from _undo(unrecorded(reply, token_id), token_id))
+    entry = reply.ledger.tokens[label]
+    revoking = next(r for r in entry.revoking if r.token_id == token_id)
+    undone = yield from finish_revoking(label, entry.path, revoking)
+    return failed(f"{sentence}; the new token: {undone.sentence}", token_id)
+
+
+def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
+    """Step 6, and at once the end of a predecessor that is compromised, or that without an overlap nobody ever used."""
+    label, derived = task.spec.label, kept.derived
+    live = kept.checked.find(derived.token_id)
+    current = Current(
+        token_id=derived.token_id,
+        live_label=label,
+        created_at_ms=derived.created_at_ms if live is None else live.created_at_ms,
+        version=kept.version,
+        verified_at_ms=max(kept.verified_ms + USE_MARGIN_MS, (live and live.last_used_at_ms) or 0),
+    )
+    now_ms = yield from ask(Now())
+    old = kept.checked.find(task.predecessor.token_id) if task.predecessor is not None else None
+    farewell = Farewell(
+        at_ms=now_ms,
+        overlap_ms=task.spec.overlap_ms,
+        reason="compromised" if task.compromised else "rotated",
+        revoke_now=task.compromised or (task.spec.overlap_ms == 0 and _never_used(task, old)),
+        already_gone=task.believed_gone and old is None,
+    )
+    reply = yield from ask(WriteLedger(transition=record_current(label, intent.operation_id, current, farewell)))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, current.token_id)
+    if task.is_manager:
+        yield from ask(UseSigner(credentials=Credentials(token_id=derived.token_id, secret=derived.secret)))
+    done = applied("derived" if task.predecessor is None else "rotated", current.token_id)
+    entry = reply.ledger.tokens[label]
+    if not farewell.revoke_now:
+        return done
+    for revoking in entry.revoking:
+        if task.predecessor is not None and revoking.token_id == task.predecessor.token_id:
+            ended = yield from finish_revoking(label, entry.path, revoking)
+            if ended.status is not Status.APPLIED:
+                return ended
+    return done
+
+
+def _never_used(task: Task, old: LiveToken | None) -> bool:
+    """Whether nobody but our own verify ever used the predecessor."""
+    if task.predecessor is None or old is None:
+        return False
+    return only_verified(old.last_used_at_ms, task.predecessor.verified_at_ms)
+
+
+def credentials_of(content: SecretVersion) -> Credentials | None:
+    """The pair that a secret holds, if it holds one."""
+    token_id = content.field(TOKEN_ID)
+    if token_id is None or content.secret is None:
+        return None
+    return Credentials(token_id=token_id, secret=content.secret)

@@ -1,0 +1,139 @@
+"""The lease, and the single writer of a run's ledger.
+
+    holder in the ledger        a run that wants to write
+    --------------------        -------------------------------------------------------------
+    none, or expired            writes itself in with check-and-set: it holds the lease
+    itself                      every write renews it
+    another, not expired        waits or gives up (exit 6)
+
+One write of the ledger, at version v:
+
+    reply of the check-and-set     then
+    --------------------------     ----------------------------------------------------------
+    written                        recorded
+    refused                        not recorded; nothing was written
+    mismatch or unclear            read: our write id is there     recorded
+                                   still v                         write the same again
+                                   anything else                   the lease is lost for good
+    unclear, and unreadable        not recorded, and unknown: this writer writes no more
+
+Rules this module keeps:
+
+1. Expiry only decides who waits. What makes writing safe is the check-and-set version, whatever the clocks say.
+2. A writer that lost once never writes again: its picture of the ledger is old.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.effects import (
+    LeaseLost,
+    Mismatch,
+    NewId,
+    NotRecorded,
+    Now,
+    PutLedger,
+    ReadLedger,
+    Recorded,
+    Refused,
+    Sleep,
+    Step,
+    Unclear,
+    Written,
+    ask,
+)
+from reconciler.ledger import MAX_ENTRY_BYTES, Holder, Ledger, LedgerError, Transition, lease_held_by, text_bytes, unchanged
+from reconciler.model import SECOND_MS
+
+LEASE_MS = 60 * SECOND_MS
+SETTLE_TRIES = 6
+SETTLE_PAUSE_MS = 500
+
+
+class LedgerWriter:
+    """A run's picture of the ledger, and the only one who writes it. The driver runs its steps one at a time."""
+
+    def __init__(self, *, run: str, who: str, ledger: Ledger, version: int) -> None:
+        self.run = run
+        self.who = who
+        self.ledger = ledger
+        self.version = version
+        self.wrote = False
+        self._dead: LeaseLost | NotRecorded | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether another run wrote the ledger."""
+        return isinstance(self._dead, LeaseLost)
+
+    def take(self) -> Step[Recorded | LeaseLost | NotRecorded]:
+        """Take the lease, where it is free or expired."""
+        now_ms = yield from ask(Now())
+        holder = lease_held_by(self.ledger, now_ms, not_run=self.run)
+        if holder is not None:
+            return LeaseLost(sentence=f"run {holder.run} ({holder.who}) holds the lease")
+        return (yield from self.write(unchanged))
+
+    def release(self) -> Step[Recorded | LeaseLost | NotRecorded]:
+        """Give the lease back, so that nobody waits for its end."""
+        return (yield from self._write(unchanged, release=True))
+
+    def write(self, transition: Transition) -> Step[Recorded | LeaseLost | NotRecorded]:
+        """Apply one transition and renew the lease."""
+        return (yield from self._write(transition, release=False))
+
+    def _write(self, transition: Transition, *, release: bool) -> Step[Recorded | LeaseLost | NotRecorded]:
+        if self._dead is not None:
+            return self._dead
+        write_id = yield from ask(NewId())
+        now_ms = yield from ask(Now())
+        holder = Holder(run=self.run, write=write_id, who=self.who, expires_at_ms=now_ms + LEASE_MS)
+        try:
+            ledger = dataclasses.replace(transition(self.ledger), holder=None if release else holder)
+        except LedgerError as error:
+            return NotRecorded(sentence=str(error))
+        if text_bytes(ledger) > MAX_ENTRY_BYTES:
+            return NotRecorded(sentence="the ledger would outgrow what one Vault entry holds: split the manifest")
+        reply = yield from self._put(ledger)
+        if isinstance(reply, Recorded):
+            self.ledger, self.version, self.wrote = ledger, self.version + 1, True
+        return reply
+
+    def _put(self, ledger: Ledger) -> Step[Recorded | LeaseLost | NotRecorded]:
+        sentence = "Vault did not answer"
+        for _ in range(SETTLE_TRIES):
+            reply = yield from ask(PutLedger(ledger=ledger, cas=self.version))
+            if isinstance(reply, Written):
+                return Recorded(ledger=ledger)
+            if isinstance(reply, Refused):
+                return NotRecorded(sentence=reply.sentence, final=True)
+            if isinstance(reply, Unclear):
+                sentence = reply.sentence
+            found = yield from self._look(ledger)
+            if isinstance(found, Unclear):
+                sentence = found.sentence
+                break
+            if not isinstance(found, Mismatch):
+                return found
+            yield from ask(Sleep(ms=SETTLE_PAUSE_MS))
+        self._dead = NotRecorded(sentence=sentence, final=True)
+        return self._dead
+
+    def _look(self, ledger: Ledger) -> Step[Recorded | LeaseLost | Mismatch | Unclear]:
+        """What became of our write: recorded, lost, not applied yet (``Mismatch``), or not to be seen (``Unclear``)."""
+        sentence = ""
+        for _ in range(SETTLE_TRIES):
+            found = yield from ask(ReadLedger())
+            if isinstance(found, (Refused, Unclear)):
+                sentence = found.sentence
+                yield from ask(Sleep(ms=SETTLE_PAUSE_MS))
+                continue
+            latest, version = found
+            if version == self.version:
+                return Mismatch()
+            if version == self.version + 1 and latest == ledger:
+                return Recorded(ledger=ledger)
+            self._dead = LeaseLost()
+            return self._dead
+        return Unclear(sentence=sentence)

@@ -1,0 +1,216 @@
+"""An open intent whose run is over, and other traces of a crash.
+
+    (a) version cas + 1 holds the operation id         it was committed: record it
+    (b) otherwise                                      fence, so that a paused writer can't commit any more
+    (c) look once more as in (a)
+    (d) one write of the ledger                        the intent's token (or the interrupted one) -> revoking, intent closed;
+                                                       without a token: into ``abandoned``
+    (e) only then                                      DELETE
+
+Nobody acts on the interrupted token before (a) and (c). A restore, rollback or adopt derives nothing: (d) only closes it.
+"""
+
+from __future__ import annotations
+
+from reconciler.effects import (
+    Done,
+    Listing,
+    ListTokens,
+    Now,
+    ReadSecret,
+    Recorded,
+    Refused,
+    Sleep,
+    Step,
+    Unclear,
+    UseSigner,
+    WriteLedger,
+    ask,
+    value,
+)
+from reconciler.ledger import (
+    Current,
+    Entry,
+    Farewell,
+    Intent,
+    Ledger,
+    Transition,
+    abandon_intent,
+    close_intent,
+    drop_intent,
+    record_current,
+    set_version,
+)
+from reconciler.model import SECOND_MS, USE_MARGIN_MS, LiveToken, SecretVersion, instant_ms
+from reconciler.observed import DERIVE_DEADLINE_MS, interrupted
+from reconciler.protocol.commit import TOKEN_ID, Committed, NotCommitted, is_placeholder, settle, sweep
+from reconciler.protocol.derive import credentials_of, fenced_version, leaving
+from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tried, unrecorded
+from reconciler.protocol.revoke import finish_revoking
+
+LOOKS = 3
+LOOK_PAUSE_MS = SECOND_MS
+
+
+@value
+class Recovery:
+    """The label to recover. ``overlap_ms`` is its predecessor's, should the commit turn out to be there."""
+
+    label: str
+    overlap_ms: int
+    is_manager: bool = False
+    has_signer: bool = True
+
+
+def recover(task: Recovery, ledger: Ledger) -> Step[Outcome]:
+    """Finish or undo what an earlier run began for a label; then whatever it left revoking."""
+    entry = ledger.tokens[task.label]
+    if entry.intent is not None:
+        ended = yield from _recover_intent(task, entry.intent, ledger)
+        if ended.stop or not entry.revoking:
+            return ended
+    return (yield from finish_all_revoking(task.label, entry))
+
+
+def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
+    """Every id that an earlier run recorded as revoking, in order; a placeholder that it left goes as well."""
+    outcome: Outcome | None = None
+    for revoking in sorted(entry.revoking, key=lambda r: r.token_id):
+        ended = yield from finish_revoking(label, entry.path, revoking)
+        if ended.stop:
+            return ended
+        if outcome is None or ended.status is not outcome.status:
+            outcome = ended
+    return outcome or (yield from _sweep(entry.path))
+
+
+def _sweep(path: str) -> Step[Outcome]:
+    latest = yield from ask(ReadSecret(path=path))
+    if isinstance(latest, (Refused, Unclear)):
+        return failed(latest.sentence)
+    if not is_placeholder(latest):
+        return not_tried(f"{path} changed since the plan: run again")
+    swept = yield from sweep(path, latest)
+    return applied("deleted an empty placeholder") if isinstance(swept, Done) else failed(swept.sentence)
+
+
+def remove_placeholder(path: str) -> Step[Outcome]:
+    """A path without an owner whose latest version is empty."""
+    return (yield from _sweep(path))
+
+
+def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outcome]:
+    label = task.label
+    verdict = yield from settle(intent.path, intent.cas, intent.operation_id, leaving=leaving(ledger, label))
+    if isinstance(verdict, Committed):
+        return (yield from _record(task, intent, verdict.content, ledger))
+    if not isinstance(verdict, NotCommitted):
+        return failed(f"the interrupted {intent.kind.value} can't be judged yet: {verdict.sentence}")
+    version = fenced_version(ledger.tokens[label], intent.path, verdict)
+    now_ms = yield from ask(Now())
+    if not intent.kind.derives:
+        outcome = f"{intent.kind.value} not committed"
+        step = close_intent(label, intent.operation_id, outcome=outcome, at_ms=now_ms, version=version)
+        return (yield from _close(step_sentence="undone: nothing was written", transition=step))
+    found = yield from _find(task, intent, ledger)
+    if isinstance(found, (Refused, Unclear)):
+        return failed(found.sentence)
+    if found is None:
+        step = abandon_intent(label, intent.operation_id, at_ms=now_ms, version=version)
+        return (yield from _close(step_sentence="undone: no token of it is known", transition=step))
+    drop = drop_intent(label, intent.operation_id, found, reason="interrupted", version=version)
+    reply = yield from ask(WriteLedger(transition=drop))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, found)
+    entry = reply.ledger.tokens[label]
+    revoking = next(r for r in entry.revoking if r.token_id == found)
+    ended = yield from finish_revoking(label, entry.path, revoking)
+    if ended.status is not Status.APPLIED:
+        return ended
+    return applied(f"undone: the interrupted token {found}, whose secret was lost, is revoked", found)
+
+
+def _close(*, step_sentence: str, transition: Transition) -> Step[Outcome]:
+    reply = yield from ask(WriteLedger(transition=transition))
+    return applied(step_sentence) if isinstance(reply, Recorded) else unrecorded(reply)
+
+
+def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused | Unclear | None]:
+    """The id that is the intent's: named, or the only one that it can be. A young derive may still show up in the list."""
+    if intent.token_id is not None or not task.has_signer:
+        return intent.token_id
+    for look in range(LOOKS):
+        listing = yield from ask(ListTokens())
+        if not isinstance(listing, Listing):
+            return listing
+        found = interrupted(task.label, intent, ledger, listing.tokens)
+        now_ms = yield from ask(Now())
+        if found is not None or look == LOOKS - 1 or now_ms > intent.since_ms + DERIVE_DEADLINE_MS:
+            return found
+        yield from ask(Sleep(ms=LOOK_PAUSE_MS))
+    return None
+
+
+def _record(task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledger) -> Step[Outcome]:
+    label, token_id = task.label, content.field(TOKEN_ID)
+    if token_id is None or intent.token_id not in {None, token_id}:
+        return failed(f"{intent.path} was edited by hand: it holds {token_id}, the ledger expects {intent.token_id}")
+    entry = ledger.tokens[label]
+    live: LiveToken | None = None
+    if task.has_signer:
+        listing = yield from ask(ListTokens())
+        if not isinstance(listing, Listing):
+            return failed(listing.sentence)
+        live = listing.find(token_id)
+    now_ms = yield from ask(Now())
+    current = Current(
+        token_id=token_id,
+        live_label=_live_label(label, token_id, entry, live),
+        created_at_ms=live.created_at_ms if live is not None else _created_ms(content, intent),
+        version=content.version,
+        verified_at_ms=now_ms + USE_MARGIN_MS,
+    )
+    farewell = Farewell(
+        at_ms=now_ms,
+        overlap_ms=task.overlap_ms,
+        reason="compromised" if intent.compromised else "rotated",
+        revoke_now=intent.compromised,
+    )
+    reply = yield from ask(WriteLedger(transition=record_current(label, intent.operation_id, current, farewell)))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    credentials = credentials_of(content)
+    if task.is_manager and credentials is not None:
+        yield from ask(UseSigner(credentials=credentials))
+    recorded = reply.ledger.tokens[label]
+    for revoking in recorded.revoking:
+        if entry.current is not None and revoking.token_id == entry.current.token_id:
+            ended = yield from finish_revoking(label, recorded.path, revoking)
+            if ended.status is not Status.APPLIED:
+                return ended
+    return applied(f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id)
+
+
+def _live_label(label: str, token_id: str, entry: Entry, live: LiveToken | None) -> str:
+    if live is not None and live.label is not None:
+        return live.label
+    if entry.current is not None and entry.current.token_id == token_id:
+        return entry.current.live_label
+    return next((r.live_label for r in entry.retiring if r.token_id == token_id), label)
+
+
+def _created_ms(content: SecretVersion, intent: Intent) -> int:
+    try:
+        return instant_ms(content.field("created_at") or "")
+    except ValueError:
+        return intent.since_ms
+
+
+def put_right(label: str, path: str, current: Current) -> Step[Outcome]:
+    """The content is the current token at another version than the recorded one: only the ledger changes."""
+    latest = yield from ask(ReadSecret(path=path))
+    if isinstance(latest, (Refused, Unclear)):
+        return failed(latest.sentence)
+    if latest.field(TOKEN_ID) != current.token_id:
+        return not_tried(f"{path} changed since the plan: run again")
+    return (yield from _close(step_sentence="ledger put right", transition=set_version(label, latest.version)))

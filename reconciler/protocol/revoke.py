@@ -1,0 +1,107 @@
+"""Step 7: a token goes. The ledger says so first, then the secret goes by its version number, then the token.
+
+    ledger: retiring or current -> revoking      point of no return
+    secret still holds it?                       soft-delete that version by number, read again
+    DELETE                                       200: gone. 400: gone, if the list agrees. Anything else: stays revoking
+    ledger: closed
+
+Whoever reads Vault finds a working secret or none, never one that we have revoked.
+"""
+
+from __future__ import annotations
+
+from reconciler.effects import (
+    DeleteVersion,
+    Done,
+    Listing,
+    ListTokens,
+    Now,
+    ReadSecret,
+    Recorded,
+    Refused,
+    Revoke,
+    Step,
+    Unclear,
+    WriteLedger,
+    ask,
+)
+from reconciler.ledger import Entry, Retiring, Revoking, close_revoking, start_revoking
+from reconciler.model import LiveToken
+from reconciler.protocol.commit import TOKEN_ID
+from reconciler.protocol.outcome import Outcome, applied, failed, held, unrecorded
+
+EMPTY_TRIES = 5
+HTTP_BAD_REQUEST = 400
+
+
+def revoke_current(label: str, entry: Entry, live: LiveToken | None, *, reason: str) -> Step[Outcome]:
+    """The label is not desired any more."""
+    current = entry.current
+    if current is None:
+        return held("it has no current token any more")
+    if live is not None and live.label != current.live_label:
+        return held(f"the exchange calls {current.token_id} {live.label!r}, the ledger {current.live_label!r}: not revoked")
+    return (yield from _start(label, current.token_id, reason))
+
+
+def revoke_retiring(label: str, entry: Entry, retiring: Retiring, live: LiveToken | None, *, reason: str) -> Step[Outcome]:
+    """The overlap is over, and the evidence says that nobody holds it. The secret is read once more."""
+    token_id = retiring.token_id
+    if live is not None and live.label != retiring.live_label:
+        return held(f"the exchange calls {token_id} {live.label!r}, the ledger {retiring.live_label!r}: not revoked")
+    content = yield from ask(ReadSecret(path=entry.path))
+    if isinstance(content, (Refused, Unclear)):
+        return failed(content.sentence, token_id)
+    if content.field(TOKEN_ID) == token_id and entry.current is not None:
+        return held("the secret holds it again: `reconciler rollback` makes that official", token_id)
+    return (yield from _start(label, token_id, reason))
+
+
+def _start(label: str, token_id: str, reason: str) -> Step[Outcome]:
+    reply = yield from ask(WriteLedger(transition=start_revoking(label, token_id, reason=reason)))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    entry = reply.ledger.tokens[label]
+    revoking = next(r for r in entry.revoking if r.token_id == token_id)
+    return (yield from finish_revoking(label, entry.path, revoking))
+
+
+def finish_revoking(label: str, path: str, revoking: Revoking) -> Step[Outcome]:
+    """From a recorded ``revoking`` to ``closed``; may be repeated after any crash."""
+    token_id = revoking.token_id
+    for place in sorted({path, revoking.path or path}):
+        emptied = yield from _empty(place, token_id)
+        if emptied is not None:
+            return emptied
+    reply = yield from ask(Revoke(token_id=token_id))
+    if isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST:
+        reply = yield from _already_gone(token_id, reply)
+    if not isinstance(reply, Done):
+        return failed(f"not revoked yet: {reply.sentence}", token_id)
+    now_ms = yield from ask(Now())
+    closed = yield from ask(WriteLedger(transition=close_revoking(label, token_id, outcome=revoking.reason, at_ms=now_ms)))
+    if not isinstance(closed, Recorded):
+        return unrecorded(closed, token_id)
+    return applied("revoked", token_id)
+
+
+def _empty(path: str, token_id: str) -> Step[Outcome | None]:
+    """Delete the version that still holds the id, by number, until another or none is there."""
+    for _ in range(EMPTY_TRIES):
+        content = yield from ask(ReadSecret(path=path))
+        if isinstance(content, (Refused, Unclear)):
+            return failed(f"not revoked yet: {content.sentence}", token_id)
+        if content.field(TOKEN_ID) != token_id:
+            return None
+        reply = yield from ask(DeleteVersion(path=path, version=content.version))
+        if isinstance(reply, Refused):
+            return failed(f"not revoked yet: {reply.sentence}", token_id)
+    return failed(f"not revoked yet: {path} still holds it after deleting its version", token_id)
+
+
+def _already_gone(token_id: str, refusal: Refused) -> Step[Done | Refused]:
+    """The exchange answers 400 for an id that it does not know or has revoked already; the list decides."""
+    listing = yield from ask(ListTokens())
+    if isinstance(listing, Listing) and listing.tokens and listing.find(token_id) is None:
+        return Done()
+    return refusal

@@ -1,0 +1,171 @@
+"""Writing the secret of a token that lives already: restore, rollback and adopt. Steps 1, 5 and 6 without a derive.
+
+    kind       what is written                           what is recorded
+    ---------  ----------------------------------------  --------------------------------------------------------------
+    restore    the current token, from an older version  the same token is current at the new version
+    rollback   a retiring predecessor, from an older     the predecessor is current, the successor retires
+               version
+    adopt      what a person brought                     the token is current
+
+Recovery finds the operation id at ``cas + 1`` and records the same; or it fences and forgets. It never revokes the token, which
+was there before the intent.
+"""
+
+from __future__ import annotations
+
+from reconciler.effects import (
+    Listing,
+    NewId,
+    Now,
+    PutSecret,
+    ReadSecret,
+    Recorded,
+    Refused,
+    Step,
+    Unclear,
+    VerifyToken,
+    WriteLedger,
+    Written,
+    ask,
+    value,
+)
+from reconciler.ledger import Current, Farewell, Intent, IntentKind, close_intent, open_intent, record_current
+from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion
+from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, Committed, NotCommitted, settle
+from reconciler.protocol.derive import credentials_of, fenced_version, leaving
+from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
+
+
+@value
+class Place:
+    """Where a label's secret lies: ``source`` is the version to write again, ``cas`` the latest one that was seen."""
+
+    label: str
+    path: str
+    source: int
+    cas: int
+
+
+@value
+class Rewrite:
+    """One secret to write again. ``fields`` are the consumer's fields without an operation id; the intent adds its own."""
+
+    kind: IntentKind
+    label: str
+    path: str
+    cas: int
+    live: LiveToken
+    verified_at_ms: int
+    fields: tuple[tuple[str, str], ...]
+    secret: Secret
+    overlap_ms: int
+    protect: bool | None = None
+
+
+def restore(run: Run, place: Place, current: Current, live: LiveToken) -> Step[Outcome]:
+    """Write the current token's content again, from the version that still holds it."""
+    content = yield from ask(ReadSecret(path=place.path, version=place.source))
+    if isinstance(content, (Refused, Unclear)):
+        return failed(content.sentence)
+    if content.field(TOKEN_ID) != current.token_id or content.secret is None:
+        return not_tried(f"version {place.source} of {place.path} does not hold {current.token_id} any more: run again")
+    task = Rewrite(
+        kind=IntentKind.RESTORE,
+        label=place.label,
+        path=place.path,
+        cas=place.cas,
+        live=live,
+        verified_at_ms=current.verified_at_ms,
+        fields=_plain(content),
+        secret=content.secret,
+        overlap_ms=0,
+    )
+    return (yield from rewrite(run, task))
+
+
+def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Step[Outcome]:
+    """Make a retiring predecessor current again. Its secret must still sign."""
+    content = yield from ask(ReadSecret(path=place.path, version=place.source))
+    if isinstance(content, (Refused, Unclear)):
+        return failed(content.sentence)
+    credentials = credentials_of(content)
+    if credentials is None or credentials.token_id != live.token_id:
+        return not_tried(f"version {place.source} of {place.path} does not hold {live.token_id} any more: run again")
+    proof = yield from ask(VerifyToken(credentials=credentials))
+    if not isinstance(proof, Listing):
+        return failed(f"the predecessor's secret does not sign: {proof.sentence}", live.token_id)
+    now_ms = yield from ask(Now())
+    task = Rewrite(
+        kind=IntentKind.ROLLBACK,
+        label=place.label,
+        path=place.path,
+        cas=place.cas,
+        live=live,
+        verified_at_ms=now_ms + USE_MARGIN_MS,
+        fields=_plain(content),
+        secret=credentials.secret,
+        overlap_ms=overlap_ms,
+    )
+    return (yield from rewrite(run, task))
+
+
+def _plain(content: SecretVersion) -> tuple[tuple[str, str], ...]:
+    return tuple((name, text) for name, text in content.fields or () if name != OPERATION_ID)
+
+
+def rewrite(run: Run, task: Rewrite) -> Step[Outcome]:
+    """Intent, commit, record."""
+    latest = yield from ask(ReadSecret(path=task.path))
+    if isinstance(latest, (Refused, Unclear)):
+        return failed(latest.sentence)
+    if latest.version != task.cas:
+        return not_tried(f"{task.path} changed since the plan (version {task.cas} -> {latest.version}): run again")
+    operation_id = yield from ask(NewId())
+    since_ms = yield from ask(Now())
+    intent = Intent(
+        kind=task.kind,
+        operation_id=operation_id,
+        run=run.run,
+        since_ms=since_ms,
+        before=(),
+        cas=task.cas,
+        path=task.path,
+        scopes=task.live.scopes,
+        token_id=task.live.token_id,
+    )
+    opened = yield from ask(WriteLedger(transition=open_intent(task.label, intent, protect=task.protect)))
+    if not isinstance(opened, Recorded):
+        return unrecorded(opened)
+    fields = (*task.fields, (OPERATION_ID, operation_id))
+    reply = yield from ask(PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.cas))
+    if isinstance(reply, Written):
+        return (yield from _record(task, intent, reply.version))
+    verdict = yield from settle(task.path, task.cas, operation_id, leaving=leaving(opened.ledger, task.label))
+    if isinstance(verdict, Committed):
+        return (yield from _record(task, intent, verdict.content.version))
+    if not isinstance(verdict, NotCommitted):
+        return failed(f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out")
+    version = fenced_version(opened.ledger.tokens[task.label], task.path, verdict)
+    now_ms = yield from ask(Now())
+    step = close_intent(task.label, operation_id, outcome="not committed", at_ms=now_ms, version=version)
+    closed = yield from ask(WriteLedger(transition=step))
+    sentence = reply.sentence if isinstance(reply, (Refused, Unclear)) else "the secret was changed meanwhile: run again"
+    return failed(sentence) if isinstance(closed, Recorded) else unrecorded(closed)
+
+
+def _record(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
+    now_ms = yield from ask(Now())
+    current = Current(
+        token_id=task.live.token_id,
+        live_label=task.live.label or "",
+        created_at_ms=task.live.created_at_ms,
+        version=version,
+        verified_at_ms=task.verified_at_ms,
+    )
+    farewell = Farewell(at_ms=now_ms, overlap_ms=task.overlap_ms, reason="rolled back")
+    step = record_current(task.label, intent.operation_id, current, farewell)
+    reply = yield from ask(WriteLedger(transition=step))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, task.live.token_id)
+    sentence = {IntentKind.RESTORE: "restored", IntentKind.ROLLBACK: "rolled back"}.get(task.kind, "adopted")
+    return applied(sentence, task.live.token_id)
