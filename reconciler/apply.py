@@ -1,0 +1,516 @@
+"""One run: look, decide, take the lease, look again, act, record, give the lease back.
+
+    look without the lease    nothing to do                 exit 0, and not one write
+                              an approved plan differs      exit 3
+                              a guard says no               exit 1
+                              a derive without an identity  exit 4
+    take the lease            another run holds it          wait, or exit 6
+    look again                an approved plan differs      exit 3
+    repairs                   recover, record, restore; then look and plan afresh, as often as there are any
+    derives beside revokes    several at once; the ledger has one writer, the exchange its limits
+    the manager               last: its predecessor is revoked by its successor
+    release                   always
+
+Rules this module keeps:
+
+1. A change that fails stops no other, unless the lease is lost or the ledger can't be written.
+2. What was approved is all that is done: a row that is new since then is reported as not tried.
+3. Actions and values steer; reasons are only told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from reconciler.driver import Driver
+from reconciler.effects import LeaseLost, NotRecorded, Recorded, Step, WriteLedger, ask
+from reconciler.errors import Exit, LeaseHeldError, PlanStaleError, ReconcilerError, UsageError, VaultError
+from reconciler.guards import violations
+from reconciler.ledger import Ledger, lease_held_by, set_files, set_protect
+from reconciler.model import DAY_MS, SECOND_MS, Manifest, TokenSpec, iso
+from reconciler.observe import observe
+from reconciler.observed import Observed, distrust
+from reconciler.plan import Change, NotTouched, Plan, Policy, Selection, plan, row_key
+from reconciler.protocol.derive import Task, derive
+from reconciler.protocol.lease import LedgerWriter
+from reconciler.protocol.outcome import Outcome, Run, Status, applied, held, not_tried, unrecorded
+from reconciler.protocol.recover import Recovery, put_right, recover, remove_placeholder
+from reconciler.protocol.revoke import revoke_current, revoke_retiring
+from reconciler.protocol.rewrite import Place, restore
+from reconciler.reasons import Action, Reason
+
+ROUNDS = 4
+DERIVE_LANES = 4
+REVOKE_LANES = 2
+AS_OF_MAX_AGE_MS = 7 * DAY_MS
+AS_OF_GRAIN_MS = 2 * SECOND_MS
+TAKE_TRIES = 3
+DEFAULT_OVERLAP_MS = DAY_MS
+
+REPAIRS = frozenset({Action.RECOVER, Action.RECORD, Action.RESTORE})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A plan that a person agreed to: its digest, the time that its ages were judged by, and its acting rows."""
+
+    digest: str
+    as_of_ms: int | None
+    rows: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A change and its end."""
+
+    change: Change
+    outcome: Outcome
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run did. ``exit_code`` is the process's."""
+
+    run: str
+    started_at_ms: int
+    ended_at_ms: int
+    digest: str
+    rows: tuple[Row, ...]
+    holds: tuple[Change, ...]
+    not_touched: tuple[NotTouched, ...]
+    exit_code: Exit
+    sentence: str
+
+    def count(self, status: Status) -> int:
+        """How many changes ended so."""
+        return sum(1 for row in self.rows if row.outcome.status is status)
+
+
+class Events:
+    """What the shell is told while a run goes on. Called from several threads."""
+
+    def started(self, changes: Sequence[Change]) -> None:
+        """The changes that are about to be made, once or after repairs again."""
+
+    def ended(self, row: Row) -> None:
+        """A change came to its end."""
+
+    def said(self, sentence: str) -> None:
+        """Something worth a line."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A run's surroundings.
+
+    ``check_identity`` (derives, scopes, profile id) raises PersonNeededError where the identity can't do that. ``signals``
+    holds signals back while the lease is held: the first one sets the driver's ``stopping``.
+    """
+
+    manifest: Manifest
+    driver: Driver
+    run: str
+    who: str
+    wait_s: float
+    policy: Policy
+    check_identity: Callable[[int, frozenset[str], int | None], int]
+    events: Events
+    signals: Callable[[Driver], contextlib.AbstractContextManager[None]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """A snapshot, and what is to be done about it."""
+
+    observed: Observed
+    plan: Plan
+
+
+def approve(agreed: Plan, *, as_of_ms: int | None = None) -> Approved:
+    """The approval of a plan as it was shown."""
+    rows = frozenset(row_key(c) for c in agreed.acting)
+    return Approved(digest=agreed.digest(), as_of_ms=as_of_ms, rows=rows)
+
+
+def look(session: Session, *, as_of_ms: int | None = None) -> Prospect:
+    """Observe and plan. ReconcilerError where the snapshot can't be trusted."""
+    observed = observe(session.driver, session.manifest)
+    refuse_distrusted(observed, session.manifest, session.policy)
+    refuse_unknown_labels(session.manifest, observed, session.policy)
+    now_ms = observed.now_ms if as_of_ms is None else as_of_ms
+    chosen = plan(session.manifest, observed, now_ms=now_ms, policy=session.policy, run=session.run)
+    return Prospect(observed=observed, plan=chosen)
+
+
+def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) -> None:
+    """ReconcilerError where the snapshot can't be believed."""
+    sentence = distrust(observed, profile_id=manifest.profile_id, max_missing=policy.max_missing)
+    if sentence is not None:
+        raise ReconcilerError(sentence)
+
+
+def refuse_unknown_labels(manifest: Manifest, observed: Observed, policy: Policy) -> None:
+    """UsageError for a selected label that neither the manifest nor the ledger knows: a typo would select nothing."""
+    known = {spec.label for spec in manifest.tokens} | observed.ledger.tokens.keys()
+    for label in sorted(policy.selection.targets | policy.selection.excluded):
+        if label not in known:
+            raise UsageError(f"{label!r}: neither the manifest nor the ledger has this label")
+
+
+def guard_sentences(manifest: Manifest, observed: Observed, policy: Policy, *, run: str | None = None) -> tuple[str, ...]:
+    """What the guards say of the whole fleet, whatever is selected."""
+    whole = dataclasses.replace(policy, selection=Selection())
+    return violations(manifest, plan(manifest, observed, now_ms=observed.now_ms, policy=whole, run=run), policy)
+
+
+class Apply:
+    """One run of apply; ``confirm`` is shown the plan and says whether a person agrees (None: agreed beforehand)."""
+
+    def __init__(
+        self, session: Session, *, approved: Approved | None = None, confirm: Callable[[Plan], bool] | None = None
+    ) -> None:
+        self.session = session
+        self.driver = session.driver
+        self.approved = approved
+        self.confirm = confirm
+        self.rows: list[Row] = []
+        self._rows_lock = threading.Lock()
+        self._stopped: str | None = None
+        self._writer: LedgerWriter | None = None
+        self._person: str | None = None
+
+    def run(self) -> Report:
+        """The whole run. Raises ReconcilerError only while nothing was written."""
+        session = self.session
+        prospect = self._prospect()
+        started_ms = prospect.observed.now_ms
+        if not prospect.plan.acting and not _in_progress(prospect.plan):
+            return self._report(prospect, started_ms)
+        self._refuse(prospect)
+        if self.confirm is not None:
+            if not self.confirm(prospect.plan):
+                raise ReconcilerError("not agreed to: nothing was done")
+            self.approved = self.approved or approve(prospect.plan)
+        with holding_lease(session, prospect.observed.ledger, prospect.observed.ledger_version) as self._writer:
+            try:
+                prospect = self._prospect()
+                self._refuse(prospect)
+                prospect = self._repair(prospect)
+                self._act(prospect)
+            except ReconcilerError as error:
+                if not self.rows:
+                    raise
+                self._stopped = str(error)
+        return self._report(prospect, started_ms)
+
+    # --- deciding ---
+
+    def _prospect(self) -> Prospect:
+        approved = self.approved
+        prospect = look(self.session, as_of_ms=approved.as_of_ms if approved is not None else None)
+        if approved is not None:
+            if approved.as_of_ms is not None:
+                refuse_as_of(approved.as_of_ms, prospect.observed.now_ms)
+            if prospect.plan.digest() != approved.digest:
+                raise StalePlanError(approved, prospect.plan)
+        return prospect
+
+    def _refuse(self, prospect: Prospect) -> None:
+        """Guards and the identity: whatever would stop the run half way stops it here."""
+        session, observed = self.session, prospect.observed
+        sentences = guard_sentences(session.manifest, observed, session.policy, run=session.run)
+        if sentences:
+            raise ReconcilerError("; ".join(sentences))
+        derives = [c for c in prospect.plan.acting if c.derives]
+        if derives:
+            scopes = frozenset(scope for c in derives for scope in (c.after.scopes if c.after is not None else ()))
+            session.check_identity(len(derives), scopes, observed.ledger.profile_id or session.manifest.profile_id)
+
+    # --- acting ---
+
+    def _repair(self, prospect: Prospect) -> Prospect:
+        """Recover, record, restore; and plan afresh, until nothing more of that kind can be done."""
+        tried: set[str] = set()
+        for _ in range(ROUNDS):
+            repairs = [c for c in self._allowed(prospect) if c.action in REPAIRS and row_key(c) not in tried]
+            if not repairs or self._halted() is not None:
+                break
+            self.session.events.started(repairs)
+            for change in repairs:
+                tried.add(row_key(change))
+                self._do(change, prospect)
+            if self._halted() is not None:
+                break
+            prospect = look(self.session)
+            sentences = guard_sentences(self.session.manifest, prospect.observed, self.session.policy, run=self.session.run)
+            if sentences:
+                raise ReconcilerError("; ".join(sentences))
+        return prospect
+
+    def _allowed(self, prospect: Prospect) -> list[Change]:
+        """The acting rows that were agreed to."""
+        if self.approved is None:
+            return list(prospect.plan.acting)
+        return [c for c in prospect.plan.acting if row_key(c) in self.approved.rows]
+
+    def _act(self, prospect: Prospect) -> None:
+        """Derives beside revokes, the manager last."""
+        allowed = [c for c in self._allowed(prospect) if c.action not in REPAIRS]
+        agreed = {row_key(c) for c in allowed}
+        for change in prospect.plan.acting:
+            if row_key(change) not in agreed and change.action not in REPAIRS:
+                self._end(change, not_tried("it is new since the plan was approved: plan again"))
+        if not allowed:
+            return
+        self.session.events.started(allowed)
+        manager = self.session.manifest.manager
+        last = [c for c in allowed if c.derives and c.label == manager]
+        derives = [c for c in allowed if c.derives and c.label != manager]
+        revokes = [c for c in allowed if not c.derives]
+        with (
+            ThreadPoolExecutor(DERIVE_LANES, thread_name_prefix="derive") as derive_lanes,
+            ThreadPoolExecutor(REVOKE_LANES, thread_name_prefix="revoke") as revoke_lanes,
+        ):
+            futures: list[Future[None]] = [derive_lanes.submit(self._do, c, prospect) for c in derives]
+            futures += [revoke_lanes.submit(self._do, c, prospect) for c in revokes]
+            for future in futures:
+                future.result()
+        for change in last:
+            self._do(change, prospect)
+
+    def _halted(self) -> str | None:
+        if self._stopped is not None:
+            return self._stopped
+        return "stopped by a signal" if self.driver.stopping.is_set() else None
+
+    def _do(self, change: Change, prospect: Prospect) -> None:
+        halted = self._halted()
+        if halted is not None:
+            self._end(change, not_tried(halted))
+            return
+        if change.derives and self.driver.identity is None:
+            self._person = "an identity token is needed to derive: set LIMITLESS_IDENTITY_TOKEN and run again"
+            self._end(change, not_tried(self._person))
+            return
+        outcome = self.driver.run(step_of(change, prospect.observed, self.session))
+        if outcome.stop:
+            self._stopped = outcome.sentence
+        self._end(change, outcome)
+
+    def _end(self, change: Change, outcome: Outcome) -> None:
+        row = Row(change=change, outcome=outcome)
+        with self._rows_lock:
+            self.rows.append(row)
+            self.session.events.ended(row)
+
+    # --- reporting ---
+
+    def _report(self, prospect: Prospect, started_ms: int) -> Report:
+        exit_code, sentence = self._verdict(prospect)
+        return Report(
+            run=self.session.run,
+            started_at_ms=started_ms,
+            ended_at_ms=self.driver.exchange.clock().now_ms(),
+            digest=self.approved.digest if self.approved is not None else prospect.plan.digest(),
+            rows=tuple(self.rows),
+            holds=tuple(c for c in prospect.plan.changes if c.action is Action.HOLD),
+            not_touched=prospect.plan.not_touched,
+            exit_code=exit_code,
+            sentence=sentence,
+        )
+
+    def _verdict(self, prospect: Prospect) -> tuple[Exit, str]:
+        """The first exit code that fits, in the order of the contract: 6, 4, 5, 0."""
+        if self._writer is not None and self._writer.lost:
+            return Exit.LEASE_HELD, self._stopped or ""
+        if self._person is not None:
+            return Exit.PERSON_NEEDED, self._person
+        decisions = prospect.plan.decisions
+        if decisions:
+            labels = ", ".join(c.label for c in decisions)
+            return Exit.PERSON_NEEDED, f"waiting for your decision: {labels} (see the plan's holds)"
+        unfinished = [r for r in self.rows if r.outcome.status in {Status.FAILED, Status.NOT_TRIED}]
+        if unfinished or self._stopped is not None:
+            return Exit.PARTIAL, self._stopped or "some changes are not done: run again, it goes on where this run stopped"
+        if self.driver.stopping.is_set():
+            return Exit.PARTIAL, "stopped by a signal: run again"
+        return Exit.DONE, ""
+
+
+class StalePlanError(PlanStaleError):
+    """The approved plan is not what would be done now; both are here to be compared."""
+
+    def __init__(self, approved: Approved, now: Plan) -> None:
+        super().__init__("the approved plan is stale: what would be done now differs; plan again and have it approved")
+        self.approved = approved
+        self.now = now
+
+
+def refuse_as_of(as_of_ms: int, now_ms: int) -> None:
+    """PlanStaleError unless the saved plan's time lies within the last seven days."""
+    if as_of_ms > now_ms + AS_OF_GRAIN_MS:
+        raise PlanStaleError(f"the saved plan is from the future ({iso(as_of_ms)}): plan again")
+    if now_ms - as_of_ms > AS_OF_MAX_AGE_MS:
+        raise PlanStaleError(f"the saved plan is older than seven days ({iso(as_of_ms)}): plan again")
+
+
+def _in_progress(chosen: Plan) -> bool:
+    return any(c.reason is Reason.IN_PROGRESS for c in chosen.changes)
+
+
+# --- one change ---
+
+
+def step_of(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
+    """The protocol step that makes a change, with everything that was observed for it."""
+    if change.action is Action.RECOVER:
+        return _recover_step(change, observed, session)
+    if change.action is Action.RECORD:
+        return _record_step(change, observed, session)
+    if change.action is Action.RESTORE:
+        return _restore_step(change, observed, session)
+    if change.action is Action.REVOKE:
+        return _revoke_step(change, observed)
+    return derive(_run(observed, session), derive_task(change, observed, session))
+
+
+def _run(observed: Observed, session: Session) -> Run:
+    profile_id = observed.ledger.profile_id or session.manifest.profile_id
+    return Run(run=session.run, api_url=observed.api_url, profile_id=profile_id)
+
+
+def _spec(session: Session, label: str) -> TokenSpec | None:
+    return next((spec for spec in session.manifest.tokens if spec.label == label), None)
+
+
+def _recover_step(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
+    spec = _spec(session, change.label)
+    if change.label not in observed.ledger.tokens:
+        return remove_placeholder(spec.path if spec is not None else change.label)
+    task = Recovery(
+        label=change.label,
+        overlap_ms=spec.overlap_ms if spec is not None else DEFAULT_OVERLAP_MS,
+        is_manager=change.label == session.manifest.manager,
+    )
+    return recover(task, observed.ledger)
+
+
+def _record_step(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
+    if not change.label:
+        return _record_only(WriteLedger(transition=set_files(session.manifest.files)), "the manifest's files are remembered")
+    if change.after is not None and change.after.protect is not None:
+        step = set_protect(change.label, protect=change.after.protect)
+        return _record_only(WriteLedger(transition=step), "protected" if change.after.protect else "no longer protected")
+    entry = observed.ledger.tokens[change.label]
+    if entry.current is None:
+        return _held("it has no current token any more")
+    return put_right(change.label, entry.path, entry.current)
+
+
+def _record_only(effect: WriteLedger, sentence: str) -> Step[Outcome]:
+    reply = yield from ask(effect)
+    return applied(sentence) if isinstance(reply, Recorded) else unrecorded(reply)
+
+
+def _held(sentence: str) -> Step[Outcome]:
+    yield from ()
+    return held(sentence)
+
+
+def _restore_step(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
+    entry = observed.ledger.tokens[change.label]
+    content = observed.contents.get(entry.path)
+    live = observed.live_by_id().get(entry.current.token_id) if entry.current is not None else None
+    if entry.current is None or live is None or content is None or content.holder_version is None:
+        return _held("it changed since the plan: run again")
+    place = Place(label=change.label, path=entry.path, source=content.holder_version, cas=observed.meta(entry.path).latest)
+    return restore(_run(observed, session), place, entry.current, live)
+
+
+def _revoke_step(change: Change, observed: Observed) -> Step[Outcome]:
+    entry = observed.ledger.tokens[change.label]
+    token_id = change.before.token_id if change.before is not None else None
+    live = observed.live_by_id().get(token_id or "")
+    retiring = next((r for r in entry.retiring if r.token_id == token_id), None)
+    if retiring is not None:
+        return revoke_retiring(change.label, entry, retiring, live, reason="superseded")
+    return revoke_current(change.label, entry, live, reason="not desired")
+
+
+def derive_task(change: Change, observed: Observed, session: Session) -> Task:
+    """Everything that the protocol needs to derive a label's token."""
+    spec = _spec(session, change.label)
+    if spec is None or change.after is None or change.after.version is None:
+        raise ReconcilerError(f"{change.label} is not in the manifest")
+    entry = observed.ledger.tokens.get(change.label)
+    current = entry.current if entry is not None else None
+    live = observed.live_by_id()
+    return Task(
+        spec=spec,
+        cas=change.after.version,
+        before=tuple(sorted(token.token_id for token in observed.live if token.label == change.label)),
+        standing=_standing(observed.ledger, session.manifest, frozenset(live)),
+        predecessor=current,
+        predecessor_path=entry.path if entry is not None else None,
+        compromised=session.policy.compromised and change.label in session.policy.requested,
+        believed_gone=current is not None and current.token_id not in live,
+        is_manager=change.label == session.manifest.manager,
+    )
+
+
+def _standing(ledger: Ledger, manifest: Manifest, live: frozenset[str]) -> frozenset[str]:
+    """Tokens that nobody means to revoke in this run: a derive that ends one of them is a surprise."""
+    desired = {spec.label for spec in manifest.tokens}
+    return frozenset(
+        entry.current.token_id
+        for label, entry in ledger.tokens.items()
+        if label in desired and entry.current is not None and entry.current.token_id in live
+    )
+
+
+# --- the lease ---
+
+
+@contextlib.contextmanager
+def holding_lease(session: Session, ledger: Ledger, version: int) -> Iterator[LedgerWriter]:
+    """Hold the lease for the work within: LeaseHeldError where another run has it for longer than ``wait_s``."""
+    driver = session.driver
+    with session.signals(driver):
+        driver.writer = writer = _take(session, ledger, version)
+        try:
+            with driver.lease_renewed():
+                yield writer
+        finally:
+            driver.release()
+
+
+def _take(session: Session, ledger: Ledger, version: int) -> LedgerWriter:
+    deadline_s = time.monotonic() + session.wait_s
+    tries = 0
+    while True:
+        writer = LedgerWriter(run=session.run, who=session.who, ledger=ledger, version=version)
+        reply = session.driver.run(writer.take())
+        if isinstance(reply, Recorded):
+            return writer
+        if isinstance(reply, NotRecorded):
+            raise VaultError(f"the lease could not be taken: {reply.sentence}")
+        found, version = session.driver.read_ledger()
+        if found is None:
+            raise VaultError("the ledger vanished while the lease was being taken: run again")
+        ledger = found
+        holder = lease_held_by(ledger, session.driver.exchange.clock().now_ms(), not_run=session.run)
+        if holder is None and (tries := tries + 1) <= TAKE_TRIES:
+            continue
+        _wait(session, deadline_s, reply)
+
+
+def _wait(session: Session, deadline_s: float, reply: LeaseLost) -> None:
+    if time.monotonic() >= deadline_s:
+        raise LeaseHeldError(f"{reply.sentence}: wait for it with --wait SECONDS, or run again later (a lease lasts a minute)")
+    if session.driver.stopping.wait(min(1.0, max(0.0, deadline_s - time.monotonic()))):
+        raise LeaseHeldError("stopped while waiting for the lease: nothing was done")

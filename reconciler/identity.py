@@ -1,0 +1,140 @@
+"""The identity token: a person's short-lived proof, needed only to derive and to read capabilities.
+
+Rules this module keeps:
+
+1. It comes from a file, standard input, a command or the environment, never from an argument's value.
+2. The command is an argument vector, run without a shell, without our own secrets in its environment, within a bound.
+3. A token that is a JWT tells its end (``exp``), so that one that is too old fails before anything is written; any other is
+   opaque.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+
+from reconciler.errors import PersonNeededError, ReconcilerError, UsageError
+from reconciler.exchange import TokenClient
+from reconciler.model import SECOND_MS, Capabilities, Secret
+
+VARIABLE = "LIMITLESS_IDENTITY_TOKEN"
+COMMAND_TIMEOUT_S = 30
+MAX_CHARS = 16_384
+DERIVE_MS = 1_000
+"""Generous for one derive: the exchange lets one out every 300 ms."""
+MARGIN_MS = 30 * SECOND_MS
+
+_OURS = ("LIMITLESS_IDENTITY_TOKEN", "LIMITLESS_TOKEN_SECRET", "VAULT_TOKEN", "VAULT_SECRET_ID", "VAULT_ID_TOKEN")
+
+MISSING = f"an identity token is needed to derive: set {VARIABLE}, or use --identity-file or --identity-command"
+
+
+def read_identity(
+    environ: Mapping[str, str], *, file: str | None, command: str | None, read_stdin: Callable[[], str]
+) -> Secret | None:
+    """The identity token, or None where none was given. UsageError for two sources, PersonNeededError for one that fails."""
+    if file is not None and command is not None:
+        raise UsageError("--identity-file and --identity-command exclude each other: give one")
+    if file == "-":
+        return _checked(read_stdin(), "standard input")
+    if file is not None:
+        try:
+            with open(file, encoding="ascii") as source:  # noqa: PTH123  # a path as the user gave it
+                return _checked(source.read(MAX_CHARS + 1), file)
+        except (OSError, UnicodeDecodeError):
+            raise PersonNeededError(f"the identity file {file} can't be read as text") from None
+    if command is not None:
+        return _checked(_output_of(command, environ), "the identity command's output")
+    text = environ.get(VARIABLE, "")
+    return _checked(text, VARIABLE) if text.strip() else None
+
+
+def _output_of(command: str, environ: Mapping[str, str]) -> str:
+    try:
+        argv = shlex.split(command)
+    except ValueError:
+        argv = []
+    if not argv:
+        raise UsageError("--identity-command needs a program and its arguments, quoted as for a shell")
+    kept = {name: text for name, text in environ.items() if name not in _OURS}
+    try:
+        done = subprocess.run(
+            argv, env=kept, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise PersonNeededError(f"the identity command {argv[0]} took longer than {COMMAND_TIMEOUT_S} s") from None
+    except OSError:
+        raise PersonNeededError(f"the identity command {argv[0]} can't be run") from None
+    if done.returncode != 0:
+        raise PersonNeededError(f"the identity command {argv[0]} failed with exit code {done.returncode}")
+    return done.stdout.decode("ascii", errors="replace")
+
+
+def _checked(text: str, source: str) -> Secret:
+    token = text.strip()
+    if not token:
+        raise PersonNeededError(f"the identity token from {source} is empty")
+    if len(token) > MAX_CHARS or not token.isascii() or not token.isprintable() or " " in token:
+        raise PersonNeededError(f"what came from {source} is no identity token: one line of ASCII is expected")
+    return Secret(token)
+
+
+def expires_at_ms(identity: Secret) -> int | None:
+    """The ``exp`` of a JWT, or None where the token is opaque or has none."""
+    parts = identity.reveal().split(".")
+    if len(parts) != 3:  # noqa: PLR2004  # header, payload and signature
+        return None
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        exp = payload["exp"]
+    except (ValueError, binascii.Error, KeyError, TypeError, RecursionError):
+        return None
+    return int(exp * SECOND_MS) if isinstance(exp, (int, float)) and not isinstance(exp, bool) and 0 < exp < 1e11 else None  # noqa: PLR2004  # year 5138
+
+
+class IdentityCheck:
+    """Whether the identity can derive what is planned; asked before the first write. Capabilities are read once a run."""
+
+    def __init__(self, exchange: TokenClient, identity: Secret | None, *, profile_id: int | None) -> None:
+        self._exchange = exchange
+        self._identity = identity
+        self._wanted_profile = profile_id
+        self._capabilities: Capabilities | None = None
+
+    def __call__(self, derives: int, scopes: frozenset[str], profile_id: int | None) -> int:
+        """The profile's id. PersonNeededError without a usable identity; ReconcilerError where the exchange won't allow it."""
+        identity = self._identity
+        if identity is None:
+            raise PersonNeededError(MISSING)
+        end_ms, now_ms = expires_at_ms(identity), self._exchange.clock().now_ms()
+        needed_ms = derives * DERIVE_MS + MARGIN_MS
+        if end_ms is not None and end_ms <= now_ms:
+            raise PersonNeededError(f"the identity token expired {(now_ms - end_ms) // SECOND_MS} s ago: get a new one")
+        if end_ms is not None and end_ms - now_ms < needed_ms:
+            raise PersonNeededError(
+                f"the identity token expires in {(end_ms - now_ms) // SECOND_MS} s, and {derives} derives need "
+                f"{needed_ms // SECOND_MS} s: get a new one"
+            )
+        if self._capabilities is None:
+            self._capabilities = self._exchange.get_capabilities(identity)
+        self._refuse(self._capabilities, scopes, profile_id)
+        return self._capabilities.profile_id
+
+    def _refuse(self, found: Capabilities, scopes: frozenset[str], profile_id: int | None) -> None:
+        for wanted, whose in ((self._wanted_profile, "the manifest"), (profile_id, "the ledger")):
+            if wanted is not None and found.profile_id != wanted:
+                raise ReconcilerError(
+                    f"the identity belongs to profile {found.profile_id}, {whose} to profile {wanted}: use the right identity"
+                )
+        if not found.management_enabled:
+            raise ReconcilerError("token management is switched off for this profile: ask the exchange to switch it on")
+        refused = sorted(scopes - frozenset(found.allowed_scopes))
+        if refused:
+            raise ReconcilerError(
+                f"the exchange does not allow {', '.join(refused)} to this profile (allowed: "
+                f"{', '.join(sorted(found.allowed_scopes)) or 'nothing'}): ask for it, or take it out of the manifest"
+            )

@@ -1,0 +1,169 @@
+"""Gathering: one list call, one ledger read, one metadata read for each path, and a closer look where these disagree.
+
+Rules this module keeps:
+
+1. It only reads. Everything is gathered before anything is decided.
+2. Reads that wait on the same peer run side by side, within a bound.
+3. A secret is read only where the metadata is not what the ledger says; of its content only the token id is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from reconciler.driver import Driver
+from reconciler.errors import (
+    ExchangeUnauthorizedError,
+    PersonNeededError,
+    ReconcilerError,
+    UsageError,
+    VaultError,
+    VaultRefusedError,
+)
+from reconciler.exchange import TokenClient
+from reconciler.ledger import LEDGER_NAME, Entry, Ledger
+from reconciler.model import Credentials, LiveToken, Manifest, SecretMeta, VersionState
+from reconciler.observed import Content, Observed
+from reconciler.protocol.commit import TOKEN_ID, is_placeholder
+from reconciler.protocol.derive import credentials_of
+
+READERS = 16
+LIST_LIMIT = 1000
+BOOTSTRAP = "run `reconciler bootstrap` with an identity token"
+
+
+class LedgerMissingError(ReconcilerError):
+    """There is no ledger, but there are secrets below the prefix: something is lost, and nothing is done about it."""
+
+
+def observe(driver: Driver, manifest: Manifest) -> Observed:
+    """One snapshot. The driver's signer is found on the way, if it has none yet.
+
+    Raises PersonNeededError (no ledger or no signer yet: bootstrap), LedgerMissingError, VaultError, ExchangeError.
+    """
+    ledger, version = driver.read_ledger()
+    if ledger is None:
+        refuse_lost_ledger(driver, manifest, version)
+        raise PersonNeededError(f"there is no ledger at {manifest.mount}/{driver.path(LEDGER_NAME)} yet: {BOOTSTRAP}")
+    signer = find_signer(driver, manifest, ledger)
+    with ThreadPoolExecutor(max_workers=READERS + 1, thread_name_prefix="observe") as pool:
+        listing = pool.submit(_listed, driver, signer)
+        metas = dict(pool.map(lambda name: (name, driver.store.read_meta(driver.path(name))), _paths(manifest, ledger)))
+        live = listing.result()
+        contents = dict(pool.map(lambda look: (look[0], _look(driver, *look)), _suspects(ledger, metas)))
+    return Observed(
+        now_ms=driver.exchange.clock().now_ms(),
+        api_url=driver.exchange.base_url,
+        ledger=ledger,
+        ledger_version=version,
+        live=live,
+        signer_id=signer.token_id,
+        secrets=metas,
+        contents=contents,
+    )
+
+
+def refuse_lost_ledger(driver: Driver, manifest: Manifest, version: int) -> None:
+    """LedgerMissingError if secrets lie below the prefix, or the ledger's latest version was deleted."""
+    where = f"{manifest.mount} {driver.path(LEDGER_NAME)}"
+    if version > 0:
+        raise LedgerMissingError(
+            f"the latest version of the ledger was deleted; bring it back with "
+            f"`vault kv undelete -versions={version} -mount={where}` and run again"
+        )
+    names = [p for p in driver.store.list_paths(driver.prefix, limit=LIST_LIMIT) if p != driver.path(LEDGER_NAME)]
+    if names:
+        raise LedgerMissingError(
+            f"there is no ledger, but {len(names)} secrets lie below the prefix (such as {names[0]}): if it was destroyed, "
+            f"restore it from Vault's backup (deleted versions: `vault kv undelete -versions=N -mount={where}`); "
+            "if the secrets are not ours, choose another prefix"
+        )
+
+
+def find_signer(driver: Driver, manifest: Manifest, ledger: Ledger) -> Credentials:
+    """The pair that signs list and revoke: the pinned one, or the manager's in Vault. PersonNeededError if there is none."""
+    if driver.signer is not None:
+        owner = ledger.known_ids().get(driver.signer.token_id)
+        if driver.signer_pinned and owner not in {None, manifest.manager}:
+            raise UsageError(
+                f"LIMITLESS_TOKEN_ID is the managed token of {owner}: signing with it would look like its consumer's use; "
+                "unset it, or use another token"
+            )
+        return driver.signer
+    signer = manager_signer(driver, manifest, ledger)
+    if signer is None:
+        raise PersonNeededError(
+            f"there is no token to sign with (the manager {manifest.manager} has no secret yet): {BOOTSTRAP}"
+        )
+    driver.signer = signer
+    return signer
+
+
+def manager_signer(driver: Driver, manifest: Manifest, ledger: Ledger) -> Credentials | None:
+    """What the manager's secret holds, or held while its token is still current: a deleted secret locks nobody out."""
+    entry = ledger.tokens.get(manifest.manager)
+    if entry is None or entry.current is None:
+        return None
+    path = driver.path(entry.path)
+    latest = driver.store.read(path)
+    found = credentials_of(latest)
+    if found is not None and found.token_id == entry.current.token_id:
+        return found
+    version = holder_version(driver, path, latest.version, entry.current.token_id)
+    return credentials_of(driver.store.read(path, version=version)) if version is not None else None
+
+
+def _listed(driver: Driver, signer: Credentials) -> tuple[LiveToken, ...]:
+    client: TokenClient = driver.exchange.signed_by(signer)
+    try:
+        return client.list_tokens()
+    except ExchangeUnauthorizedError as error:
+        raise PersonNeededError(f"{error}; if the clock is right, the manager's token is gone: {BOOTSTRAP}") from None
+
+
+def _paths(manifest: Manifest, ledger: Ledger) -> list[str]:
+    names = {spec.path for spec in manifest.tokens}
+    for entry in ledger.tokens.values():
+        names.add(entry.path)
+        if entry.intent is not None:
+            names.add(entry.intent.path)
+    return sorted(names)
+
+
+def _suspects(ledger: Ledger, metas: dict[str, SecretMeta]) -> Iterable[tuple[str, SecretMeta, str | None]]:
+    """Paths whose metadata is not what the ledger says, with the id that should be there."""
+    owned = {entry.path: entry for entry in ledger.tokens.values() if entry.current is not None}
+    for name, meta in metas.items():
+        entry: Entry | None = owned.get(name)
+        if entry is not None and entry.current is not None:
+            if meta.latest != entry.current.version or meta.state is not VersionState.LIVING:
+                yield name, meta, entry.current.token_id
+        elif meta.state is VersionState.LIVING:
+            yield name, meta, None
+
+
+def _look(driver: Driver, name: str, meta: SecretMeta, token_id: str | None) -> Content:
+    path = driver.path(name)
+    try:
+        latest = driver.store.read(path)
+    except VaultRefusedError:
+        return Content(readable=False)  # a role that only plans may not read secrets
+    if latest.version != meta.latest:
+        raise VaultError(f"{path} is being written by somebody else right now: run again")
+    found = latest.field(TOKEN_ID)
+    if token_id is None or found == token_id:
+        return Content(token_id=found, placeholder=is_placeholder(latest))
+    holder = holder_version(driver, path, latest.version, token_id)
+    return Content(token_id=found, holder_version=holder, placeholder=is_placeholder(latest))
+
+
+def holder_version(driver: Driver, path: str, latest: int, token_id: str) -> int | None:
+    """The newest readable version that holds the id."""
+    for version in range(latest, 0, -1):
+        content = driver.store.read(path, version=version)
+        if content.state is VersionState.ABSENT:
+            return None
+        if content.field(TOKEN_ID) == token_id:
+            return version
+    return None
