@@ -1,0 +1,40 @@
+"""Fixtures of the end-to-end tests."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.devserver import OpenBaoServer
+from reconciler.sandbox import Sandbox, SandboxConfig
+from tests.support.fleet import Fleet
+
+NewFleet = Callable[[], contextlib.AbstractContextManager[Fleet]]
+
+
+@pytest.fixture
+def new_fleet(tmp_path: Path, openbao: OpenBaoServer, vault_mount: str) -> NewFleet:
+    """Makes fleets without the exchange's limits; at the end of each nothing secret may have been printed or written."""
+
+    @contextlib.contextmanager
+    def make() -> Iterator[Fleet]:
+        name = secrets.token_hex(4)
+        folder = tmp_path / name
+        folder.mkdir()
+        with Sandbox(config=SandboxConfig(limits=False)) as sandbox:
+            one = Fleet(folder, sandbox, openbao, vault_mount, prefix=f"{name}/tokens")
+            yield one
+            one.assert_no_leak()
+
+    return make
+
+
+@pytest.fixture
+def fleet(new_fleet: NewFleet) -> Iterator[Fleet]:
+    """One such fleet."""
+    with new_fleet() as one:
+        yield one

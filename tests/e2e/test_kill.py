@@ -1,0 +1,120 @@
+"""``kill -9`` after every effect of every kind of change, and one more run: nothing is lost, and a further run does nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import NewFleet
+from tests.support.fleet import Fleet
+
+BOT = {"label": "bot", "path": "prod/bot"}
+FEWEST_EFFECTS, MOST_EFFECTS = 5, 40
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Story:
+    """How to come to the point where ``command`` makes the change."""
+
+    name: str
+    prepare: Callable[[Fleet], None]
+    command: tuple[str, ...] = ("apply", "--yes")
+
+
+def quick(fleet: Fleet, *arguments: str) -> None:
+    """A step of a preparation."""
+    assert fleet.quick(*arguments) == 0
+
+
+def nothing(fleet: Fleet) -> None:
+    """An empty account."""
+    fleet.write()
+
+
+def wanted(fleet: Fleet) -> None:
+    """A manager, and a label that is to be derived."""
+    fleet.write(BOT)
+    quick(fleet, "bootstrap")
+
+
+def applied(fleet: Fleet) -> None:
+    """A manager and a bot, both in place."""
+    wanted(fleet)
+    quick(fleet, "apply", "--yes")
+
+
+def widened(fleet: Fleet) -> None:
+    """The bot is to be rotated."""
+    applied(fleet)
+    fleet.write({**BOT, "scopes": ["trading", "withdrawal"]})
+
+
+def moved(fleet: Fleet) -> None:
+    """The bot is to be rotated into another path."""
+    applied(fleet)
+    fleet.write({**BOT, "path": "prod/other"})
+
+
+def removed(fleet: Fleet) -> None:
+    """The bot is to be revoked."""
+    applied(fleet)
+    fleet.write()
+
+
+def superseded(fleet: Fleet) -> None:
+    """The bot's predecessor is to be revoked, and its secret at the old path to go."""
+    applied(fleet)
+    fleet.sandbox.state.shift_clock(5_000)
+    fleet.use("prod/bot")
+    fleet.write({**BOT, "path": "prod/other"})
+    quick(fleet, "apply", "--yes")
+    fleet.sandbox.state.shift_clock(10_000)
+    fleet.use("prod/other")
+
+
+def overwritten(fleet: Fleet) -> None:
+    """The bot's secret is to be restored."""
+    applied(fleet)
+    with fleet.store() as store:
+        store.write(f"{fleet.prefix}/prod/bot", {"oops": "by hand"}, cas=1)
+
+
+def rotated(fleet: Fleet) -> None:
+    """The bot can be rolled back."""
+    fleet.defaults = {"overlap": "1h"}
+    applied(fleet)
+    quick(fleet, "rotate", "--target", "bot", "--yes")
+
+
+STORIES = (
+    Story(name="bootstrap", prepare=nothing, command=("bootstrap",)),
+    Story(name="derive", prepare=wanted),
+    Story(name="rotate", prepare=widened),
+    Story(name="move", prepare=moved),
+    Story(name="revoke", prepare=removed),
+    Story(name="retire", prepare=superseded),
+    Story(name="restore", prepare=overwritten),
+    Story(name="roll back", prepare=rotated, command=("rollback", "--target", "bot", "--yes")),
+    Story(name="compromised", prepare=applied, command=("rotate", "--target", "bot", "--compromised", "--yes")),
+    Story(name="manager", prepare=applied, command=("rotate", "--target", "reconciler", "--compromised", "--yes")),
+)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_killed_after_every_effect(new_fleet: NewFleet, story: Story) -> None:
+    """The invariants hold after one more run, whichever effect was the last."""
+    for at in range(1, MOST_EFFECTS):
+        with new_fleet() as fleet:
+            story.prepare(fleet)
+            killed = fleet.killed(at, *story.command)
+            if story.name == "bootstrap":
+                assert fleet.quick("bootstrap") == 0, at
+            assert fleet.quick("apply", "--yes") == 0, at
+            fleet.assert_whole()
+            fleet.assert_quiet()
+        if not killed:
+            assert at > FEWEST_EFFECTS, "the story has hardly any effect"
+            return
+    pytest.fail("the story never came to its end")

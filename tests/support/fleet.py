@@ -1,0 +1,256 @@
+"""A fleet in miniature for end-to-end tests: a manifest, the sandbox, a mount of a real OpenBao, and the program as a process.
+
+Everything that any process prints is kept; at the end it is searched for every secret that was ever made.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler import cli, exchange
+from reconciler.devserver import OpenBaoServer
+from reconciler.exchange import TokenClient
+from reconciler.ledger import Ledger, from_text
+from reconciler.model import SecretVersion, VersionState
+from reconciler.protocol.derive import credentials_of
+from reconciler.sandbox import Sandbox
+from reconciler.sandbox.state import Token
+from reconciler.vault import SecretStore
+from reconciler.vault_auth import settings_from_environment
+
+TIMEOUT_S = 90
+ROOT = Path(__file__).parent.parent.parent
+KILL_AT = ROOT / "tests" / "support" / "kill_at.py"
+
+Spec = Mapping[str, object]
+Environ = Mapping[str, str | None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Done:
+    """How a process ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_line(self) -> str:
+        """The last line of its standard output."""
+        return self.out.rstrip("\n").rpartition("\n")[2]
+
+
+class Fleet:
+    """``folder`` holds tokens.yaml; ``environ`` is all that a process sees."""
+
+    def __init__(
+        self, folder: Path, sandbox: Sandbox, openbao: OpenBaoServer, mount: str, prefix: str = "limitless/tokens"
+    ) -> None:
+        self.folder = folder
+        self.sandbox = sandbox
+        self.mount = mount
+        self.prefix = prefix
+        self.outputs: list[str] = []
+        self.environ = {
+            "HOME": str(folder),
+            "PATH": os.environ["PATH"],
+            "PYTHONWARNINGS": "error",
+            "COLUMNS": "120",
+            "LIMITLESS_API_URL": sandbox.url,
+            "LIMITLESS_IDENTITY_TOKEN": sandbox.identity_token,
+            "VAULT_ADDR": openbao.address,
+            "VAULT_TOKEN": openbao.root_token.reveal(),
+        }
+        self.tokens: list[dict[str, object]] = [{"label": "reconciler"}]
+        self.defaults: dict[str, object] = {"overlap": "0s"}
+
+    # --- the manifest ---
+
+    def write(self, *tokens: Spec, **head: object) -> None:
+        """tokens.yaml with the manager and these tokens."""
+        self.tokens = [{"label": "reconciler"}, *(dict(t) for t in tokens)]
+        document = {
+            "version": 1,
+            "manager": "reconciler",
+            "vault": {"mount": self.mount, "prefix": self.prefix},
+            "defaults": self.defaults,
+            "tokens": self.tokens,
+            **head,
+        }
+        (self.folder / "tokens.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    # --- processes ---
+
+    def start(self, *arguments: str, script: Path | None = None, environ: Environ | None = None) -> subprocess.Popen[str]:
+        """The program as a process of its own; a variable given as None is taken away."""
+        merged = {name: text for name, text in {**self.environ, **(environ or {})}.items() if text is not None}
+        command = [sys.executable, str(script)] if script is not None else [sys.executable, "-m", "reconciler"]
+        return subprocess.Popen(
+            [*command, *arguments],
+            cwd=self.folder,
+            env={**merged, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str], text: str = "") -> Done:
+        """Wait for it, and keep what it printed."""
+        try:
+            out, err = process.communicate(text, timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        self.outputs += [out, err]
+        return Done(code=process.returncode, out=out, err=err)
+
+    def run(self, *arguments: str, text: str = "", environ: Environ | None = None) -> Done:
+        """Run a command to its end."""
+        return self.finish(self.start(*arguments, environ=environ), text)
+
+    def ok(self, *arguments: str, environ: Environ | None = None) -> Done:
+        """Run a command that must succeed."""
+        done = self.run(*arguments, environ=environ)
+        assert done.code == 0, (arguments, done)
+        return done
+
+    def killed(self, at: int, *arguments: str) -> bool:
+        """Run a command that is killed with SIGKILL after its effect number ``at`` (from 1); False if it has fewer."""
+        done = self.finish(self.start(str(at), *arguments, script=KILL_AT))
+        return done.code < 0
+
+    def quick(self, *arguments: str) -> int:
+        """The same command within this process, without the pauses that the exchange's limits ask for: for many runs."""
+        out = io.StringIO()
+        with (
+            unpaced(),
+            in_environment(self.environ, self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(out),
+        ):
+            code = cli.run(list(arguments))
+        self.outputs.append(out.getvalue())
+        return code
+
+    # --- looking ---
+
+    def store(self) -> SecretStore:
+        """The mount, as root."""
+        return SecretStore.connect(settings_from_environment(self.environ), mount=self.mount)
+
+    def secret(self, path: str, version: int | None = None) -> SecretVersion:
+        """A version of a secret."""
+        with self.store() as store:
+            return store.read(f"{self.prefix}/{path}", version=version)
+
+    def ledger(self) -> Ledger:
+        """The ledger as it is in Vault."""
+        text = self.secret("_ledger").field("ledger")
+        assert text is not None
+        return from_text(text)
+
+    def versions(self) -> dict[str, int]:
+        """The latest version of everything below the prefix: it shows every write."""
+        with self.store() as store:
+            return {path: store.read_meta(path).latest for path in store.list_paths(self.prefix, limit=1000)}
+
+    def live(self, label: str) -> list[Token]:
+        """The live tokens of a label, oldest first."""
+        return sorted((t for t in self.sandbox.state.live() if t.label == label), key=lambda t: t.created_at_ms)
+
+    def use(self, path: str) -> str:
+        """A consumer: read the secret, sign a request with it. The id it used."""
+        credentials = credentials_of(self.secret(path))
+        assert credentials is not None, path
+        with TokenClient(self.sandbox.url) as exchange:
+            exchange.signed_by(credentials).list_tokens()
+        return credentials.token_id
+
+    # --- laws ---
+
+    def assert_whole(self) -> None:
+        """Invariant 1: each desired label has a live current token with its scopes, whose secret in Vault signs.
+
+        And 3 to 5: no live token of ours is unknown, nothing is left half done, no secret is a token that is gone.
+        """
+        ledger = self.ledger()
+        live = {token.token_id: token for token in self.sandbox.state.live()}
+        for spec in self.tokens:
+            label = str(spec["label"])
+            entry = ledger.tokens[label]
+            assert entry.intent is None, label
+            assert entry.revoking == (), label
+            assert entry.current is not None, label
+            token = live[entry.current.token_id]
+            assert set(token.scopes) == set(spec.get("scopes", ["trading"])), label  # type: ignore[call-overload]
+            assert self.use(entry.path) == token.token_id
+        known = ledger.known_ids()
+        unknown = [t.token_id for t in live.values() if t.token_id not in known and t.label in ledger.tokens]
+        assert unknown == [], "live tokens of ours that nobody knows"
+        for label, entry in ledger.tokens.items():
+            content = self.secret(entry.path)
+            if content.state is VersionState.LIVING:
+                assert content.field("token_id") in live, f"{label}: the secret is a token that is gone"
+
+    def assert_quiet(self) -> None:
+        """Invariant 2: one more run writes nothing and calls nothing that changes anything."""
+        before, calls = self.versions(), self.sandbox.state.mutating_calls
+        assert self.quick("apply", "--yes") == 0
+        assert (self.versions(), self.sandbox.state.mutating_calls) == (before, calls)
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret that was ever made or given, in the forms in which it could leak."""
+        for secret in {*self.sandbox.state.all_secrets(), *self.sandbox.state.all_signatures(), self.environ["VAULT_TOKEN"]}:
+            yield secret
+            yield urllib.parse.quote(secret, safe="")
+            yield base64.b64encode(secret.encode()).decode()
+            yield base64.urlsafe_b64encode(secret.encode()).decode()
+
+    def assert_no_leak(self, files: Sequence[Path] = ()) -> None:
+        """Invariant 8: none of them in any output, or in any file that was written."""
+        texts = [*self.outputs, *(f.read_text(errors="replace") for f in files)]
+        texts += [f.read_text(errors="replace") for f in self.folder.rglob("*") if f.is_file()]
+        everything = "\n".join(texts)
+        leaked = sum(1 for secret in self.secrets() if secret in everything)
+        assert leaked == 0, f"{leaked} secrets in what was printed or written"
+
+
+@contextlib.contextmanager
+def unpaced() -> Iterator[None]:
+    """Our own client without pauses: only for a sandbox without limits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exchange, "_GAP_S", 0.0)
+        yield
+
+
+@contextlib.contextmanager
+def in_environment(environ: Mapping[str, str], folder: Path) -> Iterator[None]:
+    """This process with the given environment, and nothing else of its own, in the given folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            patch.delenv(name)
+        for name, text in environ.items():
+            patch.setenv(name, text)
+        patch.chdir(folder)
+        yield
+
+
+def plain(text: str) -> Any:
+    """JSON that a process printed."""
+    return json.loads(text)
