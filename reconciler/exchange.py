@@ -27,8 +27,6 @@ import base64
 import binascii
 import contextlib
 import dataclasses
-import datetime as dt
-import email.utils
 import hashlib
 import hmac
 import ipaddress
@@ -39,7 +37,6 @@ import socket
 import ssl
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -58,6 +55,7 @@ from reconciler.errors import (
     ExchangeUnreachableError,
     UsageError,
 )
+from reconciler.exchange_clock import ExchangeClock, Seconds, http_date
 from reconciler.model import (
     SECOND_MS,
     Capabilities,
@@ -69,6 +67,7 @@ from reconciler.model import (
     iso,
     scope_set,
 )
+from reconciler.pacing import Pacer, Sleep, Turn
 
 DEFAULT_API_URL = "https://api.limitless.exchange"
 
@@ -79,9 +78,6 @@ SCOPE_WITHDRAWAL = "withdrawal"
 SCOPES = (SCOPE_TRADING, SCOPE_ACCOUNT_CREATION, SCOPE_DELEGATED_SIGNING, SCOPE_WITHDRAWAL)
 """The scopes documented today. The set is not closed: the exchange may have new ones."""
 
-MAX_IN_FLIGHT = 2  # the exchange's documentation, per token
-MIN_GAP_MS = 300  # the same, between two starts
-GAP_SLACK_MS = 10  # the exchange measures arrivals: the second request may travel that much faster than the first
 SKEW_WARN_MS = 5 * SECOND_MS  # the exchange accepts 30 s
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -89,18 +85,12 @@ MAX_TOKENS = 10_000
 RETRY_AFTER_MAX_S = 60.0
 RETRY_TOTAL_S = 90.0
 BACKOFF_S = (0.5, 1.0)  # before the second and the third attempt of a read or a revoke
-TURN_LIMIT_S = 60.0  # a turn that was reserved and neither used nor released lapses
 
 _TOKENS_PATH = "/auth/api-tokens"
-_GAP_S = (MIN_GAP_MS + GAP_SLACK_MS) / SECOND_MS
-_LOOK_AGAIN_S = 1.0  # a lapsed turn wakes nobody, so waiters look for it now and then
 _WHOLE_REQUEST_TIMEOUTS = 3  # connect, send, receive: a server that drips bytes resets the timeout of each read, not this
 _CONNECTIONS_MAX = 100
 _ID_CHARACTERS_MAX = 1024
 _PORTS = range(1, 65536)
-_YEARS = range(2020, 2100)  # a Date outside is nonsense, not skew
-_SKEW_GRAIN_MS = SECOND_MS  # Date counts seconds: a smaller difference is no measurement
-_MEASURED_FOR_S = 300.0
 
 _SENDING = "http11.send_request_headers.started"
 _CONNECTED = ("connect_tcp.complete", "start_tls.complete")
@@ -131,9 +121,6 @@ _REFUSED = frozenset(
 )
 _REDIRECTS = frozenset(range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST))
 _MAINTENANCE = frozenset({HTTPStatus.TOO_EARLY, HTTPStatus.SERVICE_UNAVAILABLE})
-
-Seconds = Callable[[], float]
-Sleep = Callable[[float], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,189 +198,6 @@ class _Failure:
     may_have_left: bool
 
 
-class ExchangeClock:
-    """The exchange's time, measured from the ``Date`` of its replies; until the first one it is this machine's."""
-
-    def __init__(self, wall: Seconds, monotonic: Seconds) -> None:
-        self._wall = wall
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._offset_ms = 0
-        self._difference_ms = 0.0
-        self._doubt_ms = math.inf
-        self._measured_at_s = -math.inf
-
-    @property
-    def offset_ms(self) -> int:
-        """The exchange's clock minus this machine's; 0 until measured, and where they agree to within a second."""
-        return self._offset_ms
-
-    def now_ms(self) -> int:
-        """The exchange's time in milliseconds since the epoch."""
-        return round(self._wall() * SECOND_MS) + self._offset_ms
-
-    def observe(self, date: str | None, *, sent_at_s: float) -> None:
-        """Take a reply's ``Date``, received now, into account; ``sent_at_s`` is monotonic.
-
-        The server wrote it in the middle of the round trip, give or take half of it, and cut it to the second. The most
-        exact of the recent measurements counts, unless the new one contradicts it: then a clock was set meanwhile.
-        """
-        moment = _http_date(date)
-        if moment is None:
-            return
-        received_at_s = self._monotonic()
-        half_trip_ms = max(0.0, received_at_s - sent_at_s) * SECOND_MS / 2
-        local_ms = self._wall() * SECOND_MS - half_trip_ms
-        difference_ms = moment.timestamp() * SECOND_MS + SECOND_MS / 2 - local_ms
-        doubt_ms = half_trip_ms + SECOND_MS / 2
-        with self._lock:
-            is_stale = received_at_s - self._measured_at_s > _MEASURED_FOR_S
-            is_contradicted = abs(difference_ms - self._difference_ms) > doubt_ms + self._doubt_ms
-            if is_stale or is_contradicted or doubt_ms <= self._doubt_ms:
-                self._difference_ms = difference_ms
-                self._doubt_ms = doubt_ms
-                self._measured_at_s = received_at_s
-                self._offset_ms = 0 if abs(difference_ms) < max(_SKEW_GRAIN_MS, doubt_ms) else round(difference_ms)
-
-
-class Turn:
-    """The right to send the identity's next request, from ``TokenClient.wait_turn_to_derive``.
-
-    Give it to ``derive_token``, which uses it up, or release it; as a context manager it does so itself. It can't leak: left
-    alone it lapses after ``TURN_LIMIT_S``, and a derive given a lapsed, used or foreign turn waits for another one.
-    """
-
-    __slots__ = ("_pacer", "begun", "credential", "granted_at_s")
-
-    def __init__(self, pacer: _Pacer, credential: str) -> None:
-        self._pacer = pacer
-        self.credential = credential
-        self.granted_at_s = math.inf
-        self.begun = False
-
-    def release(self) -> None:
-        """Let others go on; may be repeated."""
-        self._pacer.release(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.release()
-
-
-@dataclasses.dataclass(slots=True, eq=False, kw_only=True)
-class _Lane:
-    """The requests of one credential: who waits, in order, and who has a turn. Instants are monotonic seconds."""
-
-    changed: threading.Condition
-    waiting: deque[Turn] = dataclasses.field(default_factory=deque)
-    turns: set[Turn] = dataclasses.field(default_factory=set)
-    next_turn_s: float = -math.inf
-    next_send_s: float = -math.inf
-
-    def is_full(self, now_s: float) -> bool:
-        """Whether as many turns are out as the exchange allows requests in flight; lapsed ones no longer count."""
-        self.drop_lapsed(now_s)
-        return len(self.turns) >= MAX_IN_FLIGHT
-
-    def drop_lapsed(self, now_s: float) -> None:
-        """Forget turns that were reserved long ago and never used."""
-        self.turns = {turn for turn in self.turns if turn.begun or now_s - turn.granted_at_s < TURN_LIMIT_S}
-
-    def is_idle(self, now_s: float) -> bool:
-        """Whether forgetting the lane changes nothing."""
-        self.drop_lapsed(now_s)
-        return not self.waiting and not self.turns and now_s >= max(self.next_turn_s, self.next_send_s)
-
-
-class _Pacer:
-    """Keeps each credential within the exchange's limits: first come, first served, and no credential waits for another.
-
-    Turns are given out a gap apart, before a request is signed and its connection opened; as connections take differently
-    long to open, ``hold`` keeps the gap once more right before the request's first byte.
-    """
-
-    def __init__(self, monotonic: Seconds, sleep: Sleep) -> None:
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._lanes: dict[str, _Lane] = {}
-
-    def wait(self, credential: str) -> Turn:
-        """Block until the credential's next request may start. To be released in any case."""
-        turn = Turn(self, credential)
-        lane = self._join(turn)
-        try:
-            while (wait_s := self._seconds_to_go(lane, turn)) > 0:
-                self._sleep(wait_s)
-        finally:
-            self._leave(lane, turn)
-        return turn
-
-    def begin(self, turn: Turn, credential: str) -> bool:
-        """Use a turn; False if it is used, released or lapsed already, or another credential's."""
-        with self._lock:
-            lane = self._lanes.get(credential)
-            if lane is None or turn.begun:
-                return False
-            lane.drop_lapsed(self._monotonic())
-            turn.begun = turn in lane.turns
-            return turn.begun
-
-    def hold(self, turn: Turn) -> None:
-        """Block until the gap to the credential's last request is kept; to be called right before sending."""
-        lane = self._lanes[turn.credential]
-        while True:
-            with self._lock:
-                now_s = self._monotonic()
-                wait_s = lane.next_send_s - now_s
-                if wait_s <= 0:
-                    lane.next_send_s = now_s + _GAP_S
-                    return
-            self._sleep(wait_s)
-
-    def postpone(self, turn: Turn, delay_s: float) -> None:
-        """Let nobody of the turn's credential start before the delay is over."""
-        with self._lock:
-            lane = self._lanes[turn.credential]
-            lane.next_turn_s = max(lane.next_turn_s, self._monotonic() + delay_s)
-
-    def release(self, turn: Turn) -> None:
-        """Give a turn back; may be repeated."""
-        with self._lock:
-            lane = self._lanes.get(turn.credential)
-            if lane is not None:
-                lane.turns.discard(turn)
-                lane.changed.notify_all()
-
-    def _join(self, turn: Turn) -> _Lane:
-        with self._lock:
-            now_s = self._monotonic()
-            self._lanes = {name: lane for name, lane in self._lanes.items() if not lane.is_idle(now_s)}
-            lane = self._lanes.setdefault(turn.credential, _Lane(changed=threading.Condition(self._lock)))
-            lane.waiting.append(turn)
-            return lane
-
-    def _leave(self, lane: _Lane, turn: Turn) -> None:
-        with self._lock:
-            lane.waiting.remove(turn)
-            lane.changed.notify_all()
-
-    def _seconds_to_go(self, lane: _Lane, turn: Turn) -> float:
-        """Wait until the turn is the first in line and a place is free; 0 once it is granted."""
-        with self._lock:
-            while lane.waiting[0] is not turn or lane.is_full(self._monotonic()):
-                lane.changed.wait(_LOOK_AGAIN_S)
-            now_s = self._monotonic()
-            if now_s < lane.next_turn_s:
-                return lane.next_turn_s - now_s
-            turn.granted_at_s = now_s
-            lane.turns.add(turn)
-            lane.next_turn_s = now_s + _GAP_S
-            return 0.0
-
-
 class _Wire:
     """One request on its connection, as httpcore's ``trace`` extension shows it; ``cut`` ends it from another thread.
 
@@ -435,7 +239,7 @@ class _Shared:
     origin: str
     timeout_s: float
     pool: httpx.Client
-    pacer: _Pacer
+    pacer: Pacer
     clock: ExchangeClock
     monotonic: Seconds
     sleep: Sleep
@@ -474,7 +278,7 @@ class TokenClient:
             origin=f"{url.scheme}://{url.netloc.decode('ascii')}",
             timeout_s=timeout_s,
             pool=_pool(url, timeout_s=timeout_s, trust_proxies=not is_loopback),
-            pacer=_Pacer(monotonic, sleep),
+            pacer=Pacer(monotonic, sleep),
             clock=ExchangeClock(wall, monotonic),
             monotonic=monotonic,
             sleep=sleep,
@@ -883,23 +687,11 @@ def _key(secret: str) -> bytes | None:
         return None
 
 
-def _http_date(text: str | None) -> dt.datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if moment.year not in _YEARS:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
-
-
 def _retry_after_s(text: str | None, *, now_ms: int) -> float | None:
     """``Retry-After``: seconds, or a date by the exchange's clock; None where it is missing or makes no sense."""
     if text is not None and _SECONDS.fullmatch(text.strip()):
         return float(text)
-    moment = _http_date(text)
+    moment = http_date(text)
     return None if moment is None else max(0.0, moment.timestamp() - now_ms / SECOND_MS)
 
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import __version__, exchange
+from reconciler import __version__, exchange, pacing
 from reconciler.errors import (
     ExchangeError,
     ExchangeRefusedError,
@@ -29,12 +29,14 @@ from reconciler.errors import (
     ExchangeUnreachableError,
     UsageError,
 )
-from reconciler.exchange import ExchangeClock, TokenClient, Turn, sign
+from reconciler.exchange import TokenClient, sign
+from reconciler.exchange_clock import ExchangeClock, http_date
 from reconciler.model import Capabilities, Credentials, LiveToken, Secret, instant_ms
+from reconciler.pacing import Turn
 from tests.support.http_stub import Answer, HttpStub, Seen, drip, drop, hang, http, reset, say
 
 START_S = 1_774_269_296.789  # 2026-03-23T12:34:56.789Z
-GAP_S = 0.310
+GAP_S = 0.315
 
 IDENTITY = "eyJhbGciOiJFUzI1NiJ9.canary-identity.c2ln"
 KEY_TEXT = "Y2FuYXJ5LXNlY3JldC1rZXk="  # canary-secret-key
@@ -694,7 +696,7 @@ def test_no_reply_breaks_the_reader(document: Any, text: str) -> None:
     """Whatever JSON or header comes, the readers read it or say that they can't; they never raise."""
     for read in (exchange._listing, exchange._derived, exchange._capabilities):
         read(document)
-    assert exchange._retry_after_s(text, now_ms=0) is None or exchange._http_date(text) or text.strip().isdigit()
+    assert exchange._retry_after_s(text, now_ms=0) is None or http_date(text) or text.strip().isdigit()
 
 
 # --- revoke and repetition ---
@@ -1011,7 +1013,7 @@ def test_refused_in_spite_of_the_time(ahead_s: float, times: int) -> None:
 
 
 def test_gap_between_starts() -> None:
-    """One credential's requests start 310 ms apart, whichever call they are; an identity's are another credential's."""
+    """One credential's requests start 315 ms apart, whichever call they are; an identity's are another credential's."""
     moment = Time()
     with HttpStub(otherwise=say(http(200, []))) as stub, client_of(stub, moment) as client:
         stub_times = []
@@ -1197,7 +1199,7 @@ def test_turns_serve_once(paced: Paced) -> None:
 def test_forgotten_turns_lapse(paced: Paced, monkeypatch: pytest.MonkeyPatch) -> None:
     """Turns that nobody uses or releases hold the identity up for a minute, not for good, and never another credential."""
     moment, stub, client = paced
-    monkeypatch.setattr(exchange, "_LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(pacing, "_LOOK_AGAIN_S", 0.02)
     forgotten: list[Turn] = [client.wait_turn_to_derive(IDENTITY) for _ in range(2)]
     with Crowd() as crowd:
         crowd.start(lambda: client.derive_token(IDENTITY))
