@@ -1,0 +1,214 @@
+"""The schema of the manifest: valid, complete enough to speak for itself, and the one that decides."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from reconciler import manifest, manifest_shape, schema_files
+from reconciler.marked_yaml import Node
+from reconciler.model import DEFAULT_SCOPES
+from reconciler.schema_files import load_schema
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = load_schema("tokens")
+TOKEN = {**SCHEMA["$defs"]["token"], "$defs": SCHEMA["$defs"]}
+
+
+def subschemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schema and every schema inside it."""
+    yield schema
+    for key in ("properties", "$defs"):
+        for child in schema.get(key, {}).values():
+            yield from subschemas(child)
+    if "items" in schema:
+        yield from subschemas(schema["items"])
+
+
+def test_the_schema_is_valid_json_schema() -> None:
+    """It says that it is 2020-12, and it is."""
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_shipped_manifest_is_good() -> None:
+    """The example at the top of the repository loads without a warning and shows what there is to show."""
+    loaded = manifest.load_manifest([ROOT / "tokens.yaml"])
+    tokens = loaded.manifest.tokens
+    assert loaded.warnings == ()
+    assert loaded.manifest.manager in {token.label for token in tokens}
+    assert {scope for token in tokens for scope in token.scopes} == set(manifest.KNOWN_SCOPES)
+    assert any(token.protect for token in tokens)
+    assert any(token.path != token.label for token in tokens)
+    assert any(token.rotate_after_ms is None for token in tokens)
+
+
+def test_each_rule_has_its_sentence() -> None:
+    """Whatever the schema can find wrong, the program has words for; and each pattern explains itself."""
+    silent = {"$schema", "$defs", "$ref", "title", "description", "examples", "default", "patternErrorMessage"}
+    structure = {"properties", "items"}
+    for schema in subschemas(SCHEMA):
+        assert schema.keys() <= manifest_shape._SENTENCES.keys() | silent | structure
+        assert ("pattern" in schema) == ("patternErrorMessage" in schema)
+        assert schema.get("type", "string") in manifest_shape._TYPES
+        assert "minItems" not in schema or "examples" in schema
+
+
+def test_each_place_is_described() -> None:
+    """Editors show a description at every key."""
+    for schema in subschemas(SCHEMA):
+        for name, child in schema.get("properties", {}).items():
+            target = SCHEMA["$defs"].get(child.get("$ref", "").removeprefix("#/$defs/"), {})
+            assert "description" in {**target, **child}, name
+
+
+def test_the_examples_are_good() -> None:
+    """Each example and each default is valid where it stands."""
+    for schema in subschemas(SCHEMA):
+        shown = [*schema.get("examples", []), *([schema["default"]] if "default" in schema else [])]
+        for example in shown:
+            Draft202012Validator({**schema, "$defs": SCHEMA["$defs"]}).validate(example)
+
+
+def test_the_schema_and_the_code_know_the_same() -> None:
+    """Known scopes, default scopes and default durations are written in both, and agree."""
+    defaults = SCHEMA["properties"]["defaults"]["properties"]
+    scopes = SCHEMA["$defs"]["token"]["properties"]["scopes"]
+    assert tuple(SCHEMA["$defs"]["scope"]["examples"]) == manifest.KNOWN_SCOPES
+    assert tuple(scopes["default"]) == DEFAULT_SCOPES
+    assert defaults["rotate_after"]["default"] == manifest.DEFAULT_ROTATE_AFTER
+    assert defaults["overlap"]["default"] == manifest.DEFAULT_OVERLAP
+
+
+def test_every_list_is_bounded() -> None:
+    """A list longer than what is passed on to jsonschema is wrong by the schema itself; tokens are judged one by one."""
+    for schema in subschemas(SCHEMA):
+        if schema.get("type") == "array" and schema is not SCHEMA["properties"]["tokens"]:
+            assert schema["maxItems"] < manifest_shape.LONGEST_LIST
+
+
+@pytest.mark.parametrize("name", ["label", "scope", "rotate_after", "overlap", "path"])
+def test_no_pattern_ends_before_a_line_end(name: str) -> None:
+    """Python's $ also matches before a last line end; the patterns do not let it through."""
+    rule = SCHEMA["$defs"][name]
+    good = rule.get("examples", ["prod/bot"])[0]
+    validator = Draft202012Validator(rule)
+    assert validator.is_valid(good)
+    assert not validator.is_valid(good + "\n")
+
+
+def test_labels_hold_nothing_that_can_not_be_seen() -> None:
+    """No control, format or surrogate character, no line separator, and no space but the plain one, is part of a label."""
+    rule = Draft202012Validator(SCHEMA["$defs"]["label"])
+    hidden = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}]
+    assert [ascii(char) for char in hidden if rule.is_valid(f"a{char}b")] == ["' '"]
+
+
+@pytest.mark.parametrize(
+    "label", ["a b", "\u0431\u043e\u0442", "\u30dc\u30c3\u30c8", "b\u00f6t", "\U0001f916", "a" * 128, "'", "a: b # c"]
+)
+def test_labels_hold_any_other_character(label: str) -> None:
+    """Labels of all languages are fine."""
+    Draft202012Validator(SCHEMA["$defs"]["label"]).validate(label)
+
+
+@pytest.mark.parametrize(
+    ("path", "good"),
+    [
+        ("a", True),
+        ("prod/bot", True),
+        ("A-Z_.@:+-/0", True),
+        ("a" * 256, True),
+        ("a" * 257, False),
+        ("", False),
+        ("/a", False),
+        ("a/", False),
+        ("a//b", False),
+        (".", False),
+        ("..", False),
+        ("a/../b", False),
+        ("a/.b", False),
+        ("_ledger", False),
+        ("a/_b", False),
+        ("a b", False),
+        ("a%2fb", False),
+        ("a\\b", False),
+        ("a?b", False),
+        ("a#b", False),
+        ("b\u00f6t", False),
+        ("a\x00", False),
+    ],
+)
+def test_paths_are_safe(path: str, good: bool) -> None:  # noqa: FBT001 - the second column of the table
+    """A path can neither leave the prefix nor meet the ledger, whatever a client or a server makes of it."""
+    assert Draft202012Validator(SCHEMA["$defs"]["path"]).is_valid(path) is good
+
+
+def as_node(value: Any) -> Node:
+    """JSON data as if it had been read."""
+    if isinstance(value, dict):
+        return Node({key: as_node(child) for key, child in value.items()}, 0)
+    if isinstance(value, list):
+        return Node([as_node(child) for child in value], 0)
+    return Node(value, 0, str(value))
+
+
+VALUES: st.SearchStrategy[Any] = st.one_of(
+    st.sampled_from(
+        ["a", "", "prod/bot", "a//b", "a\n", "30d", "never", "trading", " a", "a" * 129, "a" * 1001, True, False, 1, 0, None]
+    ),
+    st.lists(st.sampled_from(["trading", "withdrawal", "x y", "", 1, True, None, {}]), max_size=3),
+    st.lists(st.just("trading"), min_size=30, max_size=70),
+    st.dictionaries(st.sampled_from(["label", "a"]), st.just("a"), max_size=1),
+)
+KEYS = st.sampled_from([*SCHEMA["$defs"]["token"]["properties"], "lable"])
+
+
+@settings(deadline=None, max_examples=200, database=None)
+@given(st.lists(st.one_of(st.dictionaries(KEYS, VALUES, max_size=5), VALUES), min_size=1, max_size=4))
+def test_remembered_verdicts_are_those_of_the_schema(tokens: list[Any]) -> None:
+    """Whatever was judged before, the short way says of each token what jsonschema says."""
+    shape = manifest_shape.Shape()
+    validator = Draft202012Validator(TOKEN)
+    for token in [{"label": "a", "protect": True}, {"label": "a", "protect": 1}, *tokens, *tokens]:
+        assert shape._is_surely_fine(as_node(token)) == (isinstance(token, dict) and validator.is_valid(token))
+
+
+def test_a_rule_that_ties_keys_together_ends_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the schema of a token ever says more than can be remembered by form, jsonschema is asked for every token."""
+    schema = load_schema("tokens")
+    schema["$defs"]["token"]["not"] = {"properties": {"label": {"const": "evil"}}}
+    monkeypatch.setattr(manifest_shape, "load_schema", lambda _name: schema)
+    shape = manifest_shape.Shape()
+    assert shape._is_surely_fine(as_node({"label": "good"}))
+    assert not shape._is_surely_fine(as_node({"label": "evil"}))
+
+
+def test_a_long_list_is_cut_for_jsonschema() -> None:
+    """It compares all pairs of a list that it can't sort, so a list of a pull request must not be as long as it likes."""
+    assert len(manifest_shape.plain(as_node([{}] * 1000))) == manifest_shape.LONGEST_LIST
+
+
+def test_an_installed_program_finds_its_schemas(tmp_path: Path) -> None:
+    """In a wheel the schemas lie inside the package, and are found there first."""
+    package = tmp_path / "reconciler"
+    (package / "schemas").mkdir(parents=True)
+    shutil.copy(schema_files.__file__, package)
+    (package / "schemas" / "x.schema.json").write_text('{"type": "null"}')
+    spec = importlib.util.spec_from_file_location("installed_schema_files", package / "schema_files.py")
+    assert spec is not None
+    assert spec.loader is not None
+    installed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(installed)
+    assert installed.load_schema("x") == {"type": "null"}
+    with pytest.raises(FileNotFoundError, match="'tokens' is not part of this installation"):
+        installed.load_schema("tokens")
