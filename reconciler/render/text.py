@@ -1,0 +1,283 @@
+r"""A plan, and what became of it, as lines of text for a terminal or a log.
+
+    plan for https://api.limitless.exchange, profile 42
+
+    1 to rotate:
+      ! production-bot  3f2c…9a1b  scopes widened: +withdrawal
+
+    5 kept: a, b, c, d, e
+
+    ATTENTION
+      widens scopes: production-bot (+withdrawal)
+    1 to rotate, 5 kept
+    digest sha256:0123456789ab…
+
+Rules this module keeps:
+
+1. One line for each change: what, about whom, why. A line that is too long for the width goes on below, indented, never cut.
+2. What may hurt stands last, where the eye of somebody at a terminal is: alarms, guards, warnings, counts, digest.
+3. Without colour there is no escape sequence at all; with colour only those that click makes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+
+import click
+
+from reconciler.documents import report_counts
+from reconciler.observed import Kind
+from reconciler.plan import Change, Plan, Side, row_key
+from reconciler.protocol.outcome import Status
+from reconciler.reasons import SENTENCES, Action
+from reconciler.render import (
+    FEW,
+    NOT_CHECKED,
+    WORDS,
+    Alarm,
+    alarms,
+    cells,
+    counted,
+    extras,
+    foreign_shown,
+    gained_scopes,
+    not_touched_count,
+    place_line,
+    plus_minus,
+    safe,
+    selection_line,
+    short,
+    short_digest,
+    some,
+    subject,
+    summary_line,
+    twin_sentence,
+    why,
+)
+from reconciler.report import Report, Row
+
+MOST_LABEL_CELLS = 32
+LEAST_LABEL_CELLS = 8
+STALE_LINES = 50
+
+_INDENT = "      "
+_LEAST_WIDTH = 30
+
+_MARKS: dict[Action, str] = {
+    Action.RECOVER: "*",
+    Action.RECORD: "=",
+    Action.RESTORE: "<",
+    Action.DERIVE: "+",
+    Action.ROTATE: "~",
+    Action.REVOKE: "-",
+    Action.HOLD: ".",
+    Action.KEEP: " ",
+}
+
+_COLOURS: dict[Action, str] = {
+    Action.RECOVER: "yellow",
+    Action.RECORD: "cyan",
+    Action.RESTORE: "yellow",
+    Action.DERIVE: "green",
+    Action.ROTATE: "yellow",
+    Action.REVOKE: "red",
+    Action.HOLD: "cyan",
+    Action.KEEP: "white",
+}
+
+_DONE: dict[Action, str] = {
+    Action.RECOVER: "recovered",
+    Action.RECORD: "recorded",
+    Action.RESTORE: "restored",
+    Action.DERIVE: "derived",
+    Action.ROTATE: "rotated",
+    Action.REVOKE: "revoked",
+    Action.HOLD: "held",
+    Action.KEEP: "kept",
+}
+
+Paint = Callable[..., str]
+"""``click.style``, or a function that leaves the text as it is."""
+
+
+def painter(*, colour: bool) -> Paint:
+    """What gives a text its colour."""
+    return click.style if colour else _plain
+
+
+def _plain(text: str, **_: object) -> str:
+    return text
+
+
+def padded(text: str, width: int) -> str:
+    """The text with spaces up to that many columns."""
+    return text + " " * max(0, width - cells(text))
+
+
+def label_cells(width: int | None) -> int:
+    """How many columns labels may take, so that one long label does not push everything else aside."""
+    return MOST_LABEL_CELLS if width is None else max(LEAST_LABEL_CELLS, min(MOST_LABEL_CELLS, width // 3))
+
+
+def line(head: str, said: str, width: int | None, gap: str = "  ") -> str:
+    """``head`` and what is said of it: on one line if that fits the width, else below it and indented.
+
+    It breaks at spaces only, so that the start of a line is never chosen by somebody else (see ``safe``).
+    """
+    if width is None or cells(head) + len(gap) + cells(said) <= width:
+        return f"{head}{gap}{said}"
+    below = textwrap.wrap(
+        said,
+        width=max(width, _LEAST_WIDTH),
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join([head.rstrip(), *below])
+
+
+# --- a plan ---
+
+
+def plan_text(
+    plan: Plan,
+    *,
+    guards: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    width: int | None = None,
+    colour: bool = False,
+) -> str:
+    """The whole plan, ending in its counts and its digest; ``width`` is in columns, None where nothing limits it."""
+    paint = painter(colour=colour)
+    lines = [f"plan for {place_line(plan)}"]
+    limits = selection_line(plan.selection)
+    if limits:
+        lines.append(f"limited to {limits}")
+    lines.append("")
+    for action in Action:
+        rows = [c for c in plan.changes if c.action is action]
+        if rows:
+            lines += [*_group(action, rows, width, paint), ""]
+    if not_touched_count(plan):
+        lines += [*_not_touched(plan, width, paint), ""]
+    lines += [paint(alarm, fg="red", bold=True) for alarm in _alarms(plan, width)]
+    lines += [paint(line("apply will refuse:", safe(said), width, gap=" "), fg="red", bold=True) for said in guards]
+    lines += [paint(line("warning:", safe(said), width, gap=" "), fg="yellow") for said in warnings]
+    if any(c.derives for c in plan.changes):
+        lines.append(NOT_CHECKED)
+    lines += [paint(summary_line(plan), bold=True), f"digest {short_digest(plan.digest())}"]
+    return "\n".join(lines) + "\n"
+
+
+def _group(action: Action, rows: Sequence[Change], width: int | None, paint: Paint) -> list[str]:
+    heading = f"{len(rows)} {WORDS[action]}"
+    if action is Action.KEEP:
+        names = ", ".join(subject(c.label) for c in rows)
+        return [paint(heading if len(rows) > FEW else line(f"{heading}:", names, width, gap=" "), dim=True)]
+    column = min(label_cells(width), max(cells(subject(c.label)) for c in rows))
+    return [paint(f"{heading}:", bold=True), *(_row(c, column, width, paint) for c in rows)]
+
+
+def _row(change: Change, column: int, width: int | None, paint: Paint) -> str:
+    widened = change.action is Action.ROTATE and bool(gained_scopes(change))
+    mark = "!" if widened else "?" if change.needs_decision else _MARKS[change.action]
+    token_id = change.before.token_id if change.before is not None else None
+    parts = [padded(subject(change.label), column), *([short(token_id)] if token_id else [])]
+    text = line(f"  {mark} " + "  ".join(parts), "; ".join([why(change), *extras(change)]), width)
+    alarming = widened or change.action is Action.REVOKE
+    return paint(text, fg="red" if alarming else _COLOURS[change.action], bold=alarming)
+
+
+def _not_touched(plan: Plan, width: int | None, paint: Paint) -> list[str]:
+    lines = [paint(f"{not_touched_count(plan)} not touched:", bold=True)]
+    for row in plan.not_touched:
+        if row.kind is Kind.TWIN:
+            head = f"  twin     {subject(row.label or '')}  {safe(row.token_id)}"
+            lines.append(paint(line(head, twin_sentence(row), width), fg="yellow"))
+    named, more = foreign_shown(plan)
+    lines += [f"  foreign  {safe(row.label) if row.label else '(no label)'}  {short(row.token_id)}" for row in named]
+    if more:
+        lines.append(f"  foreign  {more} more" if named else f"  foreign  {more}, not named here")
+    return lines
+
+
+def _alarms(plan: Plan, width: int | None) -> list[str]:
+    found = alarms(plan)
+    return [*(["ATTENTION"] if found else []), *(line(f"  {a.sentence}:", _names(a), width, gap=" ") for a in found)]
+
+
+def _names(alarm: Alarm) -> str:
+    return some([f"{subject(label)} ({detail})" if detail else subject(label) for label, detail in alarm.about])
+
+
+# --- what became of it ---
+
+
+def row_line(row: Row) -> str:
+    """One finished change, as ``rotated production-bot (scopes widened: +withdrawal): new token 3f2c…9a1b``."""
+    change, outcome = row.change, row.outcome
+    name = subject(change.label)
+    if outcome.status is not Status.APPLIED:
+        return f"{outcome.status.value}: {change.action.value} {name}: {safe(outcome.sentence)}"
+    verb = _DONE[change.action]
+    if not change.derives and change.action is not Action.REVOKE:
+        return f"{verb} {name}: {safe(outcome.sentence)}"
+    token = [f"{'new token' if change.derives else 'token'} {short(outcome.token_id)}"] if outcome.token_id else []
+    said = [safe(outcome.sentence)] if outcome.sentence != verb else []
+    ending = "; ".join([*token, *said])
+    return f"{verb} {name} ({'; '.join([why(change), *extras(change)])})" + (f": {ending}" if ending else "")
+
+
+def report_last_line(report: Report) -> str:
+    """The last line of every apply (contract). What waits by the plan counts as held, like what the run itself held."""
+    return ", ".join(f"{status.value} {number}" for status, number in report_counts(report).items())
+
+
+# --- two plans ---
+
+
+def stale_text(approved: Plan | None, now: Plan) -> str:
+    """What was approved and what would be done now: ``- `` only in the approved plan, ``+ `` only now.
+
+    Without the approved plan (only its digest is known) every row of now is told. Empty if nothing differs.
+    """
+    before = _told(approved) if approved is not None else {}
+    after = _told(now)
+    lines = [
+        *(f"- {said}" for key, said in before.items() if key not in after),
+        *(f"+ {said}" for key, said in after.items() if key not in before),
+    ]
+    more = len(lines) - STALE_LINES
+    if more > 0:
+        lines = [*lines[:STALE_LINES], f"and {counted(more, 'more line')}"]
+    return "\n".join(lines)
+
+
+def _told(plan: Plan) -> dict[str, str]:
+    """Each thing that the digest covers, by what identifies it."""
+    heads = (
+        f"exchange {place_line(plan)}",
+        f"ledger {safe(plan.ledger_id)}",
+        f"limited to {selection_line(plan.selection) or 'nothing'}",
+    )
+    return {**{f"head {head}": head for head in heads}, **{row_key(c): _whole(c) for c in plan.acting}}
+
+
+def _whole(change: Change) -> str:
+    """A row with all that its approval is bound to."""
+    sides = [_side(side) for side in (change.before, change.after) if side is not None]
+    what = f"{change.action.value} {subject(change.label)}: {SENTENCES[change.reason]}"
+    return f"{what} [{' -> '.join(sides)}]" if sides else what
+
+
+def _side(side: Side) -> str:
+    parts: Iterable[str | None] = (
+        safe(side.path),
+        f"version {side.version}" if side.version is not None else None,
+        f"token {safe(side.token_id)}" if side.token_id is not None else None,
+        plus_minus(side.scopes, ()) or None,
+        {True: "protected", False: "not protected", None: None}[side.protect],
+    )
+    return ", ".join(part for part in parts if part is not None)

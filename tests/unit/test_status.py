@@ -1,0 +1,491 @@
+"""Claims about the state of each label, and about the table that shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reconciler.ledger import Abandoned, IntentKind, Ledger, Revoking
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LiveToken, Manifest, SecretMeta, VersionState
+from reconciler.observed import Content, Kind, Observed
+from reconciler.plan import NotTouched, Policy, Selection
+from reconciler.reasons import Action, Reason
+from reconciler.render import cells
+from reconciler.render.table import span, status_text, when
+from reconciler.status import (
+    PROBABLY_OURS,
+    STATES,
+    Lease,
+    Need,
+    NeedKind,
+    OpenIntent,
+    Predecessor,
+    State,
+    Status,
+    TokenStatus,
+    status,
+)
+from tests.support.values import (
+    API_URL,
+    LIVING,
+    NOW_MS,
+    Scene,
+    assert_harmless,
+    entry,
+    intent,
+    ledger,
+    live,
+    manifest,
+    observed,
+    retiring,
+    scenes,
+    spec,
+    text_without_surrogates,
+)
+from tests.support.values import holder as lease_holder
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+MOVED = SecretMeta(latest=2, state=VersionState.LIVING)
+GONE = SecretMeta(latest=1, state=VersionState.DELETED)
+
+
+def well(*, days: int = 1, used_ago_ms: int | None = None) -> tuple[Ledger, LiveToken]:
+    """A label ``bot`` whose token lives and whose secret is in place."""
+    return ledger({"bot": entry("id-1", "bot", days=days)}), live("id-1", "bot", days=days, used_ago_ms=used_ago_ms)
+
+
+def draining(*, overlap_ms: int = DAY_MS, used_ago_ms: int | None = None) -> Observed:
+    """A label with a predecessor that was superseded two days ago."""
+    old = retiring("id-0", "bot", overlap_ms=overlap_ms)
+    memory = ledger({"bot": dataclasses.replace(entry("id-1", "bot"), retiring=(old,))})
+    return observed(memory, live("id-1", "bot"), live("id-0", "bot", days=40, used_ago_ms=used_ago_ms))
+
+
+def interrupted(*, lease: bool) -> Observed:
+    """A label with an open intent, and the run that opened it alive or over."""
+    memory = ledger(
+        {"bot": dataclasses.replace(entry("id-1", "bot"), intent=intent("id-1", path="bot"))},
+        holder=lease_holder() if lease else None,
+    )
+    return observed(memory, live("id-1", "bot"))
+
+
+def protected() -> Observed:
+    """A protected label."""
+    memory, token = well()
+    return observed(ledger({"bot": dataclasses.replace(memory.tokens["bot"], protect=True)}), token)
+
+
+BOT, NOBODY = manifest(spec("bot")), manifest()
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "desired", "seen"),
+    [
+        pytest.param(State.OK, Reason.IN_SYNC, BOT, observed(*well()), id="well"),
+        pytest.param(State.DRAINING, Reason.SUPERSEDED, BOT, draining(), id="predecessor unused"),
+        pytest.param(State.DRAINING, Reason.OVERLAP, BOT, draining(overlap_ms=3 * DAY_MS), id="overlap"),
+        pytest.param(State.DRAINING, Reason.STILL_USED, BOT, draining(used_ago_ms=HOUR_MS), id="still used"),
+        pytest.param(State.DUE, Reason.DUE, BOT, observed(*well(days=30)), id="due"),
+        pytest.param(State.DUE, Reason.DUE, BOT, observed(*well(days=31)), id="due for a day"),
+        pytest.param(State.OVERDUE, Reason.DUE, BOT, observed(*well(days=32)), id="due for two days"),
+        pytest.param(State.DRIFTED, Reason.SCOPES_WIDENED, manifest(spec("bot", "trading", "withdrawal")), observed(*well())),
+        pytest.param(State.DRIFTED, Reason.SCOPES_CHANGED, manifest(spec("bot", "withdrawal")), observed(*well())),
+        pytest.param(State.DRIFTED, Reason.PATH_CHANGED, manifest(spec("bot", path="x")), observed(*well())),
+        pytest.param(State.DRIFTED, Reason.PROTECT_ON, manifest(spec("bot", protect=True)), observed(*well())),
+        pytest.param(
+            State.DRIFTED,
+            Reason.VERSION_MOVED,
+            BOT,
+            observed(*well(), secrets={"bot": MOVED}, contents={"bot": Content(token_id="id-1")}),
+        ),
+        pytest.param(State.BROKEN, Reason.SECRET_LOST, BOT, observed(*well(), secrets={"bot": GONE}), id="secret lost"),
+        pytest.param(
+            State.BROKEN,
+            Reason.SECRET_MOVED,
+            BOT,
+            observed(*well(), secrets={"bot": MOVED}, contents={"bot": Content(holder_version=1)}),
+        ),
+        pytest.param(State.BROKEN, Reason.REVOKED_ELSEWHERE, BOT, observed(well()[0]), id="gone"),
+        pytest.param(State.ABSENT, Reason.ABSENT, BOT, observed(ledger()), id="absent"),
+        pytest.param(State.INTERRUPTED, Reason.INTENT_OPEN, BOT, interrupted(lease=False), id="interrupted"),
+        pytest.param(State.IN_PROGRESS, Reason.IN_PROGRESS, BOT, interrupted(lease=True), id="in progress"),
+        pytest.param(State.WAITING, Reason.TWIN, BOT, observed(ledger(), live("id-5", "bot")), id="twin"),
+        pytest.param(State.WAITING, Reason.OCCUPIED, BOT, observed(ledger(), secrets={"bot": LIVING}), id="occupied"),
+        pytest.param(
+            State.HELD,
+            Reason.UNREAD,
+            BOT,
+            observed(*well(), secrets={"bot": MOVED}, contents={"bot": Content(readable=False)}),
+        ),
+        pytest.param(State.HELD, Reason.PROTECTED, NOBODY, protected(), id="protected"),
+        pytest.param(State.HELD, Reason.IN_USE, NOBODY, observed(*well(used_ago_ms=MINUTE_MS)), id="in use"),
+        pytest.param(State.HELD, Reason.SIGNS, NOBODY, observed(*well(), signer_id="id-1"), id="signs"),
+        pytest.param(State.HELD, Reason.FILE_MISSING, manifest(files=("other.yaml",)), observed(*well()), id="file missing"),
+        pytest.param(State.NOT_DESIRED, Reason.NOT_DESIRED, NOBODY, observed(*well()), id="not desired"),
+        pytest.param(
+            State.NOT_DESIRED,
+            Reason.NOT_DESIRED,
+            NOBODY,
+            observed(
+                ledger({"bot": dataclasses.replace(entry("id-1", "bot"), current=None, retiring=(retiring("id-0", "bot"),))}),
+                live("id-0", "bot"),
+            ),
+            id="only a predecessor is left",
+        ),
+    ],
+)
+def test_state_of_a_label(state: State, reason: Reason, desired: Manifest, seen: Observed) -> None:
+    """The planner's row, in one word."""
+    (token,) = status(desired, seen).tokens
+    assert (state, reason) == (token.state, token.reason)
+
+
+def test_a_due_rotation_without_budget_is_due_all_the_same() -> None:
+    """Whether this run would rotate it does not change how it stands."""
+    (token,) = status(BOT, observed(*well(days=31)), policy=Policy(max_rotations=0)).tokens
+    assert (token.state, token.reason) == (State.DUE, Reason.BUDGET)
+
+
+def test_a_selection_hides_nothing() -> None:
+    """The whole fleet is told, whatever --target says."""
+    narrow = Policy(selection=Selection(targets=frozenset({"other"})))
+    assert status(BOT, observed(*well()), policy=narrow) == status(BOT, observed(*well()))
+
+
+def test_every_reason_has_a_state_and_every_state_a_reason() -> None:
+    """A reason that is added to the planner has to be placed here."""
+    assert set(Reason) == STATES.keys()
+    assert set(State) == {*STATES.values(), State.OVERDUE}
+
+
+def test_all_that_is_known_of_a_label() -> None:
+    """One label with everything: age, due, use, predecessor with what holds it, open revocation."""
+    old = retiring("id-0", "bot", since_ms=HOUR_MS)
+    memory = ledger(
+        {
+            "bot": dataclasses.replace(
+                entry("id-1", "bot", path="prod/bot"),
+                protect=True,
+                retiring=(old,),
+                revoking=(Revoking(token_id="id-z", live_label="bot", reason="rotated"),),
+                intent=intent("id-1", path="prod/bot", token_id="id-2"),
+            )
+        },
+        holder=lease_holder(),
+    )
+    seen = observed(
+        memory,
+        live("id-1", "bot", used_ago_ms=HOUR_MS),
+        live("id-0", "bot", days=40, used_ago_ms=MINUTE_MS),
+        signer_id="id-1",
+        foreign_unnamed=3,
+    )
+    found = status(manifest(spec("bot", "trading", "withdrawal", path="prod/bot", days=90), manager="bot"), seen)
+    assert found == Status(
+        as_of_ms=NOW_MS,
+        api_url=API_URL,
+        ledger_id="ledger-1",
+        ledger_version=7,
+        profile_id=42,
+        tokens=(
+            TokenStatus(
+                label="bot",
+                state=State.IN_PROGRESS,
+                reason=Reason.IN_PROGRESS,
+                note="run run-9 on build-7:123",
+                desired=True,
+                manager=True,
+                protect=True,
+                path="prod/bot",
+                token_id="id-1",
+                live=True,
+                scopes=("trading",),
+                wanted_scopes=("trading", "withdrawal"),
+                created_at_ms=NOW_MS - DAY_MS,
+                age_ms=DAY_MS,
+                rotate_after_ms=90 * DAY_MS,
+                due_at_ms=NOW_MS + 89 * DAY_MS,
+                last_used_at_ms=NOW_MS - HOUR_MS,
+                verified_at_ms=NOW_MS - DAY_MS,
+                used_since_verify=True,
+                version=1,
+                latest_version=1,
+                in_place=True,
+                predecessors=(
+                    Predecessor(
+                        token_id="id-0",
+                        live=True,
+                        superseded_at_ms=NOW_MS - HOUR_MS,
+                        not_before_ms=NOW_MS + 23 * HOUR_MS,
+                        last_used_at_ms=NOW_MS - MINUTE_MS,
+                        action=Action.HOLD,
+                        reason=Reason.IN_PROGRESS,
+                        note="run run-9 on build-7:123",
+                    ),
+                ),
+                revoking=("id-z",),
+                intent=OpenIntent(kind=IntentKind.ROTATE, since_ms=NOW_MS - HOUR_MS, run="run-1", token_id="id-2"),
+            ),
+        ),
+        needs=(),
+        twins=(),
+        foreign=3,
+        lease=Lease(run="run-9", who="build-7:123", expires_at_ms=NOW_MS + MINUTE_MS),
+        abandoned=(),
+    )
+    assert found.tokens[0].scopes_differ
+
+
+@pytest.mark.parametrize(
+    ("used_since_verify", "used_ago_ms", "signer_id"),
+    [(False, None, None), (False, DAY_MS, None), (True, DAY_MS - 1, None), (True, None, "id-1")],
+)
+def test_who_has_used_the_current_token(used_since_verify: bool, used_ago_ms: int | None, signer_id: str | None) -> None:  # noqa: FBT001 - a column of a table
+    """Uses up to our own verify prove nothing; the manager is used by us alone, so our signing with it is the proof."""
+    memory, _ = well()
+    seen = observed(memory, live("id-1", "bot", used_ago_ms=used_ago_ms), signer_id=signer_id)
+    (token,) = status(manifest(spec("bot"), manager="bot"), seen).tokens
+    assert used_since_verify is token.used_since_verify
+
+
+def test_what_needs_a_person() -> None:
+    """Decisions, then what needs an identity token, then tokens that are probably ours."""
+    memory = ledger({"old": entry("id-1", "old", days=31), "rolled": entry("id-2", "rolled")}, abandoned=("twinned",))
+    rolled = dataclasses.replace(memory.tokens["rolled"], retiring=(retiring("id-3", "rolled"),))
+    memory = dataclasses.replace(memory, tokens={**memory.tokens, "rolled": rolled})
+    seen = observed(
+        memory,
+        live("id-1", "old", days=31),
+        live("id-2", "rolled"),
+        live("id-3", "rolled"),
+        live("id-9", "twinned", days=0),
+        live("id-8", "elsewhere"),
+        secrets={"old": LIVING, "rolled": MOVED},
+        contents={"rolled": Content(token_id="id-3", holder_version=1)},
+    )
+    found = status(manifest(spec("old"), spec("new"), spec("twinned"), spec("rolled")), seen)
+    assert found.needs == (
+        Need(
+            kind=NeedKind.DECISION,
+            labels=("rolled",),
+            sentence="the secret holds a predecessor: `reconciler rollback` makes that official (id-3)",
+        ),
+        Need(
+            kind=NeedKind.DECISION,
+            labels=("twinned",),
+            sentence="a token with this label lives that we did not derive: adopt it, or --replace the label (id-9)",
+        ),
+        Need(kind=NeedKind.IDENTITY, labels=("new", "old"), sentence="to derive, an apply needs an identity token"),
+        Need(kind=NeedKind.TWIN, labels=("twinned",), sentence=PROBABLY_OURS, token_ids=("id-9",)),
+    )
+    assert found.twins == (NotTouched(token_id="id-9", label="twinned", kind=Kind.TWIN, probably_ours=True),)
+    assert found.foreign == 1
+    assert found.abandoned == (
+        Abandoned(label="twinned", since_ms=NOW_MS - 2 * DAY_MS, closed_at_ms=NOW_MS - 2 * DAY_MS + HOUR_MS),
+    )
+    assert list(found.counts().items()) == [(State.DUE, 1), (State.ABSENT, 1), (State.WAITING, 2)]
+
+
+# --- the table ---
+
+
+@pytest.mark.parametrize(
+    ("length_ms", "expected"),
+    [(0, "0s"), (59 * SECOND_MS, "59s"), (MINUTE_MS, "1m"), (HOUR_MS - 1, "59m"), (HOUR_MS, "1h"), (41 * DAY_MS, "41d")],
+)
+def test_a_length_is_told_in_its_largest_whole_unit(length_ms: int, expected: str) -> None:
+    """Rounded down: nothing looks older than it is."""
+    assert expected == span(length_ms)
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "expected"),
+    [(None, "-"), (NOW_MS, "0s ago"), (NOW_MS - 7 * DAY_MS, "7d ago"), (NOW_MS + 45 * DAY_MS, "in 45d")],
+)
+def test_an_instant_is_told_as_seen_from_now(at_ms: int | None, expected: str) -> None:
+    """Before or after now."""
+    assert expected == when(at_ms, NOW_MS)
+
+
+def a_fleet() -> Status:
+    """A fleet with most states."""
+    tokens = {
+        "a-label-that-goes-on-for-longer-than-most-do": entry("id-1", "a-label-that-goes-on-for-longer-than-most-do"),
+        "drain": dataclasses.replace(entry("3f2c9a1b-0000", "drain"), retiring=(retiring("id-0", "drain"),)),
+        "lost": entry("id-3", "lost", version=4),
+        "old": dataclasses.replace(entry("id-4", "old", days=33), protect=True),
+        "stuck": dataclasses.replace(
+            entry("id-5", "stuck"),
+            intent=intent("id-5", path="stuck", token_id="id-6"),
+            revoking=(Revoking(token_id="id-7", live_label="stuck", reason="rotated"),),
+        ),
+    }
+    seen = observed(
+        ledger(tokens, holder=lease_holder(left_ms=-1), abandoned=("twinned",)),
+        live("id-1", "a-label-that-goes-on-for-longer-than-most-do", days=1, used_ago_ms=DAY_MS),
+        live("3f2c9a1b-0000", "drain", used_ago_ms=5 * MINUTE_MS),
+        live("id-0", "drain", days=40, used_ago_ms=4 * MINUTE_MS),
+        live("id-3", "lost"),
+        live("id-4", "old", days=33, used_ago_ms=HOUR_MS),
+        live("id-5", "stuck"),
+        live("id-8", "twinned", days=30),
+        live("id-9", "old"),
+        foreign_unnamed=2,
+    )
+    specs = [spec(label) for label in tokens if label != "lost"]
+    return status(manifest(*specs, spec("lost", days=None), spec("twinned")), seen)
+
+
+WIDE = """\
+https://api.example, profile 42, ledger version 7
+
+LABEL                             STATE                 AGE/MAX   DUE     LAST USED   SECRET     PROTECTED  TOKEN
+a-label-that-goe…er-than-most-do  ok                    1d/30d    in 29d  only by us  v1         -          id-1
+drain                             draining              1d/30d    in 29d  5m ago      v1         -          3f2c…0000
+  old id-0  superseded 2d ago, last used 4m ago; hold: a consumer still uses the predecessor
+lost                              broken                1d/never  -       -           v4, is v1  -          id-3
+  why  the secret is lost
+old                               overdue               33d/30d   3d ago  1h ago      v1         yes        id-4
+  why  older than rotate_after: since 2026-11-19T08:30:00.000Z
+stuck                             interrupted           1d/30d    in 29d  -           v1         -          id-5
+  why  an earlier run was interrupted: finish or undo it (rotate of 2026-11-22T07:30:00.000Z)
+  rotate begun 1h ago by run run-1, token id-6
+  revoking id-7
+twinned                           waiting for a person  -/30d     -       -           -          -          -
+
+abandoned twinned  a derive begun 2d ago was given up 1d ago; a token of it may still show up
+twin old id-9  has a label of ours, but we did not derive it: adopt it, or leave it be
+2 foreign tokens, not touched
+NEEDS A PERSON
+  twinned  a token with this label lives that we did not derive: adopt it, or --replace the label (id-8)
+  lost, old  to derive, an apply needs an identity token
+6 labels: 1 ok, 1 draining, 1 overdue, 1 broken, 1 interrupted, 1 waiting for a person
+"""
+
+NARROW = """\
+https://api.example, profile 42, ledger version 7
+
+LABEL             STATE                 DUE
+a-label-…most-do  ok                    in 29d
+drain             draining              in 29d
+  old id-0
+      superseded 2d ago, last used 4m ago; hold: a
+      consumer still uses the predecessor
+lost              broken                -
+  why  the secret is lost
+old               overdue               3d ago
+  why
+      older than rotate_after: since
+      2026-11-19T08:30:00.000Z
+stuck             interrupted           in 29d
+  why
+      an earlier run was interrupted: finish or
+      undo it (rotate of 2026-11-22T07:30:00.000Z)
+  rotate begun 1h ago by run run-1, token id-6
+  revoking id-7
+twinned           waiting for a person  -
+
+abandoned twinned
+      a derive begun 2d ago was given up 1d ago; a
+      token of it may still show up
+twin old id-9
+      has a label of ours, but we did not derive
+      it: adopt it, or leave it be
+2 foreign tokens, not touched
+NEEDS A PERSON
+  twinned
+      a token with this label lives that we did
+      not derive: adopt it, or --replace the label
+      (id-8)
+  lost, old
+      to derive, an apply needs an identity token
+6 labels: 1 ok, 1 draining, 1 overdue, 1 broken, 1 interrupted, 1 waiting for a person
+"""
+
+
+@pytest.mark.parametrize(("width", "expected"), [(None, WIDE), (140, WIDE), (50, NARROW)])
+def test_the_table_is_whole_where_there_is_room_and_loses_columns_where_there_is_none(width: int | None, expected: str) -> None:
+    """Below a label stands what is wrong with it; what needs a person stands last."""
+    assert expected == status_text(a_fleet(), width=width)
+
+
+@pytest.mark.parametrize(
+    ("predecessor", "expected"),
+    [
+        (
+            draining(),
+            "  old id-0  superseded 2d ago, never used; revoke: superseded, and nobody uses it any more",
+        ),
+        (
+            draining(overlap_ms=3 * DAY_MS),
+            "  old id-0  superseded 2d ago, never used, overlap ends in 1d; hold: the predecessor lives on through its overlap",
+        ),
+        (
+            observed(draining().ledger, live("id-1", "bot")),
+            "  old id-0  superseded 2d ago, gone from the exchange; revoke: superseded, and nobody uses it any more",
+        ),
+    ],
+)
+def test_a_predecessor_is_told_with_what_holds_it(predecessor: Observed, expected: str) -> None:
+    """Since when, how much it is used, and what the next apply does about it."""
+    assert expected in status_text(status(BOT, predecessor)).splitlines()
+
+
+def test_each_predecessor_has_its_own_verdict() -> None:
+    """One may be held by a consumer while another goes."""
+    old = (retiring("id-a", "bot"), retiring("id-b", "bot"))
+    memory = ledger({"bot": dataclasses.replace(entry("id-1", "bot"), retiring=old)})
+    seen = observed(memory, live("id-1", "bot"), live("id-a", "bot"), live("id-b", "bot", used_ago_ms=MINUTE_MS))
+    (token,) = status(BOT, seen).tokens
+    assert [(p.token_id, p.action, p.reason) for p in token.predecessors] == [
+        ("id-a", Action.REVOKE, Reason.SUPERSEDED),
+        ("id-b", Action.HOLD, Reason.STILL_USED),
+    ]
+
+
+def test_a_run_at_work_is_told() -> None:
+    """Whose lease it is, and how long it lasts unless it is renewed."""
+    lines = status_text(status(BOT, interrupted(lease=True))).splitlines()
+    assert "run run-9 on build-7:123 is at work; its lease ends in 1m" in lines
+
+
+@QUICK
+@given(scenes(text_without_surrogates()), st.integers(min_value=31, max_value=140))
+def test_no_row_of_the_table_is_wider_than_the_terminal(scene: Scene, width: int) -> None:
+    """Columns are dropped and labels cut until the rows fit; label and state stay."""
+    found = status(scene.desired, scene.observed)
+    lines = status_text(found, width=width).splitlines()
+    if not found.tokens:
+        return
+    head = next(i for i, text in enumerate(lines) if text.startswith("LABEL"))
+    rows = [text for text in lines[head : lines.index("", head)] if not text.startswith("  ")]
+    assert all(cells(text) <= width for text in rows)
+    assert len(rows) >= 1
+    assert lines[head].split()[:2] == ["LABEL", "STATE"]
+
+
+@QUICK
+@given(scenes(text_without_surrogates()), st.integers(min_value=31, max_value=140))
+def test_the_table_shows_hostile_labels_as_harmless_text(scene: Scene, width: int) -> None:
+    """No control character, and no line that a CI runner takes for a command."""
+    assert_harmless(status_text(status(scene.desired, scene.observed), width=width))
+
+
+def test_colour_adds_escapes_and_nothing_else() -> None:
+    """Without them, the coloured text is the plain one."""
+    plain = status_text(a_fleet(), width=80)
+    coloured = status_text(a_fleet(), width=80, colour=True)
+    assert "\x1b" not in plain
+    assert plain == re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert coloured != plain
+
+
+def test_an_empty_fleet_is_told_in_one_line() -> None:
+    """No table without labels."""
+    assert status_text(status(NOBODY, observed(ledger()))) == "https://api.example, profile 42, ledger version 7\n\n0 labels\n"
