@@ -1,0 +1,296 @@
+"""The command line: options, help and exit codes. What a command does is in the other modules of this package.
+
+Rules this module keeps:
+
+1. It imports click and nothing slow; a command imports its own module when it is run. ``--help`` stays instant.
+2. Results go to standard output, everything else to standard error.
+3. Exit codes are those of ``reconciler.errors.Exit``; a usage error is 64, never 2.
+4. Nothing ends in a traceback: what was not foreseen names its place, and never the values there.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from reconciler import __version__
+from reconciler.errors import Exit, ReconcilerError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+EXIT_CODES = """\b
+Exit codes: 0 done or nothing to do; 1 error, nothing changed; 2 changes pending (plan --detailed-exitcode);
+3 the approved plan is stale; 4 a person is needed; 5 partly applied; 6 another run holds the lease; 64 usage."""
+
+
+@click.group(context_settings=CONTEXT, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="reconciler", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Keep the exchange's API tokens as tokens.yaml describes them, and every secret in Vault."""
+
+
+def _chain(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+MANIFEST = click.argument("manifest", nargs=-1, type=click.Path())
+TARGETS = click.option("--target", "targets", multiple=True, metavar="LABEL", help="Only this label (may be repeated).")
+YES = click.option("--yes", is_flag=True, help="Don't ask.")
+WAIT = click.option(
+    "--wait", type=click.IntRange(0, 86_400), default=0, metavar="SECONDS", help="Wait this long for another run's lease."
+)
+IDENTITY = _chain(
+    click.option("--identity-file", metavar="PATH", help="Read the identity token from this file (- for standard input)."),
+    click.option("--identity-command", metavar="'ARGV'", help="Run this program, without a shell; its output is the token."),
+)
+SELECTION = _chain(
+    TARGETS,
+    click.option("--exclude", "excluded", multiple=True, metavar="LABEL", help="All but this label (may be repeated)."),
+    click.option("--only", type=click.Choice(["config", "rotation", "cleanup"]), help="Only changes of this kind."),
+)
+GUARDS = _chain(
+    click.option(
+        "--max-revocations",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Revoke at most this many tokens that left the manifest (default 3).",
+    ),
+    click.option(
+        "--max-rotations", type=click.IntRange(0), metavar="N", help="Rotate at most this many due tokens a run (default 10)."
+    ),
+    click.option(
+        "--max-missing",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Believe that this many current tokens are gone from the exchange's list (default 1).",
+    ),
+    click.option("--allow-empty", is_flag=True, help="An empty list of tokens is meant."),
+    click.option("--allow-missing-manager", is_flag=True, help="A manifest without the manager's token is meant."),
+    click.option("--allow-missing-files", is_flag=True, help="Files that were part of the manifest are gone for good."),
+    click.option("--revoke-in-use", is_flag=True, help="Revoke tokens that left the manifest even if used within the hour."),
+    click.option(
+        "--replace",
+        multiple=True,
+        metavar="LABEL",
+        help="Derive this label's token although a twin lives or its path is occupied (may be repeated).",
+    ),
+)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+def validate(manifest: tuple[str, ...]) -> None:
+    """Check the manifest, offline: all errors at once, each with file:line:column."""
+    from reconciler.cli import manifests
+
+    manifests.validate(manifest)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@SELECTION
+@GUARDS
+@click.option("--out", metavar="FILE", help="Save the plan for `apply --plan`; it holds no secret.")
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending.")
+@click.option("--observed", metavar="FILE", help="Plan from a snapshot of `observe --out`, without any credential.")
+def plan(manifest: tuple[str, ...], **options: Any) -> None:
+    """Show what apply would do. Writes nothing, and needs no identity token."""
+    from reconciler.cli import reading
+
+    reading.plan(manifest, options)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@SELECTION
+@GUARDS
+@IDENTITY
+@YES
+@WAIT
+@click.option("--plan", "plan_file", metavar="FILE", help="Apply this saved plan and nothing else; exit 3 if it is stale.")
+@click.option("--report", metavar="FILE", help="Write what was done to this file, as JSON.")
+def apply(manifest: tuple[str, ...], **options: Any) -> None:
+    """Make exchange and Vault what the manifest says. Asks first, unless --yes or --plan is given.
+
+    Ctrl-C finishes the step in flight, then stops; twice stops at once, and the next run recovers.
+    """
+    from reconciler.cli import writing
+
+    writing.apply(manifest, options)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@click.option("--target", "targets", multiple=True, required=True, metavar="LABEL", help="Rotate this label (may be repeated).")
+@click.option("--compromised", is_flag=True, help="No overlap: revoke the predecessor as soon as the successor is in Vault.")
+@IDENTITY
+@YES
+@WAIT
+@click.option("--report", metavar="FILE", help="Write what was done to this file, as JSON.")
+def rotate(manifest: tuple[str, ...], **options: Any) -> None:
+    """Rotate labels now, whatever their age."""
+    from reconciler.cli import writing
+
+    writing.rotate(manifest, options)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@click.option("--target", required=True, metavar="LABEL", help="The label whose predecessor becomes current again.")
+@YES
+@WAIT
+def rollback(manifest: tuple[str, ...], **options: Any) -> None:
+    """Make a label's predecessor current again, while it still lives."""
+    from reconciler.cli import writing
+
+    writing.rollback(manifest, options)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@IDENTITY
+@WAIT
+def bootstrap(manifest: tuple[str, ...], **options: Any) -> None:
+    """Derive the manager's token and store it. Needs the identity token only, and may be repeated."""
+    from reconciler.cli import writing
+
+    writing.bootstrap(manifest, options)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def status(manifest: tuple[str, ...], form: str) -> None:
+    """Show each token's age, when it is due, its last use, and what is held and why."""
+    from reconciler.cli import reading
+
+    reading.status(manifest, form)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@WAIT
+def verify(manifest: tuple[str, ...], wait: int) -> None:
+    """Sign one request with every stored secret; exit 1 if one of them does not work."""
+    from reconciler.cli import writing
+
+    writing.verify(manifest, wait)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@click.option("--label", required=True, metavar="L", help="The label of the manifest that the token becomes.")
+@click.option("--token-id", required=True, metavar="ID", help="The live token's id.")
+@click.option("--other-label", is_flag=True, help="The exchange's label of the token differs, and that is meant.")
+@WAIT
+def adopt(manifest: tuple[str, ...], **options: Any) -> None:
+    """Start managing a live token whose secret you still have: give the secret on standard input."""
+    from reconciler.cli import writing
+
+    writing.adopt(manifest, options)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@click.option("--out", required=True, metavar="FILE", help="Where the snapshot goes.")
+def observe(manifest: tuple[str, ...], out: str) -> None:
+    """Write a snapshot without secrets, for plans without credentials (plan --observed)."""
+    from reconciler.cli import reading
+
+    reading.observe(manifest, out)
+
+
+@cli.command(context_settings=CONTEXT)
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0 takes any free port.")
+@click.option("--no-limits", is_flag=True, help="Don't enforce the exchange's limits per token.")
+@click.option("--state-file", metavar="FILE", help="Keep the tokens in this file across restarts.")
+@click.option("--allowed-scopes", metavar="S,S", help="What this profile may derive (default: all known scopes).")
+@click.option(
+    "--identity-lifetime",
+    type=click.IntRange(1),
+    default=3600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the identity token lasts.",
+)
+def sandbox(**options: Any) -> None:
+    """Run a faithful stand-in of the exchange's token API on loopback, with faults on demand.
+
+    When it is ready, its first line is {"url": …, "identity_token": …}.
+    """
+    from reconciler.cli import local
+
+    local.sandbox(options)
+
+
+@cli.command(context_settings=CONTEXT)
+@click.option("--fast", is_flag=True, help="Don't pause for the reader.")
+def demo(fast: bool) -> None:  # noqa: FBT001  # click passes options by name
+    """Sandbox and a real OpenBao server, the whole story in a minute; cleans up after itself."""
+    from reconciler.cli import local
+
+    local.demo(fast=fast)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code."""
+    try:
+        code: object = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
+    except click.UsageError as error:
+        if error.ctx is not None:
+            complain(error.ctx.get_usage())
+        complain(f"error: {error.format_message()}")
+        return Exit.USAGE
+    except ReconcilerError as error:
+        complain(f"error: {error}")
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        complain("interrupted: nothing was changed")
+        return Exit.ERROR
+    except BrokenPipeError:
+        discard_output()
+        complain("error: standard output was closed before everything was written")
+        return Exit.ERROR
+    except OSError as error:
+        complain(f"error: {error.strerror or type(error).__name__}" + (f": {error.filename}" if error.filename else ""))
+        return Exit.ERROR
+    except Exception as error:  # noqa: BLE001  # rule 4: the values of a traceback may be secrets
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        complain(
+            f"internal error: {type(error).__name__} at {place.name}, line {place.lineno} of {place.filename}: please report it"
+        )
+        return Exit.ERROR
+    return code if isinstance(code, int) else Exit.DONE  # click returns the code of an Exit that a command raised
+
+
+def complain(sentence: str) -> None:
+    """One line on standard error, if it is still there."""
+    try:
+        click.echo(sentence, err=True)
+    except OSError:
+        return
+
+
+def discard_output() -> None:
+    """Keep Python from complaining a second time when it flushes a closed standard output."""
+    try:
+        sys.stdout.close()
+    except OSError:
+        return

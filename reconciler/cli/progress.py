@@ -1,0 +1,120 @@
+"""What a person sees while a run goes on: one line per change, a progress bar on a terminal, questions, and signals.
+
+Rules this module keeps:
+
+1. A line that can't be written (a closed pipe) stops no change.
+2. The first signal lets the step in flight finish; the second ends the process at once, and the next run recovers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from reconciler.cli import complain
+from reconciler.cli.console import print_result
+from reconciler.cli.opening import Voice
+from reconciler.driver import Driver
+from reconciler.errors import Exit, UsageError
+from reconciler.plan import Change
+from reconciler.render.text import row_line
+from reconciler.report import Row
+
+
+class Lines(Voice):
+    """One plain line per change, for logs: at once, so that a log tells how far a killed run came."""
+
+    def ended(self, row: Row) -> None:
+        """On standard output."""
+        self.line(row_line(row))
+
+    def line(self, text: str) -> None:
+        """One line; rule 1."""
+        with contextlib.suppress(OSError, ValueError):
+            print_result(text)
+
+
+class Bar(Lines):
+    """The same lines above a progress bar."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def started(self, changes: Sequence[Change]) -> None:
+        """A bar for these changes, in place of an earlier one."""
+        self.close()
+        columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, transient=True)
+        self._task = self._progress.add_task("applying", total=len(changes))
+        self._progress.start()
+
+    def ended(self, row: Row) -> None:
+        """The line goes above the bar."""
+        super().ended(row)
+        if self._progress is not None:
+            self._progress.advance(self._task)
+
+    def line(self, text: str) -> None:
+        """Through rich while it draws, as plain text: a label is no markup."""
+        if self._progress is None:
+            super().line(text)
+        else:
+            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+@contextlib.contextmanager
+def events() -> Iterator[Lines]:
+    """Lines, with a bar where a person is looking."""
+    if not sys.stdout.isatty() or os.environ.get("CI"):
+        yield Lines()
+        return
+    bar = Bar()
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def confirm(question: str) -> bool:
+    """Ask on a terminal. UsageError where there is none: nobody could answer."""
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on: give --yes if it is meant")
+    return click.confirm(question, default=False, err=True)
+
+
+@contextlib.contextmanager
+def held_back(driver: Driver) -> Iterator[None]:
+    """While the lease is held, SIGINT and SIGTERM ask the run to stop after the step in flight; a second one ends it."""
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        if driver.stopping.is_set():
+            complain("stopped at once: the next run recovers")
+            os._exit(Exit.PARTIAL)
+        driver.stopping.set()
+        complain("finishing the step in flight, then stopping; once more stops at once")
+
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM before anything was written is an interruption like any other."""
+    raise KeyboardInterrupt

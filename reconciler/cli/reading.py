@@ -1,0 +1,87 @@
+"""Commands that look and change nothing: plan, status, observe."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from reconciler.apply import Session, guard_sentences, refuse_distrusted, refuse_unknown_labels, trusted
+from reconciler.cli.console import colour_wanted, print_result, read_text, write_whole
+from reconciler.cli.manifests import read_manifest
+from reconciler.cli.opening import Voice, opened, policy_of
+from reconciler.documents import dump, load_snapshot, plan_document, snapshot_document, status_document
+from reconciler.errors import Exit
+from reconciler.model import Manifest
+from reconciler.observed import Observed
+from reconciler.plan import Plan, Policy
+from reconciler.plan import plan as make_plan
+from reconciler.render.markdown import plan_markdown
+from reconciler.render.table import status_text
+from reconciler.render.text import plan_text
+from reconciler.status import status as state_of
+
+LOG_COLUMNS = 120
+
+
+def plan(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """The plan in the form asked for, and saved where asked for."""
+    manifest, observed, policy = _observed(names, options)
+    chosen = make_plan(manifest, observed, now_ms=observed.now_ms, policy=policy)
+    guards = guard_sentences(manifest, observed, policy)
+    if options["out"]:
+        write_whole(options["out"], dump(plan_document(chosen, guards=guards)))
+    print_result(_rendered(chosen, guards, options["form"]))
+    if options["detailed_exitcode"] and chosen.acting:
+        raise click.exceptions.Exit(Exit.CHANGES_PENDING)
+
+
+def _observed(names: tuple[str, ...], options: Mapping[str, Any]) -> tuple[Manifest, Observed, Policy]:
+    if options["observed"]:
+        manifest, observed = read_manifest(names), load_snapshot(read_text(options["observed"]))
+        policy = policy_of(manifest, options)
+        refuse_distrusted(observed, manifest, policy)
+        refuse_unknown_labels(manifest, observed, policy)
+        return manifest, observed, policy
+    with session_for_reading(names, options) as session:
+        return session.manifest, trusted(session), session.policy
+
+
+def _rendered(chosen: Plan, guards: tuple[str, ...], form: str) -> str:
+    if form == "json":
+        return dump(plan_document(chosen, guards=guards))
+    if form == "markdown":
+        return plan_markdown(chosen, guards=guards)
+    return plan_text(chosen, guards=guards, width=columns(), colour=colour_wanted(terminal=sys.stdout.isatty()))
+
+
+def columns() -> int:
+    """Columns to fill: the terminal's, or enough for a log."""
+    return shutil.get_terminal_size((LOG_COLUMNS, 24)).columns
+
+
+def status(names: tuple[str, ...], form: str) -> None:
+    """The state of every token."""
+    with session_for_reading(names, {}) as session:
+        found = state_of(session.manifest, trusted(session), policy=session.policy)
+    if form == "json":
+        print_result(dump(status_document(found)))
+    else:
+        print_result(status_text(found, width=columns(), colour=colour_wanted(terminal=sys.stdout.isatty())))
+
+
+def observe(names: tuple[str, ...], out: str) -> None:
+    """A snapshot without secrets."""
+    with session_for_reading(names, {}) as session:
+        observed = trusted(session)
+        labels = frozenset(spec.label for spec in session.manifest.tokens)
+    write_whole(out, dump(snapshot_document(observed, labels)))
+
+
+def session_for_reading(names: tuple[str, ...], options: Mapping[str, Any]) -> contextlib.AbstractContextManager[Session]:
+    """A session that holds no lease and so holds back no signal."""
+    return opened(names, options, events=Voice(), signals=lambda _: contextlib.nullcontext())

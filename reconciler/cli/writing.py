@@ -1,0 +1,144 @@
+"""Commands that write: apply, rotate, rollback, bootstrap, adopt, verify."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import click
+
+from reconciler.apply import Apply, Session, StalePlanError
+from reconciler.bootstrap import bootstrap as make_manager
+from reconciler.cli import complain
+from reconciler.cli.console import colour_wanted, print_result, read_text, refuse_unwritable, write_whole
+from reconciler.cli.opening import opened
+from reconciler.cli.progress import confirm, events, held_back, interrupt
+from reconciler.cli.reading import columns
+from reconciler.documents import dump, load_plan, report_document
+from reconciler.errors import Exit, ReconcilerError, UsageError
+from reconciler.maintain import adopt as take_over
+from reconciler.maintain import credentials_from, roll_back
+from reconciler.maintain import verify as verify_all
+from reconciler.plan import Plan
+from reconciler.protocol.outcome import Outcome
+from reconciler.render import safe, subject, why
+from reconciler.render.text import plan_text, report_last_line, stale_text
+from reconciler.report import Approved, Report, approve
+
+
+@contextlib.contextmanager
+def _session(names: tuple[str, ...], options: Mapping[str, Any]) -> Iterator[Session]:
+    signal.signal(signal.SIGTERM, interrupt)
+    with events() as shown, opened(names, options, events=shown, signals=held_back) as session:
+        yield session
+
+
+def apply(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Apply the manifest, or exactly a saved plan."""
+    saved = load_plan(read_text(options["plan_file"])) if options["plan_file"] else None
+    if saved is not None:
+        selection = saved.plan.selection
+        if any(options[name] for name in ("targets", "excluded", "only")):
+            raise UsageError("a saved plan has its selection in it: leave --target, --exclude and --only out")
+        options = {
+            **options,
+            "targets": tuple(selection.targets),
+            "excluded": tuple(selection.excluded),
+            "only": selection.only.value if selection.only is not None else None,
+        }
+    approved = approve(saved.plan, as_of_ms=saved.as_of_ms) if saved is not None else None
+    try:
+        _apply(names, options, approved)
+    except StalePlanError as error:
+        if saved is not None:
+            complain(stale_text(saved.plan, error.now))
+        raise
+
+
+def rotate(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Rotate labels by name."""
+    _apply(names, {**options, "requested": options["targets"]}, None)
+
+
+def _apply(names: tuple[str, ...], options: Mapping[str, Any], approved: Approved | None) -> None:
+    if options["report"]:
+        refuse_unwritable(options["report"])
+    with _session(names, options) as session:
+        ask = None if approved is not None or options["yes"] else _show_and_ask
+        report = Apply(session, approved=approved, confirm=ask).run()
+    _finish(report, options["report"])
+
+
+def _show_and_ask(chosen: Plan) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on: give --yes, or a reviewed --plan")
+    complain(plan_text(chosen, width=columns(), colour=colour_wanted(terminal=sys.stderr.isatty())))
+    return confirm("Apply this plan?")
+
+
+def _finish(report: Report, report_file: str | None) -> None:
+    for change in report.holds:
+        with contextlib.suppress(OSError, ValueError):
+            print_result(f"held {subject(change.label)} ({why(change)})")
+    for token in report.not_touched:
+        if token.probably_ours:
+            complain(
+                f"probably ours, its secret is lost: {safe(token.token_id)} ({safe(token.label or '')}): revoke it, or adopt it"
+            )
+    exit_code = report.exit_code
+    if report_file:
+        try:
+            write_whole(report_file, dump(report_document(report)))
+        except OSError as error:
+            complain(f"error: the report could not be written: {error.strerror}: {report_file}")
+            exit_code = exit_code or Exit.PARTIAL
+    if report.sentence:
+        complain(f"{'error' if exit_code else 'note'}: {safe(report.sentence)}")
+    with contextlib.suppress(OSError, ValueError):
+        print_result(report_last_line(report))
+    raise click.exceptions.Exit(exit_code)
+
+
+def rollback(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Make a predecessor current again."""
+    agree: Callable[[str], bool] = (
+        (lambda _: True) if options["yes"] else (lambda sentence: confirm(f"{safe(sentence)}. Go on?"))
+    )
+    with _session(names, options) as session:
+        _say(options["target"], roll_back(session, options["target"], agree))
+
+
+def bootstrap(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Make the manager's token."""
+    with _session(names, options) as session:
+        _say(session.manifest.manager, make_manager(session))
+
+
+def adopt(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
+    """Start managing a live token."""
+    if sys.stdin.isatty():
+        complain("the token's secret, then Ctrl-D:")
+    credentials = credentials_from(options["token_id"], sys.stdin.read())
+    with _session(names, options) as session:
+        _say(options["label"], take_over(session, options["label"], credentials, other_label=options["other_label"]))
+
+
+def _say(label: str, outcome: Outcome) -> None:
+    token = f" ({safe(outcome.token_id)})" if outcome.token_id else ""
+    print_result(f"{safe(label)}: {safe(outcome.sentence)}{token}")
+
+
+def verify(names: tuple[str, ...], wait: int) -> None:
+    """Sign one request with every stored secret."""
+    with _session(names, {"wait": wait}) as session:
+        found = verify_all(session)
+    for one in found:
+        print_result(
+            f"{'ok    ' if one.works else 'FAILED'} {safe(one.label)}" + (f": {safe(one.sentence)}" if one.sentence else "")
+        )
+    broken = [one for one in found if not one.works]
+    if broken:
+        raise ReconcilerError(f"{len(broken)} of {len(found)} stored secrets do not work")
