@@ -30,12 +30,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from reconciler.driver import Driver
 from reconciler.effects import LeaseLost, NotRecorded, Recorded, Step, WriteLedger, ask
 from reconciler.errors import Exit, LeaseHeldError, PlanStaleError, ReconcilerError, UsageError, VaultError
+from reconciler.exchange import SKEW_WARN_MS
 from reconciler.guards import violations
 from reconciler.ledger import Ledger, lease_held_by, set_files, set_protect
 from reconciler.model import DAY_MS, SECOND_MS, Manifest, TokenSpec, iso
 from reconciler.observe import observe
 from reconciler.observed import Observed, distrust
-from reconciler.plan import Change, NotTouched, Plan, Policy, Selection, plan, row_key
+from reconciler.plan import Change, Plan, Policy, Selection, plan, row_key
 from reconciler.protocol.derive import Task, derive
 from reconciler.protocol.lease import LedgerWriter
 from reconciler.protocol.outcome import Outcome, Run, Status, applied, held, not_tried, unrecorded
@@ -43,6 +44,7 @@ from reconciler.protocol.recover import Recovery, put_right, recover, remove_pla
 from reconciler.protocol.revoke import revoke_current, revoke_retiring
 from reconciler.protocol.rewrite import Place, restore
 from reconciler.reasons import Action, Reason
+from reconciler.report import Approved, Report, Row, approve
 
 ROUNDS = 4
 DERIVE_LANES = 4
@@ -53,42 +55,6 @@ TAKE_TRIES = 3
 DEFAULT_OVERLAP_MS = DAY_MS
 
 REPAIRS = frozenset({Action.RECOVER, Action.RECORD, Action.RESTORE})
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Approved:
-    """A plan that a person agreed to: its digest, the time that its ages were judged by, and its acting rows."""
-
-    digest: str
-    as_of_ms: int | None
-    rows: frozenset[str]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A change and its end."""
-
-    change: Change
-    outcome: Outcome
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What a run did. ``exit_code`` is the process's."""
-
-    run: str
-    started_at_ms: int
-    ended_at_ms: int
-    digest: str
-    rows: tuple[Row, ...]
-    holds: tuple[Change, ...]
-    not_touched: tuple[NotTouched, ...]
-    exit_code: Exit
-    sentence: str
-
-    def count(self, status: Status) -> int:
-        """How many changes ended so."""
-        return sum(1 for row in self.rows if row.outcome.status is status)
 
 
 class Events:
@@ -116,7 +82,7 @@ class Session:
     driver: Driver
     run: str
     who: str
-    wait_s: float
+    wait_s: int
     policy: Policy
     check_identity: Callable[[int, frozenset[str], int | None], int]
     events: Events
@@ -131,20 +97,26 @@ class Prospect:
     plan: Plan
 
 
-def approve(agreed: Plan, *, as_of_ms: int | None = None) -> Approved:
-    """The approval of a plan as it was shown."""
-    rows = frozenset(row_key(c) for c in agreed.acting)
-    return Approved(digest=agreed.digest(), as_of_ms=as_of_ms, rows=rows)
-
-
 def look(session: Session, *, as_of_ms: int | None = None) -> Prospect:
     """Observe and plan. ReconcilerError where the snapshot can't be trusted."""
-    observed = observe(session.driver, session.manifest)
-    refuse_distrusted(observed, session.manifest, session.policy)
-    refuse_unknown_labels(session.manifest, observed, session.policy)
+    observed = trusted(session)
     now_ms = observed.now_ms if as_of_ms is None else as_of_ms
     chosen = plan(session.manifest, observed, now_ms=now_ms, policy=session.policy, run=session.run)
     return Prospect(observed=observed, plan=chosen)
+
+
+def trusted(session: Session) -> Observed:
+    """A snapshot that can be believed; ReconcilerError where it can't be."""
+    observed = observe(session.driver, session.manifest)
+    refuse_distrusted(observed, session.manifest, session.policy)
+    refuse_unknown_labels(session.manifest, observed, session.policy)
+    offset_ms = session.driver.exchange.clock().offset_ms
+    if abs(offset_ms) >= SKEW_WARN_MS:
+        side = "behind" if offset_ms > 0 else "ahead of"
+        session.events.said(
+            f"warning: this machine's clock is {abs(offset_ms) // SECOND_MS} s {side} the exchange's: set it right"
+        )
+    return observed
 
 
 def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) -> None:
@@ -155,8 +127,9 @@ def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) ->
 
 
 def refuse_unknown_labels(manifest: Manifest, observed: Observed, policy: Policy) -> None:
-    """UsageError for a selected label that neither the manifest nor the ledger knows: a typo would select nothing."""
+    """UsageError for a selected label that neither the manifest nor the ledger has ever known: a typo would select nothing."""
     known = {spec.label for spec in manifest.tokens} | observed.ledger.tokens.keys()
+    known |= {row.label for row in observed.ledger.closed}
     for label in sorted(policy.selection.targets | policy.selection.excluded):
         if label not in known:
             raise UsageError(f"{label!r}: neither the manifest nor the ledger has this label")
@@ -332,7 +305,7 @@ class Apply:
             return Exit.PERSON_NEEDED, self._person
         decisions = prospect.plan.decisions
         if decisions:
-            labels = ", ".join(c.label for c in decisions)
+            labels = ", ".join(sorted({c.label for c in decisions}))
             return Exit.PERSON_NEEDED, f"waiting for your decision: {labels} (see the plan's holds)"
         unfinished = [r for r in self.rows if r.outcome.status in {Status.FAILED, Status.NOT_TRIED}]
         if unfinished or self._stopped is not None:
@@ -492,6 +465,7 @@ def holding_lease(session: Session, ledger: Ledger, version: int) -> Iterator[Le
 def _take(session: Session, ledger: Ledger, version: int) -> LedgerWriter:
     deadline_s = time.monotonic() + session.wait_s
     tries = 0
+    told: set[str] = set()
     while True:
         writer = LedgerWriter(run=session.run, who=session.who, ledger=ledger, version=version)
         reply = session.driver.run(writer.take())
@@ -506,6 +480,10 @@ def _take(session: Session, ledger: Ledger, version: int) -> LedgerWriter:
         holder = lease_held_by(ledger, session.driver.exchange.clock().now_ms(), not_run=session.run)
         if holder is None and (tries := tries + 1) <= TAKE_TRIES:
             continue
+        if holder is not None and holder.run not in told:
+            told.add(holder.run)
+            if session.wait_s:
+                session.events.said(f"waiting for run {holder.run} ({holder.who}), which holds the lease")
         _wait(session, deadline_s, reply)
 
 

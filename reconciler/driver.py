@@ -58,9 +58,9 @@ from reconciler.errors import (
     VaultRefusedError,
 )
 from reconciler.exchange import TokenClient
-from reconciler.exchange import Turn as DeriveTurn
 from reconciler.ledger import LEDGER_NAME, Ledger, LedgerError, from_text, to_text, unchanged
 from reconciler.model import SECOND_MS, Credentials, Derived, Secret, SecretVersion, VersionState
+from reconciler.pacing import Turn as DeriveTurn
 from reconciler.protocol.lease import LedgerWriter
 from reconciler.vault import SecretStore
 

@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from reconciler.apply import Session, holding_lease, look
+from reconciler.apply import Session, holding_lease, trusted
 from reconciler.effects import Listing, Recorded, WriteLedger
 from reconciler.errors import PartialError, PersonNeededError, ReconcilerError, UsageError
 from reconciler.ledger import Entry, IntentKind, Retiring, set_verified
@@ -76,13 +76,13 @@ def find_comeback(session: Session, observed: Observed, label: str) -> Comeback:
 
 def roll_back(session: Session, label: str, confirm: Callable[[str], bool]) -> Outcome:
     """Make a label's predecessor current again. Raises PartialError after a write, ReconcilerError before."""
-    prospect = look(session)
-    found = find_comeback(session, prospect.observed, label)
+    observed = trusted(session)
+    found = find_comeback(session, observed, label)
     since = iso(found.retiring.superseded_at_ms)
     if not confirm(f"{label}: {found.live.token_id} (superseded {since}) becomes current again"):
         raise ReconcilerError("not agreed to: nothing was done")
-    with holding_lease(session, prospect.observed.ledger, prospect.observed.ledger_version):
-        observed = look(session).observed
+    with holding_lease(session, observed.ledger, observed.ledger_version):
+        observed = trusted(session)
         again = find_comeback(session, observed, label)
         if again != found:
             raise ReconcilerError(f"{label} changed meanwhile: look again")
@@ -93,13 +93,13 @@ def roll_back(session: Session, label: str, confirm: Callable[[str], bool]) -> O
 def adopt(session: Session, label: str, credentials: Credentials, *, other_label: bool) -> Outcome:
     """Start managing a live token. Raises PartialError after a write; UsageError, PersonNeededError, ReconcilerError before."""
     spec = _spec(session, label)
-    observed = look(session).observed
+    observed = trusted(session)
     live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
     listing = session.driver.exchange.signed_by(credentials).list_tokens()
     if not any(token.token_id == credentials.token_id for token in listing):
         raise ReconcilerError("the list that the token signed does not have it: it is of another profile, or the list lags")
     with holding_lease(session, observed.ledger, observed.ledger_version):
-        observed = look(session).observed
+        observed = trusted(session)
         live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
         task = Rewrite(
             kind=IntentKind.ADOPT,
@@ -171,7 +171,7 @@ def verify(session: Session) -> tuple[Verified, ...]:
     Signing is a use. Where a predecessor waits for proof that somebody else uses the successor, the lease is held meanwhile,
     and the ledger is told that this use was ours.
     """
-    observed = look(session).observed
+    observed = trusted(session)
     entries = observed.ledger.tokens
     if not any(entry.retiring and entry.current is not None for entry in entries.values()):
         return _verify_all(session, observed)

@@ -101,15 +101,12 @@ def interrupted(label: str, intent: Intent, ledger: Ledger, live: Iterable[LiveT
 
 
 def classify(ledger: Ledger, live: tuple[LiveToken, ...], labels: frozenset[str]) -> dict[str, Kind]:
-    """The kind of each live token by id; ``labels`` are the desired ones. A label of the ledger is ours as well."""
+    """The kind of each live token by id; ``labels`` are the desired ones. A label that the ledger remembers is ours as well."""
+    ours = labels | ledger.tokens.keys() | {row.label for row in ledger.abandoned}
     kinds: dict[str, Kind] = {}
     for label, entry in ledger.tokens.items():
         kinds.update(_kinds_of(label, entry, ledger, live))
-    return {
-        token.token_id: kinds.get(token.token_id)
-        or (Kind.TWIN if token.label in labels or token.label in ledger.tokens else Kind.FOREIGN)
-        for token in live
-    }
+    return {token.token_id: kinds.get(token.token_id) or (Kind.TWIN if token.label in ours else Kind.FOREIGN) for token in live}
 
 
 def _kinds_of(label: str, entry: Entry, ledger: Ledger, live: tuple[LiveToken, ...]) -> dict[str, Kind]:
@@ -140,7 +137,7 @@ def distrust(observed: Observed, *, profile_id: int | None, max_missing: int) ->
         )
     if profile_id is not None and ledger.profile_id not in {None, profile_id}:
         return f"the ledger belongs to profile {ledger.profile_id}, the manifest to profile {profile_id}: one of them is wrong"
-    if not observed.live:
+    if not observed.live and not observed.foreign_unnamed:
         return "the exchange lists no token at all, not even the one that signed: the list is not believed, try again later"
     ids = {token.token_id for token in observed.live}
     if observed.signer_id is not None and observed.signer_id not in ids:

@@ -49,6 +49,8 @@ from reconciler.model import SECOND_MS
 LEASE_MS = 60 * SECOND_MS
 SETTLE_TRIES = 6
 SETTLE_PAUSE_MS = 500
+RESERVE_BYTES = 16_384
+"""What must be free before an intent is opened, so that what it leads to can still be recorded."""
 
 
 class LedgerWriter:
@@ -93,7 +95,8 @@ class LedgerWriter:
             ledger = dataclasses.replace(transition(self.ledger), holder=None if release else holder)
         except LedgerError as error:
             return NotRecorded(sentence=str(error))
-        if text_bytes(ledger) > MAX_ENTRY_BYTES:
+        reserve = RESERVE_BYTES if _open_intents(ledger) > _open_intents(self.ledger) else 0
+        if text_bytes(ledger) + reserve > MAX_ENTRY_BYTES:
             return NotRecorded(sentence="the ledger would outgrow what one Vault entry holds: split the manifest")
         reply = yield from self._put(ledger)
         if isinstance(reply, Recorded):
@@ -137,3 +140,7 @@ class LedgerWriter:
             self._dead = LeaseLost()
             return self._dead
         return Unclear(sentence=sentence)
+
+
+def _open_intents(ledger: Ledger) -> int:
+    return sum(1 for entry in ledger.tokens.values() if entry.intent is not None)

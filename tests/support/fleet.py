@@ -8,31 +8,37 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import datetime as dt
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
-from reconciler import cli, exchange
+from reconciler import cli, driver, exchange, pacing, vault_http
 from reconciler.devserver import OpenBaoServer
 from reconciler.exchange import TokenClient
-from reconciler.ledger import Ledger, from_text
+from reconciler.ledger import Holder, Ledger, from_text, to_text
 from reconciler.model import SecretVersion, VersionState
 from reconciler.protocol.derive import credentials_of
 from reconciler.sandbox import Sandbox
 from reconciler.sandbox.state import Token
+from reconciler.schema_files import load_schema
 from reconciler.vault import SecretStore
 from reconciler.vault_auth import settings_from_environment
 
 TIMEOUT_S = 90
+LONGEST_PAUSE_MS = 20
 ROOT = Path(__file__).parent.parent.parent
 KILL_AT = ROOT / "tests" / "support" / "kill_at.py"
 
@@ -53,6 +59,14 @@ class Done:
         """The last line of its standard output."""
         return self.out.rstrip("\n").rpartition("\n")[2]
 
+    def refusal(self, code: int) -> str:
+        """The sentence of a command that must have failed with this code: the last line of standard error, and no other."""
+        assert self.code == code, self
+        lines = self.err.splitlines()
+        errors = [line for line in lines if line.startswith("error: ")]
+        assert errors == lines[-1:], self
+        return errors[0].removeprefix("error: ")
+
 
 class Fleet:
     """``folder`` holds tokens.yaml; ``environ`` is all that a process sees."""
@@ -65,6 +79,7 @@ class Fleet:
         self.mount = mount
         self.prefix = prefix
         self.outputs: list[str] = []
+        self._shift_ms = 0
         self.environ = {
             "HOME": str(folder),
             "PATH": os.environ["PATH"],
@@ -93,6 +108,12 @@ class Fleet:
         }
         (self.folder / "tokens.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
+    def begin(self, *tokens: Spec) -> None:
+        """The manager and these tokens, all in place."""
+        self.write(*tokens)
+        self.must("bootstrap")
+        self.must("apply", "--yes")
+
     # --- processes ---
 
     def start(self, *arguments: str, script: Path | None = None, environ: Environ | None = None) -> subprocess.Popen[str]:
@@ -117,8 +138,7 @@ class Fleet:
             process.kill()
             process.communicate()
             raise
-        self.outputs += [out, err]
-        return Done(code=process.returncode, out=out, err=err)
+        return self._kept(Done(code=process.returncode, out=out, err=err))
 
     def run(self, *arguments: str, text: str = "", environ: Environ | None = None) -> Done:
         """Run a command to its end."""
@@ -136,17 +156,60 @@ class Fleet:
         return done.code < 0
 
     def quick(self, *arguments: str) -> int:
+        """The exit code of the same command within this process."""
+        return self.attempt(*arguments).code
+
+    def attempt(self, *arguments: str, text: str = "", environ: Environ | None = None) -> Done:
         """The same command within this process, without the pauses that the exchange's limits ask for: for many runs."""
-        out = io.StringIO()
-        with (
-            unpaced(),
-            in_environment(self.environ, self.folder),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(out),
-        ):
-            code = cli.run(list(arguments))
-        self.outputs.append(out.getvalue())
-        return code
+        out, err = io.StringIO(), io.StringIO()
+        merged = {name: value for name, value in {**self.environ, **(environ or {})}.items() if value is not None}
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with (
+                unpaced(text),
+                in_environment(merged, self.folder),
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+            ):
+                code = cli.run(list(arguments))
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return self._kept(Done(code=code, out=out.getvalue(), err=err.getvalue()))
+
+    def must(self, *arguments: str, text: str = "", environ: Environ | None = None) -> Done:
+        """A command within this process that must succeed."""
+        done = self.attempt(*arguments, text=text, environ=environ)
+        assert done.code == 0, (arguments, done)
+        return done
+
+    def refused(self, code: int, *arguments: str, text: str = "", environ: Environ | None = None) -> str:
+        """A command within this process that must fail with this code, and say why on one line: the sentence."""
+        return self.attempt(*arguments, text=text, environ=environ).refusal(code)
+
+    def _kept(self, done: Done) -> Done:
+        """What was printed is searched for secrets at the end, and for anything that no user should see at once."""
+        self.outputs += [done.out, done.err]
+        for unseemly in ("Traceback", "internal error", "Exception ignored", "\x1b"):
+            assert unseemly not in done.out + done.err, done
+        return done
+
+    # --- time ---
+
+    def later(self, **span: float) -> None:
+        """Let the exchange's clock go on (``hours=2``), and get a new identity token, as an hour later one would have to."""
+        self._shift_ms += round(dt.timedelta(**span) / dt.timedelta(milliseconds=1))
+        self.sandbox.state.shift_clock(self._shift_ms)
+        self.environ["LIMITLESS_IDENTITY_TOKEN"] = self.sandbox.state.issue_identity()
+
+    def lend_lease(self, seconds: float) -> None:
+        """Another run takes the lease for so long."""
+        latest = self.secret("_ledger")
+        expires_at_ms = self.sandbox.state.now_ms() + round(seconds * 1000)
+        holder = Holder(run="another", write="w", who="elsewhere:1", expires_at_ms=expires_at_ms)
+        text = to_text(dataclasses.replace(self.ledger(), holder=holder))
+        with self.store() as store:
+            store.write(f"{self.prefix}/_ledger", {"ledger": text}, cas=latest.version)
 
     # --- looking ---
 
@@ -178,7 +241,7 @@ class Fleet:
         """A consumer: read the secret, sign a request with it. The id it used."""
         credentials = credentials_of(self.secret(path))
         assert credentials is not None, path
-        with TokenClient(self.sandbox.url) as exchange:
+        with unpaced(), TokenClient(self.sandbox.url) as exchange:
             exchange.signed_by(credentials).list_tokens()
         return credentials.token_id
 
@@ -208,11 +271,17 @@ class Fleet:
             if content.state is VersionState.LIVING:
                 assert content.field("token_id") in live, f"{label}: the secret is a token that is gone"
 
+    @contextlib.contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Nothing within writes to Vault below the prefix, or calls anything of the exchange that could change something."""
+        before, calls = self.versions(), self.sandbox.state.mutating_calls
+        yield
+        assert (self.versions(), self.sandbox.state.mutating_calls) == (before, calls)
+
     def assert_quiet(self) -> None:
         """Invariant 2: one more run writes nothing and calls nothing that changes anything."""
-        before, calls = self.versions(), self.sandbox.state.mutating_calls
-        assert self.quick("apply", "--yes") == 0
-        assert (self.versions(), self.sandbox.state.mutating_calls) == (before, calls)
+        with self.untouched():
+            assert self.quick("apply", "--yes") == 0
 
     def secrets(self) -> Iterator[str]:
         """Every secret that was ever made or given, in the forms in which it could leak."""
@@ -232,10 +301,14 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def unpaced() -> Iterator[None]:
-    """Our own client without pauses: only for a sandbox without limits."""
+def unpaced(text: str = "") -> Iterator[None]:
+    """Our own client without pauses: only for a sandbox without limits. ``text`` is what lies on standard input."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exchange, "_GAP_S", 0.0)
+        patch.setattr(pacing, "_GAP_S", 0.0)
+        patch.setattr(exchange, "BACKOFF_S", (0.01, 0.02))
+        patch.setattr(vault_http, "_RETRY_BACKOFF_S", 0.01)
+        patch.setattr(driver.Driver, "_sleep", lambda _driver, effect: time.sleep(min(effect.ms, LONGEST_PAUSE_MS) / 1000))
+        patch.setattr(sys, "stdin", io.StringIO(text))
         yield
 
 
@@ -254,3 +327,10 @@ def in_environment(environ: Mapping[str, str], folder: Path) -> Iterator[None]:
 def plain(text: str) -> Any:
     """JSON that a process printed."""
     return json.loads(text)
+
+
+def judged(name: str, text: str) -> Any:
+    """A JSON document that ``schemas/<name>.schema.json`` allows."""
+    document = plain(text)
+    jsonschema.Draft202012Validator(load_schema(name)).validate(document)
+    return document
