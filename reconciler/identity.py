@@ -17,7 +17,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 
-from reconciler.errors import PersonNeededError, ReconcilerError, UsageError
+from reconciler.errors import ExchangeUnauthorizedError, PersonNeededError, ReconcilerError, UsageError
 from reconciler.exchange import TokenClient
 from reconciler.model import SECOND_MS, Capabilities, Secret
 
@@ -120,9 +120,15 @@ class IdentityCheck:
                 f"{needed_ms // SECOND_MS} s: get a new one"
             )
         if self._capabilities is None:
-            self._capabilities = self._exchange.get_capabilities(identity)
+            self._capabilities = self._ask(identity)
         self._refuse(self._capabilities, scopes, profile_id)
         return self._capabilities.profile_id
+
+    def _ask(self, identity: Secret) -> Capabilities:
+        try:
+            return self._exchange.get_capabilities(identity)
+        except ExchangeUnauthorizedError as error:
+            raise PersonNeededError(str(error)) from None
 
     def _refuse(self, found: Capabilities, scopes: frozenset[str], profile_id: int | None) -> None:
         for wanted, whose in ((self._wanted_profile, "the manifest"), (profile_id, "the ledger")):

@@ -18,7 +18,7 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Mapping
 
-from reconciler.ledger import Entry, Intent, Ledger
+from reconciler.ledger import Intent, Ledger
 from reconciler.model import MINUTE_MS, NEVER_WRITTEN, SECOND_MS, LiveToken, SecretMeta
 
 DERIVE_DEADLINE_MS = 30 * SECOND_MS
@@ -105,21 +105,17 @@ def classify(ledger: Ledger, live: tuple[LiveToken, ...], labels: frozenset[str]
     ours = labels | ledger.tokens.keys() | {row.label for row in ledger.abandoned}
     kinds: dict[str, Kind] = {}
     for label, entry in ledger.tokens.items():
-        kinds.update(_kinds_of(label, entry, ledger, live))
+        if entry.intent is not None:
+            found = interrupted(label, entry.intent, ledger, live)
+            if found is not None:
+                kinds[found] = Kind.INTERRUPTED
+        for retiring in entry.retiring:
+            kinds[retiring.token_id] = Kind.RETIRING
+        for revoking in entry.revoking:
+            kinds[revoking.token_id] = Kind.REVOKING
+        if entry.current is not None:
+            kinds[entry.current.token_id] = Kind.CURRENT
     return {token.token_id: kinds.get(token.token_id) or (Kind.TWIN if token.label in ours else Kind.FOREIGN) for token in live}
-
-
-def _kinds_of(label: str, entry: Entry, ledger: Ledger, live: tuple[LiveToken, ...]) -> dict[str, Kind]:
-    kinds: dict[str, Kind] = {}
-    if entry.intent is not None:
-        found = interrupted(label, entry.intent, ledger, live)
-        if found is not None:
-            kinds[found] = Kind.INTERRUPTED
-    kinds.update((r.token_id, Kind.RETIRING) for r in entry.retiring)
-    kinds.update((r.token_id, Kind.REVOKING) for r in entry.revoking)
-    if entry.current is not None:
-        kinds[entry.current.token_id] = Kind.CURRENT
-    return kinds
 
 
 def probably_ours(token: LiveToken, ledger: Ledger) -> bool:

@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.ledger import Entry, lease_held_by
-from reconciler.model import LiveToken, Manifest, TokenSpec
+from reconciler.model import LiveToken, Manifest, TokenSpec, VersionState
 from reconciler.observed import Kind, Observed, classify, interrupted, probably_ours
 from reconciler.reasons import (
     CATEGORIES,
@@ -73,7 +73,7 @@ class Selection:
 
     def admits(self, change: Change) -> bool:
         """Whether a row is within the selection."""
-        if change.action is Action.RECOVER:
+        if change.action is Action.RECOVER or self == EVERYTHING:
             return True
         if self.targets and change.label not in self.targets:
             return False
@@ -82,11 +82,14 @@ class Selection:
         return self.only is None or CATEGORIES[change.reason] is self.only
 
 
+EVERYTHING = Selection()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the person at the command line allows or asks for; each guard has its own."""
 
-    selection: Selection = Selection()
+    selection: Selection = EVERYTHING
     max_revocations: int = MAX_REVOCATIONS
     max_rotations: int = MAX_ROTATIONS
     max_missing: int = MAX_MISSING
@@ -232,10 +235,11 @@ def plan(desired: Manifest, observed: Observed, *, now_ms: int, policy: Policy |
     policy = policy or Policy()
     survey = _Survey(desired, observed, policy, now_ms, run)
     changes: list[Change] = [*survey.ledger_changes()]
-    labels = survey.specs.keys() | observed.ledger.tokens.keys()
-    for label in labels:
+    kept = survey.plainly_in_sync()
+    for label in (survey.specs.keys() | observed.ledger.tokens.keys()) - kept:
         changes.extend(survey.changes_of(label))
     changes = _within_budget(changes, survey, policy.max_rotations)
+    changes += [Change(label=label, action=Action.KEEP, reason=Reason.IN_SYNC) for label in sorted(kept)]
     admitted = [c for c in changes if policy.selection.admits(c)]
     admitted.sort(key=lambda c: _order(c, desired.manager))
     return Plan(
@@ -252,8 +256,8 @@ def plan(desired: Manifest, observed: Observed, *, now_ms: int, policy: Policy |
 
 def _order(change: Change, manager: str) -> tuple[int, bool, str, str]:
     """Repairs first, the manager last among its like."""
-    token_id = change.before.token_id if change.before is not None else None
-    return _RANK[change.action], change.label == manager, change.label, token_id or ""
+    before = change.before
+    return _RANK[change.action], change.label == manager, change.label, (before.token_id or "") if before is not None else ""
 
 
 def _within_budget(changes: list[Change], survey: _Survey, most: int) -> list[Change]:
@@ -298,6 +302,31 @@ class _Survey:
         """When the label's current token was derived."""
         current = self.observed.ledger.tokens[label].current
         return current.created_at_ms if current is not None else 0
+
+    def plainly_in_sync(self) -> frozenset[str]:
+        """Labels about which no reason but ``in_sync`` has anything to say: a short way past the table, for large fleets.
+
+        It may leave a label out, never take a wrong one in; a property test holds it to the table.
+        """
+        tokens, secrets, contents = self.observed.ledger.tokens, self.observed.secrets, self.observed.contents
+        live, requested, now_ms, living = self.live, self.policy.requested, self.now_ms, VersionState.LIVING
+        kept: list[str] = []
+        for label, spec in self.specs.items():
+            entry = tokens.get(label)
+            if entry is None or entry.intent is not None or entry.retiring or entry.revoking or entry.path != spec.path:
+                continue
+            current = entry.current
+            token = live.get(current.token_id) if current is not None else None
+            meta = secrets.get(spec.path)
+            if current is None or token is None or meta is None or token.scopes != spec.scopes:
+                continue
+            if meta.latest != current.version or meta.state is not living or spec.path in contents or label in requested:
+                continue
+            if spec.rotate_after_ms is not None and now_ms - token.created_at_ms >= spec.rotate_after_ms:
+                continue
+            if spec.protect is None or spec.protect == entry.protect:
+                kept.append(label)
+        return frozenset(kept)
 
     def not_touched(self) -> tuple[NotTouched, ...]:
         """Twins and foreign tokens: twins first, then by label and id."""

@@ -10,10 +10,11 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import click
 
@@ -44,6 +45,18 @@ def _chain(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _named(_context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """An empty name is an unset variable in somebody's script: it must not pass for an option that was left out."""
+    if name == "":
+        raise click.BadParameter("it is empty", param=option)
+    return name
+
+
+def _file(option: str, *, text: str, name: str | None = None) -> Callable[[F], F]:
+    """An option that names a file."""
+    return click.option(option, *([name] if name else []), metavar="FILE", callback=_named, help=text)
+
+
 MANIFEST = click.argument("manifest", nargs=-1, type=click.Path())
 TARGETS = click.option("--target", "targets", multiple=True, metavar="LABEL", help="Only this label (may be repeated).")
 YES = click.option("--yes", is_flag=True, help="Don't ask.")
@@ -51,8 +64,18 @@ WAIT = click.option(
     "--wait", type=click.IntRange(0, 86_400), default=0, metavar="SECONDS", help="Wait this long for another run's lease."
 )
 IDENTITY = _chain(
-    click.option("--identity-file", metavar="PATH", help="Read the identity token from this file (- for standard input)."),
-    click.option("--identity-command", metavar="'ARGV'", help="Run this program, without a shell; its output is the token."),
+    click.option(
+        "--identity-file",
+        metavar="PATH",
+        callback=_named,
+        help="Read the identity token from this file (- for standard input).",
+    ),
+    click.option(
+        "--identity-command",
+        metavar="'ARGV'",
+        callback=_named,
+        help="Run this program, without a shell; its output is the token.",
+    ),
 )
 SELECTION = _chain(
     TARGETS,
@@ -101,10 +124,10 @@ def validate(manifest: tuple[str, ...]) -> None:
 @MANIFEST
 @SELECTION
 @GUARDS
-@click.option("--out", metavar="FILE", help="Save the plan for `apply --plan`; it holds no secret.")
+@_file("--out", text="Save the plan for `apply --plan`; it holds no secret.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending.")
-@click.option("--observed", metavar="FILE", help="Plan from a snapshot of `observe --out`, without any credential.")
+@_file("--observed", text="Plan from a snapshot of `observe --out`, without any credential.")
 def plan(manifest: tuple[str, ...], **options: Any) -> None:
     """Show what apply would do. Writes nothing, and needs no identity token."""
     from reconciler.cli import reading
@@ -119,8 +142,8 @@ def plan(manifest: tuple[str, ...], **options: Any) -> None:
 @IDENTITY
 @YES
 @WAIT
-@click.option("--plan", "plan_file", metavar="FILE", help="Apply this saved plan and nothing else; exit 3 if it is stale.")
-@click.option("--report", metavar="FILE", help="Write what was done to this file, as JSON.")
+@_file("--plan", name="plan_file", text="Apply this saved plan and nothing else; exit 3 if it is stale.")
+@_file("--report", text="Write what was done to this file, as JSON.")
 def apply(manifest: tuple[str, ...], **options: Any) -> None:
     """Make exchange and Vault what the manifest says. Asks first, unless --yes or --plan is given.
 
@@ -138,7 +161,7 @@ def apply(manifest: tuple[str, ...], **options: Any) -> None:
 @IDENTITY
 @YES
 @WAIT
-@click.option("--report", metavar="FILE", help="Write what was done to this file, as JSON.")
+@_file("--report", text="Write what was done to this file, as JSON.")
 def rotate(manifest: tuple[str, ...], **options: Any) -> None:
     """Rotate labels now, whatever their age."""
     from reconciler.cli import writing
@@ -204,7 +227,7 @@ def adopt(manifest: tuple[str, ...], **options: Any) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
-@click.option("--out", required=True, metavar="FILE", help="Where the snapshot goes.")
+@click.option("--out", required=True, metavar="FILE", callback=_named, help="Where the snapshot goes.")
 def observe(manifest: tuple[str, ...], out: str) -> None:
     """Write a snapshot without secrets, for plans without credentials (plan --observed)."""
     from reconciler.cli import reading
@@ -215,7 +238,7 @@ def observe(manifest: tuple[str, ...], out: str) -> None:
 @cli.command(context_settings=CONTEXT)
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, show_default=True, help="0 takes any free port.")
 @click.option("--no-limits", is_flag=True, help="Don't enforce the exchange's limits per token.")
-@click.option("--state-file", metavar="FILE", help="Keep the tokens in this file across restarts.")
+@_file("--state-file", text="Keep the tokens in this file across restarts.")
 @click.option("--allowed-scopes", metavar="S,S", help="What this profile may derive (default: all known scopes).")
 @click.option(
     "--identity-lifetime",
@@ -246,7 +269,33 @@ def demo(fast: bool) -> None:  # noqa: FBT001  # click passes options by name
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    open_streams()
+    code = run(sys.argv[1:])
+    settle_output()
+    sys.exit(code)
+
+
+def open_streams() -> None:
+    """Nobody has to ask whether the caller closed a stream: reading ends at once, a result that nobody gets fails."""
+    sys.stdin = sys.stdin or _stream(os.open(os.devnull, os.O_RDONLY), "r")
+    sys.stderr = sys.stderr or _stream(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stdout is None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        sys.stdout = _stream(writer, "w")
+
+
+def _stream(descriptor: int, mode: str) -> TextIO:
+    return cast("TextIO", os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+
+
+def settle_output() -> None:
+    """What can't be written any more has been complained of: keep Python from failing over it again at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run(arguments: list[str]) -> int:
@@ -265,7 +314,6 @@ def run(arguments: list[str]) -> int:
         complain("interrupted: nothing was changed")
         return Exit.ERROR
     except BrokenPipeError:
-        discard_output()
         complain("error: standard output was closed before everything was written")
         return Exit.ERROR
     except OSError as error:
@@ -284,13 +332,5 @@ def complain(sentence: str) -> None:
     """One line on standard error, if it is still there."""
     try:
         click.echo(sentence, err=True)
-    except OSError:
-        return
-
-
-def discard_output() -> None:
-    """Keep Python from complaining a second time when it flushes a closed standard output."""
-    try:
-        sys.stdout.close()
     except OSError:
         return

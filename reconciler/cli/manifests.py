@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reconciler.cli import complain
 from reconciler.cli.console import print_result
+from reconciler.errors import UsageError
 from reconciler.manifest import ManifestError, Pins, load_manifest
 from reconciler.model import Manifest
 
@@ -16,6 +17,8 @@ DEFAULT_MANIFEST = "tokens.yaml"
 
 def read_manifest(names: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> Manifest:
     """The manifest; its warnings and, where it is invalid, all its problems go to standard error. ManifestError."""
+    if "" in names:
+        raise UsageError("a manifest's name is empty: is a variable of your script not set?")
     try:
         loaded = load_manifest([Path(name) for name in names or (DEFAULT_MANIFEST,)], pins=pins(environ))
     except ManifestError as error:

@@ -98,7 +98,10 @@ def confirm(question: str) -> bool:
 
 @contextlib.contextmanager
 def held_back(driver: Driver) -> Iterator[None]:
-    """While the lease is held, SIGINT and SIGTERM ask the run to stop after the step in flight; a second one ends it."""
+    """From the lease on, SIGINT and SIGTERM ask the run to stop after the step in flight; a second one ends it at once.
+
+    They stay held back until the process ends: what was done is still to be told.
+    """
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         if driver.stopping.is_set():
@@ -107,12 +110,9 @@ def held_back(driver: Driver) -> Iterator[None]:
         driver.stopping.set()
         complain("finishing the step in flight, then stopping; once more stops at once")
 
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask_to_stop)
+    yield
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -56,11 +56,14 @@ from reconciler.ledger import (
     open_intent,
     record_current,
 )
-from reconciler.model import USE_MARGIN_MS, Credentials, Derived, LiveToken, SecretVersion, TokenSpec, iso
+from reconciler.model import SECOND_MS, USE_MARGIN_MS, Credentials, Derived, LiveToken, SecretVersion, TokenSpec, iso
 from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, Committed, NotCommitted, Verdict, settle
 from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, held, not_tried, unrecorded
 from reconciler.protocol.revoke import finish_revoking
 from reconciler.reasons import only_verified
+
+SEND_WITHIN_MS = 10 * SECOND_MS
+"""A POST that would go out later than this after its intent is not sent: a run that was paused derives nothing."""
 
 VERIFY_TRIES = 6
 VERIFY_PAUSE_MS = 500
@@ -122,15 +125,24 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
     opened = yield from ask(WriteLedger(transition=open_intent(label, intent, protect=task.spec.protect)))
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
+    sent_ms = yield from ask(Now())
+    if sent_ms > since_ms + SEND_WITHIN_MS:
+        return (yield from _close(label, operation_id, not_tried("too much time passed before it could be sent: run again")))
     reply = yield from ask(Derive(label=label, scopes=task.spec.scopes))
     if isinstance(reply, Derived):
         return (yield from _keep(run, task, intent, reply))
     if isinstance(reply, Refused):
-        now_ms = yield from ask(Now())
-        closed = yield from ask(WriteLedger(transition=close_intent(label, operation_id, outcome="refused", at_ms=now_ms)))
-        return failed(reply.sentence) if isinstance(closed, Recorded) else unrecorded(closed)
+        return (yield from _close(label, operation_id, failed(reply.sentence)))
     yield from ask(StopDeriving(sentence="an earlier derive of this run got no clear answer"))
     return failed(f"the derive may have been done: {reply.sentence}; the next run finds out and revokes what it left")
+
+
+def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
+    """Nothing was derived: the intent is closed."""
+    now_ms = yield from ask(Now())
+    step = close_intent(label, operation_id, outcome="not derived", at_ms=now_ms)
+    reply = yield from ask(WriteLedger(transition=step))
+    return outcome if isinstance(reply, Recorded) else unrecorded(reply)
 
 
 def _still_signs(task: Task) -> Step[Outcome | None]:

@@ -69,17 +69,22 @@ def recover(task: Recovery, ledger: Ledger) -> Step[Outcome]:
         ended = yield from _recover_intent(task, entry.intent, ledger)
         if ended.stop or not entry.revoking:
             return ended
+        others = yield from finish_all_revoking(task.label, entry)
+        return others if ended.status is Status.APPLIED else ended
     return (yield from finish_all_revoking(task.label, entry))
 
 
 def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
-    """Every id that an earlier run recorded as revoking, in order; a placeholder that it left goes as well."""
+    """Every id that an earlier run recorded as revoking, in order; where there is none, a placeholder that it left.
+
+    The outcome is the first that is not applied, if there is one.
+    """
     outcome: Outcome | None = None
     for revoking in sorted(entry.revoking, key=lambda r: r.token_id):
         ended = yield from finish_revoking(label, entry.path, revoking)
         if ended.stop:
             return ended
-        if outcome is None or ended.status is not outcome.status:
+        if outcome is None or outcome.status is Status.APPLIED:
             outcome = ended
     return outcome or (yield from _sweep(entry.path))
 

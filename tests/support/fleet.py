@@ -90,6 +90,7 @@ class Fleet:
             "VAULT_ADDR": openbao.address,
             "VAULT_TOKEN": openbao.root_token.reveal(),
         }
+        self._root_token = self.environ["VAULT_TOKEN"]
         self.tokens: list[dict[str, object]] = [{"label": "reconciler"}]
         self.defaults: dict[str, object] = {"overlap": "0s"}
 
@@ -123,7 +124,7 @@ class Fleet:
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.folder,
-            env={**merged, "PYTHONPATH": str(ROOT)},
+            env={"PYTHONPATH": str(ROOT), **merged},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -215,7 +216,8 @@ class Fleet:
 
     def store(self) -> SecretStore:
         """The mount, as root."""
-        return SecretStore.connect(settings_from_environment(self.environ), mount=self.mount)
+        as_root = {**self.environ, "VAULT_TOKEN": self._root_token}
+        return SecretStore.connect(settings_from_environment(as_root), mount=self.mount)
 
     def secret(self, path: str, version: int | None = None) -> SecretVersion:
         """A version of a secret."""
@@ -285,7 +287,8 @@ class Fleet:
 
     def secrets(self) -> Iterator[str]:
         """Every secret that was ever made or given, in the forms in which it could leak."""
-        for secret in {*self.sandbox.state.all_secrets(), *self.sandbox.state.all_signatures(), self.environ["VAULT_TOKEN"]}:
+        vault = {self._root_token, self.environ["VAULT_TOKEN"]}
+        for secret in {*self.sandbox.state.all_secrets(), *self.sandbox.state.all_signatures(), *vault}:
             yield secret
             yield urllib.parse.quote(secret, safe="")
             yield base64.b64encode(secret.encode()).decode()
