@@ -41,7 +41,7 @@ from reconciler.protocol.derive import Task, derive
 from reconciler.protocol.lease import LedgerWriter
 from reconciler.protocol.outcome import Outcome, Run, Status, applied, held, not_tried, unrecorded
 from reconciler.protocol.recover import Recovery, put_right, recover, remove_placeholder
-from reconciler.protocol.revoke import revoke_current, revoke_retiring
+from reconciler.protocol.revoke import Sight, revoke_current, revoke_retiring
 from reconciler.protocol.rewrite import Place, restore
 from reconciler.reasons import Action, Reason
 from reconciler.report import Approved, Report, Row, approve
@@ -75,7 +75,7 @@ class Session:
     """A run's surroundings.
 
     ``check_identity`` (derives, scopes, profile id) raises PersonNeededError where the identity can't do that. ``signals``
-    holds signals back while the lease is held: the first one sets the driver's ``stopping``.
+    holds signals back while the lease is held: the first one sets the driver's ``stopping``. ``told`` is what was said once.
     """
 
     manifest: Manifest
@@ -87,6 +87,7 @@ class Session:
     check_identity: Callable[[int, frozenset[str], int | None], int]
     events: Events
     signals: Callable[[Driver], contextlib.AbstractContextManager[None]]
+    told: set[str] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +111,17 @@ def trusted(session: Session) -> Observed:
     observed = observe(session.driver, session.manifest)
     refuse_distrusted(observed, session.manifest, session.policy)
     refuse_unknown_labels(session.manifest, observed, session.policy)
-    offset_ms = session.driver.exchange.clock().offset_ms
-    if abs(offset_ms) >= SKEW_WARN_MS:
-        side = "behind" if offset_ms > 0 else "ahead of"
-        session.events.said(
-            f"warning: this machine's clock is {abs(offset_ms) // SECOND_MS} s {side} the exchange's: set it right"
-        )
+    _warn_of_skew(session)
     return observed
+
+
+def _warn_of_skew(session: Session) -> None:
+    offset_ms = session.driver.exchange.clock().offset_ms
+    if abs(offset_ms) < SKEW_WARN_MS or "skew" in session.told:
+        return
+    session.told.add("skew")
+    side = "behind" if offset_ms > 0 else "ahead of"
+    session.events.said(f"warning: this machine's clock is {abs(offset_ms) // SECOND_MS} s {side} the exchange's: set it right")
 
 
 def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) -> None:
@@ -186,12 +191,19 @@ class Apply:
     def _prospect(self) -> Prospect:
         approved = self.approved
         prospect = look(self.session, as_of_ms=approved.as_of_ms if approved is not None else None)
+        self._refuse_lost(prospect)
         if approved is not None:
             if approved.as_of_ms is not None:
                 refuse_as_of(approved.as_of_ms, prospect.observed.now_ms)
             if prospect.plan.digest() != approved.digest:
                 raise StalePlanError(approved, prospect.plan)
         return prospect
+
+    def _refuse_lost(self, prospect: Prospect) -> None:
+        """LeaseHeldError where the lease is another run's by now: what is in its hands is not ours to judge."""
+        holder = prospect.observed.ledger.holder
+        if self._writer is not None and (holder is None or holder.run != self.session.run):
+            raise LeaseHeldError("another run took the lease over")
 
     def _refuse(self, prospect: Prospect) -> None:
         """Guards and the identity: whatever would stop the run half way stops it here."""
@@ -220,6 +232,7 @@ class Apply:
             if self._halted() is not None:
                 break
             prospect = look(self.session)
+            self._refuse_lost(prospect)
             sentences = guard_sentences(self.session.manifest, prospect.observed, self.session.policy, run=self.session.run)
             if sentences:
                 raise ReconcilerError("; ".join(sentences))
@@ -408,11 +421,11 @@ def _restore_step(change: Change, observed: Observed, session: Session) -> Step[
 def _revoke_step(change: Change, observed: Observed) -> Step[Outcome]:
     entry = observed.ledger.tokens[change.label]
     token_id = change.before.token_id if change.before is not None else None
-    live = observed.live_by_id().get(token_id or "")
+    sight = Sight(live=observed.live_by_id().get(token_id or ""), at_ms=observed.now_ms)
     retiring = next((r for r in entry.retiring if r.token_id == token_id), None)
     if retiring is not None:
-        return revoke_retiring(change.label, entry, retiring, live, reason="superseded")
-    return revoke_current(change.label, entry, live, reason="not desired")
+        return revoke_retiring(change.label, entry, retiring, sight, reason="superseded")
+    return revoke_current(change.label, entry, sight, reason="not desired")
 
 
 def derive_task(change: Change, observed: Observed, session: Session) -> Task:

@@ -265,22 +265,41 @@ def abandon_intent(label: str, operation_id: str, *, at_ms: int, version: int | 
     def step(ledger: Ledger) -> Ledger:
         since_ms = _own(_entry(ledger, label), operation_id).since_ms
         ledger = close_intent(label, operation_id, outcome="abandoned", at_ms=at_ms, version=version)(ledger)
-        row = Abandoned(label=label, since_ms=since_ms, closed_at_ms=at_ms)
-        kept = tuple(a for a in ledger.abandoned if at_ms - a.closed_at_ms <= ABANDONED_KEPT_MS)
-        return dataclasses.replace(ledger, abandoned=(*kept, row))
+        return _remember(ledger, label, since_ms, at_ms)
 
     return step
 
 
-def drop_intent(label: str, operation_id: str, token_id: str, *, reason: str, version: int | None = None) -> Transition:
-    """The commit is disproved: the intent's token goes. One write, so that no crash leaves it unrecorded."""
+def _remember(ledger: Ledger, label: str, since_ms: int, at_ms: int) -> Ledger:
+    row = Abandoned(label=label, since_ms=since_ms, closed_at_ms=at_ms)
+    kept = tuple(a for a in ledger.abandoned if at_ms - a.closed_at_ms <= ABANDONED_KEPT_MS)
+    return dataclasses.replace(ledger, abandoned=(*kept, row))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """A new token that is not kept, and why."""
+
+    token_id: str
+    reason: str
+    at_ms: int
+
+
+def drop_intent(label: str, operation_id: str, gone: Gone, *, version: int | None = None) -> Transition:
+    """The commit is disproved: the intent's token goes. One write, so that no crash leaves it unrecorded.
+
+    A token that was not named was inferred: should its own still land, that is no riddle either.
+    """
 
     def step(ledger: Ledger) -> Ledger:
         entry = _entry(ledger, label)
         intent = _own(entry, operation_id)
-        gone = Revoking(token_id=token_id, live_label=label, reason=reason, path=_elsewhere(entry, intent.path))
+        if intent.token_id is None:
+            ledger = _remember(ledger, label, intent.since_ms, gone.at_ms)
+        away = _elsewhere(entry, intent.path)
+        row = Revoking(token_id=gone.token_id, live_label=label, reason=gone.reason, path=away)
         entry = _moved(entry, intent.path, version)
-        return _with(ledger, label, dataclasses.replace(entry, intent=None, revoking=(*entry.revoking, gone)))
+        return _with(ledger, label, dataclasses.replace(entry, intent=None, revoking=(*entry.revoking, row)))
 
     return step
 
@@ -327,8 +346,9 @@ def record_current(label: str, operation_id: str, current: Current, farewell: Fa
                 revoking = (*revoking, gone)
             else:
                 retiring = (*retiring, _retire(old, farewell, away))
-        path_was = entry.path
-        retiring = tuple(r if r.path or intent.path == path_was else dataclasses.replace(r, path=path_was) for r in retiring)
+        if intent.path != entry.path:  # what is on its way out lies where it lay
+            retiring = tuple(dataclasses.replace(r, path=r.path or entry.path) for r in retiring)
+            revoking = tuple(dataclasses.replace(r, path=r.path or entry.path) for r in revoking)
         entry = dataclasses.replace(entry, path=intent.path, current=current, intent=None, retiring=retiring, revoking=revoking)
         return _log(_with(ledger, label, entry), *rows)
 

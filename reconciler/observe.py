@@ -47,13 +47,15 @@ def observe(driver: Driver, manifest: Manifest) -> Observed:
         refuse_lost_ledger(driver, manifest, version)
         raise PersonNeededError(f"there is no ledger at {manifest.mount}/{driver.path(LEDGER_NAME)} yet: {BOOTSTRAP}")
     signer = find_signer(driver, manifest, ledger)
+    clock = driver.exchange.clock()
+    asked_at_ms, offset_ms = clock.now_ms(), clock.offset_ms
     with ThreadPoolExecutor(max_workers=READERS + 1, thread_name_prefix="observe") as pool:
         listing = pool.submit(_listed, driver, signer)
         metas = dict(pool.map(lambda name: (name, driver.store.read_meta(driver.path(name))), _paths(manifest, ledger)))
         live = listing.result()
         contents = dict(pool.map(lambda look: (look[0], _look(driver, *look)), _suspects(ledger, metas)))
     return Observed(
-        now_ms=driver.exchange.clock().now_ms(),
+        now_ms=asked_at_ms + clock.offset_ms - offset_ms,  # the list is as old as its question, whatever came after it
         api_url=driver.exchange.base_url,
         ledger=ledger,
         ledger_version=version,

@@ -55,7 +55,7 @@ class Content:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Everything that a plan is made from. ``now_ms`` is the exchange's clock at the list call.
+    """Everything that a plan is made from. ``now_ms`` is the exchange's clock right before the list call.
 
     ``foreign_unnamed`` counts foreign tokens that a published snapshot does not name.
     """

@@ -454,6 +454,7 @@ class _Survey:
                 successor_signs=current is not None
                 and label == self.desired.manager
                 and current.token_id == self.observed.signer_id,
+                desired=label in self.specs,
                 now_ms=self.now_ms,
             )
             finding = next(found for reason in RETIRING_REASONS if (found := reason(facts)) is not None)

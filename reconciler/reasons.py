@@ -421,6 +421,7 @@ class RetiringFacts(NamedTuple):
     content: Content | None
     successor: LiveToken | None
     successor_signs: bool
+    desired: bool
     now_ms: int
 
 
@@ -463,7 +464,9 @@ def superseded(facts: RetiringFacts) -> Finding | None:
     """Nobody ever used it, the label has left the file, or somebody uses the successor (in doubt, nobody does)."""
     current = facts.entry.current
     own_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
-    if only_verified(own_at_ms, facts.retiring.verified_at_ms) or current is None or facts.successor_signs:
+    if only_verified(own_at_ms, facts.retiring.verified_at_ms) or facts.successor_signs:
+        return Finding(Action.REVOKE, Reason.SUPERSEDED)
+    if current is None or not facts.desired:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
     used_at_ms = facts.successor.last_used_at_ms if facts.successor is not None else None
     if used_at_ms is not None and used_at_ms > current.verified_at_ms:

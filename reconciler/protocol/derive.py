@@ -47,6 +47,7 @@ from reconciler.ledger import (
     Current,
     Entry,
     Farewell,
+    Gone,
     Intent,
     IntentKind,
     Ledger,
@@ -270,7 +271,9 @@ def fenced_version(entry: Entry, path: str, verdict: Verdict) -> int | None:
 
 def _drop(label: str, intent: Intent, token_id: str, sentence: str, *, version: int | None) -> Step[Outcome]:
     """The new token is not kept: ledger first, then DELETE."""
-    step = drop_intent(label, intent.operation_id, token_id, reason="not committed", version=version)
+    now_ms = yield from ask(Now())
+    gone = Gone(token_id=token_id, reason="not committed", at_ms=now_ms)
+    step = drop_intent(label, intent.operation_id, gone, version=version)
     reply = yield from ask(WriteLedger(transition=step))
     if not isinstance(reply, Recorded):
         return (yield from _undo(unrecorded(reply, token_id), token_id))

@@ -32,6 +32,7 @@ from reconciler.ledger import (
     Current,
     Entry,
     Farewell,
+    Gone,
     Intent,
     Ledger,
     Transition,
@@ -123,8 +124,8 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
     if found is None:
         step = abandon_intent(label, intent.operation_id, at_ms=now_ms, version=version)
         return (yield from _close(step_sentence="undone: no token of it is known", transition=step))
-    drop = drop_intent(label, intent.operation_id, found, reason="interrupted", version=version)
-    reply = yield from ask(WriteLedger(transition=drop))
+    gone = Gone(token_id=found, reason="interrupted", at_ms=now_ms)
+    reply = yield from ask(WriteLedger(transition=drop_intent(label, intent.operation_id, gone, version=version)))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, found)
     entry = reply.ledger.tokens[label]

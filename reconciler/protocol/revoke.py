@@ -24,29 +24,55 @@ from reconciler.effects import (
     Unclear,
     WriteLedger,
     ask,
+    value,
 )
 from reconciler.ledger import Entry, Retiring, Revoking, close_revoking, start_revoking
-from reconciler.model import LiveToken
+from reconciler.model import MINUTE_MS, LiveToken
 from reconciler.protocol.commit import TOKEN_ID
-from reconciler.protocol.outcome import Outcome, applied, failed, held, unrecorded
+from reconciler.protocol.outcome import Outcome, applied, failed, held, not_tried, unrecorded
 
 EMPTY_TRIES = 5
 HTTP_BAD_REQUEST = 400
 
 
-def revoke_current(label: str, entry: Entry, live: LiveToken | None, *, reason: str) -> Step[Outcome]:
+EVIDENCE_MS = 5 * MINUTE_MS
+"""A revocation is begun within this time of the list that it was decided on, or not at all: a run may have been paused."""
+
+
+@value
+class Sight:
+    """What the decision to revoke was made on: the live token, and the exchange's clock at that list."""
+
+    live: LiveToken | None
+    at_ms: int
+
+
+def _too_old(sight: Sight) -> Step[Outcome | None]:
+    now_ms = yield from ask(Now())
+    if now_ms - sight.at_ms <= EVIDENCE_MS:
+        return None
+    return not_tried("too much time passed since the list was read: run again")
+
+
+def revoke_current(label: str, entry: Entry, sight: Sight, *, reason: str) -> Step[Outcome]:
     """The label is not desired any more."""
-    current = entry.current
+    current, live = entry.current, sight.live
     if current is None:
         return held("it has no current token any more")
+    late = yield from _too_old(sight)
+    if late is not None:
+        return late
     if live is not None and live.label != current.live_label:
         return held(f"the exchange calls {current.token_id} {live.label!r}, the ledger {current.live_label!r}: not revoked")
     return (yield from _start(label, current.token_id, reason))
 
 
-def revoke_retiring(label: str, entry: Entry, retiring: Retiring, live: LiveToken | None, *, reason: str) -> Step[Outcome]:
+def revoke_retiring(label: str, entry: Entry, retiring: Retiring, sight: Sight, *, reason: str) -> Step[Outcome]:
     """The overlap is over, and the evidence says that nobody holds it. The secret is read once more."""
-    token_id = retiring.token_id
+    token_id, live = retiring.token_id, sight.live
+    late = yield from _too_old(sight)
+    if late is not None:
+        return late
     if live is not None and live.label != retiring.live_label:
         return held(f"the exchange calls {token_id} {live.label!r}, the ledger {retiring.live_label!r}: not revoked")
     content = yield from ask(ReadSecret(path=entry.path))
