@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.e2e.conftest import NewFleet
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, KillServer
 
 BOT = {"label": "bot", "path": "prod/bot"}
 FEWEST_EFFECTS, MOST_EFFECTS = 5, 40
@@ -102,13 +102,21 @@ STORIES = (
 )
 
 
+@pytest.fixture(scope="module")
+def kill_server() -> Iterator[KillServer]:
+    """One for all stories."""
+    server = KillServer()
+    yield server
+    server.stop()
+
+
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_killed_after_every_effect(new_fleet: NewFleet, story: Story) -> None:
+def test_killed_after_every_effect(new_fleet: NewFleet, kill_server: KillServer, story: Story) -> None:
     """The invariants hold after one more run, whichever effect was the last."""
     for at in range(1, MOST_EFFECTS):
         with new_fleet() as fleet:
             story.prepare(fleet)
-            killed = fleet.killed(at, *story.command)
+            killed = kill_server.killed(fleet, at, *story.command)
             if story.name == "bootstrap":
                 assert fleet.quick("bootstrap") == 0, at
             assert fleet.quick("apply", "--yes") == 0, at

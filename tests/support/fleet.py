@@ -40,7 +40,7 @@ from reconciler.vault_auth import settings_from_environment
 TIMEOUT_S = 90
 LONGEST_PAUSE_MS = 20
 ROOT = Path(__file__).parent.parent.parent
-KILL_AT = ROOT / "tests" / "support" / "kill_at.py"
+KILL_SERVER = ROOT / "tests" / "support" / "kill_server.py"
 
 Spec = Mapping[str, object]
 Environ = Mapping[str, str | None]
@@ -117,10 +117,10 @@ class Fleet:
 
     # --- processes ---
 
-    def start(self, *arguments: str, script: Path | None = None, environ: Environ | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, environ: Environ | None = None) -> subprocess.Popen[str]:
         """The program as a process of its own; a variable given as None is taken away."""
         merged = {name: text for name, text in {**self.environ, **(environ or {})}.items() if text is not None}
-        command = [sys.executable, str(script)] if script is not None else [sys.executable, "-m", "reconciler"]
+        command = [sys.executable, "-m", "reconciler"]
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.folder,
@@ -130,6 +130,17 @@ class Fleet:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    @contextlib.contextmanager
+    def running(self, *arguments: str, environ: Environ | None = None) -> Iterator[subprocess.Popen[str]]:
+        """The program as a process that does not outlive the test, whatever becomes of it."""
+        process = self.start(*arguments, environ=environ)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def finish(self, process: subprocess.Popen[str], text: str = "") -> Done:
         """Wait for it, and keep what it printed."""
@@ -150,11 +161,6 @@ class Fleet:
         done = self.run(*arguments, environ=environ)
         assert done.code == 0, (arguments, done)
         return done
-
-    def killed(self, at: int, *arguments: str) -> bool:
-        """Run a command that is killed with SIGKILL after its effect number ``at`` (from 1); False if it has fewer."""
-        done = self.finish(self.start(str(at), *arguments, script=KILL_AT))
-        return done.code < 0
 
     def quick(self, *arguments: str) -> int:
         """The exit code of the same command within this process."""
@@ -301,6 +307,41 @@ class Fleet:
         everything = "\n".join(texts)
         leaked = sum(1 for secret in self.secrets() if secret in everything)
         assert leaked == 0, f"{leaked} secrets in what was printed or written"
+
+
+class KillServer:
+    """Kills the program at a given effect, many times over; see ``kill_server.py``."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(KILL_SERVER)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def killed(self, fleet: Fleet, at: int, *arguments: str) -> bool:
+        """Run a command that is killed with SIGKILL after its effect number ``at`` (from 1); False if it has fewer."""
+        output = fleet.folder / "killed.log"
+        order = {
+            "at": at,
+            "arguments": arguments,
+            "environ": fleet.environ,
+            "folder": str(fleet.folder),
+            "output": str(output),
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        fleet.outputs.append(output.read_text())
+        return code < 0
+
+    def stop(self) -> None:
+        """End the server."""
+        self._process.communicate(timeout=TIMEOUT_S)
 
 
 @contextlib.contextmanager
