@@ -1,0 +1,76 @@
+"""``plan`` with nothing to do, 1,000 tokens, against the same calls made by httpx and hvac alone."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from reconciler.devserver import OpenBaoServer
+from reconciler.ledger import Current, Entry, Ledger, to_text
+from reconciler.model import Secret
+from reconciler.sandbox import Sandbox, SandboxConfig
+from reconciler.vault import SecretStore
+from reconciler.vault_auth import settings_from_environment
+from tests.bench.processes import program, several
+from tests.bench.table import Row
+
+TOKENS = 1_000
+TIMES, PLUS_S = 1.3, 0.5
+THREADS = (1, 4, 8, 16)
+MOUNT, PREFIX, MANAGER = "secret", "limitless/tokens", "bot-0"
+YARDSTICK = Path(__file__).with_name("yardstick_plan.py")
+
+
+def measure() -> list[Row]:
+    """One figure, and its yardstick."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Sandbox(config=SandboxConfig(limits=False)) as sandbox,
+        OpenBaoServer() as bao,
+    ):
+        folder = Path(name)
+        environ = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": name,
+            "LIMITLESS_API_URL": sandbox.url,
+            "VAULT_ADDR": bao.address,
+            "VAULT_TOKEN": bao.root_token.reveal(),
+        }
+        _furnish(folder, sandbox, environ)
+        raw_s = min(
+            several([sys.executable, str(YARDSTICK), str(TOKENS), str(n)], cwd=folder, environ=environ).wall_s for n in THREADS
+        )
+        cost = several(program("plan", "--detailed-exitcode"), cwd=folder, environ=environ)
+    limit_s = TIMES * raw_s + PLUS_S
+    return [Row(f"plan, {TOKENS:,} tokens, nothing to do", cost.wall_s, limit_s, "s", f"httpx and hvac alone: {raw_s:.2f} s")]
+
+
+def _furnish(folder: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
+    """A fleet that is in place, written straight into sandbox and Vault."""
+    entries: dict[str, Entry] = {}
+    with SecretStore.connect(settings_from_environment(environ), mount=MOUNT) as store:
+        for n in range(TOKENS):
+            label = f"bot-{n}"
+            token = sandbox.state.derive_by_hand(label)
+            fields = {"token_id": token.token_id, "label": label, "operation_id": "bench"}
+            version = store.write(f"{PREFIX}/{label}", fields, secret=Secret(token.secret), cas=0)
+            current = Current(
+                token_id=token.token_id,
+                live_label=label,
+                created_at_ms=token.created_at_ms,
+                version=version,
+                verified_at_ms=token.created_at_ms,
+            )
+            entries[label] = Entry(path=label, current=current)
+        ledger = Ledger(ledger_id="bench", api_url=sandbox.url, files=("tokens.yaml",), tokens=entries)
+        store.write(f"{PREFIX}/_ledger", {"ledger": to_text(ledger)}, cas=0)
+    document = {
+        "version": 1,
+        "manager": MANAGER,
+        "vault": {"mount": MOUNT, "prefix": PREFIX},
+        "tokens": [{"label": label} for label in entries],
+    }
+    (folder / "tokens.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")

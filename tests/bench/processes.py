@@ -1,0 +1,48 @@
+"""Whole processes, as a user starts them: wall time and peak memory by the operating system's own accounting."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+RUNS = 5
+
+
+class Cost(NamedTuple):
+    """The median of several runs: seconds of wall time, MiB of peak memory."""
+
+    wall_s: float
+    peak_mib: float
+
+
+def once(command: list[str], *, cwd: Path, environ: Mapping[str, str], expected: int = 0) -> Cost:
+    """One run. AssertionError if it ends otherwise than expected."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall_s = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == expected, (command, process.returncode)
+    return Cost(wall_s=wall_s, peak_mib=usage.ru_maxrss / 1024)
+
+
+def median(costs: list[Cost]) -> Cost:
+    """The median of each figure."""
+    return Cost(*(statistics.median(figures) for figures in zip(*costs, strict=True)))
+
+
+def several(command: list[str], *, cwd: Path, environ: Mapping[str, str], runs: int = RUNS, expected: int = 0) -> Cost:
+    """The median after a run that doesn't count."""
+    once(command, cwd=cwd, environ=environ, expected=expected)
+    return median([once(command, cwd=cwd, environ=environ, expected=expected) for _ in range(runs)])
+
+
+def program(*arguments: str) -> list[str]:
+    """The console script of this environment, as installed."""
+    return [str(Path(sys.executable).parent / "reconciler"), *arguments]

@@ -1,0 +1,911 @@
+"""The ledger: each transition over whole values, the text it is stored as, and what no sequence of transitions can break."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from reconciler.ledger import (
+    ABANDONED_KEPT_MS,
+    CLOSED_KEPT,
+    Abandoned,
+    Closed,
+    Current,
+    Entry,
+    Farewell,
+    Gone,
+    Holder,
+    Intent,
+    IntentKind,
+    Ledger,
+    LedgerError,
+    Retiring,
+    Revoking,
+    Transition,
+    abandon_intent,
+    close_intent,
+    close_revoking,
+    drop_intent,
+    from_text,
+    lease_held_by,
+    name_intent,
+    open_intent,
+    record_current,
+    set_files,
+    set_profile,
+    set_protect,
+    set_verified,
+    set_version,
+    start_revoking,
+    text_bytes,
+    to_text,
+    unchanged,
+)
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.support.worlds import (
+    API_URL,
+    LEDGER_ID,
+    NOW_MS,
+    PROFILE_ID,
+    current,
+    holder,
+    intent,
+    ledger,
+    ledgers,
+    retiring,
+    revoking,
+)
+
+OP = "op-1"
+NOW = current("bot-1", "bot")
+NEXT = current("bot-2", "bot", version=2, age_ms=0)
+OLD = retiring("bot-0", "bot")
+GONE = revoking("bot-9", "bot")
+HAD = Entry(path="bot", current=NOW)
+OPEN = intent("bot", kind=IntentKind.ROTATE, cas=1)
+BEGUN = dataclasses.replace(HAD, intent=OPEN)
+NAMED = dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bot-2"))
+MOVING = dataclasses.replace(HAD, intent=intent("bot", kind=IntentKind.ROTATE, path="prod/bot"))
+DROPPED = Gone(token_id="bot-2", reason="interrupted", at_ms=NOW_MS)
+FAREWELL = Farewell(at_ms=NOW_MS, overlap_ms=2 * HOUR_MS, reason="rotated")
+RETIRED = Retiring(
+    token_id="bot-1",
+    live_label="bot",
+    superseded_at_ms=NOW_MS,
+    not_before_ms=NOW_MS + 2 * HOUR_MS,
+    reason="rotated",
+    verified_at_ms=NOW.verified_at_ms,
+)
+
+
+def closed(outcome: str, token_id: str | None = None) -> Closed:
+    """A row of the audit trail, of now."""
+    return Closed(label="bot", token_id=token_id, outcome=outcome, at_ms=NOW_MS)
+
+
+def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
+    """A ledger of one label, or none, and an audit trail."""
+    known = ledger({} if entry is None else {"bot": entry})
+    return dataclasses.replace(known, closed=rows)
+
+
+@pytest.mark.parametrize(
+    ("expected", "before", "step"),
+    [
+        pytest.param(
+            with_entry(Entry(path="bot", intent=OPEN)),
+            with_entry(None),
+            open_intent("bot", OPEN, protect=None),
+            id="open: a new label",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", intent=OPEN, protect=True)),
+            with_entry(None),
+            open_intent("bot", OPEN, protect=True),
+            id="open: a new label, protected from here on",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(BEGUN, protect=True)),
+            with_entry(dataclasses.replace(HAD, protect=True)),
+            open_intent("bot", OPEN, protect=None),
+            id="open: silence keeps the protection",
+        ),
+        pytest.param(
+            with_entry(BEGUN),
+            with_entry(dataclasses.replace(HAD, protect=True)),
+            open_intent("bot", OPEN, protect=False),
+            id="open: a word lifts it",
+        ),
+        pytest.param(
+            with_entry(MOVING),
+            with_entry(HAD),
+            open_intent("bot", intent("bot", kind=IntentKind.ROTATE, path="prod/bot"), protect=None),
+            id="open: elsewhere, the path stays until the commit",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bot-2"))),
+            with_entry(BEGUN),
+            name_intent("bot", OP, "bot-2"),
+            id="name",
+        ),
+        pytest.param(
+            with_entry(HAD, closed("refused")),
+            with_entry(BEGUN),
+            close_intent("bot", OP, outcome="refused", at_ms=NOW_MS),
+            id="close",
+        ),
+        pytest.param(
+            with_entry(None, closed("refused")),
+            with_entry(Entry(path="bot", intent=OPEN)),
+            close_intent("bot", OP, outcome="refused", at_ms=NOW_MS),
+            id="close: nothing else is known of the label",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", protect=True), closed("refused")),
+            with_entry(Entry(path="bot", intent=OPEN, protect=True)),
+            close_intent("bot", OP, outcome="refused", at_ms=NOW_MS),
+            id="close: nothing but the protection",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=5)), closed("undone")),
+            with_entry(BEGUN),
+            close_intent("bot", OP, outcome="undone", at_ms=NOW_MS, version=5),
+            id="close: a fence wrote the content again",
+        ),
+        pytest.param(
+            with_entry(HAD, closed("undone")),
+            with_entry(MOVING),
+            close_intent("bot", OP, outcome="undone", at_ms=NOW_MS, version=5),
+            id="close: a fence at another path moves nothing",
+        ),
+        pytest.param(
+            dataclasses.replace(
+                with_entry(HAD, closed("abandoned")),
+                abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
+            ),
+            with_entry(BEGUN),
+            abandon_intent("bot", OP, at_ms=NOW_MS),
+            id="abandon",
+        ),
+        pytest.param(
+            dataclasses.replace(
+                with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=5)), closed("abandoned")),
+                abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
+            ),
+            with_entry(BEGUN),
+            abandon_intent("bot", OP, at_ms=NOW_MS, version=5),
+            id="abandon: a fence wrote the content again",
+        ),
+        pytest.param(
+            with_entry(
+                dataclasses.replace(HAD, revoking=(GONE, Revoking(token_id="bot-2", live_label="bot", reason="interrupted")))
+            ),
+            with_entry(dataclasses.replace(NAMED, revoking=(GONE,))),
+            drop_intent("bot", OP, DROPPED),
+            id="drop",
+        ),
+        pytest.param(
+            with_entry(
+                Entry(
+                    path="bot",
+                    current=dataclasses.replace(NOW, version=5),
+                    revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),),
+                )
+            ),
+            with_entry(NAMED),
+            drop_intent("bot", OP, DROPPED, version=5),
+            id="drop: a fence wrote the content again",
+        ),
+        pytest.param(
+            with_entry(
+                dataclasses.replace(
+                    HAD, revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted", path="prod/bot"),)
+                )
+            ),
+            with_entry(
+                dataclasses.replace(MOVING, intent=intent("bot", kind=IntentKind.ROTATE, path="prod/bot", token_id="bot-2"))
+            ),
+            drop_intent("bot", OP, DROPPED, version=5),
+            id="drop: its secret was to lie elsewhere",
+        ),
+        pytest.param(
+            dataclasses.replace(
+                with_entry(
+                    dataclasses.replace(HAD, revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),))
+                ),
+                abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
+            ),
+            with_entry(BEGUN),
+            drop_intent("bot", OP, DROPPED),
+            id="drop: it was inferred, so its own may still land",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", current=NEXT)),
+            with_entry(Entry(path="bot", intent=OPEN)),
+            record_current("bot", OP, NEXT, FAREWELL),
+            id="record: the first token",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", current=NEXT, retiring=(OLD, RETIRED), protect=True)),
+            with_entry(dataclasses.replace(BEGUN, retiring=(OLD,), protect=True)),
+            record_current("bot", OP, NEXT, FAREWELL),
+            id="record: the predecessor retires",
+        ),
+        pytest.param(
+            with_entry(
+                Entry(
+                    path="bot",
+                    current=NEXT,
+                    retiring=(OLD,),
+                    revoking=(GONE, Revoking(token_id="bot-1", live_label="bot", reason="compromised")),
+                )
+            ),
+            with_entry(dataclasses.replace(BEGUN, retiring=(OLD,), revoking=(GONE,))),
+            record_current("bot", OP, NEXT, dataclasses.replace(FAREWELL, reason="compromised", revoke_now=True)),
+            id="record: the predecessor is compromised",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", current=NEXT), closed("revoked elsewhere", "bot-1")),
+            with_entry(BEGUN),
+            record_current("bot", OP, NEXT, dataclasses.replace(FAREWELL, already_gone=True)),
+            id="record: the predecessor is gone",
+        ),
+        pytest.param(
+            with_entry(
+                Entry(
+                    path="prod/bot",
+                    current=NEXT,
+                    retiring=(
+                        dataclasses.replace(OLD, path="bot"),
+                        retiring("bot-x", "bot", path="older"),
+                        dataclasses.replace(RETIRED, path="bot"),
+                    ),
+                )
+            ),
+            with_entry(dataclasses.replace(MOVING, retiring=(OLD, retiring("bot-x", "bot", path="older")))),
+            record_current("bot", OP, NEXT, FAREWELL),
+            id="record: elsewhere, predecessors remember where they lie",
+        ),
+        pytest.param(
+            with_entry(
+                Entry(
+                    path="prod/bot",
+                    current=NEXT,
+                    revoking=(Revoking(token_id="bot-1", live_label="bot", reason="compromised", path="bot"),),
+                )
+            ),
+            with_entry(MOVING),
+            record_current("bot", OP, NEXT, dataclasses.replace(FAREWELL, reason="compromised", revoke_now=True)),
+            id="record: elsewhere, and the predecessor is compromised",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=4))),
+            with_entry(BEGUN),
+            record_current("bot", OP, dataclasses.replace(NOW, version=4), FAREWELL),
+            id="record: a restore has no predecessor",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", current=current("bot-0", "bot", version=4), retiring=(RETIRED,))),
+            with_entry(dataclasses.replace(BEGUN, retiring=(OLD,))),
+            record_current("bot", OP, current("bot-0", "bot", version=4), FAREWELL),
+            id="record: a rollback makes the successor retire",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", revoking=(Revoking(token_id="bot-1", live_label="bot", reason="not desired"),))),
+            with_entry(HAD),
+            start_revoking("bot", "bot-1", reason="not desired"),
+            id="revoke: the current token",
+        ),
+        pytest.param(
+            with_entry(
+                dataclasses.replace(
+                    HAD, revoking=(GONE, Revoking(token_id="bot-0", live_label="bot", reason="superseded", path="old/bot"))
+                )
+            ),
+            with_entry(dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, path="old/bot"),), revoking=(GONE,))),
+            start_revoking("bot", "bot-0", reason="superseded"),
+            id="revoke: a predecessor",
+        ),
+        pytest.param(
+            with_entry(HAD, closed("superseded", "bot-9")),
+            with_entry(dataclasses.replace(HAD, revoking=(GONE,))),
+            close_revoking("bot", "bot-9", outcome="superseded", at_ms=NOW_MS),
+            id="revoked",
+        ),
+        pytest.param(
+            with_entry(None, closed("not desired", "bot-9")),
+            with_entry(Entry(path="bot", revoking=(GONE,))),
+            close_revoking("bot", "bot-9", outcome="not desired", at_ms=NOW_MS),
+            id="revoked: the last thing that was known of the label",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=7))),
+            with_entry(HAD),
+            set_version("bot", 7),
+            id="put right",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, verified_at_ms=NOW_MS))),
+            with_entry(HAD),
+            set_verified("bot", "bot-1", NOW_MS),
+            id="verified",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(HAD, protect=True)), with_entry(HAD), set_protect("bot", protect=True), id="protect"
+        ),
+        pytest.param(
+            with_entry(None),
+            with_entry(Entry(path="bot", protect=True)),
+            set_protect("bot", protect=False),
+            id="unprotect the last trace",
+        ),
+        pytest.param(
+            dataclasses.replace(with_entry(HAD), files=("a.yaml", "b.yaml")),
+            with_entry(HAD),
+            set_files(("b.yaml", "a.yaml")),
+            id="files",
+        ),
+        pytest.param(
+            with_entry(HAD), dataclasses.replace(with_entry(HAD), profile_id=None), set_profile(PROFILE_ID), id="profile"
+        ),
+        pytest.param(with_entry(HAD), with_entry(HAD), set_profile(PROFILE_ID), id="profile again"),
+        pytest.param(with_entry(BEGUN, closed("x")), with_entry(BEGUN, closed("x")), unchanged, id="the lease only"),
+    ],
+)
+def test_a_transition(expected: Ledger, before: Ledger, step: Transition) -> None:
+    """The whole ledger after it; the one before is as it was."""
+    text = to_text(before)
+    assert step(before) == expected
+    assert to_text(before) == text
+
+
+EDITED = "was it edited by hand"
+
+
+@pytest.mark.parametrize(
+    ("expected", "before", "step"),
+    [
+        pytest.param("has an open intent already", with_entry(BEGUN), open_intent("bot", OPEN, protect=None), id="open twice"),
+        pytest.param("does not know bot", with_entry(None), name_intent("bot", OP, "t"), id="name: no label"),
+        pytest.param("not this run's", with_entry(HAD), name_intent("bot", OP, "t"), id="name: no intent"),
+        pytest.param("not this run's", with_entry(BEGUN), name_intent("bot", "other", "t"), id="name: another's"),
+        pytest.param("not this run's", with_entry(BEGUN), close_intent("bot", "x", outcome="", at_ms=0), id="close: another's"),
+        pytest.param("not this run's", with_entry(BEGUN), abandon_intent("bot", "x", at_ms=0), id="abandon: another's"),
+        pytest.param("not this run's", with_entry(NAMED), drop_intent("bot", "x", DROPPED), id="drop: another's"),
+        pytest.param("not this run's", with_entry(HAD), record_current("bot", OP, NEXT, FAREWELL), id="record: no intent"),
+        pytest.param(
+            "bot-9 is revoking and would be current",
+            with_entry(dataclasses.replace(BEGUN, revoking=(GONE,))),
+            record_current("bot", OP, current("bot-9", "bot"), FAREWELL),
+            id="record: nothing leads out of revoking",
+        ),
+        pytest.param(
+            "neither current nor retiring", with_entry(HAD), start_revoking("bot", "alien", reason=""), id="revoke: unknown"
+        ),
+        pytest.param(
+            "neither current nor retiring",
+            with_entry(dataclasses.replace(HAD, revoking=(GONE,))),
+            start_revoking("bot", "bot-9", reason=""),
+            id="revoke: twice",
+        ),
+        pytest.param("does not know desk", with_entry(HAD), start_revoking("desk", "bot-1", reason=""), id="revoke: another's"),
+        pytest.param(
+            "bot-1 is not revoking",
+            with_entry(HAD),
+            close_revoking("bot", "bot-1", outcome="", at_ms=0),
+            id="closed: not begun",
+        ),
+        pytest.param(
+            "has no current token",
+            with_entry(Entry(path="bot", retiring=(OLD,))),
+            set_version("bot", 1),
+            id="put right: nothing",
+        ),
+        pytest.param(
+            "bot-0 is not the current token", with_entry(HAD), set_verified("bot", "bot-0", 0), id="verified: another"
+        ),
+        pytest.param("does not know bot", with_entry(None), set_protect("bot", protect=True), id="protect: nothing"),
+        pytest.param("another profile", with_entry(HAD), set_profile(7), id="profile: another"),
+    ],
+)
+def test_a_transition_that_contradicts_the_ledger_is_refused(expected: str, before: Ledger, step: Transition) -> None:
+    """With a LedgerError in one sentence."""
+    with pytest.raises(LedgerError, match=expected) as caught:
+        step(before)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_contradiction_tells_where_to_look() -> None:
+    """It means an edit by hand or a defect; either way the latest versions tell."""
+    with pytest.raises(LedgerError, match=r"was it edited by hand\? Look at its latest versions$"):
+        set_profile(7)(with_entry(HAD))
+
+
+def test_the_audit_trail_keeps_the_last_two_hundred() -> None:
+    """The oldest row goes."""
+    rows = tuple(Closed(label="bot", token_id=str(n), outcome="x", at_ms=n) for n in range(CLOSED_KEPT))
+    found = close_intent("bot", OP, outcome="refused", at_ms=NOW_MS)(with_entry(BEGUN, *rows))
+    assert CLOSED_KEPT == 200
+    assert (*rows[1:], closed("refused")) == found.closed
+
+
+def test_abandoned_intents_are_kept_for_seven_days() -> None:
+    """To the millisecond; older ones go when the next one comes."""
+    kept = Abandoned(label="desk", since_ms=0, closed_at_ms=NOW_MS - 7 * DAY_MS)
+    late = Abandoned(label="desk", since_ms=0, closed_at_ms=NOW_MS - 7 * DAY_MS - 1)
+    before = dataclasses.replace(with_entry(BEGUN), abandoned=(late, kept))
+    row = Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS)
+    assert ABANDONED_KEPT_MS == 7 * DAY_MS
+    assert abandon_intent("bot", OP, at_ms=NOW_MS)(before).abandoned == (kept, row)
+
+
+@pytest.mark.parametrize(
+    ("expected", "lease", "run"),
+    [
+        (False, None, None),
+        (True, holder("run-1", expires_in_ms=1), None),
+        (True, holder("run-1", expires_in_ms=1), "run-2"),
+        (False, holder("run-1", expires_in_ms=1), "run-1"),
+        (False, holder("run-1", expires_in_ms=0), "run-2"),
+        (False, holder("run-1", expires_in_ms=-1), None),
+    ],
+)
+def test_a_lease_lives_until_it_expires(*, expected: bool, lease: Holder | None, run: str | None) -> None:
+    """And holds up everybody but its own run."""
+    assert lease_held_by(ledger({}, holder=lease), NOW_MS, not_run=run) == (lease if expected else None)
+
+
+def test_the_ledger_knows_whose_an_id_is() -> None:
+    """Current, retiring and revoking ones; an intent's is not known before it is recorded."""
+    entry = dataclasses.replace(NAMED, retiring=(OLD,), revoking=(GONE,))
+    found = ledger({"bot": entry, "desk": Entry(path="desk", current=current("desk-1", "desk"))}).known_ids()
+    assert found == {"bot-1": "bot", "bot-0": "bot", "bot-9": "bot", "desk-1": "desk"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "kind"),
+    [
+        (True, IntentKind.DERIVE),
+        (True, IntentKind.ROTATE),
+        (False, IntentKind.RESTORE),
+        (False, IntentKind.ROLLBACK),
+        (False, IntentKind.ADOPT),
+    ],
+)
+def test_which_kinds_of_intent_derive(*, expected: bool, kind: IntentKind) -> None:
+    """Only those may have left a token that nobody knows."""
+    assert kind.derives == expected
+
+
+# --- the text ---
+
+WHOLE = Ledger(
+    ledger_id=LEDGER_ID,
+    api_url=API_URL,
+    profile_id=PROFILE_ID,
+    files=("tokens.yaml",),
+    holder=Holder(run="run-2", write="w-7", who="host:7", expires_at_ms=NOW_MS + MINUTE_MS),
+    tokens={
+        "production-bot": Entry(
+            path="prod/bot",
+            protect=True,
+            current=Current(
+                token_id="t1", live_label="production-bot", created_at_ms=NOW_MS, version=7, verified_at_ms=NOW_MS + 1
+            ),
+            intent=Intent(
+                kind=IntentKind.ROTATE,
+                operation_id="op-1",
+                run="run-1",
+                since_ms=NOW_MS,
+                before=("t1", "t0"),
+                cas=7,
+                path="prod/new",
+                scopes=("trading",),
+            ),
+            retiring=(
+                Retiring(
+                    token_id="t0",
+                    live_label="an old name",
+                    superseded_at_ms=NOW_MS,
+                    not_before_ms=NOW_MS + HOUR_MS,
+                    reason="rotated",
+                    verified_at_ms=NOW_MS,
+                ),
+            ),
+            revoking=(Revoking(token_id="t9", live_label="production-bot", reason="compromised", path="old/bot"),),
+        )
+    },
+    abandoned=(Abandoned(label="desk", since_ms=NOW_MS, closed_at_ms=NOW_MS + 1),),
+    closed=(Closed(label="desk", token_id=None, outcome="refused", at_ms=NOW_MS),),
+)
+
+DOCUMENT: dict[str, Any] = {
+    "schema": 1,
+    "ledger_id": "5f0d",
+    "profile_id": 42,
+    "api_url": "https://api.limitless.exchange",
+    "files": ["tokens.yaml"],
+    "holder": {"run": "run-2", "write": "w-7", "who": "host:7", "expires_at": "2026-11-22T08:31:00.000Z"},
+    "tokens": {
+        "production-bot": {
+            "path": "prod/bot",
+            "protect": True,
+            "current": {
+                "token_id": "t1",
+                "live_label": "production-bot",
+                "created_at": "2026-11-22T08:30:00.000Z",
+                "version": 7,
+                "verified_at": "2026-11-22T08:30:00.001Z",
+            },
+            "intent": {
+                "kind": "rotate",
+                "operation_id": "op-1",
+                "run": "run-1",
+                "since": "2026-11-22T08:30:00.000Z",
+                "before": ["t1", "t0"],
+                "cas": 7,
+                "path": "prod/new",
+                "scopes": ["trading"],
+                "compromised": False,
+                "token_id": None,
+            },
+            "retiring": [
+                {
+                    "token_id": "t0",
+                    "live_label": "an old name",
+                    "superseded_at": "2026-11-22T08:30:00.000Z",
+                    "not_before": "2026-11-22T09:30:00.000Z",
+                    "reason": "rotated",
+                    "verified_at": "2026-11-22T08:30:00.000Z",
+                }
+            ],
+            "revoking": [{"token_id": "t9", "live_label": "production-bot", "reason": "compromised", "path": "old/bot"}],
+        }
+    },
+    "abandoned": [{"label": "desk", "since": "2026-11-22T08:30:00.000Z", "closed_at": "2026-11-22T08:30:00.001Z"}],
+    "closed": [{"label": "desk", "token_id": None, "outcome": "refused", "at": "2026-11-22T08:30:00.000Z"}],
+}
+"""The contract's shape with each of its keys, and the additions that the module documents."""
+
+
+def canonical(document: dict[str, Any]) -> str:
+    """The one text of a document."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def test_the_document_has_the_shape_of_the_contract() -> None:
+    """Key by key, both ways."""
+    assert json.loads(to_text(WHOLE)) == DOCUMENT
+    assert from_text(json.dumps(DOCUMENT, indent=2)) == WHOLE
+
+
+def test_an_empty_ledger_has_all_keys() -> None:
+    """What is not there is null or empty, never left out."""
+    expected = (
+        '{"abandoned":[],"api_url":"u","closed":[],"files":[],"holder":null,"ledger_id":"x","profile_id":null,'
+        '"schema":1,"tokens":{}}'
+    )
+    assert to_text(Ledger(ledger_id="x", api_url="u")) == expected
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(ledgers())
+@example(WHOLE)
+def test_a_ledger_survives_being_written_down(known: Ledger) -> None:
+    """Any ledger is read back as it was, from canonical text: the same ledger gives the same bytes, whatever its order."""
+    text = to_text(known)
+    assert from_text(text) == known
+    assert to_text(from_text(text)) == text == canonical(json.loads(text))
+    backwards = dataclasses.replace(known, tokens=dict(reversed(list(known.tokens.items()))))
+    assert to_text(backwards) == text
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(ledgers())
+def test_the_size_is_that_of_the_request(known: Ledger) -> None:
+    """The text is one JSON string in the body: escapes count."""
+    assert text_bytes(known) == len(json.dumps(to_text(known), ensure_ascii=False).encode("utf-8"))
+
+
+def test_a_label_of_any_script_is_stored_as_it_is() -> None:
+    """UTF-8, not escapes: they would be three times as long."""
+    known = ledger({"Zürich 7 \u65e5": dataclasses.replace(HAD, path="z")})
+    assert "Zürich 7 \u65e5" in to_text(known)
+    assert from_text(to_text(known)) == known
+
+
+@pytest.mark.parametrize("more", [{}, {"hint": "x"}])
+def test_a_key_that_a_later_program_of_this_schema_adds_is_left_alone(more: dict[str, str]) -> None:
+    """At the top and in a row."""
+    assert from_text(canonical({**DOCUMENT, **more, "holder": {**DOCUMENT["holder"], **more}})) == WHOLE
+
+
+def test_the_documented_additions_may_be_missing() -> None:
+    """A document with the contract's keys alone is read: an intent is at the label's path, a predecessor was never verified."""
+    entry = DOCUMENT["tokens"]["production-bot"]
+    bare_intent = {key: value for key, value in entry["intent"].items() if key != "path"}
+    bare_retiring = [{key: value for key, value in row.items() if key != "verified_at"} for row in entry["retiring"]]
+    bare = {**entry, "intent": bare_intent, "retiring": bare_retiring}
+    found = from_text(canonical({**DOCUMENT, "tokens": {"production-bot": bare}})).tokens["production-bot"]
+    assert found.intent is not None
+    assert (found.intent.path, found.retiring[0].verified_at_ms) == ("prod/bot", 0)
+
+
+UNREADABLE = (
+    "the ledger in Vault can't be read (edited by hand or cut off?): write its last good version again with `vault kv rollback`"
+)
+
+
+def edited(*keys: str | int, value: Any = None, drop: bool = False) -> str:
+    """The document with another value at a place, or without it."""
+    document: Any = json.loads(canonical(DOCUMENT))
+    place = document
+    for key in keys[:-1]:
+        place = place[key]
+    if drop:
+        del place[keys[-1]]
+    else:
+        place[keys[-1]] = value
+    return canonical(document)
+
+
+BOT = ("tokens", "production-bot")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("null", id="null"),
+        pytest.param("[]", id="a list"),
+        pytest.param('"text"', id="a text"),
+        pytest.param("7", id="a number"),
+        pytest.param("{}", id="no key"),
+        pytest.param("[" * 100_000, id="too deep"),
+        pytest.param(f'{{"schema": {"9" * 5000}}}', id="a number of 5000 digits"),
+        pytest.param(edited("schema", drop=True), id="no schema"),
+        pytest.param(edited("schema", value="1"), id="the schema as text"),
+        pytest.param(edited("schema", value=True), id="the schema as a flag"),
+        pytest.param(edited("schema", value=1.0), id="the schema with a fraction"),
+        pytest.param(edited("ledger_id", value=7), id="the id as a number"),
+        pytest.param(edited("profile_id", value="42"), id="the profile as text"),
+        pytest.param(edited("files", value=[7]), id="a file that is a number"),
+        pytest.param(edited("files", value=7), id="files that are a number"),
+        pytest.param(edited("holder", value="run-1"), id="a holder that is a text"),
+        pytest.param(edited("holder", "expires_at", value=7), id="an instant that is a number"),
+        pytest.param(edited("holder", "expires_at", value="soon"), id="an instant that is none"),
+        pytest.param(edited("tokens", value=[]), id="tokens that are a list"),
+        pytest.param(edited(*BOT, value=None), id="an entry that is null"),
+        pytest.param(edited(*BOT, "path", value=None), id="a path that is null"),
+        pytest.param(edited(*BOT, "protect", value=1), id="a protection that is a number"),
+        pytest.param(edited(*BOT, "current", value=[]), id="a current token that is a list"),
+        pytest.param(edited(*BOT, "current", "version", value="7"), id="a version that is a text"),
+        pytest.param(edited(*BOT, "current", "version", value=7.5), id="a version with a fraction"),
+        pytest.param(edited(*BOT, "intent", value=["kind"]), id="an intent that is a list"),
+        pytest.param(edited(*BOT, "intent", "kind", value="create"), id="an intent of a kind that nobody knows"),
+        pytest.param(edited(*BOT, "intent", "before", value="t1"), id="ids that are a text"),
+        pytest.param(edited(*BOT, "intent", "before", value=[None]), id="an id that is null"),
+        pytest.param(edited(*BOT, "intent", "compromised", value="false"), id="a flag that is a text"),
+        pytest.param(edited(*BOT, "retiring", value=None), id="retiring that is null"),
+        pytest.param(edited(*BOT, "retiring", value=["t0"]), id="a predecessor that is a text"),
+        pytest.param(edited(*BOT, "revoking", value=7), id="revoking that is a number"),
+        pytest.param(edited(*BOT, "revoking", 0, "token_id", drop=True), id="a token without an id"),
+        pytest.param(edited("closed", value=None), id="closed that is null"),
+        pytest.param(edited("closed", 0, "token_id", value=7), id="a closed id that is a number"),
+        pytest.param(edited("abandoned", 0, "since", value=None), id="an abandoned intent of no time"),
+    ],
+)
+def test_what_is_no_ledger_is_refused(text: str) -> None:
+    """In one sentence that names the way back; nothing of the text, nor of what stumbled over it, is in the error."""
+    with pytest.raises(LedgerError) as caught:
+        from_text(text)
+    assert str(caught.value) == UNREADABLE
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *[(key,) for key in DOCUMENT],
+        *[(*BOT, key) for key in DOCUMENT["tokens"]["production-bot"]],
+        *[(*BOT, "current", key) for key in DOCUMENT["tokens"]["production-bot"]["current"]],
+        *[
+            (*BOT, "intent", key)
+            for key in DOCUMENT["tokens"]["production-bot"]["intent"]
+            if key not in {"path", "compromised", "token_id"}
+        ],
+        *[(*BOT, "retiring", 0, key) for key in DOCUMENT["tokens"]["production-bot"]["retiring"][0] if key != "verified_at"],
+    ],
+    ids=lambda keys: ".".join(map(str, keys)),
+)
+def test_a_key_of_the_contract_is_missed(keys: tuple[str | int, ...]) -> None:
+    """A document without it is not guessed at."""
+    with pytest.raises(LedgerError, match="can't be read"):
+        from_text(edited(*keys, drop=True))
+
+
+@pytest.mark.parametrize("schema", [2, 99])
+def test_a_newer_ledger_is_left_to_a_newer_program(schema: int) -> None:
+    """Whatever else is in it."""
+    with pytest.raises(LedgerError) as caught:
+        from_text(canonical({"schema": schema, "everything": "else"}))
+    assert str(caught.value) == f"the ledger has schema {schema}, this program knows up to 1: update reconciler"
+
+
+def test_no_part_of_a_ledger_is_a_ledger() -> None:
+    """Cut off anywhere, it is refused."""
+    text = to_text(WHOLE)
+    for end in range(len(text)):
+        with pytest.raises(LedgerError, match="can't be read"):
+            from_text(text[:end])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, here: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Where something stands in a document."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [here, *(place for key, child in children for place in places(child, (*here, key)))]
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.sampled_from(places(DOCUMENT)[1:]), JSON)
+def test_an_edit_gives_a_ledger_or_an_error_never_a_traceback(keys: tuple[str | int, ...], value: Any) -> None:
+    """Anything at any place of the document; what is still a ledger can be written again and reads the same."""
+    try:
+        known = from_text(edited(*keys, value=value))
+    except LedgerError:
+        return
+    assert from_text(to_text(known)) == known
+
+
+@given(st.text())
+def test_any_text_gives_an_error_never_a_traceback(text: str) -> None:
+    """Whatever somebody wrote there."""
+    with pytest.raises(LedgerError):
+        from_text(text)
+
+
+# --- no sequence of transitions breaks it ---
+
+
+class Life(RuleBasedStateMachine):
+    """Two labels, driven through every transition in any order, each with the ids and operations that a run would have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known = ledger({})
+        self.fresh = 0
+        self.went: list[str] = []
+
+    def step(self, transition: Transition) -> None:
+        """Apply it; ``revoking`` may be left by ``close_revoking`` only."""
+        before = revoking_ids(self.known)
+        self.known = transition(self.known)
+        assert before - revoking_ids(self.known) <= set(self.went)
+
+    def new_id(self) -> str:
+        """An id that was never there."""
+        self.fresh += 1
+        return f"t{self.fresh}"
+
+    def pick(self, data: st.DataObject, wanted: Callable[[Entry], bool]) -> str | None:
+        """One of the labels whose entry is as wanted, or None."""
+        labels = sorted(label for label, entry in self.known.tokens.items() if wanted(entry))
+        return data.draw(st.sampled_from(labels)) if labels else None
+
+    @rule(data=st.data(), label=st.sampled_from(("bot", "desk")), kind=st.sampled_from((IntentKind.DERIVE, IntentKind.ROTATE)))
+    def open(self, data: st.DataObject, label: str, kind: IntentKind) -> None:
+        """Step 1."""
+        if self.known.tokens.get(label, Entry(path="")).intent is None:
+            path = data.draw(st.sampled_from((label, f"new/{label}")))
+            protect = data.draw(st.sampled_from((None, True, False)))
+            self.step(open_intent(label, intent(label, kind=kind, path=path), protect=protect))
+
+    @rule(data=st.data())
+    def name(self, data: st.DataObject) -> None:
+        """Step 3."""
+        label = self.pick(data, lambda e: e.intent is not None and e.intent.token_id is None)
+        if label is not None:
+            self.step(name_intent(label, OP, self.new_id()))
+
+    @rule(data=st.data(), farewell=st.sampled_from(("retire", "revoke", "gone")))
+    def record(self, data: st.DataObject, farewell: str) -> None:
+        """Step 6: a new token, a restore, or a rollback."""
+        label = self.pick(data, lambda e: e.intent is not None)
+        if label is None:
+            return
+        entry = self.known.tokens[label]
+        ids = [r.token_id for r in entry.retiring] + ([entry.current.token_id] if entry.current is not None else [])
+        token_id = data.draw(st.sampled_from((*ids, None))) or self.new_id()
+        goodbye = dataclasses.replace(FAREWELL, revoke_now=farewell == "revoke", already_gone=farewell == "gone")
+        self.step(record_current(label, OP, current(token_id, label), goodbye))
+        assert self.known.tokens[label].current == current(token_id, label)
+
+    @rule(data=st.data(), how=st.sampled_from(("close", "abandon", "drop")), version=st.none() | st.integers(1, 9))
+    def undo(self, data: st.DataObject, how: str, version: int | None) -> None:
+        """The end of an intent that was not committed."""
+        label = self.pick(data, lambda e: e.intent is not None)
+        if label is None:
+            return
+        self.step(
+            {
+                "close": close_intent(label, OP, outcome="x", at_ms=NOW_MS, version=version),
+                "abandon": abandon_intent(label, OP, at_ms=NOW_MS, version=version),
+                "drop": drop_intent(label, OP, Gone(token_id=self.new_id(), reason="x", at_ms=NOW_MS), version=version),
+            }[how]
+        )
+
+    @rule(data=st.data())
+    def revoke(self, data: st.DataObject) -> None:
+        """The point of no return."""
+        label = self.pick(data, lambda e: e.current is not None or bool(e.retiring))
+        if label is not None:
+            entry = self.known.tokens[label]
+            ids = [r.token_id for r in entry.retiring] + ([entry.current.token_id] if entry.current is not None else [])
+            self.step(start_revoking(label, data.draw(st.sampled_from(ids)), reason="x"))
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(revoking_ids(self.known)))
+    def finish(self, data: st.DataObject) -> None:
+        """The end of an id."""
+        label = self.pick(data, lambda e: bool(e.revoking))
+        assert label is not None
+        token_id = data.draw(st.sampled_from([r.token_id for r in self.known.tokens[label].revoking]))
+        self.went.append(token_id)
+        self.step(close_revoking(label, token_id, outcome="x", at_ms=NOW_MS))
+
+    @rule(data=st.data(), protect=st.booleans())
+    def protect(self, data: st.DataObject, *, protect: bool) -> None:
+        """A word in the manifest."""
+        label = self.pick(data, lambda _: True)
+        if label is not None:
+            self.step(set_protect(label, protect=protect))
+
+    @invariant()
+    def an_id_is_in_one_place(self) -> None:
+        """Current, retiring or revoking, of one label; and what went does not come back."""
+        ids = collections.Counter(
+            token_id
+            for entry in self.known.tokens.values()
+            for token_id in (
+                *([entry.current.token_id] if entry.current is not None else []),
+                *(r.token_id for r in entry.retiring),
+                *(r.token_id for r in entry.revoking),
+            )
+        )
+        assert [token_id for token_id, times in ids.items() if times > 1] == []
+        assert not ids.keys() & set(self.went)
+
+    @invariant()
+    def it_can_be_written_down(self) -> None:
+        """And read back as it is."""
+        assert from_text(to_text(self.known)) == self.known
+
+    @invariant()
+    def nothing_is_remembered_for_nothing(self) -> None:
+        """A label without tokens, intent and protection is gone."""
+        assert [label for label, entry in self.known.tokens.items() if entry.idle and not entry.protect] == []
+
+
+def revoking_ids(known: Ledger) -> set[str]:
+    """All ids past the point of no return."""
+    return {r.token_id for entry in known.tokens.values() for r in entry.revoking}
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)

@@ -1,0 +1,314 @@
+"""The snapshot: what each live token is to us, which one an interrupted derive left, and when a list is not believed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+
+from reconciler.ledger import Abandoned, Entry, Intent, IntentKind, Ledger
+from reconciler.model import DAY_MS, MINUTE_MS, NEVER_WRITTEN, SECOND_MS, LiveToken
+from reconciler.observed import (
+    BIRTH_MARGIN_MS,
+    DERIVE_DEADLINE_MS,
+    Kind,
+    Observed,
+    classify,
+    distrust,
+    interrupted,
+    probably_ours,
+)
+from tests.support.worlds import (
+    API_URL,
+    MANAGER,
+    NOW_MS,
+    PROFILE_ID,
+    World,
+    current,
+    current_id,
+    intent,
+    ledger,
+    live,
+    living,
+    observed,
+    retiring,
+    revoking,
+    settled,
+    spec,
+    worlds,
+)
+
+SINCE_AGE_MS = 10 * MINUTE_MS
+OPEN = dataclasses.replace(intent("bot"), before=("old",))
+BORN = live("new", "bot", age_ms=SINCE_AGE_MS)
+LAST_BIRTH_MS = SINCE_AGE_MS - DERIVE_DEADLINE_MS - BIRTH_MARGIN_MS
+"""The age of the youngest token that the intent can have made."""
+
+
+@pytest.mark.parametrize(
+    ("expected", "tokens"),
+    [
+        pytest.param(None, (), id="none lives"),
+        pytest.param("new", (BORN,), id="the only one it can be"),
+        pytest.param("new", (live("old", "bot", age_ms=SINCE_AGE_MS), BORN), id="beside one that was there before"),
+        pytest.param(
+            "new", (BORN, live("t", "desk", age_ms=SINCE_AGE_MS), live("u", None, age_ms=SINCE_AGE_MS)), id="other labels"
+        ),
+        pytest.param("new", (BORN, live("known", "bot", age_ms=SINCE_AGE_MS)), id="beside one that the ledger knows"),
+        pytest.param(None, (BORN, live("t", "bot", age_ms=SINCE_AGE_MS)), id="two that it can be"),
+        pytest.param(None, (live("new", "bot", age_ms=SINCE_AGE_MS, unused_for_ms=0),), id="used by somebody"),
+        pytest.param(None, (live("new", "Bot", age_ms=SINCE_AGE_MS),), id="another label"),
+        pytest.param("new", (live("new", "bot", age_ms=SINCE_AGE_MS + BIRTH_MARGIN_MS),), id="a minute before the intent"),
+        pytest.param(None, (live("new", "bot", age_ms=SINCE_AGE_MS + BIRTH_MARGIN_MS + 1),), id="earlier than that"),
+        pytest.param("new", (live("new", "bot", age_ms=LAST_BIRTH_MS),), id="a minute after the deadline"),
+        pytest.param(None, (live("new", "bot", age_ms=LAST_BIRTH_MS - 1),), id="later than that"),
+        pytest.param(
+            "new",
+            (BORN, live("t", "bot", age_ms=LAST_BIRTH_MS - 1), live("u", "bot", age_ms=SINCE_AGE_MS, unused_for_ms=0)),
+            id="beside twins that it can't be",
+        ),
+    ],
+)
+def test_what_an_interrupted_derive_left(expected: str | None, tokens: tuple[LiveToken, ...]) -> None:
+    """The only unused token of the label that is new since the intent, born while its derive could land; else none."""
+    known = ledger({"bot": Entry(path="bot", intent=OPEN), "desk": Entry(path="desk", retiring=(retiring("known", "bot"),))})
+    assert interrupted("bot", OPEN, known, tokens) == expected
+    assert interrupted("bot", OPEN, known, tokens[::-1]) == expected
+
+
+@pytest.mark.parametrize("place", ["current", "retiring", "revoking"])
+def test_a_recorded_token_is_no_interrupted_one(place: str) -> None:
+    """Whatever the label's ledger entry calls it."""
+    entry = Entry(path="bot", intent=OPEN)
+    entry = {
+        "current": dataclasses.replace(entry, current=current("new", "bot")),
+        "retiring": dataclasses.replace(entry, retiring=(retiring("new", "bot"),)),
+        "revoking": dataclasses.replace(entry, revoking=(revoking("new", "bot"),)),
+    }[place]
+    assert interrupted("bot", OPEN, ledger({"bot": entry}), [BORN]) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "kind"),
+    [
+        ("named", IntentKind.DERIVE),
+        ("named", IntentKind.ROTATE),
+        (None, IntentKind.RESTORE),
+        (None, IntentKind.ROLLBACK),
+        (None, IntentKind.ADOPT),
+    ],
+)
+def test_a_named_token_is_the_one_if_the_intent_derives(expected: str | None, kind: IntentKind) -> None:
+    """Listed or not. A restore, rollback or adopt names a token that was there before: nothing of it was interrupted."""
+    named = dataclasses.replace(OPEN, kind=kind, token_id="named")
+    known = ledger({"bot": Entry(path="bot", intent=named)})
+    assert interrupted("bot", named, known, [BORN]) == expected
+    assert interrupted("bot", named, known, []) == expected
+
+
+def entry_with(open_intent: Intent | None = None) -> Entry:
+    """One id of each place in the ledger."""
+    return Entry(
+        path="bot",
+        current=current("current", "bot"),
+        intent=open_intent,
+        retiring=(retiring("retiring", "bot"),),
+        revoking=(revoking("revoking", "bot"),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "token"),
+    [
+        (Kind.CURRENT, live("current", "bot")),
+        (Kind.CURRENT, live("current", "renamed")),
+        (Kind.RETIRING, live("retiring", "bot")),
+        (Kind.REVOKING, live("revoking", "bot")),
+        (Kind.INTERRUPTED, BORN),
+        (Kind.TWIN, live("t", "bot")),
+        (Kind.TWIN, live("t", "desk")),
+        (Kind.TWIN, live("t", "left")),
+        (Kind.TWIN, live("t", "lost")),
+        (Kind.FOREIGN, live("t", "theirs")),
+        (Kind.FOREIGN, live("t", None)),
+        (Kind.FOREIGN, live("t", "")),
+        (Kind.FOREIGN, live("t", "Bot")),
+    ],
+)
+def test_each_live_token_is_one_of_six_kinds(expected: Kind, token: LiveToken) -> None:
+    """By recorded id first, by proven interruption next; a label that is desired or remembered makes a twin, nothing more."""
+    entries = {"bot": entry_with(OPEN), "left": Entry(path="left", protect=True)}
+    known = ledger(entries, abandoned=(Abandoned(label="lost", since_ms=0, closed_at_ms=0),))
+    assert classify(known, (token,), frozenset({"bot", "desk"})) == {token.token_id: expected}
+
+
+def test_a_named_token_that_is_recorded_is_what_the_record_says() -> None:
+    """A crash after the commit was recorded elsewhere makes no interrupted token of a current one."""
+    known = ledger({"bot": entry_with(dataclasses.replace(OPEN, token_id="current"))})
+    assert classify(known, (live("current", "bot"),), frozenset()) == {"current": Kind.CURRENT}
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(worlds(sound=False))
+def test_classify_is_total(world: World) -> None:
+    """Each live token has one kind, whatever the ledger says, and nothing else has one."""
+    kinds = classify(world.seen.ledger, world.seen.live, frozenset(s.label for s in world.desired.tokens))
+    assert kinds.keys() == {token.token_id for token in world.seen.live}
+
+
+SINCE_MS = NOW_MS - DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("expected", "token"),
+    [
+        (True, live("t", "bot", age_ms=DAY_MS)),
+        (True, live("t", "bot", age_ms=DAY_MS + BIRTH_MARGIN_MS)),
+        (False, live("t", "bot", age_ms=DAY_MS + BIRTH_MARGIN_MS + 1)),
+        (True, live("t", "bot", age_ms=0)),
+        (False, live("t", "desk", age_ms=0)),
+        (False, live("t", None, age_ms=0)),
+    ],
+)
+def test_a_twin_since_an_abandoned_intent_is_probably_ours(*, expected: bool, token: LiveToken) -> None:
+    """Of the same label and not older than the intent, a minute's margin allowed."""
+    rows = (
+        Abandoned(label="bot", since_ms=SINCE_MS, closed_at_ms=NOW_MS),
+        Abandoned(label="bot", since_ms=NOW_MS + DAY_MS, closed_at_ms=NOW_MS),
+    )
+    assert probably_ours(token, ledger({}, abandoned=rows)) == expected
+
+
+# --- trust ---
+
+
+def absent(number: int) -> Observed:
+    """A fleet of seven and the manager, of which so many current tokens are not listed."""
+    labels = [f"bot{n}" for n in range(7)]
+    seen = settled([spec(MANAGER), *(spec(label) for label in labels)])
+    gone = {current_id(label) for label in labels[:number]}
+    return dataclasses.replace(seen, live=tuple(t for t in seen.live if t.token_id not in gone))
+
+
+def with_ledger(seen: Observed, known: Ledger) -> Observed:
+    """The same snapshot with another ledger."""
+    return dataclasses.replace(seen, ledger=known)
+
+
+WELL = absent(0)
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen", "profile_id", "max_missing"),
+    [
+        pytest.param(None, WELL, PROFILE_ID, 1, id="all is well"),
+        pytest.param(None, WELL, None, 0, id="the manifest names no profile"),
+        pytest.param(
+            None, with_ledger(WELL, dataclasses.replace(WELL.ledger, profile_id=None)), 7, 0, id="nor does the ledger"
+        ),
+        pytest.param(None, dataclasses.replace(WELL, signer_id=None), PROFILE_ID, 1, id="nobody knows who signed"),
+        pytest.param(None, absent(1), PROFILE_ID, 1, id="one missing"),
+        pytest.param(None, absent(3), PROFILE_ID, 3, id="as many missing as allowed"),
+        pytest.param(
+            f"the ledger belongs to {API_URL}, but LIMITLESS_API_URL says https://other.example: "
+            "use the right one, or another vault prefix for this exchange",
+            dataclasses.replace(WELL, api_url="https://other.example"),
+            PROFILE_ID,
+            1,
+            id="another exchange",
+        ),
+        pytest.param(
+            "the ledger belongs to profile 42, the manifest to profile 7: one of them is wrong",
+            WELL,
+            7,
+            1,
+            id="another profile",
+        ),
+        pytest.param(
+            "the exchange lists no token at all, not even the one that signed: the list is not believed, try again later",
+            dataclasses.replace(WELL, live=()),
+            PROFILE_ID,
+            99,
+            id="an empty list",
+        ),
+        pytest.param(
+            None,
+            dataclasses.replace(observed(ledger({})), foreign_unnamed=1),
+            PROFILE_ID,
+            0,
+            id="a published snapshot that names no token, because none is ours",
+        ),
+        pytest.param(
+            "5 current tokens are missing from the exchange's list (bot0, bot1, bot2, bot3, bot4), more than --max-missing 4: "
+            "if they really were revoked elsewhere, raise it; otherwise the list is partial",
+            absent(5),
+            PROFILE_ID,
+            4,
+            id="as many missing as fit on a line",
+        ),
+        pytest.param(
+            "the token that signed the list (reconciler-now) is not in it: the list is partial or of another profile, "
+            "nothing is done on it; try again later",
+            dataclasses.replace(WELL, live=tuple(t for t in WELL.live if t.label != MANAGER)),
+            PROFILE_ID,
+            99,
+            id="the signer is missing",
+        ),
+        pytest.param(
+            "2 current tokens are missing from the exchange's list (bot0, bot1), more than --max-missing 1: "
+            "if they really were revoked elsewhere, raise it; otherwise the list is partial",
+            absent(2),
+            PROFILE_ID,
+            1,
+            id="two missing",
+        ),
+        pytest.param(
+            "7 current tokens are missing from the exchange's list (bot0, bot1, bot2, bot3, bot4 …), "
+            "more than --max-missing 6: if they really were revoked elsewhere, raise it; otherwise the list is partial",
+            absent(7),
+            PROFILE_ID,
+            6,
+            id="more missing than fit on a line",
+        ),
+        pytest.param(
+            "1 current tokens are missing from the exchange's list (bot0), more than --max-missing 0: "
+            "if they really were revoked elsewhere, raise it; otherwise the list is partial",
+            absent(1),
+            PROFILE_ID,
+            0,
+            id="none allowed",
+        ),
+    ],
+)
+def test_a_snapshot_that_may_be_partial_is_not_believed(
+    expected: str | None, seen: Observed, profile_id: int | None, max_missing: int
+) -> None:
+    """One sentence that says why and what to do, or nothing."""
+    assert distrust(seen, profile_id=profile_id, max_missing=max_missing) == expected
+
+
+def test_only_current_tokens_count_as_missing() -> None:
+    """What is retiring, revoking or begun may be gone without suspicion."""
+    entries = {
+        "bot": Entry(path="bot", retiring=(retiring("a", "bot"), retiring("b", "bot")), revoking=(revoking("c", "bot"),)),
+        "desk": Entry(path="desk", intent=dataclasses.replace(OPEN, token_id="d")),
+    }
+    seen = observed(ledger(entries), [live("theirs", None)])
+    assert distrust(seen, profile_id=PROFILE_ID, max_missing=0) is None
+
+
+# --- questions ---
+
+
+def test_a_snapshot_answers_by_path_and_by_id() -> None:
+    """A path without metadata was never written; ids find their token."""
+    seen = observed(ledger({"bot": Entry(path="p/bot", current=current("bot-1", "bot", version=4))}), [live("bot-1", "bot")])
+    assert seen.meta("p/bot") == living(4)
+    assert seen.meta("bot") is NEVER_WRITTEN
+    assert seen.live_by_id() == {"bot-1": live("bot-1", "bot")}
+
+
+def test_the_limits_of_a_birth() -> None:
+    """Those of the design: a bounded derive, and a minute's margin for clocks."""
+    assert (30 * SECOND_MS, MINUTE_MS) == (DERIVE_DEADLINE_MS, BIRTH_MARGIN_MS)
