@@ -29,7 +29,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from reconciler.driver import Driver
 from reconciler.effects import LeaseLost, NotRecorded, Recorded, Step, WriteLedger, ask
-from reconciler.errors import Exit, LeaseHeldError, PlanStaleError, ReconcilerError, UsageError, VaultError
+from reconciler.errors import (
+    Exit,
+    LeaseHeldError,
+    PartialError,
+    PersonNeededError,
+    PlanStaleError,
+    ReconcilerError,
+    UsageError,
+    VaultError,
+    VaultRefusedError,
+)
 from reconciler.exchange import SKEW_WARN_MS
 from reconciler.guards import violations
 from reconciler.ledger import Ledger, lease_held_by, set_files, set_protect
@@ -53,6 +63,8 @@ AS_OF_MAX_AGE_MS = 7 * DAY_MS
 AS_OF_GRAIN_MS = 2 * SECOND_MS
 TAKE_TRIES = 3
 DEFAULT_OVERLAP_MS = DAY_MS
+
+LEASE_LOST = "another run took the lease over"
 
 REPAIRS = frozenset({Action.RECOVER, Action.RECORD, Action.RESTORE})
 
@@ -126,7 +138,8 @@ def _warn_of_skew(session: Session) -> None:
 
 def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) -> None:
     """ReconcilerError where the snapshot can't be believed."""
-    sentence = distrust(observed, profile_id=manifest.profile_id, max_missing=policy.max_missing)
+    labels = frozenset(spec.label for spec in manifest.tokens)
+    sentence = distrust(observed, labels=labels, profile_id=manifest.profile_id, max_missing=policy.max_missing)
     if sentence is not None:
         raise ReconcilerError(sentence)
 
@@ -161,6 +174,7 @@ class Apply:
         self._stopped: str | None = None
         self._writer: LedgerWriter | None = None
         self._person: str | None = None
+        self._leaving: frozenset[str] = frozenset()
 
     def run(self) -> Report:
         """The whole run. Raises ReconcilerError only while nothing was written."""
@@ -170,7 +184,7 @@ class Apply:
         if not prospect.plan.acting and not _in_progress(prospect.plan):
             return self._report(prospect, started_ms)
         self._refuse(prospect)
-        if self.confirm is not None:
+        if self.confirm is not None and prospect.plan.acting:
             if not self.confirm(prospect.plan):
                 raise ReconcilerError("not agreed to: nothing was done")
             self.approved = self.approved or approve(prospect.plan)
@@ -197,13 +211,18 @@ class Apply:
                 refuse_as_of(approved.as_of_ms, prospect.observed.now_ms)
             if prospect.plan.digest() != approved.digest:
                 raise StalePlanError(approved, prospect.plan)
+        unread = [c.label for c in prospect.plan.changes if c.reason is Reason.UNREAD]
+        if unread:
+            raise VaultRefusedError(
+                f"the role of an apply needs read on the secrets of {', '.join(unread)}: see the README's policy"
+            )
         return prospect
 
     def _refuse_lost(self, prospect: Prospect) -> None:
         """LeaseHeldError where the lease is another run's by now: what is in its hands is not ours to judge."""
         holder = prospect.observed.ledger.holder
         if self._writer is not None and (holder is None or holder.run != self.session.run):
-            raise LeaseHeldError("another run took the lease over")
+            raise LeaseHeldError(LEASE_LOST)
 
     def _refuse(self, prospect: Prospect) -> None:
         """Guards and the identity: whatever would stop the run half way stops it here."""
@@ -211,10 +230,13 @@ class Apply:
         sentences = guard_sentences(session.manifest, observed, session.policy, run=session.run)
         if sentences:
             raise ReconcilerError("; ".join(sentences))
-        derives = [c for c in prospect.plan.acting if c.derives]
+        self._refuse_identity([c for c in prospect.plan.acting if c.derives], observed)
+
+    def _refuse_identity(self, derives: list[Change], observed: Observed) -> None:
         if derives:
             scopes = frozenset(scope for c in derives for scope in (c.after.scopes if c.after is not None else ()))
-            session.check_identity(len(derives), scopes, observed.ledger.profile_id or session.manifest.profile_id)
+            profile_id = observed.ledger.profile_id or self.session.manifest.profile_id
+            self.session.check_identity(len(derives), scopes, profile_id)
 
     # --- acting ---
 
@@ -231,7 +253,7 @@ class Apply:
                 self._do(change, prospect)
             if self._halted() is not None:
                 break
-            prospect = look(self.session)
+            prospect = look(self.session, as_of_ms=self.approved.as_of_ms if self.approved is not None else None)
             self._refuse_lost(prospect)
             sentences = guard_sentences(self.session.manifest, prospect.observed, self.session.policy, run=self.session.run)
             if sentences:
@@ -253,11 +275,14 @@ class Apply:
                 self._end(change, not_tried("it is new since the plan was approved: plan again"))
         if not allowed:
             return
+        allowed = self._with_identity(allowed, prospect.observed)
+        self._leaving = frozenset(c.label for c in allowed if self._ends_at_once(c))
         self.session.events.started(allowed)
-        manager = self.session.manifest.manager
+        manager, policy = self.session.manifest.manager, self.session.policy
         last = [c for c in allowed if c.derives and c.label == manager]
         derives = [c for c in allowed if c.derives and c.label != manager]
-        revokes = [c for c in allowed if not c.derives]
+        ended_by_rotation = policy.requested if policy.compromised else frozenset()
+        revokes = [c for c in allowed if not c.derives and c.label not in ended_by_rotation]
         with (
             ThreadPoolExecutor(DERIVE_LANES, thread_name_prefix="derive") as derive_lanes,
             ThreadPoolExecutor(REVOKE_LANES, thread_name_prefix="revoke") as revoke_lanes,
@@ -269,6 +294,25 @@ class Apply:
         for change in last:
             self._do(change, prospect)
 
+    def _ends_at_once(self, change: Change) -> bool:
+        """Whether this run itself may revoke the label's current token, without an overlap."""
+        policy = self.session.policy
+        compromised = policy.compromised and change.label in policy.requested
+        return change.action is Action.REVOKE or compromised or (change.after is not None and change.after.overlap_ms == 0)
+
+    def _with_identity(self, allowed: list[Change], observed: Observed) -> list[Change]:
+        """What can be done with the identity that there is: repairs may have led to derives that nobody asked it about."""
+        derives = [c for c in allowed if c.derives]
+        try:
+            self._refuse_identity(derives, observed)
+        except ReconcilerError as error:
+            if isinstance(error, PersonNeededError):
+                self._person = str(error)
+            for change in derives:
+                self._end(change, not_tried(str(error)))
+            return [c for c in allowed if not c.derives]
+        return allowed
+
     def _halted(self) -> str | None:
         if self._stopped is not None:
             return self._stopped
@@ -279,11 +323,7 @@ class Apply:
         if halted is not None:
             self._end(change, not_tried(halted))
             return
-        if change.derives and self.driver.identity is None:
-            self._person = "an identity token is needed to derive: set LIMITLESS_IDENTITY_TOKEN and run again"
-            self._end(change, not_tried(self._person))
-            return
-        outcome = self.driver.run(step_of(change, prospect.observed, self.session))
+        outcome = self.driver.run(step_of(change, prospect.observed, self.session, leaving=self._leaving))
         if outcome.stop:
             self._stopped = outcome.sentence
         self._end(change, outcome)
@@ -313,14 +353,20 @@ class Apply:
     def _verdict(self, prospect: Prospect) -> tuple[Exit, str]:
         """The first exit code that fits, in the order of the contract: 6, 4, 5, 0."""
         if self._writer is not None and self._writer.lost:
-            return Exit.LEASE_HELD, self._stopped or ""
+            return Exit.LEASE_HELD, self._stopped or LEASE_LOST
         if self._person is not None:
             return Exit.PERSON_NEEDED, self._person
         decisions = prospect.plan.decisions
         if decisions:
             labels = ", ".join(sorted({c.label for c in decisions}))
             return Exit.PERSON_NEEDED, f"waiting for your decision: {labels} (see the plan's holds)"
-        unfinished = [r for r in self.rows if r.outcome.status in {Status.FAILED, Status.NOT_TRIED}]
+        requested = self.session.policy.requested
+        unfinished = [
+            r
+            for r in self.rows
+            if r.outcome.status in {Status.FAILED, Status.NOT_TRIED}
+            or (r.outcome.status is Status.HELD and r.change.label in requested)
+        ]
         if unfinished or self._stopped is not None:
             return Exit.PARTIAL, self._stopped or "some changes are not done: run again, it goes on where this run stopped"
         if self.driver.stopping.is_set():
@@ -332,7 +378,10 @@ class StalePlanError(PlanStaleError):
     """The approved plan is not what would be done now; both are here to be compared."""
 
     def __init__(self, approved: Approved, now: Plan) -> None:
-        super().__init__("the approved plan is stale: what would be done now differs; plan again and have it approved")
+        super().__init__(
+            "the approved plan is stale: what would be done now differs; plan again and have it approved "
+            "(flags that shape rows, --replace, --revoke-in-use, --allow-missing-files, --max-rotations, go to both commands)"
+        )
         self.approved = approved
         self.now = now
 
@@ -352,8 +401,11 @@ def _in_progress(chosen: Plan) -> bool:
 # --- one change ---
 
 
-def step_of(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
-    """The protocol step that makes a change, with everything that was observed for it."""
+def step_of(change: Change, observed: Observed, session: Session, *, leaving: frozenset[str] = frozenset()) -> Step[Outcome]:
+    """The protocol step that makes a change, with everything that was observed for it.
+
+    ``leaving`` are the labels whose current tokens this run may end itself.
+    """
     if change.action is Action.RECOVER:
         return _recover_step(change, observed, session)
     if change.action is Action.RECORD:
@@ -362,7 +414,7 @@ def step_of(change: Change, observed: Observed, session: Session) -> Step[Outcom
         return _restore_step(change, observed, session)
     if change.action is Action.REVOKE:
         return _revoke_step(change, observed)
-    return derive(_run(observed, session), derive_task(change, observed, session))
+    return derive(_run(observed, session), derive_task(change, observed, session, leaving))
 
 
 def _run(observed: Observed, session: Session) -> Run:
@@ -428,7 +480,7 @@ def _revoke_step(change: Change, observed: Observed) -> Step[Outcome]:
     return revoke_current(change.label, entry, sight, reason="not desired")
 
 
-def derive_task(change: Change, observed: Observed, session: Session) -> Task:
+def derive_task(change: Change, observed: Observed, session: Session, leaving: frozenset[str]) -> Task:
     """Everything that the protocol needs to derive a label's token."""
     spec = _spec(session, change.label)
     if spec is None or change.after is None or change.after.version is None:
@@ -440,7 +492,7 @@ def derive_task(change: Change, observed: Observed, session: Session) -> Task:
         spec=spec,
         cas=change.after.version,
         before=tuple(sorted(token.token_id for token in observed.live if token.label == change.label)),
-        standing=_standing(observed.ledger, session.manifest, frozenset(live)),
+        standing=_standing(observed.ledger, session.manifest, frozenset(live), leaving - {change.label}),
         predecessor=current,
         predecessor_path=entry.path if entry is not None else None,
         compromised=session.policy.compromised and change.label in session.policy.requested,
@@ -449,9 +501,9 @@ def derive_task(change: Change, observed: Observed, session: Session) -> Task:
     )
 
 
-def _standing(ledger: Ledger, manifest: Manifest, live: frozenset[str]) -> frozenset[str]:
+def _standing(ledger: Ledger, manifest: Manifest, live: frozenset[str], leaving: frozenset[str]) -> frozenset[str]:
     """Tokens that nobody means to revoke in this run: a derive that ends one of them is a surprise."""
-    desired = {spec.label for spec in manifest.tokens}
+    desired = {spec.label for spec in manifest.tokens} - leaving
     return frozenset(
         entry.current.token_id
         for label, entry in ledger.tokens.items()
@@ -473,6 +525,17 @@ def holding_lease(session: Session, ledger: Ledger, version: int) -> Iterator[Le
                 yield writer
         finally:
             driver.release()
+
+
+def refuse_undone(outcome: Outcome, writer: LedgerWriter) -> None:
+    """Nothing, for a change that was applied; otherwise the error that fits what was written by then."""
+    if outcome.status is Status.APPLIED:
+        return
+    if writer.lost:
+        raise LeaseHeldError(outcome.sentence)
+    if outcome.status is Status.FAILED:
+        raise PartialError(outcome.sentence)
+    raise ReconcilerError(outcome.sentence)
 
 
 def _take(session: Session, ledger: Ledger, version: int) -> LedgerWriter:

@@ -16,22 +16,22 @@ from __future__ import annotations
 
 import secrets as randomness
 
-from reconciler.apply import Session, holding_lease
+from reconciler.apply import Session, holding_lease, refuse_undone
 from reconciler.effects import Listing, ListTokens, Recorded, Step, WriteLedger, ask
 from reconciler.errors import (
     ExchangeUnauthorizedError,
-    PartialError,
     PersonNeededError,
     ReconcilerError,
-    VaultError,
 )
-from reconciler.ledger import Entry, Intent, Ledger, lease_held_by, revoke_interrupted, set_files, set_profile
+from reconciler.ledger import Entry, Intent, Ledger, revoke_interrupted, set_profile
 from reconciler.model import Credentials, TokenSpec, VersionState
 from reconciler.observe import manager_signer, refuse_lost_ledger
 from reconciler.observed import interrupted
+from reconciler.plan import owned_paths
+from reconciler.protocol.commit import is_placeholder
 from reconciler.protocol.derive import Task, derive
 from reconciler.protocol.lease import LedgerWriter
-from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, unrecorded
+from reconciler.protocol.outcome import Outcome, Run, applied, failed, unrecorded
 from reconciler.protocol.recover import Recovery, finish_all_revoking, recover
 
 
@@ -54,28 +54,37 @@ def bootstrap(session: Session) -> Outcome:
     known = ledger.profile_id if ledger is not None else None
     profile_id = session.check_identity(1, frozenset(spec.scopes), known)
     fresh = Ledger(ledger_id=randomness.token_hex(16), api_url=driver.exchange.base_url, files=manifest.files)
-    _refuse_occupied(session, ledger or fresh, spec)
+    refuse_occupied(session, ledger or fresh, spec)
     with holding_lease(session, ledger or fresh, version) as writer:
-        _must(driver.run(_record_head(session, profile_id)))
-        entry = writer.ledger.tokens.get(spec.label)
-        begun = entry.intent if entry is not None else None
-        if begun is not None:
-            task = Recovery(label=spec.label, overlap_ms=spec.overlap_ms, is_manager=True, has_signer=driver.signer is not None)
-            _must(driver.run(recover(task, writer.ledger)), may_fail=driver.signer is None)
-        ledger = writer.ledger
-        found = manager_signer(driver, manifest, ledger)
-        if found is not None and _signs(session, found):
-            driver.signer = driver.signer or found
-            outcome = applied("the interrupted bootstrap is finished", found.token_id)
-        else:
-            outcome = driver.run(derive(_run(session, profile_id), _task(session, spec, ledger)))
-            _must(outcome)
-        if begun is not None:
-            _must(driver.run(_classify(spec.label, begun, writer)))
-        left = writer.ledger.tokens.get(spec.label)
-        if left is not None and left.revoking:
-            _must(driver.run(finish_all_revoking(spec.label, left)))
-        return outcome
+        refuse_undone(driver.run(_record_profile(profile_id)), writer)
+        return _bootstrap(session, spec, writer, profile_id)
+
+
+def _bootstrap(session: Session, spec: TokenSpec, writer: LedgerWriter, profile_id: int) -> Outcome:
+    """The part under the lease: finish or undo what was begun, derive, classify what was left."""
+    driver = session.driver
+    entry = writer.ledger.tokens.get(spec.label)
+    begun = entry.intent if entry is not None else None
+    if begun is not None:
+        task = Recovery(label=spec.label, overlap_ms=spec.overlap_ms, is_manager=True, has_signer=driver.signer is not None)
+        recovered = driver.run(recover(task, writer.ledger))
+        after = writer.ledger.tokens.get(spec.label)
+        if after is not None and after.intent is not None:
+            refuse_undone(recovered, writer)
+    found = manager_signer(driver, session.manifest, writer.ledger)
+    if found is not None and _signs(session, found):
+        driver.signer = driver.signer or found
+        outcome = applied("the interrupted bootstrap is finished", found.token_id)
+    else:
+        refuse_occupied(session, writer.ledger, spec)
+        outcome = driver.run(derive(_run(session, profile_id), _task(session, spec, writer.ledger)))
+        refuse_undone(outcome, writer)
+    if begun is not None and begun.token_id is None:
+        refuse_undone(driver.run(_classify(spec.label, begun, writer)), writer)
+    left = writer.ledger.tokens.get(spec.label)
+    if left is not None and left.revoking:
+        refuse_undone(driver.run(finish_all_revoking(spec.label, left)), writer)
+    return outcome
 
 
 def _manager_spec(session: Session) -> TokenSpec:
@@ -94,26 +103,23 @@ def _signs(session: Session, signer: Credentials) -> bool:
     return any(token.token_id == signer.token_id for token in listed)
 
 
-def _refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> None:
-    driver = session.driver
-    held_by = lease_held_by(ledger, driver.exchange.clock().now_ms(), not_run=session.run)
-    entry = ledger.tokens.get(spec.label)
-    ours = entry is not None and (entry.current is not None or entry.intent is not None or entry.revoking)
-    if held_by is not None or ours:
+def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> None:
+    """PersonNeededError where the manager's path belongs to another label, or holds a secret that is not the manager's."""
+    driver, entry = session.driver, ledger.tokens.get(spec.label)
+    where = f"{session.manifest.mount}/{driver.path(spec.path)}"
+    owners = {label for path, label in owned_paths(ledger.tokens) if path == spec.path} - {spec.label}
+    if owners:
+        raise PersonNeededError(f"{where} belongs to {min(owners)}: give the manager another path")
+    if entry is not None and entry.path == spec.path and not entry.idle:
         return
-    if driver.store.read_meta(driver.path(spec.path)).state is VersionState.LIVING:
-        raise PersonNeededError(
-            f"{session.manifest.mount}/{driver.path(spec.path)} holds a secret that is not ours: move it, or give the manager "
-            "another path"
-        )
+    content = driver.store.read(driver.path(spec.path))
+    if content.state is VersionState.LIVING and not is_placeholder(content):
+        raise PersonNeededError(f"{where} holds a secret that is not ours: move it, or give the manager another path")
 
 
-def _record_head(session: Session, profile_id: int) -> Step[Outcome]:
-    for transition in (set_profile(profile_id), set_files(session.manifest.files)):
-        reply = yield from ask(WriteLedger(transition=transition))
-        if not isinstance(reply, Recorded):
-            return unrecorded(reply)
-    return applied("")
+def _record_profile(profile_id: int) -> Step[Outcome]:
+    reply = yield from ask(WriteLedger(transition=set_profile(profile_id)))
+    return applied("") if isinstance(reply, Recorded) else unrecorded(reply)
 
 
 def _classify(label: str, begun: Intent, writer: LedgerWriter) -> Step[Outcome]:
@@ -145,11 +151,3 @@ def _task(session: Session, spec: TokenSpec, ledger: Ledger) -> Task:
         believed_gone=entry.current is not None,
         is_manager=True,
     )
-
-
-def _must(outcome: Outcome, *, may_fail: bool = False) -> None:
-    if outcome.status is Status.APPLIED or (may_fail and not outcome.stop):
-        return
-    if outcome.stop:
-        raise VaultError(outcome.sentence)
-    raise PartialError(outcome.sentence)

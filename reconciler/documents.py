@@ -176,7 +176,7 @@ def _read_change(row: dict[str, Any]) -> Change:
 
 
 def _read_side(side: dict[str, Any] | None) -> Side | None:
-    return None if side is None else Side(**{**side, "scopes": tuple(side["scopes"])})
+    return None if side is None else Side(**{**side, "scopes": tuple(side["scopes"]), "files": tuple(side["files"])})
 
 
 # --- report ---

@@ -74,9 +74,9 @@ Failure = Refused | Unclear
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """What a run may act with: the identity token derives; ``signer`` lists and revokes in place of the manager's secret."""
+    """What a run may act with: ``identity`` gives the token that derives, ``signer`` stands in for the manager's secret."""
 
-    identity: Secret | None = None
+    identity: Callable[[], Secret | None] = lambda: None
     signer: Credentials | None = None
 
 
@@ -90,6 +90,7 @@ class Driver:
         self.identity = keys.identity
         self.signer = keys.signer
         self.signer_pinned = keys.signer is not None
+        self.signer_follows = False  # the pinned pair is the manager's own, and goes with it
         self.writer: LedgerWriter | None = None
         self.stopping = threading.Event()
         self._ledger_lock = threading.RLock()
@@ -179,13 +180,14 @@ class Driver:
         return listing
 
     def _await_turn(self, _: AwaitTurn) -> Turn | NoTurn:
-        if self.identity is None:
+        identity = self.identity()
+        if identity is None:
             return NoTurn(sentence="no identity token, so nothing can be derived: set LIMITLESS_IDENTITY_TOKEN")
         if (closed := self._closed()) is not None:
             return closed
         self._release_turn()
         try:
-            self._turns.turn = self.exchange.wait_turn_to_derive(self.identity)
+            self._turns.turn = self.exchange.wait_turn_to_derive(identity)
         except ExchangeError as error:
             return NoTurn(sentence=str(error))
         closed = self._closed()
@@ -209,12 +211,13 @@ class Driver:
 
     def _derive(self, effect: Derive) -> Derived | Failure:
         turn: DeriveTurn | None = getattr(self._turns, "turn", None)
-        if self.identity is None or turn is None:
+        identity = self.identity()
+        if identity is None or turn is None:
             return Refused(sentence="a derive without an identity token or a turn")
         if self._no_more_derives is not None:
             return Refused(sentence=self._no_more_derives)
         try:
-            return self.exchange.derive_token(self.identity, label=effect.label, scopes=effect.scopes, turn=turn)
+            return self.exchange.derive_token(identity, label=effect.label, scopes=effect.scopes, turn=turn)
         except ExchangeError as error:
             return _failure(error)
         finally:
@@ -236,7 +239,7 @@ class Driver:
         return Done()
 
     def _use_signer(self, effect: UseSigner) -> None:
-        if not self.signer_pinned:
+        if not self.signer_pinned or self.signer_follows:
             self.signer = effect.credentials
 
     # --- Vault ---

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import shlex
 import subprocess
@@ -33,12 +34,26 @@ _OURS = ("LIMITLESS_IDENTITY_TOKEN", "LIMITLESS_TOKEN_SECRET", "VAULT_TOKEN", "V
 MISSING = f"an identity token is needed to derive: set {VARIABLE}, or use --identity-file or --identity-command"
 
 
+class Identity:
+    """The identity token, fetched when it is first needed, and once: a run that derives nothing asks nobody to log in."""
+
+    def __init__(
+        self, environ: Mapping[str, str], *, file: str | None, command: str | None, read_stdin: Callable[[], str]
+    ) -> None:
+        """UsageError for two sources."""
+        if file is not None and command is not None:
+            raise UsageError("--identity-file and --identity-command exclude each other: give one")
+        self._read = functools.cache(lambda: read_identity(environ, file=file, command=command, read_stdin=read_stdin))
+
+    def token(self) -> Secret | None:
+        """The token, or None where none was given. PersonNeededError for a source that fails."""
+        return self._read()
+
+
 def read_identity(
     environ: Mapping[str, str], *, file: str | None, command: str | None, read_stdin: Callable[[], str]
 ) -> Secret | None:
-    """The identity token, or None where none was given. UsageError for two sources, PersonNeededError for one that fails."""
-    if file is not None and command is not None:
-        raise UsageError("--identity-file and --identity-command exclude each other: give one")
+    """The identity token, or None where none was given. PersonNeededError for a source that fails."""
     if file == "-":
         return _checked(read_stdin(), "standard input")
     if file is not None:
@@ -99,7 +114,7 @@ def expires_at_ms(identity: Secret) -> int | None:
 class IdentityCheck:
     """Whether the identity can derive what is planned; asked before the first write. Capabilities are read once a run."""
 
-    def __init__(self, exchange: TokenClient, identity: Secret | None, *, profile_id: int | None) -> None:
+    def __init__(self, exchange: TokenClient, identity: Identity, *, profile_id: int | None) -> None:
         self._exchange = exchange
         self._identity = identity
         self._wanted_profile = profile_id
@@ -107,7 +122,7 @@ class IdentityCheck:
 
     def __call__(self, derives: int, scopes: frozenset[str], profile_id: int | None) -> int:
         """The profile's id. PersonNeededError without a usable identity; ReconcilerError where the exchange won't allow it."""
-        identity = self._identity
+        identity = self._identity.token()
         if identity is None:
             raise PersonNeededError(MISSING)
         end_ms, now_ms = expires_at_ms(identity), self._exchange.clock().now_ms()

@@ -212,12 +212,12 @@ def _log(ledger: Ledger, *rows: Closed) -> Ledger:
 
 
 def open_intent(label: str, intent: Intent, *, protect: bool | None) -> Transition:
-    """Step 1 of every write of a secret. The label's protection is remembered from here on."""
+    """Step 1 of every write of a secret. A new label's protection is remembered from here on; later it has rows of its own."""
 
     def step(ledger: Ledger) -> Ledger:
         entry = _entry(ledger, label, intent.path)
         _require(entry.intent is None, f"{label} has an open intent already")
-        kept = entry.protect if protect is None else protect
+        kept = bool(protect) if label not in ledger.tokens else entry.protect
         return _with(ledger, label, dataclasses.replace(entry, intent=intent, protect=kept))
 
     return step
@@ -317,12 +317,13 @@ def _moved(entry: Entry, path: str, version: int | None) -> Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Farewell:
-    """What becomes of the predecessor when its successor is recorded."""
+    """What becomes of the predecessor when its successor is recorded; ``revoke_all``: and of those that retire already."""
 
     at_ms: int
     overlap_ms: int
     reason: str
     revoke_now: bool = False
+    revoke_all: bool = False
     already_gone: bool = False
 
 
@@ -346,6 +347,9 @@ def record_current(label: str, operation_id: str, current: Current, farewell: Fa
                 revoking = (*revoking, gone)
             else:
                 retiring = (*retiring, _retire(old, farewell, away))
+        if farewell.revoke_all:
+            revoking = (*revoking, *(_hurried(r, farewell.reason) for r in retiring))
+            retiring = ()
         if intent.path != entry.path:  # what is on its way out lies where it lay
             retiring = tuple(dataclasses.replace(r, path=r.path or entry.path) for r in retiring)
             revoking = tuple(dataclasses.replace(r, path=r.path or entry.path) for r in revoking)
@@ -353,6 +357,10 @@ def record_current(label: str, operation_id: str, current: Current, farewell: Fa
         return _log(_with(ledger, label, entry), *rows)
 
     return step
+
+
+def _hurried(retiring: Retiring, reason: str) -> Revoking:
+    return Revoking(token_id=retiring.token_id, live_label=retiring.live_label, reason=reason, path=retiring.path)
 
 
 def _retire(old: Current, farewell: Farewell, path: str | None) -> Retiring:

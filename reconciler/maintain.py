@@ -12,20 +12,22 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from reconciler.apply import Session, holding_lease, trusted
+from reconciler.apply import Session, holding_lease, refuse_undone, trusted
 from reconciler.effects import Listing, Recorded, WriteLedger
-from reconciler.errors import PartialError, PersonNeededError, ReconcilerError, UsageError
+from reconciler.errors import PartialError, PersonNeededError, ReconcilerError, UsageError, VaultError
 from reconciler.ledger import Entry, IntentKind, Retiring, set_verified
 from reconciler.model import USE_MARGIN_MS, Credentials, LiveToken, Secret, TokenSpec, VersionState, iso
 from reconciler.observe import holder_version
 from reconciler.observed import Observed
 from reconciler.protocol.commit import TOKEN_ID
 from reconciler.protocol.derive import credentials_of
-from reconciler.protocol.outcome import Outcome, Run, Status
+from reconciler.protocol.outcome import Outcome, Run
 from reconciler.protocol.rewrite import Place, Rewrite, rewrite, rollback
 
 VERIFY_LANES = 8
@@ -79,15 +81,27 @@ def roll_back(session: Session, label: str, confirm: Callable[[str], bool]) -> O
     observed = trusted(session)
     found = find_comeback(session, observed, label)
     since = iso(found.retiring.superseded_at_ms)
-    if not confirm(f"{label}: {found.live.token_id} (superseded {since}) becomes current again"):
+    again_due = _undone_by_apply(_spec(session, label), found.live, observed.now_ms)
+    if not confirm(f"{label}: {found.live.token_id} (superseded {since}) becomes current again{again_due}"):
         raise ReconcilerError("not agreed to: nothing was done")
-    with holding_lease(session, observed.ledger, observed.ledger_version):
+    with holding_lease(session, observed.ledger, observed.ledger_version) as writer:
         observed = trusted(session)
         again = find_comeback(session, observed, label)
-        if again != found:
+        if (again.retiring, again.place) != (found.retiring, found.place):
             raise ReconcilerError(f"{label} changed meanwhile: look again")
         step = rollback(_run(session, observed), again.place, again.live, overlap_ms=_spec(session, label).overlap_ms)
-        return _done(session.driver.run(step))
+        outcome = session.driver.run(step)
+        refuse_undone(outcome, writer)
+        return dataclasses.replace(outcome, sentence=outcome.sentence + again_due)
+
+
+def _undone_by_apply(spec: TokenSpec, live: LiveToken, now_ms: int) -> str:
+    """What the next apply would do about it, if the manifest stays as it is."""
+    if live.scopes != spec.scopes:
+        return "; its scopes are not the manifest's, so the next apply rotates it again: change the manifest first"
+    if spec.rotate_after_ms is not None and now_ms - live.created_at_ms >= spec.rotate_after_ms:
+        return "; it is older than rotate_after, so the next apply rotates it again: raise rotate_after first"
+    return ""
 
 
 def adopt(session: Session, label: str, credentials: Credentials, *, other_label: bool) -> Outcome:
@@ -98,7 +112,7 @@ def adopt(session: Session, label: str, credentials: Credentials, *, other_label
     listing = session.driver.exchange.signed_by(credentials).list_tokens()
     if not any(token.token_id == credentials.token_id for token in listing):
         raise ReconcilerError("the list that the token signed does not have it: it is of another profile, or the list lags")
-    with holding_lease(session, observed.ledger, observed.ledger_version):
+    with holding_lease(session, observed.ledger, observed.ledger_version) as writer:
         observed = trusted(session)
         live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
         task = Rewrite(
@@ -121,7 +135,9 @@ def adopt(session: Session, label: str, credentials: Credentials, *, other_label
             overlap_ms=spec.overlap_ms,
             protect=spec.protect,
         )
-        return _done(session.driver.run(rewrite(_run(session, observed), task)))
+        outcome = session.driver.run(rewrite(_run(session, observed), task))
+        refuse_undone(outcome, writer)
+        return outcome
 
 
 def adoptable(session: Session, observed: Observed, spec: TokenSpec, token_id: str, *, other_label: bool) -> LiveToken:
@@ -147,14 +163,6 @@ def adoptable(session: Session, observed: Observed, spec: TokenSpec, token_id: s
     return live
 
 
-def _done(outcome: Outcome) -> Outcome:
-    if outcome.status is Status.APPLIED:
-        return outcome
-    if outcome.status in {Status.HELD, Status.NOT_TRIED}:
-        raise ReconcilerError(outcome.sentence)
-    raise PartialError(outcome.sentence)
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """Whether a label's stored secret works; ``sentence`` says why not."""
@@ -176,12 +184,17 @@ def verify(session: Session) -> tuple[Verified, ...]:
     if not any(entry.retiring and entry.current is not None for entry in entries.values()):
         return _verify_all(session, observed)
     with holding_lease(session, observed.ledger, observed.ledger_version) as writer:
+        observed = trusted(session)
         found = _verify_all(session, observed)
+        live = observed.live_by_id()
         at_ms = session.driver.exchange.clock().now_ms() + USE_MARGIN_MS
         for one in found:
             entry = writer.ledger.tokens.get(one.label)
             if entry is None or not entry.retiring or entry.current is None or entry.current.token_id != one.token_id:
                 continue
+            token = live.get(entry.current.token_id)
+            if token is not None and (token.last_used_at_ms or 0) > entry.current.verified_at_ms:
+                continue  # somebody used it before us: that stays true
             step = set_verified(one.label, entry.current.token_id, at_ms)
             if not isinstance(session.driver.perform(WriteLedger(transition=step)), Recorded):
                 raise PartialError("the ledger could not be told that these uses were ours: run it again")
@@ -199,7 +212,10 @@ def _verify(session: Session, observed: Observed, label: str) -> Verified:
     if entry is None or entry.current is None:
         return Verified(label=label, token_id=None, works=False, sentence="no token yet")
     wanted = entry.current.token_id
-    content = session.driver.store.read(session.driver.path(entry.path))
+    try:
+        content = session.driver.store.read(session.driver.path(entry.path))
+    except VaultError as error:
+        return Verified(label=label, token_id=wanted, works=False, sentence=str(error))
     credentials = credentials_of(content)
     if credentials is None:
         return Verified(label=label, token_id=wanted, works=False, sentence=f"{entry.path} holds no secret")
@@ -217,6 +233,15 @@ def _verify(session: Session, observed: Observed, label: str) -> Verified:
 def credentials_from(token_id: str, text: str) -> Credentials:
     """A token id and the secret that a person gave on standard input. UsageError if it can't be one."""
     secret = text.strip()
-    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+    if not secret:
         raise UsageError("no secret on standard input: give it as one line, for example `vault kv get -field=secret … | …`")
+    if not _is_base64(secret):
+        raise UsageError("what came on standard input is not base64, as the exchange's secrets are")
     return Credentials(token_id=token_id, secret=Secret(secret))
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return False

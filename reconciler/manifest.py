@@ -70,10 +70,12 @@ class Pins:
     """What whoever runs the pipeline allows, whatever the manifest says; None allows anything.
 
     ``vault_prefix`` is ``mount/prefix`` (RECONCILER_VAULT_PREFIX), ``allowed_scopes`` come from RECONCILER_ALLOWED_SCOPES.
+    ``missing_manager`` (--allow-missing-manager): that the manager is none of the tokens is a warning only.
     """
 
     vault_prefix: str | None = None
     allowed_scopes: tuple[str, ...] | None = None
+    missing_manager: bool = False
 
 
 NO_PINS = Pins()
@@ -476,4 +478,5 @@ class _Checker:
             return
         alike = near_miss(node.text, self._labels)
         hint = f"did you mean {quoted(alike)}?" if alike else "add a token with this label"
-        self._problems.error(head.document.mark(node.at), f"manager {quoted(node.text)} is none of the tokens - {hint}")
+        tell = self._problems.warn if self._pins.missing_manager else self._problems.error
+        tell(head.document.mark(node.at), f"manager {quoted(node.text)} is none of the tokens - {hint}")

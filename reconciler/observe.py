@@ -85,9 +85,10 @@ def refuse_lost_ledger(driver: Driver, manifest: Manifest, version: int) -> None
 
 def find_signer(driver: Driver, manifest: Manifest, ledger: Ledger) -> Credentials:
     """The pair that signs list and revoke: the pinned one, or the manager's in Vault. PersonNeededError if there is none."""
-    if driver.signer is not None:
+    if driver.signer is not None and driver.signer_pinned:
         owner = ledger.known_ids().get(driver.signer.token_id)
-        if driver.signer_pinned and owner not in {None, manifest.manager}:
+        driver.signer_follows = driver.signer_follows or owner == manifest.manager
+        if owner not in {None, manifest.manager}:
             raise UsageError(
                 f"LIMITLESS_TOKEN_ID is the managed token of {owner}: signing with it would look like its consumer's use; "
                 "unset it, or use another token"
@@ -121,6 +122,10 @@ def _listed(driver: Driver, signer: Credentials) -> tuple[LiveToken, ...]:
     try:
         return client.list_tokens()
     except ExchangeUnauthorizedError as error:
+        if driver.signer_pinned:
+            raise PersonNeededError(
+                f"{error}; LIMITLESS_TOKEN_ID and _SECRET sign: unset them, or set a pair that works"
+            ) from None
         raise PersonNeededError(f"{error}; if the clock is right, the manager's token is gone: {BOOTSTRAP}") from None
 
 

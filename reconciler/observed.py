@@ -123,8 +123,11 @@ def probably_ours(token: LiveToken, ledger: Ledger) -> bool:
     return any(row.label == token.label and row.since_ms - BIRTH_MARGIN_MS <= token.created_at_ms for row in ledger.abandoned)
 
 
-def distrust(observed: Observed, *, profile_id: int | None, max_missing: int) -> str | None:
-    """Why this snapshot can't be believed, in one sentence, or None. ``profile_id`` is the manifest's, if it names one."""
+def distrust(observed: Observed, *, labels: frozenset[str], profile_id: int | None, max_missing: int) -> str | None:
+    """Why this snapshot can't be believed, in one sentence, or None.
+
+    ``labels`` are the desired ones, ``profile_id`` is the manifest's, if it names one.
+    """
     ledger = observed.ledger
     if ledger.api_url != observed.api_url:
         return (
@@ -142,7 +145,9 @@ def distrust(observed: Observed, *, profile_id: int | None, max_missing: int) ->
             "nothing is done on it; try again later"
         )
     missing = sorted(
-        label for label, entry in ledger.tokens.items() if entry.current is not None and entry.current.token_id not in ids
+        label
+        for label, entry in ledger.tokens.items()
+        if entry.current is not None and entry.current.token_id not in ids and label in labels
     )
     if len(missing) > max_missing:
         shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")  # noqa: PLR2004  # five fit on a line

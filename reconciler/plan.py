@@ -104,13 +104,19 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One side of a change: the token as it is, or as it is to be. ``version`` is the version of the secret that was seen."""
+    """One side of a change: the token as it is, or as it is to be.
+
+    ``version`` is the version of the secret that was seen, ``overlap_ms`` how long the predecessor of the new token lives on.
+    ``files`` are the manifest's, in the one row about these.
+    """
 
     path: str
     token_id: str | None = None
     scopes: tuple[str, ...] = ()
     version: int | None = None
     protect: bool | None = None
+    overlap_ms: int | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +213,7 @@ def side_plain(side: Side | None) -> dict[str, Any] | None:
         return None
     plain = dataclasses.asdict(side)
     plain["scopes"] = list(side.scopes)
+    plain["files"] = list(side.files)
     return plain
 
 
@@ -286,7 +293,7 @@ class _Survey:
         self.live = observed.live_by_id()
         self.kinds = classify(ledger, observed.live, frozenset(self.specs))
         self.twins: Mapping[str | None, tuple[LiveToken, ...]] = self._twins()
-        self.owners = dict(_owned_paths(ledger.tokens))
+        self.owners = dict(owned_paths(ledger.tokens))
         self.other_run = lease_held_by(ledger, observed.now_ms, not_run=run)
         missing = frozenset(ledger.files) - frozenset(desired.files)
         self.files_missing = bool(missing) and not policy.allow_missing_files
@@ -347,7 +354,8 @@ class _Survey:
         files, known = frozenset(self.desired.files), frozenset(self.observed.ledger.files)
         if files != known and not self.files_missing:
             note = " ".join([*(f"+{f}" for f in sorted(files - known)), *(f"-{f}" for f in sorted(known - files))])
-            yield Change(label="", action=Action.RECORD, reason=Reason.FILES, note=note)
+            before, after = (Side(path="", files=tuple(sorted(names))) for names in (known, files))
+            yield Change(label="", action=Action.RECORD, reason=Reason.FILES, before=before, after=after, note=note)
 
     def changes_of(self, label: str) -> Iterable[Change]:
         """The rows of a label: its own, its protection's, and one for each retiring predecessor."""
@@ -407,7 +415,13 @@ class _Survey:
             return Change(label=label, action=finding.action, reason=finding.reason)
         before, after = self._before(label, entry, finding), None
         if spec is not None and finding.action in {Action.DERIVE, Action.ROTATE}:
-            after = Side(path=spec.path, scopes=spec.scopes, version=self.observed.meta(spec.path).latest)
+            after = Side(
+                path=spec.path,
+                scopes=spec.scopes,
+                version=self.observed.meta(spec.path).latest,
+                protect=spec.protect if entry is None else None,
+                overlap_ms=spec.overlap_ms,
+            )
         elif entry is not None and finding.action in {Action.RECORD, Action.RESTORE}:
             after = Side(path=entry.path, version=self.observed.meta(entry.path).latest)
         return Change(label=label, action=finding.action, reason=finding.reason, before=before, after=after, note=finding.note)
@@ -451,9 +465,8 @@ class _Survey:
                 live=self.live.get(retiring.token_id),
                 content=self.observed.contents.get(entry.path),
                 successor=self.live.get(current.token_id) if current is not None else None,
-                successor_signs=current is not None
-                and label == self.desired.manager
-                and current.token_id == self.observed.signer_id,
+                signs=retiring.token_id == self.observed.signer_id,
+                manager=label == self.desired.manager,
                 desired=label in self.specs,
                 now_ms=self.now_ms,
             )
@@ -472,7 +485,7 @@ class _Survey:
             )
 
 
-def _owned_paths(tokens: Mapping[str, Entry]) -> Iterable[tuple[str, str]]:
+def owned_paths(tokens: Mapping[str, Entry]) -> Iterable[tuple[str, str]]:
     """Paths that the ledger names, with their label: of current tokens, open intents, and what is still on its way out."""
     for label, entry in tokens.items():
         for path in (*(r.path for r in entry.retiring), *(r.path for r in entry.revoking)):

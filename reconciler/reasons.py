@@ -89,7 +89,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.FILE_MISSING: "a file of the manifest is missing, so nothing counts as removed (--allow-missing-files)",
     Reason.PROTECTED: "protected: put `protect: false` into the manifest before you remove it",
     Reason.IN_USE: "not in the manifest, but used within the last hour (--revoke-in-use)",
-    Reason.SIGNS: "not in the manifest, but it is the token that signs: bootstrap another manager first",
+    Reason.SIGNS: "it is the token that signs, which never revokes itself: sign with another one first",
     Reason.NOT_DESIRED: "not in the manifest any more",
     Reason.OCCUPIED: "the path holds a secret that is not ours: move it, choose another path, or --replace the label",
     Reason.TWIN: "a token with this label lives that we did not derive: adopt it, or --replace the label",
@@ -265,6 +265,10 @@ def occupied(facts: Facts) -> Finding | None:
         return None
     if facts.target_content is not None and facts.target_content.placeholder:
         return None
+    if facts.target_content is not None and entry is not None:
+        leaving = {r.token_id for r in entry.retiring}
+        if facts.target_content.token_id in leaving:
+            return None  # a predecessor of this label, as at the path of every rotation
     return Finding(Action.HOLD, Reason.OCCUPIED, spec.path)
 
 
@@ -412,7 +416,7 @@ LABEL_REASONS: tuple[Callable[[Facts], Finding | None], ...] = (
 class RetiringFacts(NamedTuple):
     """All that is known of a predecessor.
 
-    ``successor_signs``: the tool itself, which is the manager's only consumer, signs with the successor.
+    ``signs``: it is the token that signs. ``manager``: its only consumer is the tool itself, which reads the secret anew.
     """
 
     entry: Entry
@@ -420,7 +424,8 @@ class RetiringFacts(NamedTuple):
     live: LiveToken | None
     content: Content | None
     successor: LiveToken | None
-    successor_signs: bool
+    signs: bool
+    manager: bool
     desired: bool
     now_ms: int
 
@@ -444,6 +449,11 @@ def content_again(facts: RetiringFacts) -> Finding | None:
     return Finding(Action.HOLD, Reason.ROLLED_BACK)
 
 
+def retiring_signs(facts: RetiringFacts) -> Finding | None:
+    """A token never revokes itself."""
+    return Finding(Action.HOLD, Reason.SIGNS) if facts.signs else None
+
+
 def still_used(facts: RetiringFacts) -> Finding | None:
     """Used within a time as long as its overlap: somebody has not picked up the new secret."""
     used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
@@ -464,7 +474,7 @@ def superseded(facts: RetiringFacts) -> Finding | None:
     """Nobody ever used it, the label has left the file, or somebody uses the successor (in doubt, nobody does)."""
     current = facts.entry.current
     own_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
-    if only_verified(own_at_ms, facts.retiring.verified_at_ms) or facts.successor_signs:
+    if only_verified(own_at_ms, facts.retiring.verified_at_ms) or facts.manager:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
     if current is None or not facts.desired:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
@@ -482,6 +492,7 @@ def successor_unused(_: RetiringFacts) -> Finding | None:
 RETIRING_REASONS: tuple[Callable[[RetiringFacts], Finding | None], ...] = (
     overlap,
     content_again,
+    retiring_signs,
     vanished,
     still_used,
     superseded,

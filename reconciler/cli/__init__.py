@@ -77,6 +77,12 @@ IDENTITY = _chain(
         help="Run this program, without a shell; its output is the token.",
     ),
 )
+MAX_MISSING = click.option(
+    "--max-missing",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Believe that this many current tokens are gone from the exchange's list (default 1).",
+)
 SELECTION = _chain(
     TARGETS,
     click.option("--exclude", "excluded", multiple=True, metavar="LABEL", help="All but this label (may be repeated)."),
@@ -92,12 +98,7 @@ GUARDS = _chain(
     click.option(
         "--max-rotations", type=click.IntRange(0), metavar="N", help="Rotate at most this many due tokens a run (default 10)."
     ),
-    click.option(
-        "--max-missing",
-        type=click.IntRange(0),
-        metavar="N",
-        help="Believe that this many current tokens are gone from the exchange's list (default 1).",
-    ),
+    MAX_MISSING,
     click.option("--allow-empty", is_flag=True, help="An empty list of tokens is meant."),
     click.option("--allow-missing-manager", is_flag=True, help="A manifest without the manager's token is meant."),
     click.option("--allow-missing-files", is_flag=True, help="Files that were part of the manifest are gone for good."),
@@ -125,7 +126,9 @@ def validate(manifest: tuple[str, ...]) -> None:
 @SELECTION
 @GUARDS
 @_file("--out", text="Save the plan for `apply --plan`; it holds no secret.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True, help="For whom."
+)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending.")
 @_file("--observed", text="Plan from a snapshot of `observe --out`, without any credential.")
 def plan(manifest: tuple[str, ...], **options: Any) -> None:
@@ -157,7 +160,8 @@ def apply(manifest: tuple[str, ...], **options: Any) -> None:
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
 @click.option("--target", "targets", multiple=True, required=True, metavar="LABEL", help="Rotate this label (may be repeated).")
-@click.option("--compromised", is_flag=True, help="No overlap: revoke the predecessor as soon as the successor is in Vault.")
+@click.option("--compromised", is_flag=True, help="No overlap: revoke all predecessors as soon as the successor is in Vault.")
+@GUARDS
 @IDENTITY
 @YES
 @WAIT
@@ -174,6 +178,7 @@ def rotate(manifest: tuple[str, ...], **options: Any) -> None:
 @click.option("--target", required=True, metavar="LABEL", help="The label whose predecessor becomes current again.")
 @YES
 @WAIT
+@MAX_MISSING
 def rollback(manifest: tuple[str, ...], **options: Any) -> None:
     """Make a label's predecessor current again, while it still lives."""
     from reconciler.cli import writing
@@ -194,22 +199,24 @@ def bootstrap(manifest: tuple[str, ...], **options: Any) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def status(manifest: tuple[str, ...], form: str) -> None:
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For whom.")
+@MAX_MISSING
+def status(manifest: tuple[str, ...], **options: Any) -> None:
     """Show each token's age, when it is due, its last use, and what is held and why."""
     from reconciler.cli import reading
 
-    reading.status(manifest, form)
+    reading.status(manifest, options)
 
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
 @WAIT
-def verify(manifest: tuple[str, ...], wait: int) -> None:
+@MAX_MISSING
+def verify(manifest: tuple[str, ...], **options: Any) -> None:
     """Sign one request with every stored secret; exit 1 if one of them does not work."""
     from reconciler.cli import writing
 
-    writing.verify(manifest, wait)
+    writing.verify(manifest, options)
 
 
 @cli.command(context_settings=CONTEXT)
@@ -218,6 +225,7 @@ def verify(manifest: tuple[str, ...], wait: int) -> None:
 @click.option("--token-id", required=True, metavar="ID", help="The live token's id.")
 @click.option("--other-label", is_flag=True, help="The exchange's label of the token differs, and that is meant.")
 @WAIT
+@MAX_MISSING
 def adopt(manifest: tuple[str, ...], **options: Any) -> None:
     """Start managing a live token whose secret you still have: give the secret on standard input."""
     from reconciler.cli import writing
@@ -228,11 +236,12 @@ def adopt(manifest: tuple[str, ...], **options: Any) -> None:
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
 @click.option("--out", required=True, metavar="FILE", callback=_named, help="Where the snapshot goes.")
-def observe(manifest: tuple[str, ...], out: str) -> None:
+@MAX_MISSING
+def observe(manifest: tuple[str, ...], **options: Any) -> None:
     """Write a snapshot without secrets, for plans without credentials (plan --observed)."""
     from reconciler.cli import reading
 
-    reading.observe(manifest, out)
+    reading.observe(manifest, options)
 
 
 @cli.command(context_settings=CONTEXT)

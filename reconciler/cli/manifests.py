@@ -15,12 +15,16 @@ from reconciler.model import Manifest
 DEFAULT_MANIFEST = "tokens.yaml"
 
 
-def read_manifest(names: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> Manifest:
+def read_manifest(
+    names: tuple[str, ...], environ: Mapping[str, str] = os.environ, *, missing_manager: bool = False
+) -> Manifest:
     """The manifest; its warnings and, where it is invalid, all its problems go to standard error. ManifestError."""
     if "" in names:
         raise UsageError("a manifest's name is empty: is a variable of your script not set?")
     try:
-        loaded = load_manifest([Path(name) for name in names or (DEFAULT_MANIFEST,)], pins=pins(environ))
+        loaded = load_manifest(
+            [Path(name) for name in names or (DEFAULT_MANIFEST,)], pins=pins(environ, missing_manager=missing_manager)
+        )
     except ManifestError as error:
         for problem in error.problems:
             complain(str(problem))
@@ -30,12 +34,13 @@ def read_manifest(names: tuple[str, ...], environ: Mapping[str, str] = os.enviro
     return loaded.manifest
 
 
-def pins(environ: Mapping[str, str]) -> Pins:
+def pins(environ: Mapping[str, str], *, missing_manager: bool) -> Pins:
     """What whoever runs the pipeline has pinned."""
     scopes = environ.get("RECONCILER_ALLOWED_SCOPES")
     return Pins(
         vault_prefix=environ.get("RECONCILER_VAULT_PREFIX") or None,
         allowed_scopes=tuple(s.strip() for s in scopes.split(",") if s.strip()) if scopes else None,
+        missing_manager=missing_manager,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import secrets as randomness
 import socket
@@ -16,7 +17,7 @@ from reconciler.cli.manifests import read_manifest
 from reconciler.driver import Driver, Keys
 from reconciler.errors import UsageError
 from reconciler.exchange import DEFAULT_API_URL, TokenClient
-from reconciler.identity import IdentityCheck, read_identity
+from reconciler.identity import Identity, IdentityCheck
 from reconciler.model import Credentials, Manifest, Secret
 from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS, Policy, Selection
 from reconciler.reasons import Category
@@ -39,6 +40,9 @@ Signals = Callable[[Driver], contextlib.AbstractContextManager[None]]
 def policy_of(manifest: Manifest, options: Mapping[str, Any]) -> Policy:
     """The guards and the selection that the options ask for. UsageError for a label that nobody knows is left to the plan."""
     only = options.get("only")
+    both = sorted(set(options.get("targets", ())) & set(options.get("excluded", ())))
+    if both:
+        raise UsageError(f"{both[0]!r} is both --target and --exclude")
     return Policy(
         selection=Selection(
             targets=frozenset(options.get("targets", ())),
@@ -70,16 +74,20 @@ def _labels(manifest: Manifest, option: str, labels: tuple[str, ...]) -> frozens
     return frozenset(labels)
 
 
+def read_line_of_secret() -> str:
+    """What a person types without its being shown, or what a pipe brings."""
+    return getpass.getpass("") if sys.stdin.isatty() else sys.stdin.read()
+
+
 @contextlib.contextmanager
 def opened(names: tuple[str, ...], options: Mapping[str, Any], *, events: Events, signals: Signals) -> Iterator[Session]:
     """A session with everything that the environment gives. Closes what it opened; a Vault login of its own is revoked."""
     environ = os.environ
-    manifest = read_manifest(names, environ)
+    manifest = read_manifest(names, environ, missing_manager=options.get("allow_missing_manager", False))
     policy = policy_of(manifest, options)
-    identity = None
-    if "identity_file" in options:
-        file, command = options["identity_file"], options["identity_command"]
-        identity = read_identity(environ, file=file, command=command, read_stdin=sys.stdin.read)
+    identity = Identity(
+        environ, file=options.get("identity_file"), command=options.get("identity_command"), read_stdin=read_line_of_secret
+    )
     settings = settings_from_environment(environ)
     for warning in settings.warnings:
         complain(f"warning: {warning}")
@@ -88,7 +96,7 @@ def opened(names: tuple[str, ...], options: Mapping[str, Any], *, events: Events
         SecretStore.connect(settings, mount=manifest.mount) as store,
     ):
         store.check_mount()
-        keys = Keys(identity=identity, signer=pinned_signer(environ))
+        keys = Keys(identity=identity.token, signer=pinned_signer(environ))
         run = randomness.token_hex(8)
         yield Session(
             manifest=manifest,

@@ -98,7 +98,7 @@ def confirm(question: str) -> bool:
 
 @contextlib.contextmanager
 def held_back(driver: Driver) -> Iterator[None]:
-    """From the lease on, SIGINT and SIGTERM ask the run to stop after the step in flight; a second one ends it at once.
+    """From the lease on, SIGINT, SIGTERM and SIGHUP ask the run to stop after the step in flight; a second one ends it at once.
 
     They stay held back until the process ends: what was done is still to be told.
     """
@@ -110,7 +110,7 @@ def held_back(driver: Driver) -> Iterator[None]:
         driver.stopping.set()
         complain("finishing the step in flight, then stopping; once more stops at once")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask_to_stop)
     yield
 

@@ -64,22 +64,22 @@ def columns() -> int:
     return shutil.get_terminal_size((LOG_COLUMNS, 24)).columns
 
 
-def status(names: tuple[str, ...], form: str) -> None:
+def status(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """The state of every token."""
-    with session_for_reading(names, {}) as session:
+    with session_for_reading(names, options) as session:
         found = state_of(session.manifest, trusted(session), policy=session.policy)
-    if form == "json":
+    if options["form"] == "json":
         print_result(dump(status_document(found)))
     else:
         print_result(status_text(found, width=columns(), colour=colour_wanted(terminal=sys.stdout.isatty())))
 
 
-def observe(names: tuple[str, ...], out: str) -> None:
+def observe(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """A snapshot without secrets."""
-    with session_for_reading(names, {}) as session:
+    with session_for_reading(names, options) as session:
         observed = trusted(session)
         labels = frozenset(spec.label for spec in session.manifest.tokens)
-    write_whole(out, dump(snapshot_document(observed, labels)))
+    write_whole(options["out"], dump(snapshot_document(observed, labels)))
 
 
 def session_for_reading(names: tuple[str, ...], options: Mapping[str, Any]) -> contextlib.AbstractContextManager[Session]:

@@ -14,7 +14,7 @@ from reconciler.apply import Apply, Session, StalePlanError
 from reconciler.bootstrap import bootstrap as make_manager
 from reconciler.cli import complain
 from reconciler.cli.console import colour_wanted, print_result, read_text, refuse_unwritable, write_whole
-from reconciler.cli.opening import opened
+from reconciler.cli.opening import opened, read_line_of_secret
 from reconciler.cli.progress import confirm, events, held_back, interrupt
 from reconciler.cli.reading import columns
 from reconciler.documents import dump, load_plan, report_document
@@ -120,8 +120,8 @@ def bootstrap(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
 def adopt(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """Start managing a live token."""
     if sys.stdin.isatty():
-        complain("the token's secret, then Ctrl-D:")
-    credentials = credentials_from(options["token_id"], sys.stdin.read())
+        complain("the token's secret (it is not shown):")
+    credentials = credentials_from(options["token_id"], read_line_of_secret())
     with _session(names, options) as session:
         _say(options["label"], take_over(session, options["label"], credentials, other_label=options["other_label"]))
 
@@ -131,9 +131,9 @@ def _say(label: str, outcome: Outcome) -> None:
     print_result(f"{safe(label)}: {safe(outcome.sentence)}{token}")
 
 
-def verify(names: tuple[str, ...], wait: int) -> None:
+def verify(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """Sign one request with every stored secret."""
-    with _session(names, {"wait": wait}) as session:
+    with _session(names, options) as session:
         found = verify_all(session)
     for one in found:
         print_result(

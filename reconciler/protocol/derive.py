@@ -103,10 +103,12 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
         return not_tried(content.sentence)
     if content.version != task.cas:
         return not_tried(f"{path} changed since the plan (version {task.cas} -> {content.version}): run again")
+    proven_gone = False
     if task.believed_gone:
-        alive = yield from _still_signs(task)
-        if alive is not None:
-            return alive
+        asked = yield from _ask_the_missing(task)
+        if isinstance(asked, Outcome):
+            return asked
+        proven_gone = asked
     turn = yield from ask(AwaitTurn())
     if isinstance(turn, NoTurn):
         return not_tried(turn.sentence)
@@ -131,7 +133,7 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
         return (yield from _close(label, operation_id, not_tried("too much time passed before it could be sent: run again")))
     reply = yield from ask(Derive(label=label, scopes=task.spec.scopes))
     if isinstance(reply, Derived):
-        return (yield from _keep(run, task, intent, reply))
+        return (yield from _keep(run, dataclasses.replace(task, believed_gone=proven_gone), intent, reply))
     if isinstance(reply, Refused):
         return (yield from _close(label, operation_id, failed(reply.sentence)))
     yield from ask(StopDeriving(sentence="an earlier derive of this run got no clear answer"))
@@ -141,24 +143,29 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
 def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
     """Nothing was derived: the intent is closed."""
     now_ms = yield from ask(Now())
-    step = close_intent(label, operation_id, outcome="not derived", at_ms=now_ms)
+    step = close_intent(
+        label, operation_id, outcome="not derived" if outcome.token_id is None else outcome.sentence, at_ms=now_ms
+    )
     reply = yield from ask(WriteLedger(transition=step))
     return outcome if isinstance(reply, Recorded) else unrecorded(reply)
 
 
-def _still_signs(task: Task) -> Step[Outcome | None]:
-    """Whether the token that is missing from the list works all the same; None if it is gone, or its secret is."""
+def _ask_the_missing(task: Task) -> Step[Outcome | bool]:
+    """Whether the token that is missing from the list is proven gone; an outcome where it works, or can't be asked now.
+
+    False: its secret is lost as well, so that nobody can ask it. It retires like any other, and is revoked for certain later.
+    """
     old = task.predecessor
     content = yield from ask(ReadSecret(path=task.predecessor_path or task.spec.path))
     if isinstance(content, (Refused, Unclear)):
         return not_tried(content.sentence)
     if old is None or content.field(TOKEN_ID) != old.token_id or content.secret is None:
-        return None
+        return False
     reply = yield from ask(VerifyToken(credentials=Credentials(token_id=old.token_id, secret=content.secret)))
     if isinstance(reply, Listing):
         return held(f"{old.token_id} is missing from the list but still signs: the list lags, run again later", old.token_id)
     if isinstance(reply, Refused) and reply.status in _UNAUTHORIZED:
-        return None
+        return True
     return not_tried(f"whether {old.token_id} still works could not be found out: {reply.sentence}")
 
 
@@ -168,7 +175,10 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
     named = yield from ask(WriteLedger(transition=name_intent(label, intent.operation_id, token_id)))
     if not isinstance(named, Recorded):
         return (yield from _undo(unrecorded(named, token_id), token_id))
-    checked = yield from _verify(run, task, derived)
+    if run.profile_id is not None and derived.profile_id != run.profile_id:
+        stray = f"{token_id} was derived for profile {derived.profile_id} instead of {run.profile_id}: revoke it there"
+        return (yield from _close(label, intent.operation_id, failed(stray, token_id)))
+    checked = yield from _verify(task, derived)
     if isinstance(checked, Refused):
         return (yield from _drop(label, intent, token_id, checked.sentence, version=None))
     verified_ms = yield from ask(Now())
@@ -211,10 +221,8 @@ def _undo(outcome: Outcome, token_id: str) -> Step[Outcome]:
     return dataclasses.replace(outcome, sentence=f"{outcome.sentence}; {undone}")
 
 
-def _verify(run: Run, task: Task, derived: Derived) -> Step[Listing | Refused]:
+def _verify(task: Task, derived: Derived) -> Step[Listing | Refused]:
     """Sign a list call with the new secret: it must be in the list as asked for. New tokens may take a moment to work."""
-    if run.profile_id is not None and derived.profile_id != run.profile_id:
-        return Refused(sentence=f"the exchange derived it for profile {derived.profile_id} instead of {run.profile_id}")
     sentence = ""
     for attempt in range(VERIFY_TRIES):
         if attempt:
@@ -301,6 +309,7 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         overlap_ms=task.spec.overlap_ms,
         reason="compromised" if task.compromised else "rotated",
         revoke_now=task.compromised or (task.spec.overlap_ms == 0 and _never_used(task, old)),
+        revoke_all=task.compromised,
         already_gone=task.believed_gone and old is None,
     )
     reply = yield from ask(WriteLedger(transition=record_current(label, intent.operation_id, current, farewell)))
@@ -310,14 +319,18 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         yield from ask(UseSigner(credentials=Credentials(token_id=derived.token_id, secret=derived.secret)))
     done = applied("derived" if task.predecessor is None else "rotated", current.token_id)
     entry = reply.ledger.tokens[label]
-    if not farewell.revoke_now:
-        return done
+    ended = yield from finish_superseded(label, entry, farewell.reason)
+    return ended or done
+
+
+def finish_superseded(label: str, entry: Entry, reason: str) -> Step[Outcome | None]:
+    """Revoke what this record has put on its way out; other ids are in other hands. None where all of it is gone."""
     for revoking in entry.revoking:
-        if task.predecessor is not None and revoking.token_id == task.predecessor.token_id:
+        if revoking.reason == reason:
             ended = yield from finish_revoking(label, entry.path, revoking)
             if ended.status is not Status.APPLIED:
                 return ended
-    return done
+    return None
 
 
 def _never_used(task: Task, old: LiveToken | None) -> bool:

@@ -34,6 +34,7 @@ from reconciler.ledger import (
     Farewell,
     Gone,
     Intent,
+    IntentKind,
     Ledger,
     Transition,
     abandon_intent,
@@ -45,7 +46,7 @@ from reconciler.ledger import (
 from reconciler.model import SECOND_MS, USE_MARGIN_MS, LiveToken, SecretVersion, instant_ms
 from reconciler.observed import DERIVE_DEADLINE_MS, interrupted
 from reconciler.protocol.commit import TOKEN_ID, Committed, NotCommitted, is_placeholder, settle, sweep
-from reconciler.protocol.derive import credentials_of, fenced_version, leaving
+from reconciler.protocol.derive import credentials_of, fenced_version, finish_superseded, leaving
 from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tried, unrecorded
 from reconciler.protocol.revoke import finish_revoking
 
@@ -179,8 +180,9 @@ def _record(task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledg
     farewell = Farewell(
         at_ms=now_ms,
         overlap_ms=task.overlap_ms,
-        reason="compromised" if intent.compromised else "rotated",
+        reason="compromised" if intent.compromised else "rolled back" if intent.kind is IntentKind.ROLLBACK else "rotated",
         revoke_now=intent.compromised,
+        revoke_all=intent.compromised,
     )
     reply = yield from ask(WriteLedger(transition=record_current(label, intent.operation_id, current, farewell)))
     if not isinstance(reply, Recorded):
@@ -188,13 +190,8 @@ def _record(task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledg
     credentials = credentials_of(content)
     if task.is_manager and credentials is not None:
         yield from ask(UseSigner(credentials=credentials))
-    recorded = reply.ledger.tokens[label]
-    for revoking in recorded.revoking:
-        if entry.current is not None and revoking.token_id == entry.current.token_id:
-            ended = yield from finish_revoking(label, recorded.path, revoking)
-            if ended.status is not Status.APPLIED:
-                return ended
-    return applied(f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id)
+    ended = yield from finish_superseded(label, reply.ledger.tokens[label], farewell.reason)
+    return ended or applied(f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id)
 
 
 def _live_label(label: str, token_id: str, entry: Entry, live: LiveToken | None) -> str:

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import hvac
 import jsonschema
 import pytest
 import yaml
@@ -79,6 +80,7 @@ class Fleet:
         self.mount = mount
         self.prefix = prefix
         self.outputs: list[str] = []
+        self.ends: list[Done] = []
         self._shift_ms = 0
         self.environ = {
             "HOME": str(folder),
@@ -197,6 +199,7 @@ class Fleet:
     def _kept(self, done: Done) -> Done:
         """What was printed is searched for secrets at the end, and for anything that no user should see at once."""
         self.outputs += [done.out, done.err]
+        self.ends.append(done)
         for unseemly in ("Traceback", "internal error", "Exception ignored", "\x1b"):
             assert unseemly not in done.out + done.err, done
         return done
@@ -219,6 +222,15 @@ class Fleet:
             store.write(f"{self.prefix}/_ledger", {"ledger": text}, cas=latest.version)
 
     # --- looking ---
+
+    @contextlib.contextmanager
+    def operator(self) -> Iterator[Any]:
+        """An hvac client with the root token, for what only a person does."""
+        client = hvac.Client(url=self.environ["VAULT_ADDR"], token=self._root_token, timeout=10)
+        try:
+            yield client
+        finally:
+            client.adapter.close()
 
     def store(self) -> SecretStore:
         """The mount, as root."""

@@ -339,8 +339,7 @@ class _WorldMaker:
         specs = tuple(self._spec(name) for name in names)
         known = self._ledger(specs)
         tokens = self._tokens(known, specs)
-        currents = {e.current.token_id for e in known.tokens.values() if e.current is not None}
-        signers = [token.token_id for token in tokens if token.token_id in currents or not self._sound]
+        signers = [token.token_id for token in tokens]
         seen = observed(
             known,
             tokens,

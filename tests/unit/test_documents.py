@@ -77,6 +77,8 @@ KEEP = Change(label="other", action=Action.KEEP, reason=Reason.IN_SYNC)
 TWIN = NotTouched(token_id="id-9", label="new", kind=Kind.TWIN, probably_ours=True)
 FOREIGN = NotTouched(token_id="id-8", label=None, kind=Kind.FOREIGN)
 
+NO_MORE = {"overlap_ms": None, "files": []}
+
 
 def a_plan(**other: Any) -> Plan:
     """A plan with one row of most kinds."""
@@ -254,8 +256,8 @@ def test_plan_document_is_whole() -> None:
                 "category": "config",
                 "sentence": "NO LONGER protected",
                 "note": "",
-                "before": {"path": "bot", "token_id": None, "scopes": [], "version": None, "protect": True},
-                "after": {"path": "bot", "token_id": None, "scopes": [], "version": None, "protect": False},
+                "before": {"path": "bot", "token_id": None, "scopes": [], "version": None, "protect": True, **NO_MORE},
+                "after": {"path": "bot", "token_id": None, "scopes": [], "version": None, "protect": False, **NO_MORE},
             },
             {
                 "label": "bot",
@@ -264,13 +266,14 @@ def test_plan_document_is_whole() -> None:
                 "category": "config",
                 "sentence": "scopes widened",
                 "note": "+withdrawal",
-                "before": {"path": "bot", "token_id": "id-1", "scopes": ["trading"], "version": 3, "protect": None},
+                "before": {"path": "bot", "token_id": "id-1", "scopes": ["trading"], "version": 3, "protect": None, **NO_MORE},
                 "after": {
                     "path": "bot",
                     "token_id": None,
                     "scopes": ["trading", "withdrawal"],
                     "version": 3,
                     "protect": None,
+                    **NO_MORE,
                 },
             },
             {
@@ -678,8 +681,8 @@ def test_a_foreign_signer_is_not_named_and_not_missed() -> None:
     seen = observed(ledger({"bot": entry("id-1", "bot")}), live("id-1", "bot"), live("id-5", "pinned"), signer_id="id-5")
     loaded = load_snapshot(dump(snapshot_document(seen, frozenset({"bot"}))))
     assert loaded.signer_id is None
-    assert distrust(seen, profile_id=42, max_missing=0) is None
-    assert distrust(loaded, profile_id=42, max_missing=0) is None
+    assert distrust(seen, labels=frozenset({"bot"}), profile_id=42, max_missing=0) is None
+    assert distrust(loaded, labels=frozenset({"bot"}), profile_id=42, max_missing=0) is None
 
 
 def test_a_secret_that_holds_a_vanished_predecessor_is_seen() -> None:

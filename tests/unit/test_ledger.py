@@ -39,6 +39,7 @@ from reconciler.ledger import (
     name_intent,
     open_intent,
     record_current,
+    revoke_interrupted,
     set_files,
     set_profile,
     set_protect,
@@ -71,6 +72,7 @@ OLD = retiring("bot-0", "bot")
 GONE = revoking("bot-9", "bot")
 HAD = Entry(path="bot", current=NOW)
 OPEN = intent("bot", kind=IntentKind.ROTATE, cas=1)
+DRAINING = dataclasses.replace(HAD, retiring=(OLD,))
 BEGUN = dataclasses.replace(HAD, intent=OPEN)
 NAMED = dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bot-2"))
 MOVING = dataclasses.replace(HAD, intent=intent("bot", kind=IntentKind.ROTATE, path="prod/bot"))
@@ -119,10 +121,10 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="open: silence keeps the protection",
         ),
         pytest.param(
-            with_entry(BEGUN),
+            with_entry(dataclasses.replace(BEGUN, protect=True)),
             with_entry(dataclasses.replace(HAD, protect=True)),
             open_intent("bot", OPEN, protect=False),
-            id="open: a word lifts it",
+            id="open: a word does not lift it on the side, that has a row of its own",
         ),
         pytest.param(
             with_entry(MOVING),
@@ -253,6 +255,31 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="record: the predecessor is compromised",
         ),
         pytest.param(
+            with_entry(
+                Entry(
+                    path="bot",
+                    current=NEXT,
+                    revoking=(
+                        GONE,
+                        Revoking(token_id="bot-1", live_label="bot", reason="compromised"),
+                        Revoking(token_id="bot-0", live_label="an old name", reason="compromised"),
+                        Revoking(token_id="bot-x", live_label="bot", reason="compromised", path="older"),
+                    ),
+                )
+            ),
+            with_entry(
+                dataclasses.replace(
+                    BEGUN,
+                    retiring=(dataclasses.replace(OLD, live_label="an old name"), retiring("bot-x", "bot", path="older")),
+                    revoking=(GONE,),
+                )
+            ),
+            record_current(
+                "bot", OP, NEXT, dataclasses.replace(FAREWELL, reason="compromised", revoke_now=True, revoke_all=True)
+            ),
+            id="record: all predecessors are compromised",
+        ),
+        pytest.param(
             with_entry(Entry(path="bot", current=NEXT), closed("revoked elsewhere", "bot-1")),
             with_entry(BEGUN),
             record_current("bot", OP, NEXT, dataclasses.replace(FAREWELL, already_gone=True)),
@@ -315,6 +342,30 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="revoke: a predecessor",
         ),
         pytest.param(
+            with_entry(
+                Entry(
+                    path="bot", retiring=(OLD,), revoking=(Revoking(token_id="bot-1", live_label="bot", reason="not desired"),)
+                )
+            ),
+            with_entry(dataclasses.replace(HAD, retiring=(OLD,))),
+            start_revoking("bot", "bot-1", reason="not desired"),
+            id="revoke: the current token, predecessors stay",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", revoking=(Revoking(token_id="bot-0", live_label="bot", reason="superseded"),))),
+            with_entry(Entry(path="bot", retiring=(OLD,))),
+            start_revoking("bot", "bot-0", reason="superseded"),
+            id="revoke: a predecessor of nothing",
+        ),
+        pytest.param(
+            with_entry(
+                dataclasses.replace(HAD, revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),))
+            ),
+            with_entry(HAD),
+            revoke_interrupted("bot", "bot-2"),
+            id="revoke: an interrupted token that was found late",
+        ),
+        pytest.param(
             with_entry(HAD, closed("superseded", "bot-9")),
             with_entry(dataclasses.replace(HAD, revoking=(GONE,))),
             close_revoking("bot", "bot-9", outcome="superseded", at_ms=NOW_MS),
@@ -346,6 +397,12 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             with_entry(Entry(path="bot", protect=True)),
             set_protect("bot", protect=False),
             id="unprotect the last trace",
+        ),
+        pytest.param(
+            with_entry(Entry(path="bot", retiring=(OLD,))),
+            with_entry(Entry(path="bot", retiring=(OLD,), protect=True)),
+            set_protect("bot", protect=False),
+            id="unprotect what only predecessors are left of",
         ),
         pytest.param(
             dataclasses.replace(with_entry(HAD), files=("a.yaml", "b.yaml")),
@@ -398,6 +455,10 @@ EDITED = "was it edited by hand"
         ),
         pytest.param("does not know desk", with_entry(HAD), start_revoking("desk", "bot-1", reason=""), id="revoke: another's"),
         pytest.param(
+            "bot-0 is known already", with_entry(DRAINING), revoke_interrupted("bot", "bot-0"), id="interrupted: known"
+        ),
+        pytest.param("does not know bot", with_entry(None), revoke_interrupted("bot", "bot-2"), id="interrupted: no label"),
+        pytest.param(
             "bot-1 is not revoking",
             with_entry(HAD),
             close_revoking("bot", "bot-1", outcome="", at_ms=0),
@@ -445,6 +506,15 @@ def test_abandoned_intents_are_kept_for_seven_days() -> None:
     row = Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS)
     assert ABANDONED_KEPT_MS == 7 * DAY_MS
     assert abandon_intent("bot", OP, at_ms=NOW_MS)(before).abandoned == (kept, row)
+
+
+@pytest.mark.parametrize(
+    "kind", [Holder, Current, Intent, Retiring, Revoking, Entry, Abandoned, Closed, Ledger, Farewell, Gone]
+)
+def test_a_value_is_frozen_and_built_by_names(kind: type) -> None:
+    """Nobody changes a ledger under another's hands, and no two texts are swapped unnoticed."""
+    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # each kind of the table is a dataclass
+    assert all(field.kw_only for field in dataclasses.fields(kind))
 
 
 @pytest.mark.parametrize(
@@ -791,12 +861,14 @@ class Life(RuleBasedStateMachine):
         self.known = ledger({})
         self.fresh = 0
         self.went: list[str] = []
+        self.held: set[str] = set()
 
     def step(self, transition: Transition) -> None:
         """Apply it; ``revoking`` may be left by ``close_revoking`` only."""
         before = revoking_ids(self.known)
         self.known = transition(self.known)
         assert before - revoking_ids(self.known) <= set(self.went)
+        self.held |= self.known.known_ids().keys()
 
     def new_id(self) -> str:
         """An id that was never there."""
@@ -823,7 +895,7 @@ class Life(RuleBasedStateMachine):
         if label is not None:
             self.step(name_intent(label, OP, self.new_id()))
 
-    @rule(data=st.data(), farewell=st.sampled_from(("retire", "revoke", "gone")))
+    @rule(data=st.data(), farewell=st.sampled_from(("retire", "revoke", "revoke all", "gone")))
     def record(self, data: st.DataObject, farewell: str) -> None:
         """Step 6: a new token, a restore, or a rollback."""
         label = self.pick(data, lambda e: e.intent is not None)
@@ -832,7 +904,14 @@ class Life(RuleBasedStateMachine):
         entry = self.known.tokens[label]
         ids = [r.token_id for r in entry.retiring] + ([entry.current.token_id] if entry.current is not None else [])
         token_id = data.draw(st.sampled_from((*ids, None))) or self.new_id()
-        goodbye = dataclasses.replace(FAREWELL, revoke_now=farewell == "revoke", already_gone=farewell == "gone")
+        if farewell == "gone" and entry.current is not None and entry.current.token_id != token_id:
+            self.went.append(entry.current.token_id)
+        goodbye = dataclasses.replace(
+            FAREWELL,
+            revoke_now=farewell in {"revoke", "revoke all"},
+            revoke_all=farewell == "revoke all",
+            already_gone=farewell == "gone",
+        )
         self.step(record_current(label, OP, current(token_id, label), goodbye))
         assert self.known.tokens[label].current == current(token_id, label)
 
@@ -860,6 +939,13 @@ class Life(RuleBasedStateMachine):
             self.step(start_revoking(label, data.draw(st.sampled_from(ids)), reason="x"))
 
     @rule(data=st.data())
+    def find_late(self, data: st.DataObject) -> None:
+        """The manager's interrupted token, once somebody can list."""
+        label = self.pick(data, lambda _: True)
+        if label is not None:
+            self.step(revoke_interrupted(label, self.new_id()))
+
+    @rule(data=st.data())
     @precondition(lambda self: bool(revoking_ids(self.known)))
     def finish(self, data: st.DataObject) -> None:
         """The end of an id."""
@@ -878,7 +964,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def an_id_is_in_one_place(self) -> None:
-        """Current, retiring or revoking, of one label; and what went does not come back."""
+        """Current, retiring or revoking, of one label, until it went; and what went does not come back."""
         ids = collections.Counter(
             token_id
             for entry in self.known.tokens.values()
@@ -889,7 +975,7 @@ class Life(RuleBasedStateMachine):
             )
         )
         assert [token_id for token_id, times in ids.items() if times > 1] == []
-        assert not ids.keys() & set(self.went)
+        assert ids.keys() == self.held - set(self.went)
 
     @invariant()
     def it_can_be_written_down(self) -> None:

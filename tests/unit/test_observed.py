@@ -12,6 +12,7 @@ from reconciler.model import DAY_MS, MINUTE_MS, NEVER_WRITTEN, SECOND_MS, LiveTo
 from reconciler.observed import (
     BIRTH_MARGIN_MS,
     DERIVE_DEADLINE_MS,
+    Content,
     Kind,
     Observed,
     classify,
@@ -285,7 +286,7 @@ def test_a_snapshot_that_may_be_partial_is_not_believed(
     expected: str | None, seen: Observed, profile_id: int | None, max_missing: int
 ) -> None:
     """One sentence that says why and what to do, or nothing."""
-    assert distrust(seen, profile_id=profile_id, max_missing=max_missing) == expected
+    assert distrust(seen, labels=frozenset(seen.ledger.tokens), profile_id=profile_id, max_missing=max_missing) == expected
 
 
 def test_only_current_tokens_count_as_missing() -> None:
@@ -295,7 +296,15 @@ def test_only_current_tokens_count_as_missing() -> None:
         "desk": Entry(path="desk", intent=dataclasses.replace(OPEN, token_id="d")),
     }
     seen = observed(ledger(entries), [live("theirs", None)])
-    assert distrust(seen, profile_id=PROFILE_ID, max_missing=0) is None
+    assert distrust(seen, labels=frozenset(entries), profile_id=PROFILE_ID, max_missing=0) is None
+
+
+def test_a_label_that_is_not_desired_is_not_missed() -> None:
+    """A protected label that has left the file, and whose token is gone, stands in nobody's way."""
+    seen = observed(
+        ledger({"left": Entry(path="left", protect=True, current=current("left-now", "left"))}), [live("theirs", None)]
+    )
+    assert distrust(seen, labels=frozenset(), profile_id=PROFILE_ID, max_missing=0) is None
 
 
 # --- questions ---
@@ -307,6 +316,19 @@ def test_a_snapshot_answers_by_path_and_by_id() -> None:
     assert seen.meta("p/bot") == living(4)
     assert seen.meta("bot") is NEVER_WRITTEN
     assert seen.live_by_id() == {"bot-1": live("bot-1", "bot")}
+
+
+@pytest.mark.parametrize("kind", [Content, Observed])
+def test_a_value_is_frozen_and_built_by_names(kind: type) -> None:
+    """What was gathered stays as it was seen."""
+    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # each kind of the table is a dataclass
+    assert all(field.kw_only for field in dataclasses.fields(kind))
+
+
+def test_content_is_readable_and_no_placeholder_unless_it_is_said() -> None:
+    """Nothing is read into a snapshot that says nothing."""
+    content = Content()
+    assert (content.token_id, content.holder_version, content.placeholder, content.readable) == (None, None, False, True)
 
 
 def test_the_limits_of_a_birth() -> None:

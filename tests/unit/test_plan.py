@@ -58,7 +58,7 @@ WIDE = ("account_creation", "trading")
 OTHER = ("account_creation",)
 
 WAS = Side(path="bot", token_id="bot-1", scopes=TRADING, version=1)
-WANTED = Side(path="bot", scopes=TRADING, version=1)
+WANTED = Side(path="bot", scopes=TRADING, version=1, overlap_ms=DAY_MS)
 KEEP_MANAGER = Change(label=MANAGER, action=Action.KEEP, reason=Reason.IN_SYNC)
 KEEP_BOT = Change(label="bot", action=Action.KEEP, reason=Reason.IN_SYNC)
 
@@ -126,9 +126,14 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
     [
         pytest.param(DERIVE_BOT, Case(spec=BOT), id="nothing is there"),
         pytest.param(
-            row(Action.DERIVE, Reason.ABSENT, after=Side(path="prod/bot", scopes=WIDE, version=3)),
+            row(Action.DERIVE, Reason.ABSENT, after=Side(path="prod/bot", scopes=WIDE, version=3, overlap_ms=DAY_MS)),
             Case(spec=spec("bot", path="prod/bot", scopes=WIDE), secrets={"prod/bot": deleted(3)}),
             id="the path was used once and is deleted",
+        ),
+        pytest.param(
+            row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED, version=0, protect=True)),
+            Case(spec=spec("bot", protect=True)),
+            id="nothing is there, and it is to be protected",
         ),
         pytest.param(
             row(Action.HOLD, Reason.OCCUPIED, "bot"), Case(spec=BOT, secrets={"bot": living(2)}), id="the path is occupied"
@@ -188,6 +193,22 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
             Case(spec=BOT, entry=Entry(path="bot", retiring=(OLD,)), tokens=(live("bot-0", "bot"),)),
             id="only a predecessor of its former life is left",
         ),
+        pytest.param(
+            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")) + row(Action.HOLD, Reason.OCCUPIED, "bot"),
+            Case(
+                spec=BOT,
+                entry=Entry(path="bot", retiring=(OLD,)),
+                tokens=(live("bot-0", "bot"),),
+                secrets={"bot": living()},
+                contents={"bot": Content(token_id="alien")},
+            ),
+            id="only a predecessor of its former life is left, and the path is occupied",
+        ),
+        pytest.param(
+            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")) + row(Action.HOLD, Reason.TWIN, "t1"),
+            Case(spec=BOT, entry=Entry(path="bot", retiring=(OLD,)), tokens=(live("bot-0", "bot"), live("t1", "bot"))),
+            id="only a predecessor of its former life is left, and a twin lives",
+        ),
     ],
 )
 def test_a_label_without_a_token(expected: tuple[Change, ...], case: Case) -> None:
@@ -243,7 +264,7 @@ def rotate(reason: Reason, note: str = "", *, before: Side = WAS, after: Side = 
 MONTH_OLD = dataclasses.replace(HERE, created_at_ms=NOW_MS - 30 * DAY_MS)
 DUE_NOTE = f"since {iso(NOW_MS)}"
 ELSEWHERE = spec("bot", path="prod/bot")
-TO_ELSEWHERE = Side(path="prod/bot", scopes=TRADING, version=0)
+TO_ELSEWHERE = Side(path="prod/bot", scopes=TRADING, version=0, overlap_ms=DAY_MS)
 ASKED = Policy(requested=frozenset({"bot"}))
 LEAKED = dataclasses.replace(ASKED, compromised=True)
 
@@ -300,6 +321,30 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             rotate(Reason.PATH_CHANGED, "bot -> prod/bot", after=dataclasses.replace(TO_ELSEWHERE, version=1)),
             Case(spec=ELSEWHERE, entry=HAD, tokens=(HERE,), secrets={"prod/bot": living()}, policy=REPLACE_BOT),
             id="path changed, to an occupied one that is to be replaced",
+        ),
+        pytest.param(
+            rotate(Reason.PATH_CHANGED, "bot -> prod/bot", after=dataclasses.replace(TO_ELSEWHERE, version=1))
+            + row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0", path="prod/bot")),
+            Case(
+                spec=ELSEWHERE,
+                entry=dataclasses.replace(HAD, retiring=(retiring("bot-0", "bot", path="prod/bot"),)),
+                tokens=(HERE, live("bot-0", "bot", unused_for_ms=0)),
+                secrets={"prod/bot": living()},
+                contents={"prod/bot": Content(token_id="bot-0")},
+            ),
+            id="path changed back, to where the predecessor's secret still lies",
+        ),
+        pytest.param(
+            row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0", path="prod/bot"))
+            + row(Action.HOLD, Reason.OCCUPIED, "prod/bot", before=WAS),
+            Case(
+                spec=ELSEWHERE,
+                entry=dataclasses.replace(HAD, retiring=(retiring("bot-0", "bot", path="prod/bot"),)),
+                tokens=(HERE, live("bot-0", "bot", unused_for_ms=0)),
+                secrets={"prod/bot": living()},
+                contents={"prod/bot": Content(token_id="alien")},
+            ),
+            id="path changed back, to where somebody has written since",
         ),
         pytest.param(
             rotate(Reason.PATH_CHANGED, "bot -> prod/bot", after=dataclasses.replace(TO_ELSEWHERE, version=1)),
@@ -431,6 +476,11 @@ LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
         ),
         pytest.param(
             row(Action.RECOVER, Reason.PLACEHOLDER_LEFT, before=WAS),
+            Case(spec=BOT, entry=HAD, tokens=(HERE,), contents={"bot": Content(placeholder=True)}),
+            id="a fence's placeholder lies there, at the very version that is recorded",
+        ),
+        pytest.param(
+            row(Action.RECOVER, Reason.PLACEHOLDER_LEFT, before=WAS),
             Case(
                 spec=BOT,
                 entry=HAD,
@@ -451,6 +501,18 @@ LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
                 contents={"bot": Content(token_id="bot-0", holder_version=1)},
             ),
             id="a person wrote the predecessor again",
+        ),
+        pytest.param(
+            row(Action.RESTORE, Reason.SECRET_MOVED, "from version 1", before=WAS, after=SEEN_AT_3)
+            + row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")),
+            Case(
+                spec=BOT,
+                entry=DRAINING,
+                tokens=(HERE, live("bot-0", "bot")),
+                secrets=NEWER,
+                contents={"bot": Content(token_id="alien", holder_version=1)},
+            ),
+            id="overwritten with something else than its predecessor",
         ),
         pytest.param(
             rotate(Reason.COMPROMISED, after=dataclasses.replace(WANTED, version=3))
@@ -476,8 +538,17 @@ NOT_DESIRED = row(Action.REVOKE, Reason.NOT_DESIRED, before=WAS)
 USED_NOW = live("bot-1", "bot", unused_for_ms=HOUR_MS - 1)
 IN_USE = row(Action.HOLD, Reason.IN_USE, f"last used {iso(NOW_MS - HOUR_MS + 1)}", before=WAS)
 GUARDED = dataclasses.replace(HAD, protect=True)
-FORGET_B = (Change(label="", action=Action.RECORD, reason=Reason.FILES, note="-b.yaml"),)
 TWO_FILES = ("b.yaml", *FILES)
+FORGET_B = (
+    Change(
+        label="",
+        action=Action.RECORD,
+        reason=Reason.FILES,
+        before=Side(path="", files=tuple(sorted(TWO_FILES))),
+        after=Side(path="", files=FILES),
+        note="-b.yaml",
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -522,6 +593,11 @@ TWO_FILES = ("b.yaml", *FILES)
             id="a file is missing, protected, in use",
         ),
         pytest.param(
+            rotate(Reason.DUE, DUE_NOTE),
+            Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), known_files=TWO_FILES),
+            id="a file is missing, but the label is desired",
+        ),
+        pytest.param(
             FORGET_B + NOT_DESIRED,
             Case(entry=HAD, tokens=(HERE,), known_files=TWO_FILES, policy=Policy(allow_missing_files=True)),
             id="--allow-missing-files",
@@ -531,6 +607,26 @@ TWO_FILES = ("b.yaml", *FILES)
             row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")),
             Case(entry=Entry(path="bot", retiring=(OLD,)), tokens=(live("bot-0", "bot", unused_for_ms=2 * DAY_MS),)),
             id="only a predecessor is left",
+        ),
+        pytest.param(
+            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")) + NOT_DESIRED,
+            Case(entry=DRAINING, tokens=(HERE, live("bot-0", "bot", unused_for_ms=DAY_MS))),
+            id="its predecessor goes too, whoever has the successor",
+        ),
+        pytest.param(
+            NOT_DESIRED + row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0")),
+            Case(entry=DRAINING, tokens=(HERE, live("bot-0", "bot", unused_for_ms=0))),
+            id="its predecessor is still used",
+        ),
+        pytest.param(
+            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")),
+            Case(
+                entry=Entry(path="bot", retiring=(OLD,)),
+                tokens=(live("bot-0", "bot"),),
+                secrets=NEWER,
+                contents={"bot": Content(token_id="bot-0")},
+            ),
+            id="only a predecessor is left, and a person wrote it again: that saves nothing",
         ),
         pytest.param(
             NOT_DESIRED,
@@ -571,7 +667,15 @@ def test_the_files_are_remembered(expected: str | None, known: tuple[str, ...], 
     """New names are recorded; while one is missing, nothing of that kind is."""
     seen = observed(ledger({}, files=known))
     found = plan(manifest(files=desired), seen, now_ms=NOW_MS).changes
-    assert ((Change(label="", action=Action.RECORD, reason=Reason.FILES, note=expected),) if expected else ()) == found
+    row_ = Change(
+        label="",
+        action=Action.RECORD,
+        reason=Reason.FILES,
+        before=Side(path="", files=known),
+        after=Side(path="", files=tuple(sorted(desired))),
+        note=expected or "",
+    )
+    assert ((row_,) if expected else ()) == found
 
 
 @pytest.mark.parametrize(
@@ -676,6 +780,11 @@ def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -
                 tokens=(HERE,),
             ),
             id="revocations are left, and nothing else is done before",
+        ),
+        pytest.param(
+            rotate(Reason.DUE, DUE_NOTE),
+            Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), holder=holder("run-1")),
+            id="a lease without an intent says nothing about a label that is due",
         ),
         pytest.param(
             (KEEP_BOT,), Case(spec=BOT, entry=HAD, tokens=(HERE,), holder=holder("run-1")), id="a lease alone stops nobody"
@@ -832,10 +941,15 @@ def test_a_predecessor(expected: tuple[Change, ...], case: Case) -> None:
 
 @pytest.mark.parametrize(
     ("expected", "signer_id"),
-    [(Reason.SUPERSEDED, current_id(MANAGER)), (Reason.SUCCESSOR_UNUSED, None), (Reason.SUCCESSOR_UNUSED, "pinned")],
+    [
+        (Reason.SUPERSEDED, current_id(MANAGER)),
+        (Reason.SUPERSEDED, None),
+        (Reason.SUPERSEDED, "pinned"),
+        (Reason.SIGNS, "boss-0"),
+    ],
 )
 def test_the_tool_is_the_managers_consumer(expected: Reason, signer_id: str | None) -> None:
-    """Its signing with the successor is the proof; another signer proves nothing."""
+    """Nobody else has to pick the successor up, whoever signs; but the predecessor does not revoke itself."""
     boss = Entry(path=MANAGER, current=current(current_id(MANAGER), MANAGER), retiring=(retiring("boss-0", MANAGER),))
     tokens = (
         live(current_id(MANAGER), MANAGER, unused_for_ms=DAY_MS),
@@ -1014,6 +1128,19 @@ def test_what_is_not_ours_is_listed_and_not_touched() -> None:
     ) == found.not_touched
 
 
+@pytest.mark.parametrize("kind", [Selection, Policy, Side, Change, NotTouched, Plan])
+def test_a_value_is_frozen_and_built_by_names(kind: type) -> None:
+    """A plan that was shown is the plan that is approved."""
+    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # each kind of the table is a dataclass
+    assert all(field.kw_only for field in dataclasses.fields(kind))
+
+
+def test_equal_plans_are_one_value() -> None:
+    """They hash alike, so that a plan, or a row of it, can be a key."""
+    assert len({DIGESTED.plan(), DIGESTED.plan()}) == 1
+    assert len({*DIGESTED.plan().changes, *DIGESTED.plan().changes}) == 2
+
+
 def test_a_plan_says_what_it_is_about() -> None:
     """Its head is the observed world's; holds for a person, and changes that need an identity, can be told apart."""
     seen = dataclasses.replace(mixed(), foreign_unnamed=7)
@@ -1092,6 +1219,8 @@ def first_row(found: Plan, **fields: object) -> Plan:
         pytest.param(lambda p: side(p, path="bot2"), id="path"),
         pytest.param(lambda p: side(p, version=5), id="version"),
         pytest.param(lambda p: side(p, protect=True), id="protection"),
+        pytest.param(lambda p: side(p, overlap_ms=0), id="overlap"),
+        pytest.param(lambda p: side(p, files=("a.yaml",)), id="files"),
         pytest.param(lambda p: dataclasses.replace(p, changes=p.changes[1:]), id="a row less"),
         pytest.param(lambda p: dataclasses.replace(p, changes=(*p.changes, p.changes[0])), id="a row more"),
         pytest.param(lambda p: dataclasses.replace(p, selection=Selection(targets=frozenset({"bot"}))), id="--target"),
@@ -1136,7 +1265,8 @@ def test_the_digest_is_that_of_the_documented_text() -> None:
     """Worked by hand: anybody can compute it."""
     found = Case(spec=BOT).plan()
     text = (
-        '{"api_url":"https://api.limitless.exchange","changes":[{"action":"derive","after":{"path":"bot","protect":null,'
+        '{"api_url":"https://api.limitless.exchange","changes":[{"action":"derive","after":{"files":[],"overlap_ms":86400000,'
+        '"path":"bot","protect":null,'
         '"scopes":["trading"],"token_id":null,"version":0},"before":null,"label":"bot","reason":"absent"}],"format_version":1,'
         '"ledger_id":"5f0d","profile_id":42,"selection":{"excluded":[],"only":null,"targets":[]}}'
     )
@@ -1264,7 +1394,9 @@ def test_what_is_derived_is_what_the_manifest_says(world: World) -> None:
     for change in derived:
         wanted = specs[change.label]
         version = world.seen.meta(wanted.path).latest
-        assert Side(path=wanted.path, scopes=wanted.scopes, version=version) == change.after
+        protect = wanted.protect if change.label not in world.seen.ledger.tokens else None
+        expected = Side(path=wanted.path, scopes=wanted.scopes, version=version, protect=protect, overlap_ms=wanted.overlap_ms)
+        assert expected == change.after
     assert sum(c.reason is Reason.DUE for c in found.acting) <= world.policy.max_rotations
 
 
