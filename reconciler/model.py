@@ -24,7 +24,7 @@ DAY_MS = 24 * HOUR_MS
 DEFAULT_SCOPES = ("trading",)
 
 USE_MARGIN_MS = SECOND_MS
-"""The exchange's clock is known to a second: a use this close to our own verify may be ours, and may be a consumer's."""
+"""The exchange's clock is known to a second: a use this shortly after our own verify is taken for ours."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)

@@ -29,6 +29,7 @@ from reconciler.protocol.commit import TOKEN_ID, is_placeholder
 from reconciler.protocol.derive import credentials_of
 
 READERS = 16
+LOOKS = 5
 LIST_LIMIT = 1000
 BOOTSTRAP = "run `reconciler bootstrap` with an identity token"
 
@@ -40,8 +41,17 @@ class LedgerMissingError(ReconcilerError):
 def observe(driver: Driver, manifest: Manifest) -> Observed:
     """One snapshot. The driver's signer is found on the way, if it has none yet.
 
+    Where the ledger was written meanwhile, what was read before and after does not belong together: it looks again.
     Raises PersonNeededError (no ledger or no signer yet: bootstrap), LedgerMissingError, VaultError, ExchangeError.
     """
+    for _ in range(LOOKS):
+        observed = _observe(driver, manifest)
+        if driver.store.read_meta(driver.path(LEDGER_NAME)).latest == observed.ledger_version:
+            return observed
+    raise VaultError("the ledger is being written all the time by another run: try again later")
+
+
+def _observe(driver: Driver, manifest: Manifest) -> Observed:
     ledger, version = driver.read_ledger()
     if ledger is None:
         refuse_lost_ledger(driver, manifest, version)

@@ -23,7 +23,7 @@ Sleep = Callable[[float], None]
 
 MAX_IN_FLIGHT = 2  # the exchange's documentation, per token
 MIN_GAP_MS = 300  # the same, between two starts
-GAP_SLACK_MS = 15  # the exchange measures arrivals: the second request may travel that much faster than the first
+GAP_SLACK_MS = 10  # the exchange measures arrivals: the second request may travel that much faster than the first
 TURN_LIMIT_S = 60.0  # a turn that was reserved and neither used nor released lapses
 
 _GAP_S = (MIN_GAP_MS + GAP_SLACK_MS) / SECOND_MS

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from reconciler.ledger import Entry, Holder, Retiring
-from reconciler.model import HOUR_MS, USE_MARGIN_MS, LiveToken, SecretMeta, TokenSpec, VersionState, iso
+from reconciler.model import HOUR_MS, LiveToken, SecretMeta, TokenSpec, VersionState, iso
 from reconciler.observed import Content
 
 IN_USE_MS = HOUR_MS
@@ -466,8 +466,8 @@ def still_used(facts: RetiringFacts) -> Finding | None:
 
 
 def only_verified(used_at_ms: int | None, verified_at_ms: int) -> bool:
-    """Whether nobody but our own verify ever used a token. In doubt, somebody did."""
-    return used_at_ms is None or used_at_ms <= verified_at_ms - USE_MARGIN_MS
+    """Whether nobody but our own verify ever used a token: a use within the margin after it is taken for ours."""
+    return used_at_ms is None or used_at_ms <= verified_at_ms
 
 
 def superseded(facts: RetiringFacts) -> Finding | None:

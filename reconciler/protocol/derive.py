@@ -24,6 +24,7 @@ from reconciler.effects import (
     Derive,
     Done,
     Listing,
+    ListTokens,
     NewId,
     NoTurn,
     Now,
@@ -181,7 +182,7 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
     checked = yield from _verify(task, derived)
     if isinstance(checked, Refused):
         return (yield from _drop(label, intent, token_id, checked.sentence, version=None))
-    verified_ms = yield from ask(Now())
+    verified_at_ms = yield from _own_use(token_id)
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
         yield from ask(StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived"))
@@ -197,11 +198,24 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
             return failed(f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out", token_id)
         version = verdict.content.version
     outcome = yield from _record(
-        task, intent, _Kept(derived=derived, checked=checked, version=version, verified_ms=verified_ms)
+        task, intent, _Kept(derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms)
     )
     if not ended:
         return outcome
     return dataclasses.replace(outcome, sentence=f"{outcome.sentence}, but {', '.join(ended)} vanished meanwhile")
+
+
+def _own_use(token_id: str) -> Step[int]:
+    """The last use that the list shows right after our verify: nobody else had the secret until now, so it is ours.
+
+    Where the list does not show it yet, uses until shortly after now are taken for ours.
+    """
+    now_ms = yield from ask(Now())
+    listing = yield from ask(ListTokens())
+    shown = listing.find(token_id) if isinstance(listing, Listing) else None
+    if shown is not None and shown.last_used_at_ms is not None:
+        return shown.last_used_at_ms
+    return now_ms + USE_MARGIN_MS
 
 
 @value
@@ -211,7 +225,7 @@ class _Kept:
     derived: Derived
     checked: Listing
     version: int
-    verified_ms: int
+    verified_at_ms: int
 
 
 def _undo(outcome: Outcome, token_id: str) -> Step[Outcome]:
@@ -300,7 +314,7 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         live_label=label,
         created_at_ms=derived.created_at_ms if live is None else live.created_at_ms,
         version=kept.version,
-        verified_at_ms=max(kept.verified_ms + USE_MARGIN_MS, (live and live.last_used_at_ms) or 0),
+        verified_at_ms=kept.verified_at_ms,
     )
     now_ms = yield from ask(Now())
     old = kept.checked.find(task.predecessor.token_id) if task.predecessor is not None else None

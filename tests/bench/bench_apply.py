@@ -16,7 +16,7 @@ DERIVES, GAP_S, TIMES = 50, 0.3, 1.1
 
 
 def measure() -> list[Row]:
-    """One figure. The identity makes one call for its capabilities, then the derives: each starts 300 ms after the one before."""
+    """One figure: the identity asks for its capabilities, then derives, each call 300 ms after the one before."""
     schedule_s = DERIVES * GAP_S
     with tempfile.TemporaryDirectory() as name, OpenBaoServer() as bao:
         costs = []

@@ -728,6 +728,23 @@ def test_a_plan_without_any_credential(fleet: Fleet) -> None:
     fleet.assert_whole()
 
 
+# --- the exchange as it is ---
+
+
+def test_limits_and_lags_of_the_exchange(fleet: Fleet) -> None:
+    """At the exchange's real pace, and with lists and activations that come late, nothing is refused and nothing is lost."""
+    labels = [f"bot-{number}" for number in range(2)]
+    fleet.write(*({"label": label} for label in labels))
+    fleet.sandbox.state.configure(limits=True, listed_after_ms=400, active_after_ms=400, unlisted_after_ms=400)
+    fleet.ok("bootstrap")
+    assert fleet.ok("apply", "--yes").last_line == "applied 2, failed 0, held 0, not tried 0"
+    fleet.ok("rotate", "--target", "bot-0", "--target", "reconciler", "--compromised", "--yes")
+    fleet.sandbox.state.configure(limits=False, listed_after_ms=0, active_after_ms=0, unlisted_after_ms=0)
+    assert {call.status for call in fleet.sandbox.state.calls if call.status in {400, 429}} == set()
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
 # --- selections ---
 
 
@@ -805,7 +822,7 @@ def test_months_go_by(fleet: Fleet) -> None:
     fleet.begin(BOT, {"label": "lazy"}, {"label": "unused"}, {"label": "never", "rotate_after": "never"})
     first = {token.token_id for token in fleet.sandbox.state.live()}
     for tens in range(10):
-        fleet.later(days=10)
+        fleet.later(days=10, minutes=1)  # our picture of the exchange's clock is right to the second: never at the brink
         fleet.use("prod/bot")
         if tens % 3 == 0:
             fleet.use("lazy")

@@ -110,9 +110,7 @@ def test_a_run_that_slept_too_long(fleet: Fleet, pause: Pause) -> None:
 
 
 def test_a_run_that_slept_with_a_token_that_nobody_knows(fleet: Fleet) -> None:
-    """While it sleeps, a person makes a token of the same label: the other run can't tell which one was interrupted, and
-    touches neither; awake, the run revokes its own, which nobody else can know, and not the person's.
-    """
+    """The other run can't tell it from a person's of the same label and touches neither; awake, the run revokes its own."""
     fleet.begin(BOT)
     fleet.write({**BOT, "scopes": ["trading", "withdrawal"]})
     fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=400))

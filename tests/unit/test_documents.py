@@ -77,7 +77,7 @@ KEEP = Change(label="other", action=Action.KEEP, reason=Reason.IN_SYNC)
 TWIN = NotTouched(token_id="id-9", label="new", kind=Kind.TWIN, probably_ours=True)
 FOREIGN = NotTouched(token_id="id-8", label=None, kind=Kind.FOREIGN)
 
-NO_MORE = {"overlap_ms": None, "files": []}
+NO_MORE: dict[str, object] = {"overlap_ms": None, "files": []}
 
 
 def a_plan(**other: Any) -> Plan:

@@ -36,7 +36,7 @@ from reconciler.pacing import Turn
 from tests.support.http_stub import Answer, HttpStub, Seen, drip, drop, hang, http, reset, say
 
 START_S = 1_774_269_296.789  # 2026-03-23T12:34:56.789Z
-GAP_S = 0.315
+GAP_S = 0.310
 
 IDENTITY = "eyJhbGciOiJFUzI1NiJ9.canary-identity.c2ln"
 KEY_TEXT = "Y2FuYXJ5LXNlY3JldC1rZXk="  # canary-secret-key
@@ -1013,7 +1013,7 @@ def test_refused_in_spite_of_the_time(ahead_s: float, times: int) -> None:
 
 
 def test_gap_between_starts() -> None:
-    """One credential's requests start 315 ms apart, whichever call they are; an identity's are another credential's."""
+    """One credential's requests start 310 ms apart, whichever call they are; an identity's are another credential's."""
     moment = Time()
     with HttpStub(otherwise=say(http(200, []))) as stub, client_of(stub, moment) as client:
         stub_times = []

@@ -573,14 +573,6 @@ FORGET_B = (
             ),
             id="only our verify used it",
         ),
-        pytest.param(
-            IN_USE,
-            Case(
-                entry=dataclasses.replace(HAD, current=current("bot-1", "bot", verified_age_ms=HOUR_MS - USE_MARGIN_MS)),
-                tokens=(USED_NOW,),
-            ),
-            id="perhaps only our verify used it: in doubt, somebody did",
-        ),
         pytest.param(row(Action.HOLD, Reason.PROTECTED, before=WAS), Case(entry=GUARDED, tokens=(HERE,)), id="protected"),
         pytest.param(
             row(Action.HOLD, Reason.PROTECTED, before=WAS),
@@ -695,6 +687,29 @@ def test_protection(*, expected: Reason | None, wanted: bool | None, remembered:
     sides = Side(path="bot", protect=remembered), Side(path="bot", protect=not remembered)
     said = () if expected is None else row(Action.RECORD, expected, before=sides[0], after=sides[1])
     check((*said, KEEP_BOT), case)
+
+
+@pytest.mark.parametrize(
+    ("expected", "wanted", "placeholder_at"),
+    [
+        (Reason.PLACEHOLDER_LEFT, "prod/bot", "prod/bot"),
+        (Reason.ABSENT, "prod/bot", "bot"),
+        (Reason.PLACEHOLDER_LEFT, "bot", "bot"),
+        (Reason.PLACEHOLDER_LEFT, None, "bot"),
+        (Reason.SUPERSEDED, None, "prod/bot"),
+    ],
+)
+def test_a_placeholder_is_looked_for_where_the_next_secret_goes(
+    expected: Reason, wanted: str | None, placeholder_at: str
+) -> None:
+    """A label without a current token: at the wanted path, or at the recorded one where it is not desired any more."""
+    case = Case(
+        spec=None if wanted is None else spec("bot", path=wanted),
+        entry=Entry(path="bot", retiring=(OLD,)),
+        secrets={placeholder_at: living()},
+        contents={placeholder_at: Content(placeholder=True)},
+    )
+    assert expected is case.plan().changes[0].reason
 
 
 OPEN = intent("bot", kind=IntentKind.ROTATE, cas=1)
@@ -822,10 +837,10 @@ SUPERSEDED = (*row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")), KEEP
             (*row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0")), KEEP_BOT),
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, verified_at_ms=NOW_MS + USE_MARGIN_MS - 1),)),
+                entry=dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, verified_at_ms=NOW_MS - 1),)),
                 tokens=(HERE, live("bot-0", "bot", unused_for_ms=0)),
             ),
-            id="perhaps used by our verify only: in doubt, somebody did",
+            id="used right after our verify",
         ),
         pytest.param(
             (*row(Action.HOLD, Reason.OVERLAP, f"until {iso(NOW_MS + 1)}", before=gone("bot-0")), KEEP_BOT),
