@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv and .venv-sdk, and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint types fmt lock clean
+.PHONY: help setup demo test simulation bench lint types fmt lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
@@ -26,7 +26,10 @@ demo: .venv/ready       ## sandbox and a real OpenBao: tokens.yaml becomes worki
 	@$(BIN)/reconciler demo
 
 test: .venv/ready .venv-sdk/ready  ## all tests, with a real OpenBao and the official SDK
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/simulation
+
+simulation: .venv/ready ## the protocol, walked through schedules of crashes, lost replies and competing runs
+	$(BIN)/python -m pytest -n $(WORKERS) tests/simulation
 
 bench: .venv/ready      ## the figures of speed and memory, beside their limits
 	$(BIN)/python tests/bench
