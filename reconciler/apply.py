@@ -427,9 +427,9 @@ def _spec(session: Session, label: str) -> TokenSpec | None:
 
 
 def _recover_step(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
-    spec = _spec(session, change.label)
-    if change.label not in observed.ledger.tokens:
-        return remove_placeholder(spec.path if spec is not None else change.label)
+    spec, entry = _spec(session, change.label), observed.ledger.tokens.get(change.label)
+    if entry is None or (entry.intent is None and not entry.revoking):
+        return remove_placeholder(change.before.path) if change.before is not None else _held("there is nothing to recover")
     task = Recovery(
         label=change.label,
         overlap_ms=spec.overlap_ms if spec is not None else DEFAULT_OVERLAP_MS,

@@ -68,7 +68,7 @@ def instant_ms(text: str) -> int:
 def iso(at_ms: int) -> str:
     """``2026-11-22T08:30:00.000Z``."""
     moment = _EPOCH + at_ms * _MILLISECOND
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def scope_set(scopes: Iterable[str]) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class Selection:
 
     def admits(self, change: Change) -> bool:
         """Whether a row is within the selection."""
-        if change.action is Action.RECOVER or self == EVERYTHING:
+        if change.action is Action.RECOVER or change.reason is Reason.IN_PROGRESS or self == EVERYTHING:
             return True
         if self.targets and change.label not in self.targets:
             return False
@@ -368,7 +368,7 @@ class _Survey:
             return
         if finding.action is not Action.RECOVER and finding.reason is not Reason.IN_PROGRESS:
             yield from self._protection(label, spec, entry)
-            yield from self._retiring(label, entry)
+            yield from self._retiring(label, entry, leaving=finding.action is Action.REVOKE)
 
     def _decide(self, facts: Facts) -> Finding:
         for reason in LABEL_REASONS:
@@ -414,6 +414,9 @@ class _Survey:
         if finding.action is Action.KEEP:
             return Change(label=label, action=finding.action, reason=finding.reason)
         before, after = self._before(label, entry, finding), None
+        if finding.reason is Reason.PLACEHOLDER_LEFT:
+            held = entry is not None and (entry.current is not None or spec is None)
+            before = Side(path=entry.path if entry is not None and held else spec.path if spec is not None else "")
         if spec is not None and finding.action in {Action.DERIVE, Action.ROTATE}:
             after = Side(
                 path=spec.path,
@@ -456,7 +459,7 @@ class _Survey:
             after=Side(path=entry.path, protect=spec.protect),
         )
 
-    def _retiring(self, label: str, entry: Entry) -> Iterable[Change]:
+    def _retiring(self, label: str, entry: Entry, *, leaving: bool) -> Iterable[Change]:
         current = entry.current
         for retiring in entry.retiring:
             facts = RetiringFacts(
@@ -467,7 +470,7 @@ class _Survey:
                 successor=self.live.get(current.token_id) if current is not None else None,
                 signs=retiring.token_id == self.observed.signer_id,
                 manager=label == self.desired.manager,
-                desired=label in self.specs,
+                leaving=leaving,
                 now_ms=self.now_ms,
             )
             finding = next(found for reason in RETIRING_REASONS if (found := reason(facts)) is not None)

@@ -416,7 +416,8 @@ LABEL_REASONS: tuple[Callable[[Facts], Finding | None], ...] = (
 class RetiringFacts(NamedTuple):
     """All that is known of a predecessor.
 
-    ``signs``: it is the token that signs. ``manager``: its only consumer is the tool itself, which reads the secret anew.
+    ``leaving``: the label's own row revokes its current token. ``signs``: it is the token that signs. ``manager``: its only
+    consumer is the tool itself, which reads the secret anew.
     """
 
     entry: Entry
@@ -426,7 +427,7 @@ class RetiringFacts(NamedTuple):
     successor: LiveToken | None
     signs: bool
     manager: bool
-    desired: bool
+    leaving: bool
     now_ms: int
 
 
@@ -476,7 +477,7 @@ def superseded(facts: RetiringFacts) -> Finding | None:
     own_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
     if only_verified(own_at_ms, facts.retiring.verified_at_ms) or facts.manager:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
-    if current is None or not facts.desired:
+    if current is None or facts.leaving:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
     used_at_ms = facts.successor.last_used_at_ms if facts.successor is not None else None
     if used_at_ms is not None and used_at_ms > current.verified_at_ms:

@@ -132,13 +132,21 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
     sent_ms = yield from ask(Now())
     if sent_ms > since_ms + SEND_WITHIN_MS:
         return (yield from _close(label, operation_id, not_tried("too much time passed before it could be sent: run again")))
-    reply = yield from ask(Derive(label=label, scopes=task.spec.scopes))
+    reply = yield from _post(task, opened.ledger)
     if isinstance(reply, Derived):
         return (yield from _keep(run, dataclasses.replace(task, believed_gone=proven_gone), intent, reply))
     if isinstance(reply, Refused):
         return (yield from _close(label, operation_id, failed(reply.sentence)))
     yield from ask(StopDeriving(sentence="an earlier derive of this run got no clear answer"))
     return failed(f"the derive may have been done: {reply.sentence}; the next run finds out and revokes what it left")
+
+
+def _post(task: Task, ledger: Ledger) -> Step[Derived | Refused | Unclear]:
+    """Step 2. A reply with an id that is known already is a replay, and says nothing of what was derived."""
+    reply = yield from ask(Derive(label=task.spec.label, scopes=task.spec.scopes))
+    if isinstance(reply, Derived) and (reply.token_id in task.before or reply.token_id in ledger.known_ids()):
+        return Unclear(sentence=f"the exchange answered with {reply.token_id}, which is known already")
+    return reply
 
 
 def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:

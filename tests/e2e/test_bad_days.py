@@ -679,6 +679,7 @@ def fault_id(fault: Fault) -> str:
 )
 def test_a_derive_that_goes_wrong(fleet: Fleet, fault: Fault, *, rotates: bool) -> None:
     """Exit 5, nothing lost; the next run revokes what was interrupted and derives anew; the one after does nothing."""
+    fleet.defaults = {"overlap": "3h"}
     fleet.begin(*([BOT] if rotates else []))
     before = {token.token_id for token in fleet.live("bot")}
     fleet.write(WIDE if rotates else BOT)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.effects import Derive, Effect, PutSecret
 from reconciler.errors import Exit
 from reconciler.ledger import ABANDONED_KEPT_MS, Entry, Ledger
+from reconciler.model import SECOND_MS
 from reconciler.observed import BIRTH_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.protocol.commit import TOKEN_ID
 from reconciler.reasons import NEEDS_DECISION
@@ -78,7 +79,8 @@ class Audit:
 
     def key(self) -> object:
         """What a later verdict depends on."""
-        return self.read, self.by_hand, self.too_late, frozenset(self.revoking.items()), self.meddled
+        pairs = self.read, self.by_hand, self.too_late
+        return pairs, self.taken_away, self.currents, frozenset(self.revoking.items()), self.meddled
 
     # --- told by the world ---
 
@@ -191,7 +193,7 @@ class Audit:
         for entry in run.prospect.observed.ledger.tokens.values():
             for retiring in entry.retiring:
                 quiet_ms = retiring.not_before_ms - retiring.superseded_at_ms
-                if retiring.token_id == token_id and used_ms < seen_ms and seen_ms - used_ms < quiet_ms:
+                if retiring.token_id == token_id and used_ms < seen_ms and seen_ms - used_ms < quiet_ms - SECOND_MS:
                     raise Violation("7", f"{by} revokes {token_id}, which its consumer used {seen_ms - used_ms} ms before")
 
     # --- when a run ends ---

@@ -26,6 +26,9 @@ LABELS = ("ant", "bee", "cat")
 PATHS = (*LABELS, "dog")
 SCOPES = (("trading",), ("account_creation", "trading"))
 PAUSES_MS = (SECOND_MS, LEASE_OVER_MS, HOUR_MS + SECOND_MS, 2 * DAY_MS, 31 * DAY_MS)
+SKEWS_MS = (0, 900, -900)
+"""How far a run is wrong about the exchange's clock, which it knows from a header of whole seconds."""
+
 BY_HAND = ("deletes the latest", "overwrites", "writes the same again", "rolls back")
 WEIGHTS = {
     "run": 60.0,
@@ -147,6 +150,7 @@ class Walk:
         match choice:
             case ("begin", name, command, subject, more, pause_ms):
                 world.now_ms += int(pause_ms)
+                world.skew_ms[name] = SKEWS_MS[int(name[1:]) % len(SKEWS_MS)]
                 world.say(f"{name} starts: {command} {subject} {more}")
                 world.start(self.wish(name, Command(command), subject=subject, more=more))
             case ("manifest", label, what, number):

@@ -147,7 +147,8 @@ class World:
     def key(self) -> int:
         """Equal for two worlds that have the same futures."""
         runs = frozenset(run.key() for run in self.runs.values())
-        return hash((self.outside_key(), runs, frozenset(self.waiting), self.faults, self.ticks, self.acts))
+        left = self.faults, self.ticks, self.acts
+        return hash((self.outside_key(), runs, frozenset(self.waiting), left, self.disturbed))
 
     def outside_key(self) -> int:
         """The world without its runs."""

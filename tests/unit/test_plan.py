@@ -154,7 +154,7 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
             id="the path is occupied, and its content was read",
         ),
         pytest.param(
-            row(Action.RECOVER, Reason.PLACEHOLDER_LEFT),
+            row(Action.RECOVER, Reason.PLACEHOLDER_LEFT, before=Side(path="bot")),
             Case(spec=BOT, secrets={"bot": living(2)}, contents={"bot": Content(placeholder=True)}),
             id="a fence's placeholder is left at the path",
         ),
@@ -475,12 +475,12 @@ LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
             id="not readable",
         ),
         pytest.param(
-            row(Action.RECOVER, Reason.PLACEHOLDER_LEFT, before=WAS),
+            row(Action.RECOVER, Reason.PLACEHOLDER_LEFT, before=Side(path="bot")),
             Case(spec=BOT, entry=HAD, tokens=(HERE,), contents={"bot": Content(placeholder=True)}),
             id="a fence's placeholder lies there, at the very version that is recorded",
         ),
         pytest.param(
-            row(Action.RECOVER, Reason.PLACEHOLDER_LEFT, before=WAS),
+            row(Action.RECOVER, Reason.PLACEHOLDER_LEFT, before=Side(path="bot")),
             Case(
                 spec=BOT,
                 entry=HAD,
