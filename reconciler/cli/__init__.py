@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, TextIO, TypeVar, cast
 
@@ -329,12 +328,20 @@ def run(arguments: list[str]) -> int:
         complain(f"error: {error.strerror or type(error).__name__}" + (f": {error.filename}" if error.filename else ""))
         return Exit.ERROR
     except Exception as error:  # noqa: BLE001  # rule 4: the values of a traceback may be secrets
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        complain(
-            f"internal error: {type(error).__name__} at {place.name}, line {place.lineno} of {place.filename}: please report it"
-        )
+        complain(f"internal error: {type(error).__name__} in {_place(error)}: please report it")
         return Exit.ERROR
     return code if isinstance(code, int) else Exit.DONE  # click returns the code of an Exit that a command raised
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised, without the values there (and without importing traceback, which takes longer than --help)."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "an unknown place"
+    code = trace.tb_frame.f_code
+    return f"{code.co_name}, line {trace.tb_lineno} of {code.co_filename}"
 
 
 def complain(sentence: str) -> None:
