@@ -62,7 +62,7 @@ from reconciler.errors import ExchangeUnclearError, Exit, LeaseHeldError, Person
 from reconciler.ledger import Intent, IntentKind, Ledger, lease_held_by, set_profile
 from reconciler.maintain import adoptable
 from reconciler.model import USE_MARGIN_MS, Credentials, Manifest, SecretMeta, SecretVersion, TokenSpec, VersionState, iso
-from reconciler.observe import _paths, _suspects
+from reconciler.observe import LOOKS, _paths, _suspects
 from reconciler.observed import Content, Observed
 from reconciler.plan import Change, Policy, owned_paths, plan, row_key
 from reconciler.protocol.commit import TOKEN_ID, is_placeholder
@@ -551,10 +551,30 @@ class Run:
 
 def look(wish: Wish) -> Step[tuple[Prospect, Credentials]]:
     """observe.observe and apply.look."""
+    for _ in range(LOOKS):
+        observed, signer = yield from observe_once(wish)
+        _, version = yield from read_ledger()
+        if version == observed.ledger_version:
+            break
+    else:
+        raise VaultError("the ledger is being written all the time by another run: try again later")
+    refuse_distrusted(observed, wish.manifest, wish.policy)
+    refuse_unknown_labels(wish.manifest, observed, wish.policy)
+    chosen = plan(wish.manifest, observed, now_ms=observed.now_ms, policy=wish.policy, run=wish.name)
+    return Prospect(observed=observed, plan=chosen), signer
+
+
+def read_ledger() -> Step[tuple[Ledger | None, int]]:
+    """A read that production answers with a VaultError where it fails."""
     found = yield from ask(ReadLedger())
     if isinstance(found, (Refused, Unclear)):
         raise VaultError(found.sentence)
-    ledger, version = found
+    return found
+
+
+def observe_once(wish: Wish) -> Step[tuple[Observed, Credentials]]:
+    """observe._observe."""
+    ledger, version = yield from read_ledger()
     if ledger is None:
         raise PersonNeededError("there is no ledger yet: bootstrap")
     signer = yield from manager_signer(wish.manifest, ledger)
@@ -585,10 +605,7 @@ def look(wish: Wish) -> Step[tuple[Prospect, Credentials]]:
         secrets=metas,
         contents=contents,
     )
-    refuse_distrusted(observed, wish.manifest, wish.policy)
-    refuse_unknown_labels(wish.manifest, observed, wish.policy)
-    chosen = plan(wish.manifest, observed, now_ms=observed.now_ms, policy=wish.policy, run=wish.name)
-    return Prospect(observed=observed, plan=chosen), signer
+    return observed, signer
 
 
 def look_closer(path: str, meta: SecretMeta, token_id: str | None) -> Step[Content]:
@@ -639,10 +656,7 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
 
 def reread(name: str, takes: int) -> Step[tuple[Ledger, int]]:
     """apply._take after it lost, without waiting."""
-    found = yield from ask(ReadLedger())
-    if isinstance(found, (Refused, Unclear)):
-        raise VaultError(found.sentence)
-    ledger, version = found
+    ledger, version = yield from read_ledger()
     if ledger is None:
         raise VaultError("the ledger vanished while the lease was being taken: run again")
     now_ms = yield from ask(Now())
@@ -703,10 +717,7 @@ def run_facts(wish: Wish, observed: Observed) -> RunFacts:
 
 def read_for_bootstrap(wish: Wish) -> Step[Outcome | tuple[Ledger, int]]:
     """bootstrap.bootstrap up to the lease: an outcome where there is nothing to do."""
-    found = yield from ask(ReadLedger())
-    if isinstance(found, (Refused, Unclear)):
-        raise VaultError(found.sentence)
-    ledger, version = found
+    ledger, version = yield from read_ledger()
     if ledger is not None:
         signer = yield from manager_signer(wish.manifest, ledger)
         if signer is not None and (yield from signs(signer)):
