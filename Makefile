@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv and .venv-sdk, and nothing else.
+# Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv and .venv-*, and nothing else.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test simulation bench lint types fmt lock clean
 PYTHON ?= python3
@@ -8,16 +8,16 @@ WORKERS ?= 2
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
-.venv/ready: requirements.txt pyproject.toml
+.venv/ready: tests/requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv-sdk/ready: tests/sdk/requirements.txt
-	$(PYTHON) -m venv --clear .venv-sdk
-	.venv-sdk/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+.venv-%/ready: tests/%/requirements.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 setup: .venv/ready      ## the environment alone
@@ -25,7 +25,7 @@ setup: .venv/ready      ## the environment alone
 demo: .venv/ready       ## sandbox and a real OpenBao: tokens.yaml becomes working secrets, in about a minute
 	@$(BIN)/reconciler demo
 
-test: .venv/ready .venv-sdk/ready  ## all tests, with a real OpenBao and the official SDK
+test: .venv/ready .venv-sdk/ready .venv-checks/ready  ## all tests, with a real OpenBao and the official SDK
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/simulation
 
 simulation: .venv/ready ## the protocol, walked through schedules of crashes, lost replies and competing runs
@@ -45,9 +45,12 @@ fmt: .venv/ready        ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 lock:            ## make the hash-locked requirements anew (needs uv on the PATH)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --extra dev --upgrade pyproject.toml -o requirements.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade tests/sdk/requirements.in -o tests/sdk/requirements.txt
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) --extra demo --extra dev pyproject.toml -o tests/requirements.txt
+	$(LOCK) tests/sdk/requirements.in -o tests/sdk/requirements.txt
+	$(LOCK) tests/checks/requirements.in -o tests/checks/requirements.txt
 
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sdk .venv-checks .mypy_cache .ruff_cache .hypothesis
