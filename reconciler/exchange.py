@@ -1,4 +1,4 @@
-"""The client of the exchange's token API: read the capabilities, derive, list, revoke. The only module that knows httpx.
+"""The client of the exchange's token API: read the capabilities, derive, list, revoke. The only module that speaks to it.
 
 It mirrors the ``ApiTokenService`` of the official SDKs and is usable by itself; paths, headers, limits and the shapes of
 replies come from the exchange's documentation, its OpenAPI description and the official SDKs.
@@ -91,6 +91,7 @@ _WHOLE_REQUEST_TIMEOUTS = 3  # connect, send, receive: a server that drips bytes
 _CONNECTIONS_MAX = 100
 _ID_CHARACTERS_MAX = 1024
 _PORTS = range(1, 65536)
+_PROFILES = range(2**63)
 
 _SENDING = "http11.send_request_headers.started"
 _CONNECTED = ("connect_tcp.complete", "start_tls.complete")
@@ -491,7 +492,8 @@ def _checked_base(base_url: str) -> tuple[httpx.URL, bool]:
     """The base URL, and whether it is on loopback. The given text stands in no message: it may hold a password."""
     try:
         url = httpx.URL(base_url)
-    except httpx.InvalidURL:
+        _ = url.host  # asking for it is what decodes an international name
+    except (httpx.InvalidURL, ValueError):
         url = httpx.URL("")
     host = url.raw_host.decode("ascii")
     try:
@@ -603,7 +605,7 @@ def _capabilities(document: Any) -> Capabilities | None:
     match document:
         case {"partnerProfileId": int(profile_id), "tokenManagementEnabled": bool(enabled), "allowedScopes": list(allowed)}:
             scopes = _scopes(allowed)
-            if scopes is not None and not isinstance(profile_id, bool):
+            if scopes is not None and not isinstance(profile_id, bool) and profile_id in _PROFILES:
                 return Capabilities(profile_id=profile_id, management_enabled=enabled, allowed_scopes=scopes)
     return None
 

@@ -1,4 +1,4 @@
-"""The secrets below one KV version 2 mount of Vault (or OpenBao): the only module that knows hvac.
+"""The secrets below one KV version 2 mount of Vault (or OpenBao): with ``vault_login`` the only module that knows hvac.
 
 Rules this module keeps:
 
@@ -7,6 +7,7 @@ Rules this module keeps:
 2. Paths are checked before a client sees them: hvac's stack resolves ``..`` and would leave the mount.
 3. Absent, deleted and living are values; everything else that is not a success is an error (see ``vault_http``).
 4. A stored value is read as text whatever it is: people edit secrets by hand.
+5. A call that found the token of our own login expired is repeated with a new one: Vault refused it, so it was not done.
 
 All of it may be used from several threads at once, ``close`` excepted.
 """
@@ -24,12 +25,15 @@ import hvac
 
 from reconciler.errors import VaultError, VaultRefusedError, VaultUnclearError
 from reconciler.model import NEVER_WRITTEN, SECOND_MS, Secret, SecretMeta, SecretVersion, VersionState, instant_ms
-from reconciler.vault_auth import VaultSettings, is_header_safe, is_safe_path
-from reconciler.vault_http import Call, Explainer, Reply, Request, open_session, perform
+from reconciler.vault_auth import VaultSettings, is_safe_path
+from reconciler.vault_http import Call, Explainer, Reply, Request, ask, open_session, perform
+from reconciler.vault_jwt import Mask, no_mask
+from reconciler.vault_login import Login
 
 # Raft takes entries of 1 MiB, some 300 bytes of which are Vault's own (measured); more gets a 500 with a misleading number.
 _ENTRY_BYTES_MAX = 1024 * 1024 - 4096
 _LIST_DEPTH_MAX = 32
+_DIGITS_MAX = 19  # of a version: Vault counts in 63 bits
 _HIDDEN_FIELD = "secret"
 
 
@@ -40,25 +44,27 @@ class SecretStore:
     fails; ValueError only where the caller is wrong.
     """
 
-    def __init__(self, client: Any, explainer: Explainer, mount: str) -> None:
+    def __init__(self, client: Any, explainer: Explainer, mount: str, login: Login) -> None:
         self._client = client
         self._kv = client.secrets.kv.v2
         self._explainer = explainer
         self._mount = mount
-        self._owns_token = False
+        self._login = login
 
     @classmethod
-    def connect(
+    def connect(  # noqa: PLR0913 - keyword-only settings with defaults
         cls,
         settings: VaultSettings,
         *,
         mount: str,
+        mask: Mask = no_mask,
         threads: int = 16,
         timeouts_s: tuple[float, float] = (3.0, 10.0),
         read_retries: int = 3,
     ) -> Self:
         """A store on ``mount``, logged in where the settings ask for a login; with ``auth="token"`` nothing is sent yet.
 
+        ``mask`` is told of each secret of a login before it is used. UsageError for a file that holds no identity token.
         ``threads`` is how many connections are kept. ``timeouts_s`` are the seconds to open a connection and to wait for a
         reply. A read that found a busy or failing server is repeated up to ``read_retries`` times, a write never.
         """
@@ -78,11 +84,11 @@ class SecretStore:
             ignore_exceptions=True,
         )
         explainer = Explainer(settings=settings, connect_timeout_s=timeouts_s[0], read_timeout_s=timeouts_s[1])
-        store = cls(client, explainer, mount)
+        store = cls(client, explainer, mount, Login(client, explainer, mask=mask))
         if settings.auth != "token":
             try:
-                store._log_in(settings)
-            except VaultError:
+                store._login.log_in()
+            except BaseException:  # Ctrl-C right after the login must not leave its token behind either
                 store.close()
                 raise
         return store
@@ -93,14 +99,13 @@ class SecretStore:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Revoke the token if we logged in for it, and close the connections. Never fails; may be repeated.
+    def on(self, mount: str) -> Self:
+        """The same login on another mount; closing either closes both."""
+        return type(self)(self._client, self._explainer, mount, self._login)
 
-        A batch token can't be revoked, and a policy may forbid it: such a token ends by itself soon, which is no news.
-        """
-        if self._owns_token:
-            self._owns_token = False
-            perform(self._client.auth.token.revoke_self)
+    def close(self) -> None:
+        """Revoke the token if we logged in for it, and close the connections. Never fails; may be repeated."""
+        self._login.log_out()
         self._client.adapter.close()
 
     # Reading
@@ -210,27 +215,25 @@ class SecretStore:
         if reply.status != HTTPStatus.NO_CONTENT:
             raise self._failure(call, reply)
 
-    # Inside
-
-    def _log_in(self, settings: VaultSettings) -> None:
-        call = Call(needs='"update"', path=f"auth/{settings.auth_mount}/login", login=True)
-        reply = self._ask(call, self._login_request(settings))
-        auth = reply.body.get("auth") if reply.status == HTTPStatus.OK and reply.body is not None else None
-        token = auth.get("client_token") if isinstance(auth, dict) else None
-        if not isinstance(token, str) or not is_header_safe(token):
+    def destroy_version(self, path: str, version: int) -> None:
+        """Remove one version's content by its number, for good; one that is gone already, or never was, is no error."""
+        _check_version(version)
+        call = self._call('"update"', "destroy", path, changes=True)
+        reply = self._ask(call, lambda: self._kv.destroy_secret_versions(path, [version], mount_point=self._mount))
+        if reply.status != HTTPStatus.NO_CONTENT:
             raise self._failure(call, reply)
-        self._client.token = token
-        self._owns_token = True
 
-    def _login_request(self, settings: VaultSettings) -> Request:
-        auth, mount = self._client.auth, settings.auth_mount
-        if settings.auth == "approle" and settings.secret_id is not None:
-            role_id, secret_id = settings.role_id, settings.secret_id
-            return lambda: auth.approle.login(role_id, secret_id.reveal(), use_token=False, mount_point=mount)
-        if settings.auth == "jwt" and settings.jwt is not None:
-            role, jwt = settings.role or "", settings.jwt
-            return lambda: auth.jwt.jwt_login(role, jwt.reveal(), use_token=False, path=mount)
-        raise ValueError(f"the settings hold no credentials for {settings.auth}")
+    def expire(self, path: str, *, after_s: int) -> None:
+        """From now on one version is kept at a time, and Vault ends it so many seconds after it was written."""
+        call = self._call('"create" and "update"', "metadata", path, changes=True)
+        reply = self._ask(
+            call,
+            lambda: self._kv.update_metadata(path, max_versions=1, delete_version_after=f"{after_s}s", mount_point=self._mount),
+        )
+        if reply.status != HTTPStatus.NO_CONTENT:
+            raise self._failure(call, reply)
+
+    # Inside
 
     def _check_engine(self, mount: Mapping[str, Any]) -> None:
         if str(mount.get("path")).strip("/") != self._mount:
@@ -267,14 +270,15 @@ class SecretStore:
         return Call(needs=needs, path=f"{self._mount}/{kind}/{path}{suffix}", changes=changes)
 
     def _ask(self, call: Call, request: Request) -> Reply:
-        reply = perform(request)
-        if isinstance(reply, Reply):
-            return reply
-        raise self._explainer.no_reply(call, reply)
+        token = self._client.token
+        reply = ask(self._explainer, call, request)
+        if reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None and self._login.renewed(token):
+            reply = ask(self._explainer, call, request)
+        return reply
 
     def _failure(self, call: Call, reply: Reply) -> VaultError:
         token_works = None
-        if reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None and not call.login:
+        if reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None:
             looked_up = perform(self._client.auth.token.lookup_self)
             if isinstance(looked_up, Reply) and looked_up.status in {HTTPStatus.OK, HTTPStatus.FORBIDDEN}:
                 token_works = looked_up.status == HTTPStatus.OK
@@ -300,7 +304,7 @@ def _meta_of(reply: Reply) -> SecretMeta | None:
     if latest == 0:  # metadata was written, a secret never
         return NEVER_WRITTEN
     entry = versions.get(str(latest))
-    if not isinstance(entry, dict) or not all(number.isdecimal() for number in versions):
+    if not isinstance(entry, dict) or not all(number.isdecimal() and len(number) <= _DIGITS_MAX for number in versions):
         return None
     gone = _is_gone(entry, reply.date)
     if gone is None:
@@ -324,7 +328,7 @@ def _is_gone(entry: Mapping[str, Any], date: str | None) -> bool | None:
     try:
         now_ms = round(email.utils.parsedate_to_datetime(str(date)).timestamp() * SECOND_MS)
         return instant_ms(str(deletion_time)) < now_ms + SECOND_MS
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a Date with a year of a dozen digits
         return None
 
 

@@ -2,7 +2,8 @@
 
 Rules this module keeps:
 
-1. Pure but for the files that the environment names; nothing here talks to Vault, and ``os.environ`` is an argument.
+1. Pure but for ``~/.vault-token``; nothing here talks to anybody, and ``os.environ`` is an argument. What lasts only minutes
+   (the token of a job, of a pod) is named by its source, which ``vault_jwt`` asks at each login.
 2. A token is stripped and must be printable ASCII without whitespace before it may become a header: the HTTP libraries put a
    header value that they refuse into the text of their exception.
 3. No message repeats a value that could be a credential; addresses, names of variables and names of files it may repeat.
@@ -26,10 +27,13 @@ from typing import Literal, assert_never
 from reconciler.errors import UsageError
 from reconciler.model import Secret
 
-AuthMethod = Literal["token", "approle", "jwt"]
+AuthMethod = Literal["token", "approle", "jwt", "kubernetes"]
 ReadFile = Callable[[Path], str]
 
-_METHODS: Mapping[str, AuthMethod] = {"token": "token", "approle": "approle", "jwt": "jwt"}
+SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+"""Where every pod finds the token of its service account, unless told not to; the cluster renews the file."""
+
+_METHODS: Mapping[str, AuthMethod] = {"token": "token", "approle": "approle", "jwt": "jwt", "kubernetes": "kubernetes"}
 
 # hvac and requests resolve dot segments and decode %2F before they send: `..` in a path leaves its mount.
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9_.@:+-]*"
@@ -43,13 +47,33 @@ _FALSE = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JwtFile:
+    """A file that holds an identity token, read at each login because a cluster renews it; ``source`` is what to call it."""
+
+    path: Path
+    source: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GitHubOidc:
+    """Where a job of GitHub Actions with the permission ``id-token: write`` asks for an identity token, with what, for whom."""
+
+    url: str
+    request_token: Secret
+    audience: str
+
+
+JwtSource = Secret | JwtFile | GitHubOidc
+"""Where an identity token comes from; a Secret is the token itself."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class VaultSettings:
     """Where Vault is, how TLS is checked, how to log in.
 
     ``address`` has a scheme, no trailing slash and no ``/v1``. ``auth_mount`` is the path below ``auth/``. Which of the
-    credentials are set follows from ``auth``: ``token``; ``role_id`` and ``secret_id``; ``jwt`` (with ``role``, which may be
-    None where the mount has a default role). ``audience`` is what an identity token is to be asked for, by the methods that
-    ask for one. ``proxy`` may carry a password, hence a Secret.
+    credentials are set follows from ``auth``: ``token``; ``role_id`` with ``secret_id`` or ``wrapped_secret_id``; ``jwt`` (with
+    ``role``, which may be None where a jwt mount has a default role). ``proxy`` may carry a password, hence a Secret.
     """
 
     address: str
@@ -62,11 +86,11 @@ class VaultSettings:
     auth: AuthMethod = "token"
     auth_mount: str = ""
     role: str | None = None
-    audience: str | None = None
     token: Secret | None = None
     role_id: str | None = None
     secret_id: Secret | None = None
-    jwt: Secret | None = None
+    wrapped_secret_id: Secret | None = None
+    jwt: JwtSource | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -92,7 +116,7 @@ def read_text_file(path: Path) -> str:
 def settings_from_environment(environ: Mapping[str, str], read_file: ReadFile = read_text_file) -> VaultSettings:
     """The settings that the environment describes; the contract is the table of variables in README.
 
-    ``read_file`` reads ``~/.vault-token`` and the file that ``VAULT_JWT_FILE`` names. UsageError for whatever can't be meant.
+    ``read_file`` reads ``~/.vault-token``. UsageError for whatever can't be meant.
     """
     address, warnings = _address(_value(environ, "VAULT_ADDR"))
     skip_verify = _switch(environ, "VAULT_SKIP_VERIFY")
@@ -124,29 +148,40 @@ def _with_login(settings: VaultSettings, environ: Mapping[str, str], read_file: 
         auth=method,
         auth_mount=_path(environ, "RECONCILER_VAULT_AUTH_MOUNT") or method,
         role=_value(environ, "RECONCILER_VAULT_ROLE"),
-        audience=_value(environ, "RECONCILER_VAULT_AUDIENCE"),
     )
     match method:
         case "token":
             return dataclasses.replace(settings, token=_token(environ, read_file))
         case "approle":
-            role_id = _credential(environ, "VAULT_ROLE_ID")
-            secret_id = _credential(environ, "VAULT_SECRET_ID")
-            if role_id is None or secret_id is None:
-                raise UsageError("RECONCILER_VAULT_AUTH=approle needs VAULT_ROLE_ID and VAULT_SECRET_ID: set both")
-            return dataclasses.replace(settings, role_id=role_id.reveal(), secret_id=secret_id)
+            return _with_approle(settings, environ)
         case "jwt":
-            return dataclasses.replace(settings, jwt=_jwt(environ, read_file))
+            return dataclasses.replace(settings, jwt=_jwt(environ, settings.address))
+        case "kubernetes":
+            if settings.role is None:
+                raise UsageError("RECONCILER_VAULT_AUTH=kubernetes needs a role: set RECONCILER_VAULT_ROLE")
+            file = JwtFile(path=SERVICE_ACCOUNT_TOKEN, source="the token of the service account")
+            return dataclasses.replace(settings, jwt=_jwt_file(environ) or file)
     assert_never(method)
+
+
+def _with_approle(settings: VaultSettings, environ: Mapping[str, str]) -> VaultSettings:
+    role_id = _credential(environ, "VAULT_ROLE_ID")
+    secret_id = _credential(environ, "VAULT_SECRET_ID")
+    wrapped = _credential(environ, "VAULT_SECRET_ID_WRAPPED")
+    if secret_id is not None and wrapped is not None:
+        raise UsageError("VAULT_SECRET_ID and VAULT_SECRET_ID_WRAPPED are both set: set the one that was handed to you")
+    if role_id is None or (secret_id is None and wrapped is None):
+        raise UsageError(
+            "RECONCILER_VAULT_AUTH=approle needs VAULT_ROLE_ID and VAULT_SECRET_ID (or VAULT_SECRET_ID_WRAPPED): set both"
+        )
+    return dataclasses.replace(settings, role_id=role_id.reveal(), secret_id=secret_id, wrapped_secret_id=wrapped)
 
 
 def _auth_method(name: str) -> AuthMethod:
     method = _METHODS.get(name)
     if method is not None:
         return method
-    if name == "kubernetes":
-        raise UsageError("RECONCILER_VAULT_AUTH=kubernetes is not supported yet: use token, approle or jwt")
-    raise UsageError("RECONCILER_VAULT_AUTH names no way to log in that there is: use token, approle or jwt")
+    raise UsageError("RECONCILER_VAULT_AUTH names no way to log in that there is: use token, approle, jwt or kubernetes")
 
 
 def _token(environ: Mapping[str, str], read_file: ReadFile) -> Secret:
@@ -162,29 +197,47 @@ def _token(environ: Mapping[str, str], read_file: ReadFile) -> Secret:
             text = None
         if text is None:
             raise UsageError("~/.vault-token can't be read: set VAULT_TOKEN, or log in again with the vault command")
-        token = _checked(text, "~/.vault-token")
+        token = checked_token(text, "~/.vault-token")
     if token is None:
         raise UsageError("there is no Vault token: set VAULT_TOKEN, or choose another login with RECONCILER_VAULT_AUTH")
     return token
 
 
-def _jwt(environ: Mapping[str, str], read_file: ReadFile) -> Secret:
-    file = _value(environ, "VAULT_JWT_FILE")
-    if file is None:
-        jwt = _credential(environ, "VAULT_ID_TOKEN")
-        if jwt is None and "ACTIONS_ID_TOKEN_REQUEST_URL" in environ:
-            raise UsageError("GitHub's own identity token can't be fetched yet: put it into VAULT_ID_TOKEN or VAULT_JWT_FILE")
-        if jwt is None:
-            raise UsageError("RECONCILER_VAULT_AUTH=jwt needs an identity token: set VAULT_JWT_FILE or VAULT_ID_TOKEN")
+def _jwt(environ: Mapping[str, str], address: str) -> JwtSource:
+    """A file, else a variable, else what GitHub Actions offers: the most explicit wins."""
+    jwt = _jwt_file(environ) or _credential(environ, "VAULT_ID_TOKEN")
+    if jwt is not None:
         return jwt
+    url = _value(environ, "ACTIONS_ID_TOKEN_REQUEST_URL")
+    request_token = _credential(environ, "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+    if url is not None and request_token is not None:
+        if not _is_private(url):
+            raise UsageError("ACTIONS_ID_TOKEN_REQUEST_URL is no https address: leave it as the runner sets it")
+        audience = _value(environ, "RECONCILER_VAULT_AUDIENCE") or address
+        return GitHubOidc(url=url, request_token=request_token, audience=audience)
+    if _value(environ, "GITHUB_ACTIONS") == "true":
+        raise UsageError(
+            "GitHub offers this job no identity token: give it the permission `id-token: write`; if it has that, the run is of "
+            "a pull request from a fork or from Dependabot, and these never get one"
+        )
+    raise UsageError("RECONCILER_VAULT_AUTH=jwt needs an identity token: set VAULT_JWT_FILE or VAULT_ID_TOKEN")
+
+
+def _jwt_file(environ: Mapping[str, str]) -> JwtFile | None:
+    file = _value(environ, "VAULT_JWT_FILE")
+    return JwtFile(path=Path(file), source="the file that VAULT_JWT_FILE names") if file is not None else None
+
+
+def _is_private(url: str) -> bool:
+    """Whether what is sent to a URL is seen by its host only: https, or this machine."""
     try:
-        text = read_file(Path(file))
-    except (OSError, ValueError):
-        text = None
-    jwt = _checked(text, "the file that VAULT_JWT_FILE names") if text is not None else None
-    if jwt is None:
-        raise UsageError(f"VAULT_JWT_FILE names {file!r}, which is empty or can't be read: check the path and its permissions")
-    return jwt
+        parts = urllib.parse.urlsplit(url)
+        host, _ = parts.hostname, parts.port  # asking for the port is what checks it
+    except ValueError:
+        return False
+    if host is None or parts.username is not None or not is_header_safe(url):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
 
 def _address(text: str | None) -> tuple[str, tuple[str, ...]]:
@@ -292,10 +345,11 @@ def _path(environ: Mapping[str, str], name: str) -> str | None:
 
 
 def _credential(environ: Mapping[str, str], name: str) -> Secret | None:
-    return _checked(environ.get(name, ""), name)
+    return checked_token(environ.get(name, ""), name)
 
 
-def _checked(text: str, source: str) -> Secret | None:
+def checked_token(text: str, source: str) -> Secret | None:
+    """A token as it may become a header, None if there is none; UsageError, which names the source, for what can't be one."""
     text = text.strip()
     if not text:
         return None

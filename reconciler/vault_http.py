@@ -56,7 +56,7 @@ _GATEWAY = frozenset({502, 504})
 _CAS_MISMATCH = "check-and-set parameter did not match"
 _MOUNT_MISSING = "no handler for route"
 _NAMESPACE_MISSING = "namespace not found"
-_UPGRADING = "upgrading from non-versioned"
+_UPGRADING = "from non-versioned to versioned data"  # "upgrading …", or on a standby "waiting for the primary to upgrade …"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,7 @@ class Call:
     path: str  # … on this API path
     changes: bool = False
     login: bool = False
+    claims: str = ""  # of a login: what the identity token says of itself
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +201,14 @@ def perform(request: Request) -> Reply | BaseException:
     )
 
 
+def ask(explainer: Explainer, call: Call, request: Request) -> Reply:
+    """What came back. VaultRefusedError or VaultUnclearError where nothing did."""
+    reply = perform(request)
+    if isinstance(reply, Reply):
+        return reply
+    raise explainer.no_reply(call, reply)
+
+
 def _innermost(error: BaseException) -> BaseException:
     """What requests raises wraps an exception of urllib3, and that one of ssl: the last says what happened."""
     for _ in range(_CAUSES_MAX):
@@ -261,7 +270,8 @@ class Explainer:
         status, errors = reply.status, reply.errors
         if status in _REDIRECTS:
             return VaultRefusedError(
-                f"Vault redirects us ({status}), where its token must not go along: point VAULT_ADDR at the active node"
+                f"Vault redirects us ({status}), where its token must not go along: wait if it is choosing a leader, else "
+                "point VAULT_ADDR at the active node"
             )
         if status in _BUSY:
             return _unclear(
@@ -302,12 +312,20 @@ class Explainer:
         mount = call.path.removesuffix("/login")
         if _NAMESPACE_MISSING in errors:
             return self._no_namespace()
+        if self.settings.auth == "kubernetes" and status == HTTPStatus.FORBIDDEN:  # also where there is no such mount
+            return (
+                f"Vault refuses the login at {mount}: check RECONCILER_VAULT_AUTH_MOUNT, that RECONCILER_VAULT_ROLE is bound "
+                f"to the identity token's service account, namespace and audience ({call.claims}), and that Vault reaches the "
+                "cluster's TokenReview"
+            )
         if status != HTTPStatus.BAD_REQUEST:  # 403 to those without a token, 404 to the others
-            return f"Vault offers no login at {mount}, or not now: check RECONCILER_VAULT_AUTH_MOUNT and VAULT_NAMESPACE"
+            bound = f", and what the role is bound to ({call.claims})" if call.claims else ""
+            return f"Vault offers no login at {mount}, or not now: check RECONCILER_VAULT_AUTH_MOUNT and VAULT_NAMESPACE{bound}"
         if self.settings.auth == "approle":
             return f"Vault refuses the login at {mount}: check VAULT_ROLE_ID, and whether VAULT_SECRET_ID is used up or expired"
         return (
-            f"Vault refuses the login at {mount}: check RECONCILER_VAULT_ROLE, and that the token has that role's bound claims"
+            f"Vault refuses the login at {mount}: check RECONCILER_VAULT_ROLE, and that the identity token has what that role "
+            f"is bound to and has not expired ({call.claims})"
         )
 
     def _bad_request(self, call: Call, errors: str) -> str:

@@ -33,10 +33,12 @@ class Rule(NamedTuple):
 def policies() -> dict[str, tuple[Rule, ...]]:
     """README's policies by name."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return {
-        name: tuple(Rule(path, tuple(re.findall(r'"(\w+)"', listed))) for path, listed in _RULE.findall(block))
-        for name, block in _BLOCK.findall(text)
-    }
+    return {name: rules_in(block) for name, block in _BLOCK.findall(text)}
+
+
+def rules_in(text: str) -> tuple[Rule, ...]:
+    """The rules of a policy in HCL."""
+    return tuple(Rule(path, tuple(re.findall(r'"(\w+)"', listed))) for path, listed in _RULE.findall(text))
 
 
 def test_readme_has_both() -> None:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
+import os
 import secrets
+import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import hvac
 
-from reconciler.devserver import OpenBaoServer
+from reconciler.devserver import OpenBaoServer, _binary, free_port
 
 _MOUNT_READY_S = 5.0
+_SERVER_READY_S = 60.0
+_POLL_S = 0.01
+_INITIALISED = frozenset({200, 503})
+_UNINITIALISED = 501
 
 # An RSA key of 2048 bits, made for these tests only: with Python's own numbers, signing a JWT needs no library.
 _MODULUS = int(
@@ -54,14 +65,22 @@ def new_mount(client: Any, *, options: dict[str, str] | None = None) -> str:
     """A fresh KV mount under a name of its own, version 2 unless ``options`` say otherwise."""
     mount = f"kv-{secrets.token_hex(6)}"
     client.sys.enable_secrets_engine("kv", path=mount, options={"version": "2"} if options is None else options)
+    await_mount(client, mount)
+    return mount
+
+
+def await_mount(client: Any, mount: str) -> None:
+    """Until a new mount can be used; the standbys of a cluster take longer."""
     deadline_s = time.monotonic() + _MOUNT_READY_S
     while time.monotonic() < deadline_s:
         try:
             client.secrets.kv.v2.read_secret_metadata("nothing", mount_point=mount)
-        except hvac.exceptions.InvalidPath:
-            return mount
+        except hvac.exceptions.InvalidPath as error:
+            if not error.errors:
+                return
         except hvac.exceptions.InvalidRequest:  # for a moment it says that it is being upgraded to version 2
-            time.sleep(0.01)
+            pass
+        time.sleep(0.01)
     raise AssertionError(f"the mount {mount} is not ready after {_MOUNT_READY_S} s")
 
 
@@ -73,6 +92,124 @@ def new_token(client: Any, rules: dict[str, list[str]], **options: Any) -> str:
     reply: dict[str, Any] = client.auth.token.create(policies=[policy], ttl="10m", **options)
     token: str = reply["auth"]["client_token"]
     return token
+
+
+class DurableOpenBao:
+    """An OpenBao with its data on disk and one unseal key: it can be killed, sealed or suspended, and comes back as it was.
+
+    A context manager; everything it writes lies in ``folder``. ``address`` stays the same across restarts. The methods may be
+    called from any thread, one at a time takes effect.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.root_token = ""
+        self._unseal_key = ""
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Started, initialised and unsealed."""
+        data = self.folder / "data"
+        data.mkdir()
+        (self.folder / "server.hcl").write_text(
+            f'storage "pebbledb" {{ path = "{data}" }}\n'
+            f'listener "tcp" {{ address = "127.0.0.1:{self.port}"  cluster_address = "127.0.0.1:{self.port + 1}"'
+            "  tls_disable = true }\n"
+            f'api_addr = "{self.address}"\n',
+            encoding="utf-8",
+        )
+        try:
+            self.restart()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, whatever it is doing."""
+        with self._lock:
+            process, self._process = self._process, None
+            if process is not None:
+                process.kill()
+                process.wait()
+
+    def restart(self) -> None:
+        """Start it where it does not run, and unseal it; the first time, initialise it."""
+        with self._lock:
+            self.kill()
+            with (self.folder / "server.log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    [str(_binary()), "server", f"-config={self.folder / 'server.hcl'}"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    env={"HOME": str(self.folder), "TMPDIR": str(self.folder), "PATH": os.defpath},
+                    start_new_session=True,
+                )
+            if self._wait_for({*_INITIALISED, _UNINITIALISED}) == _UNINITIALISED:
+                client = hvac.Client(url=self.address, timeout=10)
+                reply: dict[str, Any] = client.sys.initialize(secret_shares=1, secret_threshold=1)
+                client.adapter.close()
+                self._unseal_key, self.root_token = reply["keys"][0], reply["root_token"]
+            self.unseal()
+
+    def seal(self) -> None:
+        """Seal it: it answers 503 until ``unseal``."""
+        with self._lock, self.operator() as client:
+            client.sys.seal()
+
+    def unseal(self) -> None:
+        """Unseal it, and wait until it is active."""
+        with self._lock, self.operator() as client:
+            client.sys.submit_unseal_key(self._unseal_key)
+            self._wait_for({200})
+
+    def suspend(self) -> None:
+        """SIGSTOP: what is sent to it waits."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT: what waited is done now, whether anybody still waits for the answer or not."""
+        self._signal(signal.SIGCONT)
+
+    @contextmanager
+    def operator(self) -> Iterator[Any]:
+        """An hvac client with the root token."""
+        client = hvac.Client(url=self.address, token=self.root_token, timeout=10)
+        try:
+            yield client
+        finally:
+            client.adapter.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            if self._process is not None:
+                self._process.send_signal(number)
+
+    def _wait_for(self, statuses: set[int]) -> int:
+        deadline_s = time.monotonic() + _SERVER_READY_S
+        while time.monotonic() < deadline_s:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+            try:
+                connection.request("GET", "/v1/sys/health")
+                status = connection.getresponse().status
+            except (OSError, http.client.HTTPException):
+                status = 0
+            finally:
+                connection.close()
+            if status in statuses:
+                return status
+            assert self._process is not None
+            assert self._process.poll() is None, "the server ended: see server.log"
+            time.sleep(_POLL_S)
+        raise AssertionError(f"the server is not ready after {_SERVER_READY_S} s")
 
 
 def jwt_public_key() -> str:

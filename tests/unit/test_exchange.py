@@ -328,6 +328,7 @@ def test_base_urls(url: str) -> None:
         "https://",
         "https:///path",
         "https://a..b",
+        "https://xn--a",
         "https://.a",
         f"https://{'a' * 64}.b",
         "https://a:99999",

@@ -496,7 +496,8 @@ def jwt_settings(openbao: OpenBaoServer, role: str = "deploy", **claims: object)
     every: dict[str, object] = {
         "iss": "https://issuer.example",
         "aud": "https://vault.example",
-        "sub": f"repo:{CANARY}",
+        "sub": "repo:acme",
+        "jti": CANARY,
         "iat": now_s,
         "exp": now_s + 300,
     }
@@ -570,12 +571,18 @@ def test_refused_approle_login(openbao: OpenBaoServer, login_server: Any, change
     ids=["audience", "issuer", "expired", "no subject", "role"],
 )
 def test_refused_jwt_login(openbao: OpenBaoServer, login_server: Any, claims: dict[str, Any]) -> None:
-    """An identity token that does not fit its role is one sentence that repeats nothing of it."""
-    error = failure_of(lambda: connect(jwt_settings(openbao, **claims), "secret"))
-    assert said(error) == (
-        VaultRefusedError,
-        "Vault refuses the login at auth/jwt: check RECONCILER_VAULT_ROLE, and that the token has that role's bound claims",
+    """An identity token that does not fit its role is one sentence, with what the token says of itself, and no word of it."""
+    settings = jwt_settings(openbao, **claims)
+    error = failure_of(lambda: connect(settings, "secret"))
+    told = {"iss": "https://issuer.example", "sub": "repo:acme", "aud": "https://vault.example", **claims}
+    shown = ", ".join(f"{name}={json.dumps(told[name])}" for name in ("iss", "sub", "aud"))
+    sentence = (
+        "Vault refuses the login at auth/jwt: check RECONCILER_VAULT_ROLE, and that the identity token has what that role is "
+        f"bound to and has not expired (it says {shown})"
     )
+    assert said(error) == (VaultRefusedError, sentence)
+    assert isinstance(settings.jwt, Secret)
+    assert not any(part in str(error) for part in settings.jwt.reveal().split("."))
 
 
 # A Vault that is not well
@@ -841,7 +848,7 @@ NOT_VAULT = "what answers at {address} (HTTP {status}) is not Vault: check VAULT
         (answers(400, {"errors": [CANARY, 5]}), VaultRefusedError, "Vault refuses {path} as a request that it does not"),
         (answers(405, {"errors": []}), VaultRefusedError, "Vault refuses {path} as a request that it does not"),
         (
-            answers(400, {"errors": ["Upgrading from non-versioned to versioned data"]}),
+            answers(400, {"errors": ["Waiting for the primary to upgrade from non-versioned to versioned data. This"]}),
             VaultRefusedError,
             "the engine behind {path}",
         ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,16 @@ from reconciler.vault_auth import VaultSettings, is_header_safe, is_safe_path, r
 CANARY = "canary-4711"
 ADDR = "https://vault.example.com:8200"
 TOKEN_ENV = {"VAULT_ADDR": ADDR, "VAULT_TOKEN": CANARY}
+GITHUB_URL = "https://vstoken.example.com/x?api-version=2.0"
+GITHUB_ENV = {
+    "GITHUB_ACTIONS": "true",
+    "ACTIONS_ID_TOKEN_REQUEST_URL": GITHUB_URL,
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": CANARY,
+}
+THREE_REASONS = (
+    "GitHub offers this job no identity token: give it the permission `id-token: write`; if it has that, the run is of a pull "
+    "request from a fork or from Dependabot, and these never get one"
+)
 
 
 def no_files(path: Path) -> str:
@@ -23,12 +35,14 @@ def no_files(path: Path) -> str:
 
 def plain(settings: VaultSettings) -> dict[str, object]:
     """The fields that are set, secrets revealed: two Secrets never compare equal."""
-    values = {name: getattr(settings, name) for name in VaultSettings.__dataclass_fields__}
-    return {
-        name: value.reveal() if isinstance(value, Secret) else value
-        for name, value in values.items()
-        if value not in (None, "", (), False)
-    }
+    return {name: value for name, value in fields(settings).items() if value not in (None, "", (), False)}
+
+
+def fields(value: Any) -> Any:
+    """A dataclass as a dictionary all the way down."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: fields(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 @pytest.mark.parametrize(
@@ -52,18 +66,95 @@ def plain(settings: VaultSettings) -> dict[str, object]:
                 "RECONCILER_VAULT_AUTH": "jwt",
                 "RECONCILER_VAULT_AUTH_MOUNT": "/ci/jwt/",
                 "RECONCILER_VAULT_ROLE": "deploy",
-                "RECONCILER_VAULT_AUDIENCE": "https://vault.example.com",
+                "RECONCILER_VAULT_AUDIENCE": "for GitHub only",
                 "VAULT_ID_TOKEN": f"{CANARY}\n",
+                **GITHUB_ENV,
             },
             {
                 "address": ADDR,
                 "auth": "jwt",
                 "auth_mount": "ci/jwt",
                 "role": "deploy",
-                "audience": "https://vault.example.com",
                 "jwt": CANARY,
             },
-            id="jwt from a variable",
+            id="jwt from a variable, which goes before GitHub's",
+        ),
+        pytest.param(
+            {"VAULT_ADDR": ADDR, "RECONCILER_VAULT_AUTH": "jwt", "VAULT_JWT_FILE": "/run/jwt", "VAULT_ID_TOKEN": "other"},
+            {
+                "address": ADDR,
+                "auth": "jwt",
+                "auth_mount": "jwt",
+                "jwt": {"path": Path("/run/jwt"), "source": "the file that VAULT_JWT_FILE names"},
+            },
+            id="jwt from a file, which goes before the variable and is not read yet",
+        ),
+        pytest.param(
+            {"VAULT_ADDR": f"{ADDR}/", "RECONCILER_VAULT_AUTH": "jwt", **GITHUB_ENV},
+            {
+                "address": ADDR,
+                "auth": "jwt",
+                "auth_mount": "jwt",
+                "jwt": {"url": GITHUB_URL, "request_token": CANARY, "audience": ADDR},
+            },
+            id="jwt from GitHub, for this Vault",
+        ),
+        pytest.param(
+            {"VAULT_ADDR": ADDR, "RECONCILER_VAULT_AUTH": "jwt", "RECONCILER_VAULT_AUDIENCE": "a & b", **GITHUB_ENV},
+            {
+                "address": ADDR,
+                "auth": "jwt",
+                "auth_mount": "jwt",
+                "jwt": {"url": GITHUB_URL, "request_token": CANARY, "audience": "a & b"},
+            },
+            id="jwt from GitHub, for another audience",
+        ),
+        pytest.param(
+            {
+                "VAULT_ADDR": ADDR,
+                "VAULT_TOKEN": "must not be used",
+                "RECONCILER_VAULT_AUTH": "kubernetes",
+                "RECONCILER_VAULT_ROLE": "deploy",
+                "VAULT_ID_TOKEN": "is GitLab's",
+            },
+            {
+                "address": ADDR,
+                "auth": "kubernetes",
+                "auth_mount": "kubernetes",
+                "role": "deploy",
+                "jwt": {
+                    "path": Path("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+                    "source": "the token of the service account",
+                },
+            },
+            id="kubernetes, the pod's own token",
+        ),
+        pytest.param(
+            {
+                "VAULT_ADDR": ADDR,
+                "RECONCILER_VAULT_AUTH": "kubernetes",
+                "RECONCILER_VAULT_AUTH_MOUNT": "clusters/eu",
+                "RECONCILER_VAULT_ROLE": "deploy",
+                "VAULT_JWT_FILE": "/run/jwt",
+            },
+            {
+                "address": ADDR,
+                "auth": "kubernetes",
+                "auth_mount": "clusters/eu",
+                "role": "deploy",
+                "jwt": {"path": Path("/run/jwt"), "source": "the file that VAULT_JWT_FILE names"},
+            },
+            id="kubernetes, a projected token",
+        ),
+        pytest.param(
+            {
+                "VAULT_ADDR": ADDR,
+                "RECONCILER_VAULT_AUTH": "approle",
+                "VAULT_ROLE_ID": "some-role",
+                "VAULT_SECRET_ID_WRAPPED": CANARY,
+            },
+            {"address": ADDR, "auth": "approle", "auth_mount": "approle", "role_id": "some-role", "wrapped_secret_id": CANARY},
+            id="approle, wrapped",
         ),
         pytest.param(
             {
@@ -155,8 +246,10 @@ def test_address_is_repaired_and_said(address: str, expected: str, warning: str 
         pytest.param({**TOKEN_ENV, "VAULT_CLIENT_KEY": "k"}, "only one of VAULT_CLIENT_CERT and", id="key without certificate"),
         pytest.param({**TOKEN_ENV, "VAULT_NAMESPACE": "a/../b"}, "VAULT_NAMESPACE is not a path", id="namespace with dots"),
         pytest.param({**TOKEN_ENV, "VAULT_NAMESPACE": "a\nb"}, "VAULT_NAMESPACE is not a path", id="namespace of two lines"),
-        pytest.param({**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "kubernetes"}, "kubernetes is not supported yet", id="kubernetes"),
-        pytest.param({**TOKEN_ENV, "RECONCILER_VAULT_AUTH": CANARY}, "use token, approle or jwt", id="unknown method"),
+        pytest.param(
+            {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "kubernetes"}, "set RECONCILER_VAULT_ROLE", id="kubernetes without a role"
+        ),
+        pytest.param({**TOKEN_ENV, "RECONCILER_VAULT_AUTH": CANARY}, "use token, approle, jwt or kub", id="unknown method"),
         pytest.param(
             {"VAULT_ADDR": ADDR, "RECONCILER_VAULT_AUTH": "approle", "VAULT_ROLE_ID": "r"}, "set both", id="no secret id"
         ),
@@ -164,15 +257,34 @@ def test_address_is_repaired_and_said(address: str, expected: str, warning: str 
             {"VAULT_ADDR": ADDR, "RECONCILER_VAULT_AUTH": "approle", "VAULT_SECRET_ID": CANARY}, "set both", id="no role id"
         ),
         pytest.param(
+            {
+                "VAULT_ADDR": ADDR,
+                "RECONCILER_VAULT_AUTH": "approle",
+                "VAULT_ROLE_ID": "r",
+                "VAULT_SECRET_ID": CANARY,
+                "VAULT_SECRET_ID_WRAPPED": CANARY,
+            },
+            "set the one that was handed to you",
+            id="both secret ids",
+        ),
+        pytest.param(
             {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "jwt"}, "set VAULT_JWT_FILE or VAULT_ID_TOKEN", id="no identity token"
         ),
         pytest.param(
-            {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "jwt", "ACTIONS_ID_TOKEN_REQUEST_URL": "https://x"},
-            "can't be fetched yet",
-            id="GitHub's pair",
+            {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "jwt", "GITHUB_ACTIONS": "true"}, THREE_REASONS, id="GitHub without its pair"
         ),
         pytest.param(
-            {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "jwt", "VAULT_JWT_FILE": "/no/file"}, "'/no/file', which", id="no JWT file"
+            {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "jwt", **GITHUB_ENV, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": " "},
+            THREE_REASONS,
+            id="half of GitHub's pair",
+        ),
+        *(
+            pytest.param(
+                {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "jwt", **GITHUB_ENV, "ACTIONS_ID_TOKEN_REQUEST_URL": url},
+                "ACTIONS_ID_TOKEN_REQUEST_URL is no https address",
+                id=f"GitHub at {url}",
+            )
+            for url in ("http://example.com/", f"https://me:{CANARY}@example.com/", "file:///etc", "https://[::1", "x")
         ),
         pytest.param(
             {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "jwt", "RECONCILER_VAULT_AUTH_MOUNT": "../sys"},
@@ -214,7 +326,7 @@ def test_token_file_is_the_fallback(tmp_path: Path) -> None:
     assert plain(settings_from_environment({**environ, "VAULT_TOKEN": "other"}))["token"] == "other"
 
 
-@pytest.mark.parametrize("method", ["approle", "jwt"])
+@pytest.mark.parametrize("method", ["approle", "jwt", "kubernetes"])
 def test_token_file_is_for_token_auth_only(tmp_path: Path, method: str) -> None:
     """A method that lacks its own credentials fails, token file or not: it never falls back to somebody's token."""
     (tmp_path / ".vault-token").write_text(CANARY, encoding="utf-8")
@@ -240,14 +352,6 @@ def test_bad_token_file_is_a_sentence(tmp_path: Path, content: bytes, sentence: 
     assert sentence in str(caught.value)
     assert CANARY not in "".join(traceback.format_exception(caught.value))
     assert caught.value.__context__ is None
-
-
-def test_jwt_file_wins_over_the_variable(tmp_path: Path) -> None:
-    """VAULT_JWT_FILE is read, stripped, and goes before VAULT_ID_TOKEN."""
-    file = tmp_path / "jwt"
-    file.write_text(f"{CANARY}\n", encoding="utf-8")
-    environ = {"VAULT_ADDR": ADDR, "RECONCILER_VAULT_AUTH": "jwt", "VAULT_JWT_FILE": str(file), "VAULT_ID_TOKEN": "other"}
-    assert plain(settings_from_environment(environ))["jwt"] == CANARY
 
 
 @pytest.mark.parametrize(
