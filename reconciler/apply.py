@@ -7,7 +7,8 @@
     take the lease            another run holds it          wait, or exit 6
     look again                an approved plan differs      exit 3
     repairs                   recover, record, restore; then look and plan afresh, as often as there are any
-    derives beside revokes    several at once; the ledger has one writer, the exchange its limits
+    derives beside revokes    several labels at once, one thing at a time about each of them: its revokes come before its
+                              derive; the ledger has one writer, the exchange its limits
     the manager               last: its predecessor is revoked by its successor
     release                   always
 
@@ -36,6 +37,7 @@ from reconciler.errors import (
     PersonNeededError,
     PlanStaleError,
     ReconcilerError,
+    Unforeseen,
     UsageError,
     VaultError,
     VaultRefusedError,
@@ -46,12 +48,12 @@ from reconciler.ledger import Ledger, lease_held_by, set_files, set_protect
 from reconciler.model import DAY_MS, SECOND_MS, Manifest, TokenSpec, iso
 from reconciler.observe import observe
 from reconciler.observed import Observed, distrust
-from reconciler.plan import Change, Plan, Policy, Selection, plan, row_key
+from reconciler.plan import Change, Plan, Policy, Selection, order, plan, row_key
 from reconciler.protocol.derive import Task, derive
 from reconciler.protocol.lease import LedgerWriter
 from reconciler.protocol.outcome import Outcome, Run, Status, applied, held, not_tried, unrecorded
 from reconciler.protocol.recover import Recovery, put_right, recover, remove_placeholder
-from reconciler.protocol.revoke import Sight, revoke_current, revoke_retiring
+from reconciler.protocol.revoke import Sight, finish_revoking, revoke_current, revoke_retiring
 from reconciler.protocol.rewrite import Place, restore
 from reconciler.reasons import Action, Reason
 from reconciler.report import Approved, Report, Row, approve
@@ -138,8 +140,7 @@ def _warn_of_skew(session: Session) -> None:
 
 def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) -> None:
     """ReconcilerError where the snapshot can't be believed."""
-    labels = frozenset(spec.label for spec in manifest.tokens)
-    sentence = distrust(observed, labels=labels, profile_id=manifest.profile_id, max_missing=policy.max_missing)
+    sentence = distrust(observed, manifest, max_missing=policy.max_missing)
     if sentence is not None:
         raise ReconcilerError(sentence)
 
@@ -190,10 +191,11 @@ class Apply:
             self.approved = self.approved or approve(prospect.plan)
         with holding_lease(session, prospect.observed.ledger, prospect.observed.ledger_version) as self._writer:
             try:
-                prospect = self._prospect()
-                self._refuse(prospect)
-                prospect = self._repair(prospect)
-                self._act(prospect)
+                with Unforeseen():
+                    prospect = self._prospect()
+                    self._refuse(prospect)
+                    prospect = self._repair(prospect)
+                    self._act(prospect)
             except ReconcilerError as error:
                 if not self.rows:
                     raise
@@ -287,8 +289,10 @@ class Apply:
             ThreadPoolExecutor(DERIVE_LANES, thread_name_prefix="derive") as derive_lanes,
             ThreadPoolExecutor(REVOKE_LANES, thread_name_prefix="revoke") as revoke_lanes,
         ):
-            futures: list[Future[None]] = [derive_lanes.submit(self._do, c, prospect) for c in derives]
-            futures += [revoke_lanes.submit(self._do, c, prospect) for c in revokes]
+            futures: list[Future[None]] = []
+            for lane in in_lanes([*derives, *revokes]):
+                pool = derive_lanes if lane[-1].derives else revoke_lanes
+                futures.append(pool.submit(self._do_all, lane, prospect))
             for future in futures:
                 future.result()
         for change in last:
@@ -318,6 +322,10 @@ class Apply:
             return self._stopped
         return "stopped by a signal" if self.driver.stopping.is_set() else None
 
+    def _do_all(self, changes: Sequence[Change], prospect: Prospect) -> None:
+        for change in changes:
+            self._do(change, prospect)
+
     def _do(self, change: Change, prospect: Prospect) -> None:
         halted = self._halted()
         if halted is not None:
@@ -343,7 +351,7 @@ class Apply:
             started_at_ms=started_ms,
             ended_at_ms=self.driver.exchange.clock().now_ms(),
             digest=self.approved.digest if self.approved is not None else prospect.plan.digest(),
-            rows=tuple(self.rows),
+            rows=tuple(sorted(self.rows, key=lambda row: order(row.change, self.session.manifest.manager))),
             holds=tuple(c for c in prospect.plan.changes if c.action is Action.HOLD),
             not_touched=prospect.plan.not_touched,
             exit_code=exit_code,
@@ -378,10 +386,7 @@ class StalePlanError(PlanStaleError):
     """The approved plan is not what would be done now; both are here to be compared."""
 
     def __init__(self, approved: Approved, now: Plan) -> None:
-        super().__init__(
-            "the approved plan is stale: what would be done now differs; plan again and have it approved "
-            "(flags that shape rows, --replace, --revoke-in-use, --allow-missing-files, --max-rotations, go to both commands)"
-        )
+        super().__init__("the approved plan is stale: what would be done now differs; plan again and have it approved")
         self.approved = approved
         self.now = now
 
@@ -396,6 +401,18 @@ def refuse_as_of(as_of_ms: int, now_ms: int) -> None:
 
 def _in_progress(chosen: Plan) -> bool:
     return any(c.reason is Reason.IN_PROGRESS for c in chosen.changes)
+
+
+def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
+    """What may go on side by side: one thing at a time about a label, its revokes before its derive.
+
+    A fence of the derive writes a secret's content again; were it that of a token which is being revoked beside it, consumers
+    would be given a revoked token.
+    """
+    lanes: dict[str, list[Change]] = {}
+    for change in sorted(changes, key=lambda c: c.derives):
+        lanes.setdefault(change.label, []).append(change)
+    return tuple(tuple(lane) for lane in lanes.values())
 
 
 # --- one change ---
@@ -428,7 +445,11 @@ def _spec(session: Session, label: str) -> TokenSpec | None:
 
 def _recover_step(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
     spec, entry = _spec(session, change.label), observed.ledger.tokens.get(change.label)
-    if entry is None or (entry.intent is None and not entry.revoking):
+    token_id = change.before.token_id if change.before is not None else None
+    revoking = next((r for r in entry.revoking if r.token_id == token_id), None) if entry is not None else None
+    if entry is not None and revoking is not None:
+        return finish_revoking(change.label, entry.path, revoking)
+    if entry is None or entry.intent is None:
         return remove_placeholder(change.before.path) if change.before is not None else _held("there is nothing to recover")
     task = Recovery(
         label=change.label,

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from reconciler.errors import PlanStaleError, ReconcilerError
-from reconciler.ledger import Ledger, LedgerError, from_text, to_text
+from reconciler.ledger import Ledger, LedgerError, each_key_once, from_text, to_text
 from reconciler.model import LiveToken, SecretMeta, VersionState, instant_ms, iso
 from reconciler.observed import Content, Kind, Observed, classify
-from reconciler.plan import FORMAT_VERSION, Change, NotTouched, Plan, Selection, Side, selection_plain, side_plain
+from reconciler.plan import FORMAT_VERSION, Change, NotTouched, Plan, Policy, Selection, Side, selection_plain, side_plain
 from reconciler.protocol.outcome import Status as Ended
 from reconciler.reasons import CATEGORIES, SENTENCES, Action, Category, Reason
 from reconciler.report import Report, Row
@@ -39,6 +39,10 @@ _PLAN, _REPORT, _STATUS, _SNAPSHOT = (f"reconciler {name}" for name in ("plan", 
 _DOCUMENTS = (_PLAN, _REPORT, _STATUS, _SNAPSHOT)
 
 _UNNAMED = "(not published)"
+_PLAIN_FLAGS = (
+    *("max_revocations", "max_rotations", "max_missing"),
+    *("allow_empty", "allow_missing_manager", "allow_missing_files", "revoke_in_use"),
+)
 _MOST_FORMATS = 10_000
 
 
@@ -66,15 +70,21 @@ def _word(value: enum.Enum) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """A plan as it was saved. ``digest`` is recomputed from ``plan``: it covers the acting changes, not holds, keeps, notes."""
+    """A plan as it was saved, and the policy that it was made with.
+
+    ``digest`` is recomputed from ``plan``: it covers the acting changes and the flags, not holds, keeps, notes.
+    """
 
     digest: str
     as_of_ms: int
     plan: Plan
+    policy: Policy
 
 
-def plan_document(plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """The plan for machines, and for a later ``apply --plan``."""
+def plan_document(
+    plan: Plan, *, policy: Policy | None = None, guards: Sequence[str] = (), warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The plan for machines, and for a later ``apply --plan``; ``policy`` is what it was made with."""
     return {
         "document": _PLAN,
         "format_version": FORMAT_VERSION,
@@ -84,6 +94,7 @@ def plan_document(plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[
         "ledger_id": plan.ledger_id,
         "profile_id": plan.profile_id,
         "selection": selection_plain(plan.selection),
+        "flags": _flags(policy or Policy()),
         "capabilities": "not checked",
         "summary": _summary(plan),
         "changes": [_change(c) for c in plan.changes],
@@ -92,6 +103,19 @@ def plan_document(plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[
         "guards": list(guards),
         "warnings": list(warnings),
     }
+
+
+def plan_widget(plan: Plan) -> str:
+    """What GitLab's plan widget (``artifacts:reports:terraform``) shows: how much is created, updated and deleted."""
+    counts = plan.counts()
+    updates = sum(counts.get(action, 0) for action in (Action.RECOVER, Action.RECORD, Action.RESTORE, Action.ROTATE))
+    widget = {"create": counts.get(Action.DERIVE, 0), "update": updates, "delete": counts.get(Action.REVOKE, 0)}
+    return json.dumps(widget, sort_keys=True) + "\n"
+
+
+def _flags(policy: Policy) -> dict[str, Any]:
+    plain = dataclasses.asdict(policy)
+    return {**{name: plain[name] for name in _PLAIN_FLAGS}, "replace": sorted(policy.replace)}
 
 
 def _summary(plan: Plan) -> dict[str, int]:
@@ -137,13 +161,17 @@ def load_plan(text: str) -> SavedPlan:
     if fault is not None:
         raise PlanStaleError(f"the plan was edited by hand or made by another version ({fault}): plan again")
     try:
+        given = document["flags"]
+        flags = {name: given[name] for name in _PLAIN_FLAGS}
         plan = _plan(document)
+        policy = Policy(selection=plan.selection, replace=frozenset(given["replace"]), **flags)
+        plan = dataclasses.replace(plan, flags=policy.flags())
         digest = plan.digest()
     except ValueError:  # an instant that the calendar does not know
         raise PlanStaleError("the plan was edited by hand (a value in it can't be): plan again") from None
     if digest != document["digest"]:
         raise PlanStaleError("the plan was edited by hand (its digest is not that of its content): plan again")
-    return SavedPlan(digest=digest, as_of_ms=plan.as_of_ms, plan=plan)
+    return SavedPlan(digest=digest, as_of_ms=plan.as_of_ms, plan=plan, policy=policy)
 
 
 def _plan(document: dict[str, Any]) -> Plan:
@@ -322,6 +350,7 @@ def snapshot_document(observed: Observed, labels: frozenset[str]) -> dict[str, A
         "format_version": SNAPSHOT_FORMAT,
         "taken_at": iso(observed.now_ms),
         "api_url": observed.api_url,
+        "place": observed.place,
         "signer_id": observed.signer_id if observed.signer_id in named else None,
         "ledger": _published(observed.ledger),
         "ledger_version": observed.ledger_version,
@@ -386,6 +415,7 @@ def _observed(document: dict[str, Any]) -> Observed:
     return Observed(
         now_ms=instant_ms(document["taken_at"]),
         api_url=document["api_url"],
+        place=document["place"],
         ledger=from_text(json.dumps(ledger, default=str)),
         ledger_version=document["ledger_version"],
         live=tuple(_read_live(token) for token in document["live"]),
@@ -417,7 +447,7 @@ def _parsed(text: str, wanted: str, again: str) -> dict[str, Any]:
     """The JSON object, if it says that it is the wanted document."""
     name = wanted.removeprefix("reconciler ")
     try:
-        document = json.loads(text, object_pairs_hook=_once, parse_float=decimal.Decimal, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=each_key_once, parse_float=decimal.Decimal, parse_constant=_no_constant)
         json.dumps(document, ensure_ascii=False, default=str).encode()  # half a surrogate pair is no text that could be printed
     except (ValueError, RecursionError):
         raise ReconcilerError(f"this is not a {name}: it can't be read as JSON (another file, or cut off?); {again}") from None
@@ -426,13 +456,6 @@ def _parsed(text: str, wanted: str, again: str) -> dict[str, Any]:
         what = f"a {found.removeprefix('reconciler ')}" if found in _DOCUMENTS else "JSON of something else"
         raise ReconcilerError(f"this is not a {name} but {what}: {again}")
     return document
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
 
 
 def _no_constant(_: str) -> None:

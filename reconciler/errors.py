@@ -11,6 +11,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import enum
+from types import TracebackType
 
 
 class Exit(enum.IntEnum):
@@ -54,6 +55,29 @@ class PartialError(ReconcilerError):
     """Something was written before it failed."""
 
     exit_code = Exit.PARTIAL
+
+
+class Unforeseen:
+    """A context that turns an exception which nobody foresaw into a PartialError: something may have been written by then.
+
+    Its sentence names the type and the place, and never the values there: they may be secrets.
+    """
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ReconcilerError):
+            raise PartialError(f"{internal_error(error)}; what was begun is recorded, the next run recovers it") from None
+
+
+def internal_error(error: Exception) -> str:
+    """What it is and where it was raised (without importing traceback, which takes longer than --help)."""
+    trace, place = error.__traceback__, "an unknown place"
+    while trace is not None:
+        place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno} of {trace.tb_frame.f_code.co_filename}"
+        trace = trace.tb_next
+    return f"internal error: {type(error).__name__} in {place}: please report it"
 
 
 class LeaseHeldError(ReconcilerError):

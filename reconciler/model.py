@@ -28,6 +28,8 @@ USE_MARGIN_MS = SECOND_MS
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
+_FIRST_MS = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
+_LAST_MS = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
 
 
 class Secret:
@@ -58,16 +60,22 @@ class Secret:
 
 
 def instant_ms(text: str) -> int:
-    """Milliseconds since the epoch of an ISO-8601 instant; one without a zone is UTC. ValueError if it is not one."""
+    """Milliseconds since the epoch of an ISO-8601 instant; one without a zone is UTC.
+
+    ValueError if it is not one, or if its zone moves it out of the calendar, so that ``iso`` could not write it again.
+    """
     moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
-    return (moment - _EPOCH) // _MILLISECOND
+    at_ms = (moment - _EPOCH) // _MILLISECOND
+    if not _FIRST_MS <= at_ms <= _LAST_MS:
+        raise ValueError("an instant outside of the calendar")
+    return at_ms
 
 
 def iso(at_ms: int) -> str:
-    """``2026-11-22T08:30:00.000Z``."""
-    moment = _EPOCH + at_ms * _MILLISECOND
+    """``2026-11-22T08:30:00.000Z``. What was reckoned past either end of the calendar is shown as that end."""
+    moment = _EPOCH + min(max(at_ms, _FIRST_MS), _LAST_MS) * _MILLISECOND
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
@@ -113,6 +121,11 @@ class Manifest:
     prefix: str
     tokens: tuple[TokenSpec, ...]
     files: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """Where in Vault everything lies: ``mount/prefix``."""
+        return f"{self.mount}/{self.prefix}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

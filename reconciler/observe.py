@@ -67,6 +67,7 @@ def _observe(driver: Driver, manifest: Manifest) -> Observed:
     return Observed(
         now_ms=asked_at_ms + clock.offset_ms - offset_ms,  # the list is as old as its question, whatever came after it
         api_url=driver.exchange.base_url,
+        place=manifest.place,
         ledger=ledger,
         ledger_version=version,
         live=live,

@@ -8,7 +8,7 @@ Rules this module keeps:
 
 How an open intent without a named token finds its own, ``interrupted`` (all must hold):
 
-    live label is the intent's       not in ``before``       never used       in no other place of the ledger
+    live label is the intent's       not in ``before``       never used       in no place of the ledger, open intents included
     created between ``since`` and the derive's deadline, a minute's margin at both ends       the only one
 """
 
@@ -19,7 +19,7 @@ import enum
 from collections.abc import Iterable, Mapping
 
 from reconciler.ledger import Intent, Ledger
-from reconciler.model import MINUTE_MS, NEVER_WRITTEN, SECOND_MS, LiveToken, SecretMeta
+from reconciler.model import MINUTE_MS, NEVER_WRITTEN, SECOND_MS, LiveToken, Manifest, SecretMeta
 
 DERIVE_DEADLINE_MS = 30 * SECOND_MS
 """A derive that was not answered by then is ambiguous; the driver's timeouts keep within it."""
@@ -57,11 +57,13 @@ class Content:
 class Observed:
     """Everything that a plan is made from. ``now_ms`` is the exchange's clock right before the list call.
 
-    ``foreign_unnamed`` counts foreign tokens that a published snapshot does not name.
+    ``place`` is where in Vault, as ``mount/prefix``. ``foreign_unnamed`` counts foreign tokens that a published snapshot does
+    not name.
     """
 
     now_ms: int
     api_url: str
+    place: str
     ledger: Ledger
     ledger_version: int
     live: tuple[LiveToken, ...]
@@ -85,7 +87,7 @@ def interrupted(label: str, intent: Intent, ledger: Ledger, live: Iterable[LiveT
         return None
     if intent.token_id is not None:
         return intent.token_id
-    known = ledger.known_ids()
+    known = ledger.known_ids().keys() | {e.intent.token_id for e in ledger.tokens.values() if e.intent is not None}
     earliest_ms = intent.since_ms - BIRTH_MARGIN_MS
     latest_ms = intent.since_ms + DERIVE_DEADLINE_MS + BIRTH_MARGIN_MS
     candidates = [
@@ -123,12 +125,15 @@ def probably_ours(token: LiveToken, ledger: Ledger) -> bool:
     return any(row.label == token.label and row.since_ms - BIRTH_MARGIN_MS <= token.created_at_ms for row in ledger.abandoned)
 
 
-def distrust(observed: Observed, *, labels: frozenset[str], profile_id: int | None, max_missing: int) -> str | None:
-    """Why this snapshot can't be believed, in one sentence, or None.
-
-    ``labels`` are the desired ones, ``profile_id`` is the manifest's, if it names one.
-    """
-    ledger = observed.ledger
+def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str | None:
+    """Why this snapshot can't be believed for this manifest, in one sentence, or None."""
+    ledger, profile_id = observed.ledger, desired.profile_id
+    labels = frozenset(spec.label for spec in desired.tokens)
+    if observed.place != desired.place:
+        return (
+            f"the snapshot is of {observed.place}, and the manifest's secrets lie at {desired.place}: "
+            "take it again with this manifest, or put mount and prefix back"
+        )
     if ledger.api_url != observed.api_url:
         return (
             f"the ledger belongs to {ledger.api_url}, but LIMITLESS_API_URL says {observed.api_url}: "

@@ -17,7 +17,7 @@
                                                                                 in_use, file_missing)
     any      retiring  overlap not over, or still used, or successor unused     hold (overlap, still_used, successor_unused)
     any      retiring  none of that                                             revoke (superseded)
-    any      revoking  any                                                      recover (revoking_left)
+    any      revoking  any                                                      recover (revoking_left), a row for each id
     any      intent    any                                                      recover (intent_open), or hold (in_progress)
     -        -         twin, foreign                                            nothing; listed as not touched
 
@@ -25,7 +25,8 @@ Rules this module keeps:
 
 1. Pure: desired, observed, policy and time in; a value out. The decisions themselves are in ``reasons``.
 2. Sorted: the same state gives the same plan, whatever the order in the manifest or of the list.
-3. The digest covers what would be done, and what it would be done to; never the clock, holds, keeps or run ids.
+3. The digest covers what would be done, what it would be done to, and the guards lifted for it; never the clock, holds, keeps
+   or run ids.
 """
 
 from __future__ import annotations
@@ -101,6 +102,25 @@ class Policy:
     requested: frozenset[str] = frozenset()
     compromised: bool = False
 
+    def flags(self) -> tuple[str, ...]:
+        """What differs from the defaults, as it is given at the command line; what is asked for by name is in the rows."""
+        limits = (
+            ("--max-revocations", self.max_revocations, MAX_REVOCATIONS),
+            ("--max-rotations", self.max_rotations, MAX_ROTATIONS),
+            ("--max-missing", self.max_missing, MAX_MISSING),
+        )
+        lifted = (
+            ("--allow-empty", self.allow_empty),
+            ("--allow-missing-manager", self.allow_missing_manager),
+            ("--allow-missing-files", self.allow_missing_files),
+            ("--revoke-in-use", self.revoke_in_use),
+        )
+        return (
+            *(f"{name} {given}" for name, given, default in limits if given != default),
+            *(name for name, given in lifted if given),
+            *(f"--replace {label}" for label in sorted(self.replace)),
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
@@ -158,7 +178,7 @@ class NotTouched:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What would be done, in order, and what would not."""
+    """What would be done, in order, and what would not. ``flags`` are the guards lifted for it, as they were given."""
 
     as_of_ms: int
     api_url: str
@@ -168,6 +188,7 @@ class Plan:
     changes: tuple[Change, ...]
     not_touched: tuple[NotTouched, ...]
     foreign_unnamed: int = 0
+    flags: tuple[str, ...] = ()
 
     @property
     def acting(self) -> tuple[Change, ...]:
@@ -192,6 +213,7 @@ class Plan:
             "ledger_id": self.ledger_id,
             "profile_id": self.profile_id,
             "selection": selection_plain(self.selection),
+            "flags": list(self.flags),
             "changes": [digested(c) for c in self.acting],
         }
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -211,10 +233,15 @@ def side_plain(side: Side | None) -> dict[str, Any] | None:
     """One side of a change as JSON."""
     if side is None:
         return None
-    plain = dataclasses.asdict(side)
-    plain["scopes"] = list(side.scopes)
-    plain["files"] = list(side.files)
-    return plain
+    return {
+        "path": side.path,
+        "token_id": side.token_id,
+        "scopes": list(side.scopes),
+        "version": side.version,
+        "protect": side.protect,
+        "overlap_ms": side.overlap_ms,
+        "files": list(side.files),
+    }
 
 
 def digested(change: Change) -> dict[str, Any]:
@@ -248,7 +275,7 @@ def plan(desired: Manifest, observed: Observed, *, now_ms: int, policy: Policy |
     changes = _within_budget(changes, survey, policy.max_rotations)
     changes += [Change(label=label, action=Action.KEEP, reason=Reason.IN_SYNC) for label in sorted(kept)]
     admitted = [c for c in changes if policy.selection.admits(c)]
-    admitted.sort(key=lambda c: _order(c, desired.manager))
+    admitted.sort(key=lambda c: order(c, desired.manager))
     return Plan(
         as_of_ms=now_ms,
         api_url=observed.api_url,
@@ -258,11 +285,12 @@ def plan(desired: Manifest, observed: Observed, *, now_ms: int, policy: Policy |
         changes=tuple(admitted),
         not_touched=survey.not_touched(),
         foreign_unnamed=observed.foreign_unnamed,
+        flags=policy.flags(),
     )
 
 
-def _order(change: Change, manager: str) -> tuple[int, bool, str, str]:
-    """Repairs first, the manager last among its like."""
+def order(change: Change, manager: str) -> tuple[int, bool, str, str]:
+    """The key by which rows stand in a plan, and in a report: repairs first, the manager last among its like."""
     before = change.before
     return _RANK[change.action], change.label == manager, change.label, (before.token_id or "") if before is not None else ""
 
@@ -362,11 +390,13 @@ class _Survey:
         spec = self.specs.get(label)
         entry = self.observed.ledger.tokens.get(label)
         finding = self._decide(self._facts(label, spec, entry))
-        if spec is not None or finding.action is not Action.KEEP:
+        if finding.reason is not Reason.REVOKING_LEFT and (spec is not None or finding.action is not Action.KEEP):
             yield self._change(label, spec, entry, finding)
         if entry is None:
             return
-        if finding.action is not Action.RECOVER and finding.reason is not Reason.IN_PROGRESS:
+        if finding.action is Action.RECOVER:
+            yield from self._revoking(label, entry)
+        elif finding.reason is not Reason.IN_PROGRESS:
             yield from self._protection(label, spec, entry)
             yield from self._retiring(label, entry, leaving=finding.action is Action.REVOKE)
 
@@ -435,9 +465,6 @@ class _Survey:
         if finding.reason is Reason.INTENT_OPEN and entry.intent is not None:
             found = interrupted(label, entry.intent, self.observed.ledger, self.observed.live)
             return Side(path=entry.intent.path, token_id=found, scopes=entry.intent.scopes, version=entry.intent.cas)
-        if finding.reason is Reason.REVOKING_LEFT:
-            first = min(entry.revoking, key=lambda r: r.token_id)
-            return Side(path=first.path or entry.path, token_id=first.token_id)
         if entry.current is None:
             return None
         live = self.live.get(entry.current.token_id)
@@ -458,6 +485,12 @@ class _Survey:
             before=Side(path=entry.path, protect=entry.protect),
             after=Side(path=entry.path, protect=spec.protect),
         )
+
+    def _revoking(self, label: str, entry: Entry) -> Iterable[Change]:
+        """A row for each id that is to go whatever happens: an approval names them all."""
+        for revoking in entry.revoking:
+            before = Side(path=revoking.path or entry.path, token_id=revoking.token_id)
+            yield Change(label=label, action=Action.RECOVER, reason=Reason.REVOKING_LEFT, before=before)
 
     def _retiring(self, label: str, entry: Entry, *, leaving: bool) -> Iterable[Change]:
         current = entry.current

@@ -18,7 +18,8 @@ from typing import Any, NoReturn, TextIO, TypeVar, cast
 import click
 
 from reconciler import __version__
-from reconciler.errors import Exit, ReconcilerError
+from reconciler.errors import Exit, ReconcilerError, internal_error
+from reconciler.escape import safe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,6 +52,12 @@ def _named(_context: click.Context, option: click.Parameter, name: str | None) -
     return name
 
 
+def _all_named(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        _named(context, option, name)
+    return names
+
+
 def _file(option: str, *, text: str, name: str | None = None) -> Callable[[F], F]:
     """An option that names a file."""
     return click.option(option, *([name] if name else []), metavar="FILE", callback=_named, help=text)
@@ -75,6 +82,12 @@ IDENTITY = _chain(
         callback=_named,
         help="Run this program, without a shell; its output is the token.",
     ),
+)
+IDENTITY_VAULT = click.option(
+    "--identity-vault",
+    metavar="MOUNT/PATH",
+    callback=_named,
+    help="Take the identity token that `identity push` put there, and destroy it.",
 )
 MAX_MISSING = click.option(
     "--max-missing",
@@ -113,11 +126,19 @@ GUARDS = _chain(
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
-def validate(manifest: tuple[str, ...]) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "github", "gitlab"]),
+    default="text",
+    show_default=True,
+    help="For people, as GitHub's annotations, or as GitLab's code-quality report.",
+)
+def validate(manifest: tuple[str, ...], form: str) -> None:
     """Check the manifest, offline: all errors at once, each with file:line:column."""
     from reconciler.cli import manifests
 
-    manifests.validate(manifest)
+    manifests.validate(manifest, form)
 
 
 @cli.command(context_settings=CONTEXT)
@@ -126,10 +147,29 @@ def validate(manifest: tuple[str, ...]) -> None:
 @GUARDS
 @_file("--out", text="Save the plan for `apply --plan`; it holds no secret.")
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True, help="For whom."
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown", "gitlab"]),
+    default="text",
+    show_default=True,
+    help="For whom; gitlab is the counts for its plan widget.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending.")
 @_file("--observed", text="Plan from a snapshot of `observe --out`, without any credential.")
+@click.option(
+    "--base",
+    multiple=True,
+    metavar="MANIFEST",
+    callback=_all_named,
+    help="The manifest as the base branch has it: then each row says whether this change, drift or a due rotation caused it.",
+)
+@click.option("--comment", type=click.Choice(["github"]), help="Post the plan as the one comment of this pull request.")
+@click.option("--issue", type=click.Choice(["github"]), help="Keep one rolling issue of drift and rotations due.")
+@click.option(
+    "--reviewed",
+    type=click.Choice(["github"]),
+    help="Tell by step outputs whether this is the plan that was reviewed in the merged pull request.",
+)
 def plan(manifest: tuple[str, ...], **options: Any) -> None:
     """Show what apply would do. Writes nothing, and needs no identity token."""
     from reconciler.cli import reading
@@ -142,6 +182,7 @@ def plan(manifest: tuple[str, ...], **options: Any) -> None:
 @SELECTION
 @GUARDS
 @IDENTITY
+@IDENTITY_VAULT
 @YES
 @WAIT
 @_file("--plan", name="plan_file", text="Apply this saved plan and nothing else; exit 3 if it is stale.")
@@ -162,6 +203,7 @@ def apply(manifest: tuple[str, ...], **options: Any) -> None:
 @click.option("--compromised", is_flag=True, help="No overlap: revoke all predecessors as soon as the successor is in Vault.")
 @GUARDS
 @IDENTITY
+@IDENTITY_VAULT
 @YES
 @WAIT
 @_file("--report", text="Write what was done to this file, as JSON.")
@@ -188,6 +230,7 @@ def rollback(manifest: tuple[str, ...], **options: Any) -> None:
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
 @IDENTITY
+@IDENTITY_VAULT
 @WAIT
 def bootstrap(manifest: tuple[str, ...], **options: Any) -> None:
     """Derive the manager's token and store it. Needs the identity token only, and may be repeated."""
@@ -241,6 +284,56 @@ def observe(manifest: tuple[str, ...], **options: Any) -> None:
     from reconciler.cli import reading
 
     reading.observe(manifest, options)
+
+
+@cli.group(context_settings=CONTEXT)
+def identity() -> None:
+    """Hand the identity token over to a run in a pipeline."""
+
+
+@identity.command(context_settings=CONTEXT)
+@click.argument("place", metavar="MOUNT/PATH")
+@IDENTITY
+@click.option(
+    "--ttl",
+    type=click.IntRange(60, 3600),
+    default=900,
+    show_default=True,
+    metavar="SECONDS",
+    help="Vault ends it by itself after this time.",
+)
+def push(place: str, **options: Any) -> None:
+    """Put the identity token at a place in Vault, for the one `apply --identity-vault` that it is meant for.
+
+    The token comes from a file, a program, the environment, or is asked for; never from an argument.
+    """
+    from reconciler.cli import handing
+
+    handing.push(place, options)
+
+
+@cli.group(context_settings=CONTEXT)
+def github() -> None:
+    """What the workflows of GitHub Actions need beside plan and apply."""
+
+
+@github.command(context_settings=CONTEXT)
+@click.option("--out", required=True, metavar="FILE", callback=_named, help="Where the snapshot goes.")
+def snapshot(**options: Any) -> None:
+    """Download the newest snapshot that a run of the default branch published, for `plan --observed`."""
+    from reconciler.cli import reading
+
+    reading.fetch_snapshot(options)
+
+
+@github.command(context_settings=CONTEXT)
+@click.option("--solved", is_flag=True, help="Close the issue, if one is open: the workflow succeeded.")
+@click.option("--name", metavar="NAME", callback=_named, help="What it is that fails (default: the workflow's name).")
+def failure(*, solved: bool, name: str | None) -> None:
+    """Keep one rolling issue for this workflow while it fails. Never fails itself."""
+    from reconciler.cli import pipeline
+
+    pipeline.report_failure(solved=solved, name=name)
 
 
 @cli.command(context_settings=CONTEXT)
@@ -313,10 +406,10 @@ def run(arguments: list[str]) -> int:
     except click.UsageError as error:
         if error.ctx is not None:
             complain(error.ctx.get_usage())
-        complain(f"error: {error.format_message()}")
+        complain_of(f"error: {error.format_message()}")
         return Exit.USAGE
     except ReconcilerError as error:
-        complain(f"error: {error}")
+        complain_of(f"error: {error}")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted: nothing was changed")
@@ -325,28 +418,22 @@ def run(arguments: list[str]) -> int:
         complain("error: standard output was closed before everything was written")
         return Exit.ERROR
     except OSError as error:
-        complain(f"error: {error.strerror or type(error).__name__}" + (f": {error.filename}" if error.filename else ""))
+        complain_of(f"error: {error.strerror or type(error).__name__}" + (f": {error.filename}" if error.filename else ""))
         return Exit.ERROR
     except Exception as error:  # noqa: BLE001  # rule 4: the values of a traceback may be secrets
-        complain(f"internal error: {type(error).__name__} in {_place(error)}: please report it")
+        complain_of(internal_error(error))
         return Exit.ERROR
     return code if isinstance(code, int) else Exit.DONE  # click returns the code of an Exit that a command raised
 
 
-def _place(error: Exception) -> str:
-    """Where it was raised, without the values there (and without importing traceback, which takes longer than --help)."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "an unknown place"
-    code = trace.tb_frame.f_code
-    return f"{code.co_name}, line {trace.tb_lineno} of {code.co_filename}"
-
-
-def complain(sentence: str) -> None:
-    """One line on standard error, if it is still there."""
+def complain(text: str) -> None:
+    """Text that is fit to print, on standard error, if it is still there."""
     try:
-        click.echo(sentence, err=True)
+        click.echo(text, err=True)
     except OSError:
         return
+
+
+def complain_of(sentence: str) -> None:
+    """One line of the same, made fit to print: it may name an id, a label, a path or an argument that others chose."""
+    complain(safe(sentence))

@@ -52,6 +52,13 @@ def write_whole(name: str, text: str) -> None:
         raise OSError(error.errno, error.strerror, name) from None
 
 
+def clear(name: str) -> None:
+    """Take away what an earlier run wrote there, so that it can't pass for what this one writes, should it not come to that."""
+    path = Path(name).resolve()
+    if path.is_file():
+        path.unlink()
+
+
 def refuse_unwritable(name: str) -> None:
     """OSError where ``write_whole`` would fail already now; changes nothing."""
     path = Path(name).resolve()

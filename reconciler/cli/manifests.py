@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reconciler.cli import complain
+from reconciler.cli import complain_of
 from reconciler.cli.console import print_result
 from reconciler.errors import UsageError
-from reconciler.manifest import ManifestError, Pins, load_manifest
+from reconciler.escape import safe
+from reconciler.manifest import ManifestError, Pins, Problem, load_manifest
 from reconciler.model import Manifest
 
 DEFAULT_MANIFEST = "tokens.yaml"
 
 
 def read_manifest(
-    names: tuple[str, ...], environ: Mapping[str, str] = os.environ, *, missing_manager: bool = False
+    names: tuple[str, ...],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    missing_manager: bool = False,
+    found: list[Problem] | None = None,
 ) -> Manifest:
-    """The manifest; its warnings and, where it is invalid, all its problems go to standard error. ManifestError."""
+    """The manifest; its warnings and, where it is invalid, all its problems go to standard error, and into ``found``.
+
+    ManifestError.
+    """
     if "" in names:
         raise UsageError("a manifest's name is empty: is a variable of your script not set?")
     try:
@@ -26,12 +34,17 @@ def read_manifest(
             [Path(name) for name in names or (DEFAULT_MANIFEST,)], pins=pins(environ, missing_manager=missing_manager)
         )
     except ManifestError as error:
-        for problem in error.problems:
-            complain(str(problem))
+        _tell(error.problems, found)
         raise
-    for warning in loaded.warnings:
-        complain(str(warning))
+    _tell(loaded.warnings, found)
     return loaded.manifest
+
+
+def _tell(problems: tuple[Problem, ...], found: list[Problem] | None) -> None:
+    for problem in problems:
+        complain_of(str(problem))
+    if found is not None:
+        found.extend(problems)
 
 
 def pins(environ: Mapping[str, str], *, missing_manager: bool) -> Pins:
@@ -44,8 +57,23 @@ def pins(environ: Mapping[str, str], *, missing_manager: bool) -> Pins:
     )
 
 
-def validate(names: tuple[str, ...]) -> None:
-    """All problems, one a line; then the verdict."""
-    manifest = read_manifest(names)
+def validate(names: tuple[str, ...], form: str) -> None:
+    """All problems, one a line, and in the form asked for; then the verdict."""
+    found: list[Problem] = []
+    try:
+        manifest = read_manifest(names, found=found)
+    finally:
+        if form != "text":
+            _report(found, form)
+    if form == "gitlab":
+        return
     count = len(manifest.tokens)
-    print_result(f"{', '.join(manifest.files)}: {count} token{'' if count == 1 else 's'}, valid")
+    print_result(safe(f"{', '.join(manifest.files)}: {count} token{'' if count == 1 else 's'}, valid"))
+
+
+def _report(found: Sequence[Problem], form: str) -> None:
+    """The problems as GitHub's workflow commands, or as GitLab's report."""
+    from reconciler.render.annotations import Remark, code_quality, workflow_commands  # noqa: PLC0415 - few ask for it
+
+    remarks = [Remark(mark=p.mark, severity=p.severity, message=p.message) for p in found]
+    print_result(code_quality(remarks) if form == "gitlab" else "".join(f"{line}\n" for line in workflow_commands(remarks)))

@@ -6,22 +6,25 @@ import contextlib
 import getpass
 import os
 import secrets as randomness
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 from reconciler.apply import Events, Session
-from reconciler.cli import complain
+from reconciler.cli import complain_of
 from reconciler.cli.manifests import read_manifest
+from reconciler.cli.pipeline import mask
 from reconciler.driver import Driver, Keys
 from reconciler.errors import UsageError
 from reconciler.exchange import DEFAULT_API_URL, TokenClient
-from reconciler.identity import Identity, IdentityCheck
+from reconciler.handoff import place_of, take
+from reconciler.identity import Identity, IdentityCheck, Source
 from reconciler.model import Credentials, Manifest, Secret
 from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS, Policy, Selection
 from reconciler.reasons import Category
-from reconciler.render import safe
 from reconciler.vault import SecretStore
 from reconciler.vault_auth import settings_from_environment
 
@@ -31,7 +34,7 @@ class Voice(Events):
 
     def said(self, sentence: str) -> None:
         """One line."""
-        complain(safe(sentence))
+        complain_of(sentence)
 
 
 Signals = Callable[[Driver], contextlib.AbstractContextManager[None]]
@@ -79,21 +82,32 @@ def read_line_of_secret() -> str:
     return getpass.getpass("") if sys.stdin.isatty() else sys.stdin.read()
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM before anything was written is an interruption like any other: what was opened is closed."""
+    raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def opened(names: tuple[str, ...], options: Mapping[str, Any], *, events: Events, signals: Signals) -> Iterator[Session]:
     """A session with everything that the environment gives. Closes what it opened; a Vault login of its own is revoked."""
+    signal.signal(signal.SIGTERM, _interrupt)
     environ = os.environ
     manifest = read_manifest(names, environ, missing_manager=options.get("allow_missing_manager", False))
     policy = policy_of(manifest, options)
-    identity = Identity(
-        environ, file=options.get("identity_file"), command=options.get("identity_command"), read_stdin=read_line_of_secret
+    place = place_of(options["identity_vault"]) if options.get("identity_vault") is not None else None
+    source = Source(
+        file=options.get("identity_file"),
+        command=options.get("identity_command"),
+        handed_over=(lambda: take(store.on(place[0]), place[1])) if place is not None else None,
+        read_stdin=read_line_of_secret,
     )
+    identity = Identity(environ, source, mask=mask)
     settings = settings_from_environment(environ)
     for warning in settings.warnings:
-        complain(f"warning: {warning}")
+        complain_of(f"warning: {warning}")
     with (
         TokenClient(environ.get("LIMITLESS_API_URL") or DEFAULT_API_URL) as exchange,
-        SecretStore.connect(settings, mount=manifest.mount) as store,
+        SecretStore.connect(settings, mount=manifest.mount, mask=mask) as store,
     ):
         store.check_mount()
         keys = Keys(identity=identity.token, signer=pinned_signer(environ))

@@ -113,8 +113,3 @@ def held_back(driver: Driver) -> Iterator[None]:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask_to_stop)
     yield
-
-
-def interrupt(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM before anything was written is an interruption like any other."""
-    raise KeyboardInterrupt

@@ -6,16 +6,21 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from reconciler.apply import Session, guard_sentences, refuse_distrusted, refuse_unknown_labels, trusted
+from reconciler.cli import complain
 from reconciler.cli.console import colour_wanted, print_result, read_text, write_whole
-from reconciler.cli.manifests import read_manifest
+from reconciler.cli.manifests import DEFAULT_MANIFEST, read_manifest
 from reconciler.cli.opening import Voice, opened, policy_of
-from reconciler.documents import dump, load_snapshot, plan_document, snapshot_document, status_document
-from reconciler.errors import Exit
+from reconciler.cli.pipeline import fetch_snapshot as published_snapshot
+from reconciler.cli.pipeline import in_actions, publish_plan, refusal_told, source_of
+from reconciler.documents import dump, load_snapshot, plan_document, plan_widget, snapshot_document, status_document
+from reconciler.errors import Exit, ReconcilerError
+from reconciler.manifest import load_manifest
 from reconciler.model import Manifest
 from reconciler.observed import Observed
 from reconciler.plan import Plan, Policy
@@ -23,6 +28,7 @@ from reconciler.plan import plan as make_plan
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.table import status_text
 from reconciler.render.text import plan_text
+from reconciler.review import NoBase, Review, review
 from reconciler.status import status as state_of
 
 LOG_COLUMNS = 120
@@ -30,12 +36,21 @@ LOG_COLUMNS = 120
 
 def plan(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """The plan in the form asked for, and saved where asked for."""
-    manifest, observed, policy = _observed(names, options)
+    with refusal_told("plan"):
+        manifest, observed, policy = _observed(names, options)
     chosen = make_plan(manifest, observed, now_ms=observed.now_ms, policy=policy)
     guards = guard_sentences(manifest, observed, policy)
+    document = dump(plan_document(chosen, policy=policy, guards=guards))
     if options["out"]:
-        write_whole(options["out"], dump(plan_document(chosen, guards=guards)))
-    print_result(_rendered(chosen, guards, options["form"]))
+        write_whole(options["out"], document)
+    published = in_actions() or any(options[name] for name in ("comment", "issue", "reviewed"))
+    seen = None
+    if published or options["form"] == "markdown":
+        seen = review(chosen, head=manifest, base=_base(options["base"]), observed=observed, policy=policy)
+    print_result(document if options["form"] == "json" else _rendered(chosen, guards, seen, options["form"]))
+    if published and seen is not None:
+        source = source_of(names or (DEFAULT_MANIFEST,), observed.now_ms if options["observed"] else None)
+        publish_plan(chosen, source, guards=guards, review=seen, wanted=options)
     if options["detailed_exitcode"] and chosen.acting:
         raise click.exceptions.Exit(Exit.CHANGES_PENDING)
 
@@ -51,11 +66,24 @@ def _observed(names: tuple[str, ...], options: Mapping[str, Any]) -> tuple[Manif
         return session.manifest, trusted(session), session.policy
 
 
-def _rendered(chosen: Plan, guards: tuple[str, ...], form: str) -> str:
-    if form == "json":
-        return dump(plan_document(chosen, guards=guards))
+def _base(names: tuple[str, ...]) -> Manifest | NoBase:
+    """The base branch's manifest. One that can't be read stops nobody who is about to put it right."""
+    if not names:
+        return NoBase.NOT_GIVEN
+    if not any(Path(name).exists() for name in names):
+        return NoBase.ABSENT
+    try:
+        return load_manifest([Path(name) for name in names]).manifest
+    except ReconcilerError:
+        complain("note: the base branch's manifest is not valid, so what caused each change is not known")
+        return NoBase.UNREADABLE
+
+
+def _rendered(chosen: Plan, guards: tuple[str, ...], seen: Review | None, form: str) -> str:
     if form == "markdown":
-        return plan_markdown(chosen, guards=guards)
+        return plan_markdown(chosen, guards=guards, review=seen)
+    if form == "gitlab":
+        return plan_widget(chosen)
     return plan_text(chosen, guards=guards, width=columns(), colour=colour_wanted(terminal=sys.stdout.isatty()))
 
 
@@ -80,6 +108,11 @@ def observe(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
         observed = trusted(session)
         labels = frozenset(spec.label for spec in session.manifest.tokens)
     write_whole(options["out"], dump(snapshot_document(observed, labels)))
+
+
+def fetch_snapshot(options: Mapping[str, Any]) -> None:
+    """The snapshot that the default branch published."""
+    write_whole(options["out"], published_snapshot())
 
 
 def session_for_reading(names: tuple[str, ...], options: Mapping[str, Any]) -> contextlib.AbstractContextManager[Session]:

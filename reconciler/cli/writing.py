@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,26 +11,29 @@ import click
 
 from reconciler.apply import Apply, Session, StalePlanError
 from reconciler.bootstrap import bootstrap as make_manager
-from reconciler.cli import complain
-from reconciler.cli.console import colour_wanted, print_result, read_text, refuse_unwritable, write_whole
+from reconciler.cli import complain, complain_of
+from reconciler.cli.console import clear, colour_wanted, print_result, read_text, refuse_unwritable, write_whole
 from reconciler.cli.opening import opened, read_line_of_secret
-from reconciler.cli.progress import confirm, events, held_back, interrupt
+from reconciler.cli.pipeline import in_actions, publish_report, refusal_told, write_summary
+from reconciler.cli.progress import confirm, events, held_back
 from reconciler.cli.reading import columns
 from reconciler.documents import dump, load_plan, report_document
 from reconciler.errors import Exit, ReconcilerError, UsageError
 from reconciler.maintain import adopt as take_over
 from reconciler.maintain import credentials_from, roll_back
 from reconciler.maintain import verify as verify_all
-from reconciler.plan import Plan
+from reconciler.plan import Plan, Policy
 from reconciler.protocol.outcome import Outcome
 from reconciler.render import safe, subject, why
 from reconciler.render.text import plan_text, report_last_line, stale_text
 from reconciler.report import Approved, Report, approve
 
+_LIFTED = ("allow_empty", "allow_missing_manager", "allow_missing_files", "revoke_in_use")
+_LIMITS = ("max_revocations", "max_rotations", "max_missing")
+
 
 @contextlib.contextmanager
 def _session(names: tuple[str, ...], options: Mapping[str, Any]) -> Iterator[Session]:
-    signal.signal(signal.SIGTERM, interrupt)
     with events() as shown, opened(names, options, events=shown, signals=held_back) as session:
         yield session
 
@@ -40,22 +42,32 @@ def apply(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """Apply the manifest, or exactly a saved plan."""
     saved = load_plan(read_text(options["plan_file"])) if options["plan_file"] else None
     if saved is not None:
-        selection = saved.plan.selection
         if any(options[name] for name in ("targets", "excluded", "only")):
             raise UsageError("a saved plan has its selection in it: leave --target, --exclude and --only out")
-        options = {
-            **options,
-            "targets": tuple(selection.targets),
-            "excluded": tuple(selection.excluded),
-            "only": selection.only.value if selection.only is not None else None,
-        }
+        options = {**options, **_options_of(saved.policy, options)}
     approved = approve(saved.plan, as_of_ms=saved.as_of_ms) if saved is not None else None
     try:
         _apply(names, options, approved)
     except StalePlanError as error:
         if saved is not None:
-            complain(stale_text(saved.plan, error.now))
+            difference = stale_text(saved.plan, error.now)
+            complain(difference)
+            if in_actions():
+                write_summary(f"```text\n{difference.replace('```', chr(39) * 3)}\n```\n")
         raise
+
+
+def _options_of(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a saved plan was made with. Those that are given now as well come on top."""
+    selection = policy.selection
+    return {
+        "targets": tuple(selection.targets),
+        "excluded": tuple(selection.excluded),
+        "only": selection.only.value if selection.only is not None else None,
+        "replace": tuple(policy.replace | frozenset(given["replace"])),
+        **{name: getattr(policy, name) or given[name] for name in _LIFTED},
+        **{name: getattr(policy, name) if given[name] is None else given[name] for name in _LIMITS},
+    }
 
 
 def rotate(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
@@ -66,7 +78,8 @@ def rotate(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
 def _apply(names: tuple[str, ...], options: Mapping[str, Any], approved: Approved | None) -> None:
     if options["report"]:
         refuse_unwritable(options["report"])
-    with _session(names, options) as session:
+        clear(options["report"])
+    with refusal_told("apply"), _session(names, options) as session:
         ask = None if approved is not None or options["yes"] else _show_and_ask
         report = Apply(session, approved=approved, confirm=ask).run()
     _finish(report, options["report"])
@@ -85,18 +98,18 @@ def _finish(report: Report, report_file: str | None) -> None:
             print_result(f"held {subject(change.label)} ({why(change)})")
     for token in report.not_touched:
         if token.probably_ours:
-            complain(
-                f"probably ours, its secret is lost: {safe(token.token_id)} ({safe(token.label or '')}): revoke it, or adopt it"
-            )
+            complain_of(f"probably ours, its secret is lost: {token.token_id} ({token.label or ''}): revoke it, or adopt it")
     exit_code = report.exit_code
     if report_file:
         try:
             write_whole(report_file, dump(report_document(report)))
         except OSError as error:
-            complain(f"error: the report could not be written: {error.strerror}: {report_file}")
+            complain_of(f"error: the report could not be written: {error.strerror}: {report_file}")
             exit_code = exit_code or Exit.PARTIAL
     if report.sentence:
-        complain(f"{'error' if exit_code else 'note'}: {safe(report.sentence)}")
+        complain_of(f"{'error' if exit_code else 'note'}: {report.sentence}")
+    if in_actions():
+        publish_report(report, exit_code)
     with contextlib.suppress(OSError, ValueError):
         print_result(report_last_line(report))
     raise click.exceptions.Exit(exit_code)

@@ -12,10 +12,10 @@ Rules this package keeps:
 from __future__ import annotations
 
 import dataclasses
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from reconciler.escape import safe as safe  # whoever renders finds it here
 from reconciler.observed import Kind
 from reconciler.plan import Change, NotTouched, Plan, Selection
 from reconciler.reasons import SENTENCES, Action, Reason
@@ -42,39 +42,6 @@ FOREIGN_NAMED = 5
 
 _SHORT_ID = 12
 _ID_END = 4
-
-# Printable by Unicode's categories, yet drawn as nothing or as a space: fillers, joiners, variation selectors.
-_INVISIBLE = frozenset(
-    chr(point)
-    for points in (
-        (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
-        range(0x180B, 0x1810),
-        range(0xFE00, 0xFE10),
-        range(0xE0100, 0xE01F0),
-    )
-    for point in points
-)
-
-_COMMAND_START = re.compile(r"(?<![^ ])::")
-
-
-def safe(text: str) -> str:
-    r"""Text of others, fit for one line of a terminal, a log or a document. Doing it twice changes nothing more.
-
-    Control characters, line ends, bidirectional and invisible characters, unusual spaces and lone surrogates become visible
-    escapes (``\x1b``, ``\u202e``). ``##`` and a word that begins with ``::`` are broken up, because CI runners take commands
-    from logs: ``::name::`` at the start of a line, ``##[name]`` and ``##vso[name]`` anywhere.
-    """
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(c if c.isprintable() and c not in _INVISIBLE else _escaped(c) for c in text)
-    return _COMMAND_START.sub(r":\\x3a", text.replace("##", "#\\x23"))
-
-
-def _escaped(char: str) -> str:
-    point = ord(char)
-    if point <= 0xFF:  # noqa: PLR2004  # the reach of two hexadecimal digits
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"  # noqa: PLR2004  # the reach of four
 
 
 def cells(text: str) -> int:
@@ -184,8 +151,36 @@ def _about(changes: Iterable[Change]) -> tuple[tuple[str, str], ...]:
     return tuple((c.label, short(c.before.token_id) if c.before is not None and c.before.token_id else "") for c in changes)
 
 
+def is_loud(change: Change) -> bool:
+    """Whether a row revokes, grants, moves a secret, takes a protection away, or leaves consumers no time."""
+    unprotects = change.after is not None and change.after.protect is False
+    return change.acts and (
+        change.action is Action.REVOKE
+        or change.reason is Reason.COMPROMISED
+        or unprotects
+        or moves(change)
+        or hurries(change)
+        or (change.action is Action.ROTATE and bool(gained_scopes(change)))
+    )
+
+
+def hurries(change: Change) -> bool:
+    """Whether consumers lose the old token the moment the new one is in Vault, by the manifest's wish."""
+    after = change.after
+    return (
+        change.action is Action.ROTATE
+        and after is not None
+        and after.overlap_ms == 0
+        and change.before is not None
+        and change.before.token_id is not None
+    )
+
+
 def alarms(plan: Plan) -> tuple[Alarm, ...]:
-    """Revocations, grants, lost protections and moved secrets, each kind at most once."""
+    """Revocations, grants, lost protections, moved secrets and missing overlaps, each kind at most once.
+
+    Where there are none (``is_loud`` of no row), a plan may be applied without a further look at it.
+    """
     acting = plan.acting
     leaving = [c for c in acting if c.action is Action.REVOKE and c.reason is not Reason.SUPERSEDED]
     superseded = [c for c in acting if c.action is Action.REVOKE and c.reason is Reason.SUPERSEDED]
@@ -195,6 +190,7 @@ def alarms(plan: Plan) -> tuple[Alarm, ...]:
     unknown = [c for c in rotations if scopes_before(c) is None]
     unprotected = [c for c in acting if c.after is not None and c.after.protect is False]
     moved = [c for c in acting if moves(c)]
+    hurried = [c for c in acting if hurries(c) and c.reason is not Reason.COMPROMISED]
     found = (
         Alarm(sentence=f"revokes {counted(len(leaving), 'token')} for good", about=_about(leaving)),
         Alarm(sentence="revokes the predecessor at once, without overlap", about=_about(at_once)),
@@ -208,6 +204,7 @@ def alarms(plan: Plan) -> tuple[Alarm, ...]:
         Alarm(
             sentence="moves the secret: consumers must read another path", about=tuple((c.label, path_note(c)) for c in moved)
         ),
+        Alarm(sentence="leaves consumers no time to change over: overlap 0s", about=_about(hurried)),
     )
     return tuple(alarm for alarm in found if alarm.about)
 
@@ -239,6 +236,11 @@ def place_line(plan: Plan) -> str:
     """Whose tokens these are."""
     profile = "" if plan.profile_id is None else f", profile {plan.profile_id}"
     return f"{safe(plan.api_url)}{profile}"
+
+
+def flags_line(plan: Plan) -> str:
+    """The guards that were lifted, as flags; empty if none was."""
+    return " ".join(safe(flag) for flag in plan.flags)
 
 
 def selection_line(selection: Selection) -> str:

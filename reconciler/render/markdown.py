@@ -6,12 +6,14 @@ Rules this module keeps:
 2. A span's fence is longer than any run of backticks in it. A pipe would end a table's cell even there, and ``<!--`` would look
    like the marker by which a comment is found again, so both become visible escapes.
 3. What may hurt stands first. Nothing here depends on the time, so an unchanged plan makes an unchanged comment.
-4. A plan is a list of blocks, and a block may lose rows but never its head: whoever has to keep within a size drops whole rows.
+4. A plan is a list of blocks, and a block may lose rows but never its head. ``fitted`` keeps within a size by dropping whole
+   rows, the least important first; what revokes, grants, moves or unprotects goes last, and only when it alone is too much.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 import re
 from collections.abc import Iterable, Sequence
 
@@ -24,8 +26,10 @@ from reconciler.render import (
     alarms,
     counted,
     extras,
+    flags_line,
     foreign_shown,
     gained_scopes,
+    is_loud,
     not_touched_count,
     place_line,
     safe,
@@ -35,22 +39,78 @@ from reconciler.render import (
     summary_line,
     twin_sentence,
 )
+from reconciler.review import Review
+
+_BETWEEN = "\n\n"
+_COUNT_BYTES = 16
+
+NAMED_AT_THE_TOP = 20
+OPEN_ROWS = 20
+"""So many rows stand open in a table; more are folded."""
 
 _BACKTICKS = re.compile("`+")
 _ESCAPES = (("|", "\\x7c"), ("<!--", "<\\x21--"), ("-->", "--\\x3e"))
 
 
+MORE = "{n} more"
+
+
+class Rank(enum.IntEnum):
+    """How dear the rows of a block are: the highest are dropped first."""
+
+    HEAD = 0
+    LOUD = 1
+    DECIDE = 2
+    CHANGE = 3
+    ELSEWHERE = 4
+    WAIT = 5
+    KEPT = 6
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A piece of Markdown: ``head`` and ``tail`` frame it, ``rows`` are whole lines that could be left out one by one."""
+    """A piece of Markdown: ``head`` and ``tail`` frame it, ``rows`` are whole lines that could be left out one by one.
+
+    ``more`` is the row that stands for those left out, with ``{n}`` for their number.
+    """
 
     head: str
     rows: tuple[str, ...] = ()
     tail: str = ""
+    rank: Rank = Rank.HEAD
+    more: str = MORE
 
-    def text(self) -> str:
-        """The block as it is written."""
-        return "\n".join(part for part in (self.head, *self.rows, self.tail) if part)
+    def text(self, shown: int | None = None) -> str:
+        """The block as it is written, with so many of its rows."""
+        rows = self.rows if shown is None else self.rows[:shown]
+        left = len(self.rows) - len(rows)
+        told = (self.more.format(n=left),) if left else ()
+        return "\n".join(part for part in (self.head, *rows, *told, self.tail) if part)
+
+
+def fitted(blocks: Sequence[Block], most_bytes: int) -> tuple[str, int]:
+    """The blocks within a number of bytes of UTF-8, and how many rows had to be left out."""
+    shown = {at: len(block.rows) for at, block in enumerate(blocks)}
+    sizes = {at: len(block.text().encode()) + len(_BETWEEN) for at, block in enumerate(blocks)}
+    for at in sorted(shown, key=lambda at: (-blocks[at].rank, -at)):
+        over = sum(sizes.values()) - most_bytes
+        if over <= 0:
+            break
+        shown[at] = _rows_within(blocks[at], sizes[at] - over)
+        sizes[at] = len(blocks[at].text(shown[at]).encode()) + len(_BETWEEN)
+    text = _BETWEEN.join(block.text(shown[at]) for at, block in enumerate(blocks))
+    return text, sum(len(block.rows) - shown[at] for at, block in enumerate(blocks))
+
+
+def _rows_within(block: Block, most_bytes: int) -> int:
+    left = most_bytes - len(block.text(0).encode()) - len(_BETWEEN) - _COUNT_BYTES
+    fit = 0
+    for row in block.rows:
+        left -= len(row.encode()) + 1
+        if left < 0:
+            break
+        fit += 1
+    return fit
 
 
 def code(text: str) -> str:
@@ -64,20 +124,28 @@ def code(text: str) -> str:
     return f"{fence}{edge}{shown}{edge}{fence}"
 
 
-def plan_markdown(plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[str] = ()) -> str:
+def plan_markdown(plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[str] = (), review: Review | None = None) -> str:
     """The whole plan: title, what may hurt, changes, holds, and folded away what stays as it is; then the digest."""
-    return "\n\n".join(block.text() for block in plan_blocks(plan, guards=guards, warnings=warnings)) + "\n"
+    blocks = plan_blocks(plan, guards=guards, warnings=warnings, review=review)
+    return _BETWEEN.join(block.text() for block in blocks) + "\n"
 
 
-def plan_blocks(plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[str] = ()) -> tuple[Block, ...]:
-    """The parts of the comment, in order. None is empty."""
+def plan_blocks(
+    plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[str] = (), review: Review | None = None
+) -> tuple[Block, ...]:
+    """The parts of the comment, in order. None is empty. With a review, each row says what caused it."""
+    loud = [c for c in plan.acting if is_loud(c)]
+    holds = [c for c in plan.changes if c.action is Action.HOLD]
     blocks: Iterable[Block | None] = (
         _title(plan),
-        _alarms(alarms(plan)),
+        _alarms([*_findings(review), *alarms(plan)]),
         _quoted("CAUTION", "apply will refuse", guards),
         _quoted("NOTE", "warning", warnings),
-        _changes(plan.acting),
-        _holds([c for c in plan.changes if c.action is Action.HOLD]),
+        _changes(loud, review, Rank.LOUD),
+        _quiet_changes([c for c in plan.acting if not is_loud(c)], review),
+        _holds([c for c in holds if c.needs_decision], review, Rank.DECIDE),
+        _holds([c for c in holds if not c.needs_decision], review, Rank.WAIT),
+        *_beside(review),
         _kept([c for c in plan.changes if c.action is Action.KEEP]),
         _not_touched(plan),
         _footer(plan),
@@ -88,14 +156,26 @@ def plan_blocks(plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[st
 def _title(plan: Plan) -> Block:
     limits = selection_line(plan.selection)
     limited = f", limited to {code(limits)}" if limits else ""
+    limited += f", made with {code(flags_line(plan))}" if plan.flags else ""
     return Block(head=f"### reconciler plan: {summary_line(plan)}\n\nfor {code(place_line(plan))}{limited}")
+
+
+def _findings(review: Review | None) -> list[Alarm]:
+    return [Alarm(sentence=f.sentence, about=f.about) for f in review.findings] if review is not None else []
 
 
 def _alarms(found: Sequence[Alarm]) -> Block | None:
     if not found:
         return None
-    rows = [f"> - **{alarm.sentence}**: {', '.join(_named(label, detail) for label, detail in alarm.about)}" for alarm in found]
+    rows = [f"> - **{alarm.sentence}**: {_some_named(alarm.about)}" for alarm in found]
     return Block(head="> [!WARNING]", rows=tuple(rows))
+
+
+def _some_named(about: Sequence[tuple[str, str]]) -> str:
+    """The first of them by name; all of them have rows of their own below."""
+    more = len(about) - NAMED_AT_THE_TOP
+    named = ", ".join(_named(label, detail) for label, detail in about[:NAMED_AT_THE_TOP])
+    return f"{named} and {more} more, all in the table below" if more > 0 else named
 
 
 def _named(label: str, detail: str) -> str:
@@ -108,14 +188,53 @@ def _quoted(kind: str, what: str, sentences: Sequence[str]) -> Block | None:
     return Block(head=f"> [!{kind}]", rows=tuple(f"> - {what}: {code(said)}" for said in sentences))
 
 
-def _changes(changes: Sequence[Change]) -> Block | None:
+_TABLE = "| change | label | token | why |\n|---|---|---|---|"
+_TABLE_CAUSES = "| change | label | token | why | caused by |\n|---|---|---|---|---|"
+
+
+def _changes(changes: Sequence[Change], review: Review | None, rank: Rank) -> Block | None:
     if not changes:
         return None
+    causes = review is not None and bool(review.causes)
     rows = [
         f"| {_action(c)} | {code(subject(c.label))} | {_token(c)} | {'<br>'.join([_why(c), *(code(e) for e in extras(c))])} |"
+        + _cause(c, review)
         for c in changes
     ]
-    return Block(head="| change | label | token | why |\n|---|---|---|---|", rows=tuple(rows))
+    more = f"| {MORE} | | | |" + (" |" if causes else "")
+    return Block(head=_TABLE_CAUSES if causes else _TABLE, rows=tuple(rows), rank=rank, more=more)
+
+
+def _quiet_changes(changes: Sequence[Change], review: Review | None) -> Block | None:
+    """Folded where they are many: what may hurt has been told above."""
+    table = _changes(changes, review, Rank.CHANGE)
+    if table is None or len(changes) <= OPEN_ROWS:
+        return table
+    head = f"<details><summary>{counted(len(changes), 'more change')}</summary>\n\n{table.head}"
+    return dataclasses.replace(table, head=head, tail="\n</details>")
+
+
+def _cause(change: Change, review: Review | None) -> str:
+    if review is None or not review.causes:
+        return ""
+    cause = review.cause(change)
+    return f" {cause.value if cause is not None else ''} |"
+
+
+def _beside(review: Review | None) -> Iterable[Block]:
+    """What is no part of this plan, but of interest: rows that other jobs make, and rows that go away with this change."""
+    if review is None:
+        return
+    for rows, what in ((review.elsewhere, "planned apart, and not part of this plan"), (review.undone, "no longer planned")):
+        if rows:
+            lines = [f"- {c.action.value} {code(subject(c.label))}: {_why(c)}{_apart(c, review)}" for c in rows]
+            summary = f"{len(rows)} {what}"
+            yield dataclasses.replace(_folded(summary, lines), rank=Rank.ELSEWHERE)
+
+
+def _apart(change: Change, review: Review) -> str:
+    cause = review.cause(change)
+    return f" ({cause.value})" if cause is not None else ""
 
 
 def _action(change: Change) -> str:
@@ -134,18 +253,22 @@ def _why(change: Change) -> str:
     return f"{sentence}: {code(change.note)}" if change.note else sentence
 
 
-def _holds(holds: Sequence[Change]) -> Block | None:
+def _holds(holds: Sequence[Change], review: Review | None, rank: Rank) -> Block | None:
     if not holds:
         return None
+    causes = review is not None and bool(review.causes)
     rows = [
         f"| {'**a person decides**' if c.needs_decision else 'waits'} | {code(subject(c.label))} | {_token(c)} | {_why(c)} |"
+        + _cause(c, review)
         for c in holds
     ]
-    return Block(head="| held | label | token | why |\n|---|---|---|---|", rows=tuple(rows))
+    head = (_TABLE_CAUSES if causes else _TABLE).replace("change", "held", 1)
+    return Block(head=head, rows=tuple(rows), rank=rank, more=f"| {MORE} | | | |" + (" |" if causes else ""))
 
 
 def _folded(summary: str, rows: Iterable[str]) -> Block:
-    return Block(head=f"<details><summary>{summary}</summary>\n", rows=tuple(rows), tail="\n</details>")
+    head = f"<details><summary>{summary}</summary>\n"
+    return Block(head=head, rows=tuple(rows), tail="\n</details>", rank=Rank.KEPT, more=f"- {MORE}")
 
 
 def _kept(keeps: Sequence[Change]) -> Block | None:

@@ -40,6 +40,7 @@ from reconciler.render import (
     cells,
     counted,
     extras,
+    flags_line,
     foreign_shown,
     gained_scopes,
     not_touched_count,
@@ -155,6 +156,8 @@ def plan_text(
     limits = selection_line(plan.selection)
     if limits:
         lines.append(f"limited to {limits}")
+    if plan.flags:
+        lines.append(f"made with {flags_line(plan)}")
     lines.append("")
     for action in Action:
         rows = [c for c in plan.changes if c.action is action]
@@ -261,6 +264,7 @@ def _told(plan: Plan) -> dict[str, str]:
         f"exchange {place_line(plan)}",
         f"ledger {safe(plan.ledger_id)}",
         f"limited to {selection_line(plan.selection) or 'nothing'}",
+        f"made with {flags_line(plan) or 'no flags'}",
     )
     return {**{f"head {head}": head for head in heads}, **{row_key(c): _whole(c) for c in plan.acting}}
 

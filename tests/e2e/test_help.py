@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -18,8 +19,19 @@ from reconciler.schema_files import load_schema
 from tests.support.fleet import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = dict(sorted(cli.cli.commands.items()))
 VARIABLE = re.compile(r"\b(?:LIMITLESS|VAULT|RECONCILER)_[A-Z_]+\b|\bNO_COLOR\b|\bFORCE_COLOR\b")
+
+
+def commands_of(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """The commands by how they are called, those of groups within it by both words."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {below}", inner) for below, inner in commands_of(command))
+        else:
+            yield name, command
+
+
+COMMANDS = dict(sorted(commands_of(cli.cli)))
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -54,15 +66,15 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str], monkeypatch: 
     """Every command tells what it is for and explains each of its options, also on a narrow terminal, for -h and --help."""
     monkeypatch.setenv("COLUMNS", columns)
     for name, command in COMMANDS.items():
-        text = shown([name, "--help"], capsys)
-        assert text == shown([name, "-h"], capsys)
+        text = shown([*name.split(), "--help"], capsys)
+        assert text == shown([*name.split(), "-h"], capsys)
         assert text.startswith(f"Usage: reconciler {name}")
         assert all(option in text for option in options_of(command)), name
         assert command.help
         unexplained = [option for option, param in options_of(command).items() if not param.help]
         assert unexplained == [], name
     group = shown(["--help"], capsys)
-    assert all(name in group for name in COMMANDS)
+    assert all(name.split()[0] in group for name in COMMANDS)
 
 
 def test_help_needs_nothing_at_all() -> None:
@@ -88,7 +100,8 @@ def test_readme_names_every_command() -> None:
     told: dict[str, set[str]] = {}
     for first, second in rows("command"):
         for invocation in quoted(first):
-            name = invocation.split()[0]
+            words = invocation.split()
+            name = next(name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS)
             told.setdefault(name, set()).update(re.findall(r"--[a-z-]+", f"{invocation} {second}"))
     assert sorted(told) == list(COMMANDS)
     for name, options in told.items():
@@ -122,6 +135,7 @@ def test_guards_in_readme() -> None:
         assert flags <= options.keys()
         assert all(f"(default {number})" in str(options[flag].help) for flag, number in defaults.items())
     others = {"--target", "--exclude", "--only", "--out", "--format", "--detailed-exitcode", "--observed"}
+    others |= {"--base", "--comment", "--issue", "--reviewed"}
     assert options_of(COMMANDS["plan"]).keys() - others == flags, "a guard that README does not name"
 
 

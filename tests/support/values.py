@@ -36,6 +36,7 @@ from reconciler.observed import Content, Observed
 
 NOW_MS = instant_ms("2026-11-22T08:30:00.000Z")
 API_URL = "https://api.example"
+PLACE = "secret/p"
 LIVING = SecretMeta(latest=1, state=VersionState.LIVING)
 
 
@@ -139,6 +140,7 @@ def observed(
     return Observed(
         now_ms=NOW_MS,
         api_url=API_URL,
+        place=PLACE,
         ledger=memory,
         ledger_version=7,
         live=tokens,

@@ -39,6 +39,9 @@ NOW_MS = instant_ms("2026-11-22T08:30:00.000Z")
 API_URL = "https://api.limitless.exchange"
 LEDGER_ID = "5f0d"
 PROFILE_ID = 42
+MOUNT = "secret"
+PREFIX = "limitless/tokens"
+PLACE = f"{MOUNT}/{PREFIX}"
 MANAGER = "reconciler"
 FILES = ("tokens.yaml",)
 TRADING = ("trading",)
@@ -65,9 +68,7 @@ def spec(
 
 def manifest(*specs: TokenSpec, files: tuple[str, ...] = FILES, profile_id: int | None = PROFILE_ID) -> Manifest:
     """A manifest of these tokens, of which ``MANAGER`` is the manager whether or not it is among them."""
-    return Manifest(
-        profile_id=profile_id, manager=MANAGER, mount="secret", prefix="limitless/tokens", tokens=specs, files=files
-    )
+    return Manifest(profile_id=profile_id, manager=MANAGER, mount=MOUNT, prefix=PREFIX, tokens=specs, files=files)
 
 
 def live(
@@ -191,6 +192,7 @@ def observed(
     return Observed(
         now_ms=NOW_MS,
         api_url=known.api_url,
+        place=PLACE,
         ledger=known,
         ledger_version=3,
         live=tuple(tokens),

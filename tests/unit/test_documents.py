@@ -226,7 +226,8 @@ def test_dump_is_ascii_and_gives_ci_runners_no_command(text: str) -> None:
 
 def test_plan_document_is_whole() -> None:
     """Every key of the document, for a plan with one row of most kinds."""
-    document = plan_document(a_plan(), guards=("too much",), warnings=("odd",))
+    policy = Policy(max_revocations=9, allow_empty=True, replace=frozenset({"b", "a"}))
+    document = plan_document(a_plan(), policy=policy, guards=("too much",), warnings=("odd",))
     assert document == {
         "document": "reconciler plan",
         "format_version": 1,
@@ -236,6 +237,16 @@ def test_plan_document_is_whole() -> None:
         "ledger_id": "ledger-1",
         "profile_id": 42,
         "selection": {"targets": ["bot", "other"], "excluded": ["x"], "only": "config"},
+        "flags": {
+            "max_revocations": 9,
+            "max_rotations": 10,
+            "max_missing": 1,
+            "allow_empty": True,
+            "allow_missing_manager": False,
+            "allow_missing_files": False,
+            "revoke_in_use": False,
+            "replace": ["a", "b"],
+        },
         "capabilities": "not checked",
         "summary": {
             "recover": 0,
@@ -312,10 +323,11 @@ def test_plan_document_is_whole() -> None:
 @given(scenes(text_without_surrogates()))
 def test_a_saved_plan_comes_back_whole(scene: Scene) -> None:
     """Whatever the state and the labels: the loaded plan is the saved one, by value and by digest."""
-    made = plan(scene.desired, scene.observed, now_ms=NOW_MS)
-    document = plan_document(made, guards=("no",))
+    policy = Policy(max_rotations=1, revoke_in_use=True, replace=frozenset({"bot"}))
+    made = plan(scene.desired, scene.observed, now_ms=NOW_MS, policy=policy)
+    document = plan_document(made, policy=policy, guards=("no",))
     check("plan", document)
-    assert SavedPlan(digest=made.digest(), as_of_ms=NOW_MS, plan=made) == load_plan(dump(document))
+    assert SavedPlan(digest=made.digest(), as_of_ms=NOW_MS, plan=made, policy=policy) == load_plan(dump(document))
 
 
 def test_the_same_plan_gives_the_same_bytes() -> None:
@@ -603,6 +615,7 @@ def test_snapshot_document_is_whole() -> None:
         "format_version": 1,
         "taken_at": "2026-11-22T08:30:00.000Z",
         "api_url": "https://api.example",
+        "place": "secret/p",
         "signer_id": "id-1",
         "ledger": None,
         "ledger_version": 7,
@@ -681,8 +694,8 @@ def test_a_foreign_signer_is_not_named_and_not_missed() -> None:
     seen = observed(ledger({"bot": entry("id-1", "bot")}), live("id-1", "bot"), live("id-5", "pinned"), signer_id="id-5")
     loaded = load_snapshot(dump(snapshot_document(seen, frozenset({"bot"}))))
     assert loaded.signer_id is None
-    assert distrust(seen, labels=frozenset({"bot"}), profile_id=42, max_missing=0) is None
-    assert distrust(loaded, labels=frozenset({"bot"}), profile_id=42, max_missing=0) is None
+    assert distrust(seen, manifest(spec("bot")), max_missing=0) is None
+    assert distrust(loaded, manifest(spec("bot")), max_missing=0) is None
 
 
 def test_a_secret_that_holds_a_vanished_predecessor_is_seen() -> None:

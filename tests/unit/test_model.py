@@ -117,7 +117,17 @@ def test_an_instant_is_read(expected: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2026-13-01T00:00:00Z", "2026-11-22T25:00:00Z", "1795336200", "2026-11-22T08:30Z junk"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "2026-13-01T00:00:00Z",
+        "2026-11-22T25:00:00Z",
+        "1795336200",
+        "2026-11-22T08:30Z junk",
+        "0001-01-01T00:00+14:00",
+        "9999-12-31T23:59-14:00",
+    ],
 )
 def test_what_is_no_instant_is_refused(text: str) -> None:
     """With a ValueError and nothing else."""
@@ -133,6 +143,8 @@ def test_what_is_no_instant_is_refused(text: str) -> None:
         ("1969-12-31T23:59:59.999Z", -1),
         ("1000-01-01T00:00:00.000Z", -30_610_224_000_000),
         ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+        ("9999-12-31T23:59:59.999Z", 10**18),
+        ("0001-01-01T00:00:00.000Z", -(10**18)),
     ],
 )
 def test_an_instant_is_written(expected: str, at_ms: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from reconciler.ledger import Abandoned, Entry, Intent, IntentKind, Ledger
-from reconciler.model import DAY_MS, MINUTE_MS, NEVER_WRITTEN, SECOND_MS, LiveToken
+from reconciler.model import DAY_MS, MINUTE_MS, NEVER_WRITTEN, SECOND_MS, LiveToken, Manifest
 from reconciler.observed import (
     BIRTH_MARGIN_MS,
     DERIVE_DEADLINE_MS,
@@ -32,6 +32,7 @@ from tests.support.worlds import (
     ledger,
     live,
     living,
+    manifest,
     observed,
     retiring,
     revoking,
@@ -39,6 +40,12 @@ from tests.support.worlds import (
     spec,
     worlds,
 )
+
+
+def wish(*labels: str) -> Manifest:
+    """A manifest that wants these labels."""
+    return manifest(*(spec(label) for label in labels))
+
 
 SINCE_AGE_MS = 10 * MINUTE_MS
 OPEN = dataclasses.replace(intent("bot"), before=("old",))
@@ -88,6 +95,12 @@ def test_a_recorded_token_is_no_interrupted_one(place: str) -> None:
         "revoking": dataclasses.replace(entry, revoking=(revoking("new", "bot"),)),
     }[place]
     assert interrupted("bot", OPEN, ledger({"bot": entry}), [BORN]) is None
+
+
+def test_a_token_that_another_intent_names_is_that_ones() -> None:
+    """An old reply may have given one label's new token to another: it is not to be found twice."""
+    other = Entry(path="desk", intent=dataclasses.replace(OPEN, operation_id="op-2", token_id="new"))
+    assert interrupted("bot", OPEN, ledger({"bot": Entry(path="bot", intent=OPEN), "desk": other}), [BORN]) is None
 
 
 @pytest.mark.parametrize(
@@ -286,7 +299,8 @@ def test_a_snapshot_that_may_be_partial_is_not_believed(
     expected: str | None, seen: Observed, profile_id: int | None, max_missing: int
 ) -> None:
     """One sentence that says why and what to do, or nothing."""
-    assert distrust(seen, labels=frozenset(seen.ledger.tokens), profile_id=profile_id, max_missing=max_missing) == expected
+    desired = dataclasses.replace(wish(*seen.ledger.tokens), profile_id=profile_id)
+    assert distrust(seen, desired, max_missing=max_missing) == expected
 
 
 def test_only_current_tokens_count_as_missing() -> None:
@@ -296,7 +310,7 @@ def test_only_current_tokens_count_as_missing() -> None:
         "desk": Entry(path="desk", intent=dataclasses.replace(OPEN, token_id="d")),
     }
     seen = observed(ledger(entries), [live("theirs", None)])
-    assert distrust(seen, labels=frozenset(entries), profile_id=PROFILE_ID, max_missing=0) is None
+    assert distrust(seen, wish(*entries), max_missing=0) is None
 
 
 def test_a_label_that_is_not_desired_is_not_missed() -> None:
@@ -304,7 +318,17 @@ def test_a_label_that_is_not_desired_is_not_missed() -> None:
     seen = observed(
         ledger({"left": Entry(path="left", protect=True, current=current("left-now", "left"))}), [live("theirs", None)]
     )
-    assert distrust(seen, labels=frozenset(), profile_id=PROFILE_ID, max_missing=0) is None
+    assert distrust(seen, wish(), max_missing=0) is None
+
+
+def test_a_snapshot_of_another_place_is_not_believed() -> None:
+    """A manifest that moves everything can't be planned from what lies elsewhere: all would look absent."""
+    moved = dataclasses.replace(wish("bot"), prefix="limitless/other")
+    expected = (
+        "the snapshot is of secret/limitless/tokens, and the manifest's secrets lie at secret/limitless/other: "
+        "take it again with this manifest, or put mount and prefix back"
+    )
+    assert expected == distrust(observed(ledger({}), [live("theirs", None)]), moved, max_missing=0)
 
 
 # --- questions ---

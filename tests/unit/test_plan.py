@@ -789,12 +789,20 @@ def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -
             id="a revocation is left",
         ),
         pytest.param(
-            row(Action.RECOVER, Reason.REVOKING_LEFT, before=Side(path="old", token_id="a")),
+            (
+                *row(Action.RECOVER, Reason.REVOKING_LEFT, before=Side(path="old", token_id="a")),
+                *row(Action.RECOVER, Reason.REVOKING_LEFT, before=Side(path="bot", token_id="b")),
+            ),
             Case(
                 entry=dataclasses.replace(DRAINING, revoking=(revoking("b", "bot"), revoking("a", "bot", path="old"))),
                 tokens=(HERE,),
             ),
-            id="revocations are left, and nothing else is done before",
+            id="revocations are left, a row for each id, and nothing else is done before",
+        ),
+        pytest.param(
+            (*row(Action.RECOVER, Reason.REVOKING_LEFT, before=Side(path="bot", token_id="bot-0")), *recover("bot-2")),
+            Case(spec=BOT, entry=dataclasses.replace(BEGUN, revoking=(revoking("bot-0", "bot"),)), tokens=(ORPHAN,)),
+            id="an intent and a revocation are left: both are named",
         ),
         pytest.param(
             rotate(Reason.DUE, DUE_NOTE),
@@ -1282,7 +1290,7 @@ def test_the_digest_is_that_of_the_documented_text() -> None:
     text = (
         '{"api_url":"https://api.limitless.exchange","changes":[{"action":"derive","after":{"files":[],"overlap_ms":86400000,'
         '"path":"bot","protect":null,'
-        '"scopes":["trading"],"token_id":null,"version":0},"before":null,"label":"bot","reason":"absent"}],"format_version":1,'
+        '"scopes":["trading"],"token_id":null,"version":0},"before":null,"label":"bot","reason":"absent"}],"flags":[],"format_version":1,'
         '"ledger_id":"5f0d","profile_id":42,"selection":{"excluded":[],"only":null,"targets":[]}}'
     )
     assert found.digest() == "sha256:" + hashlib.sha256(text.encode()).hexdigest()

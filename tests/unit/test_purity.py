@@ -29,6 +29,7 @@ PURE = frozenset(
         "reconciler.documents",
         "reconciler.effects",
         "reconciler.errors",
+        "reconciler.escape",
         "reconciler.guards",
         "reconciler.ledger",
         "reconciler.model",
@@ -36,6 +37,7 @@ PURE = frozenset(
         "reconciler.plan",
         "reconciler.reasons",
         "reconciler.report",
+        "reconciler.review",
         "reconciler.status",
     }
 )
@@ -60,6 +62,7 @@ VALUE_TOOLS = frozenset(
         "re",
         "string",
         "textwrap",
+        "types",
         "typing",
         "unicodedata",
     }

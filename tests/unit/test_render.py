@@ -604,6 +604,7 @@ def widened(version: int) -> Change:
                 "+ exchange https://api.example, profile 42",
                 "+ ledger ledger-1",
                 "+ limited to nothing",
+                "+ made with no flags",
                 "+ record (manifest): remember the manifest's files",
             ],
         ),
@@ -655,21 +656,27 @@ for `https://api.example, profile 42`
 
 | change | label | token | why |
 |---|---|---|---|
-| recover | `stuck` | `3f2c…9a1b` | an earlier run was interrupted: finish or undo it: `rotate of 2026-11-22T07:30:00.000Z` |
-| record | `(manifest)` |  | remember the manifest's files: `+b.yaml -a.yaml` |
 | record | `old` |  | NO LONGER protected |
-| restore | `lost` | `id-3` | the secret was overwritten or deleted: write it again: `from version 1` |
-| derive | `new-bot` |  | no token yet<br>`scopes +account_creation +trading`<br>`path prod/new` |
-| rotate | `aged` | `id-4` | older than rotate_after: `since 2026-11-19T08:30:00.000Z` |
 | rotate | `moved` | `id-5` | path changed: `a -> b` |
 | **rotate** | `production-bot` | `3f2c…9a1b` | scopes widened: `+withdrawal` |
 | **revoke** | `gone` | `id-9` | not in the manifest any more |
 | **revoke** | `drained` | `id-10` | superseded, and nobody uses it any more |
 
+| change | label | token | why |
+|---|---|---|---|
+| recover | `stuck` | `3f2c…9a1b` | an earlier run was interrupted: finish or undo it: `rotate of 2026-11-22T07:30:00.000Z` |
+| record | `(manifest)` |  | remember the manifest's files: `+b.yaml -a.yaml` |
+| restore | `lost` | `id-3` | the secret was overwritten or deleted: write it again: `from version 1` |
+| derive | `new-bot` |  | no token yet<br>`scopes +account_creation +trading`<br>`path prod/new` |
+| rotate | `aged` | `id-4` | older than rotate_after: `since 2026-11-19T08:30:00.000Z` |
+
+| held | label | token | why |
+|---|---|---|---|
+| **a person decides** | `twinned` |  | a token with this label lives that we did not derive: adopt it, or --replace the label: `3f2c0000-aaaa-bbbb-cccc-000000009a1b` |
+
 | held | label | token | why |
 |---|---|---|---|
 | waits | `drain` | `id-11` | a consumer still uses the predecessor: `last used 2026-11-22T08:26:00.000Z` |
-| **a person decides** | `twinned` |  | a token with this label lives that we did not derive: adopt it, or --replace the label: `3f2c0000-aaaa-bbbb-cccc-000000009a1b` |
 
 <details><summary>5 kept</summary>
 

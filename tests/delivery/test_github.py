@@ -1,0 +1,387 @@
+"""The GitHub client against a stand-in of its API: whose text is ours, which snapshot counts, and what each refusal says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import pipeline
+from reconciler.github import ARTIFACT, GitHub, GitHubError, job_from
+from reconciler.plan import Policy, plan
+from reconciler.render.comment import marker, read_marker
+from reconciler.review import NoBase, review
+from tests.support import github as stand_in
+from tests.support.github import Fault, problem, rate_limited
+from tests.support.github_http import Reply
+from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
+
+REPOSITORY = "partner/tokens"
+BOT = "github-actions[bot]"
+HEAD, BASE, MERGED = "a" * 40, "b" * 40, "c" * 40
+ALL = {"contents": "read", "pull-requests": "write", "issues": "write", "actions": "read"}
+NEEDED = "the job needs `pull-requests: write`, which pull requests from forks and Dependabot never have"
+BUSY = (Fault(reply=problem(502, "x"), times=2), Fault(times=2), Fault(reply=rate_limited(), times=2))
+
+Ours = Callable[[str], bool]
+
+
+@pytest.fixture
+def host() -> Iterator[stand_in.GitHub]:
+    """A host with one repository and one open pull request, number 1."""
+    with stand_in.GitHub() as made:
+        made.state.add_repository(REPOSITORY)
+        made.state.add_pull(REPOSITORY, login="ann", head=(REPOSITORY, "topic", HEAD), base=("main", BASE))
+        yield made
+
+
+def environ(host: stand_in.GitHub, permissions: Mapping[str, str] = ALL, **more: str) -> dict[str, str]:
+    """The variables of a job."""
+    token = host.issue_token(REPOSITORY, login=BOT, permissions=permissions)
+    return {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_API_URL": host.url,
+        "GITHUB_SERVER_URL": "https://git.example",
+        "GITHUB_REPOSITORY": REPOSITORY,
+        "GITHUB_TOKEN": token,
+        "GITHUB_RUN_ID": "7",
+        "GITHUB_SHA": MERGED,
+        "GITHUB_WORKFLOW": "tokens-apply",
+        **more,
+    }
+
+
+def opened(host: stand_in.GitHub) -> GitHub:
+    """The client of such a job, which waits for nobody."""
+    return GitHub(job_from(environ(host)), sleep=lambda _: None)
+
+
+def about(name: str) -> Ours:
+    """Texts of ours about a manifest."""
+    return lambda body: (read_marker("plan", body) or {}).get("manifest") == name
+
+
+def text(name: str = "tokens.yaml", words: str = "plan") -> str:
+    """A comment of ours."""
+    return f"{marker('plan', {'manifest': name})}\n{words}"
+
+
+def test_the_comment_is_found_by_author_and_marker(host: stand_in.GitHub) -> None:
+    """Ours stands on page 2, after those of others.
+
+    A forged marker of another author is nothing, nor is our comment about another manifest; of two of ours the newest counts.
+    """
+    for number in range(120):
+        host.state.add_comment(REPOSITORY, 1, login="ann", body=f"word {number}")
+    host.state.add_comment(REPOSITORY, 1, login=BOT, body=text(words="older"))
+    host.state.add_comment(REPOSITORY, 1, login=BOT, body=text("other.yaml"))
+    expected = host.state.add_comment(REPOSITORY, 1, login=BOT, body=text(words="newer"))
+    host.state.add_comment(REPOSITORY, 1, login="mallory", body=text(words="forged"))
+    host.state.add_comment(REPOSITORY, 1, login=BOT, body="quoted: " + text())
+    with opened(host) as client:
+        found = client.find_comment(1, about("tokens.yaml"))
+    assert found is not None
+    assert (found.number, found.body) == (expected.id, text(words="newer"))
+    assert len(host.seen) == 2
+
+
+def test_a_comment_is_made_once_edited_in_place_and_left_alone(host: stand_in.GitHub) -> None:
+    """One comment whatever happens; the same text again is no request at all."""
+    with opened(host) as client:
+        for words in ("one", "two", "two"):
+            client.put_comment(1, client.find_comment(1, about("tokens.yaml")), text(words=words))
+    (comment,) = host.state.repositories[REPOSITORY].comments.values()
+    assert (comment.body, comment.former) == (text(words="two"), [text(words="one")])
+    assert [seen.method for seen in host.writes()] == ["POST", "PATCH"]
+
+
+def test_an_issue_is_opened_edited_closed_and_opened_again(host: stand_in.GitHub) -> None:
+    """One issue for ever."""
+    with opened(host) as client:
+        for words in ("one", "two"):
+            client.put_issue(client.find_issue(about("tokens.yaml")), title="drift", body=text(words=words))
+        known = client.find_issue(about("tokens.yaml"))
+        assert known is not None
+        client.close_issue(known)
+        closed = client.find_issue(about("tokens.yaml"))
+        assert closed is not None
+        assert not closed.is_open
+        client.put_issue(closed, title="drift", body=text(words="two"))
+    (issue,) = (i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT)
+    assert (issue.state, issue.body, issue.labels) == ("open", text(words="two"), ("reconciler",))
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (
+            Fault(reply=problem(401, "Bad credentials")),
+            "GitHub refuses GITHUB_TOKEN: give the step `${{ github.token }}` of this run",
+        ),
+        (
+            Fault(reply=problem(403, "Resource not accessible by integration")),
+            f"GitHub answered with HTTP 403: {NEEDED}",
+        ),
+        (
+            Fault(reply=problem(404, "Not Found")),
+            f"GitHub answered with HTTP 404: {NEEDED}",
+        ),
+        (Fault(reply=problem(422, "Validation Failed")), "GitHub answered with HTTP 422"),
+        (Fault(reply=rate_limited(status=429)), "GitHub's rate limit is used up: try again later"),
+        (Fault(reply=rate_limited(retry_after_s=None)), "GitHub's rate limit is used up: try again later"),
+        (Fault(reply=problem(502, "Server Error")), "GitHub answered with HTTP 502: try again"),
+        (Fault(), "GitHub does not answer (RemoteProtocolError): try again"),
+    ],
+)
+def test_each_refusal_of_a_write_is_one_sentence_and_no_second_try(host: stand_in.GitHub, fault: Fault, expected: str) -> None:
+    """A write is sent once, whatever comes back."""
+    host.fail(fault)
+    with opened(host) as client, pytest.raises(GitHubError) as raised:
+        client.put_comment(1, None, text())
+    assert str(raised.value) == expected
+    assert len(host.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(reply=problem(502, "x"), times=2), Fault(times=2), Fault(reply=rate_limited(), times=2)]
+)
+def test_a_read_is_sent_again(host: stand_in.GitHub, fault: Fault) -> None:
+    """A busy GitHub gets two more tries."""
+    host.state.add_comment(REPOSITORY, 1, login=BOT, body=text())
+    host.fail(fault)
+    with opened(host) as client:
+        assert client.find_comment(1, about("tokens.yaml")) is not None
+    assert len(host.seen) == 3
+
+
+def test_a_page_elsewhere_is_not_asked_for(host: stand_in.GitHub) -> None:
+    """A Link to another host would get the token."""
+    away = Reply(status=200, document=[], headers={"Link": f'<{host.web}/evil>; rel="next"'})
+    host.fail(Fault(reply=away))
+    with opened(host) as client:
+        assert client.find_comment(1, about("tokens.yaml")) is None
+    assert len(host.seen) == 1
+
+
+def published(host: stand_in.GitHub, *, event: str = "schedule", branch: str = "main", fork: str | None = None) -> None:
+    """A run that published a snapshot."""
+    run = host.state.add_run(REPOSITORY, event=event, head_branch=branch, head_sha=BASE, head_repository=fork)
+    host.state.add_artifact(REPOSITORY, run, ARTIFACT, {"snapshot.json": json.dumps(event).encode()})
+
+
+def test_only_a_snapshot_of_the_default_branch_counts(host: stand_in.GitHub) -> None:
+    """Newer ones of a pull request, a fork whose branch is called main, another branch and an expired one are passed over."""
+    host.state.add_repository("mallory/tokens", parent=REPOSITORY)
+    published(host, event="push")
+    published(host, event="pull_request")
+    published(host, event="pull_request", fork="mallory/tokens")
+    published(host, event="push", branch="topic")
+    published(host, event="schedule")
+    list(host.state.repositories[REPOSITORY].artifacts.values())[-1].expired = True
+    with opened(host) as client:
+        assert client.snapshot() == '"push"'
+    assert [seen.headers.get("authorization") for seen in host.downloads] == [None]
+
+
+def test_without_a_snapshot_the_next_step_is_named(host: stand_in.GitHub) -> None:
+    """The first pull request of a new repository."""
+    published(host, event="pull_request")
+    with opened(host) as client, pytest.raises(GitHubError) as raised:
+        client.snapshot()
+    assert str(raised.value) == (
+        "no run of main has published a snapshot yet (an artifact named tokens-snapshot): run the drift workflow once"
+    )
+
+
+@pytest.mark.parametrize("content", [{}, {"other.json": b"{}"}, {"snapshot.json": b"\xff\xfe"}])
+def test_an_artifact_of_something_else(host: stand_in.GitHub, content: dict[str, bytes]) -> None:
+    """Another file, or no text: a sentence."""
+    run = host.state.add_run(REPOSITORY, event="push", head_branch="main", head_sha=BASE)
+    host.state.add_artifact(REPOSITORY, run, ARTIFACT, content)
+    with opened(host) as client, pytest.raises(GitHubError) as raised:
+        client.snapshot()
+    assert "is no archive with snapshot.json in it" in str(raised.value)
+
+
+def test_the_merged_pull_request_of_a_commit(host: stand_in.GitHub) -> None:
+    """Only a merged one counts, with its last commit."""
+    with opened(host) as client:
+        assert client.merged_pull(HEAD) is None
+        host.state.merge_pull(REPOSITORY, 1, MERGED)
+        assert client.merged_pull(MERGED) == (1, HEAD)
+        assert client.merged_pull("../../user") is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"GITHUB_REPOSITORY": ""}, "this is no job of GitHub Actions: GITHUB_REPOSITORY is not set"),
+        ({"GITHUB_REPOSITORY": "../.."}, "this is no job of GitHub Actions: GITHUB_REPOSITORY is not set"),
+        ({"GITHUB_API_URL": "http://api.example"}, "GITHUB_API_URL is not https: the token is not sent there"),
+        ({"GITHUB_EVENT_PATH": "/nowhere.json"}, "GITHUB_EVENT_PATH can't be read as JSON"),
+    ],
+)
+def test_a_job_that_can_not_be(host: stand_in.GitHub, changed: dict[str, str], expected: str) -> None:
+    """Nothing is sent on variables that make no sense."""
+    with pytest.raises(GitHubError) as raised:
+        job_from({**environ(host), **changed})
+    assert str(raised.value) == expected
+
+
+def test_the_token_is_not_shown(host: stand_in.GitHub) -> None:
+    """Neither by the job's value nor by an error."""
+    variables = environ(host)
+    assert variables["GITHUB_TOKEN"] not in repr(job_from(variables))
+
+
+# --- what a pipeline gets ---
+
+
+class Published:
+    """A job's files and streams."""
+
+    def __init__(self, host: stand_in.GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.summary, self.outputs = folder / "summary.md", folder / "outputs"
+        self.event = folder / "event.json"
+        self.event.write_text(json.dumps({"pull_request": {"number": 1, "head": {"sha": HEAD}}}), encoding="utf-8")
+        files = {
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_OUTPUT": str(self.outputs),
+            "GITHUB_EVENT_PATH": str(self.event),
+        }
+        for name, value in {**environ(host), **files}.items():
+            monkeypatch.setenv(name, value)
+
+    def of(self, *labels: str, **wanted: str) -> dict[str, str]:
+        """Publish the plan of these labels, where only the manager is there; the step's outputs."""
+        state = observed(ledger({"manager": entry("id-m", "manager")}), live("id-m", "manager"))
+        head = manifest(spec("manager"), *(spec(label) for label in labels), manager="manager")
+        made = plan(head, state, now_ms=NOW_MS)
+        seen = review(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
+        self.outputs.unlink(missing_ok=True)
+        source = pipeline.source_of(("tokens.yaml",), NOW_MS)
+        pipeline.publish_plan(made, source, guards=(), review=seen, wanted=wanted)
+        return dict(line.split("=", 1) for line in self.outputs.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.fixture
+def job(host: stand_in.GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
+    """A job of the pull request."""
+    return Published(host, tmp_path, monkeypatch)
+
+
+def test_a_plan_leaves_comment_summary_and_outputs(host: stand_in.GitHub, job: Published) -> None:
+    """Scalars only in the outputs; the comment's first line says what was planned."""
+    outputs = job.of("new", comment="github")
+    (comment,) = host.state.repositories[REPOSITORY].comments.values()
+    facts = read_marker("plan", comment.body)
+    assert facts is not None
+    assert outputs == {
+        "changes": "true",
+        "digest": facts["digest"],
+        "derives": "1",
+        "rotations": "0",
+        "revocations": "0",
+        "holds": "0",
+        "comment-url": outputs["comment-url"],
+    }
+    assert outputs["comment-url"].startswith(host.web)
+    assert facts["head"] == HEAD
+    assert "### reconciler plan: 1 to derive, 1 kept" in job.summary.read_text(encoding="utf-8")
+
+
+def test_a_comment_that_github_refuses_fails_nothing(
+    host: stand_in.GitHub, job: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fork's token is read-only: a notice says so, the summary has the plan, and nothing was written."""
+    read_only = {"contents": "read", "pull-requests": "read", "actions": "read"}
+    monkeypatch.setenv("GITHUB_TOKEN", host.issue_token(REPOSITORY, login=BOT, permissions=read_only))
+    outputs = job.of("new", comment="github")
+    assert outputs["comment-url"] == ""
+    assert outputs["changes"] == "true"
+    err = capsys.readouterr().err
+    assert err.startswith("::notice title=reconciler::the comment was not posted or read: GitHub answered with HTTP 403")
+    assert job.summary.exists()
+    assert host.writes(granted=True) == []
+
+
+def test_the_drift_issue_opens_and_closes_itself(host: stand_in.GitHub, job: Published) -> None:
+    """Something to do opens it, the same again leaves it, nothing to do closes it, and it is opened again when there is."""
+    seen = []
+    for labels in (("new",), ("new",), (), (), ("new",)):
+        job.of(*labels, issue="github")
+        issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
+        seen.append([i.state for i in issues])
+    assert seen == [["open"], ["open"], ["closed"], ["closed"], ["open"]]
+    assert [write.method for write in host.writes()] == ["POST", "PATCH", "PATCH"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "edited", "expected"),
+    [
+        pytest.param(("new",), False, ("true", "tokens-apply"), id="the reviewed plan, and harmless"),
+        pytest.param(("new", "other"), False, ("false", "tokens-apply-review"), id="another plan"),
+        pytest.param(("new",), True, ("false", "tokens-apply-review"), id="pushed to after the comment"),
+    ],
+)
+def test_the_reviewed_plan_is_recognised(
+    host: stand_in.GitHub, job: Published, labels: tuple[str, ...], *, edited: bool, expected: tuple[str, str]
+) -> None:
+    """On main: only the digest of our own comment about the last commit of the merged pull request counts."""
+    digest = job.of("new", comment="github")["digest"]
+    host.state.add_comment(REPOSITORY, 1, login="mallory", body=marker("plan", {"manifest": "tokens.yaml", "digest": digest}))
+    if edited:
+        host.state.push_to_pull(REPOSITORY, 1, "d" * 40)
+    host.state.merge_pull(REPOSITORY, 1, MERGED)
+    job.event.write_text("{}", encoding="utf-8")
+    outputs = job.of(*labels, reviewed="github")
+    assert (outputs["reviewed"], outputs["environment"]) == expected
+
+
+def test_a_failure_issue_names_its_workflow(host: stand_in.GitHub, job: Published) -> None:
+    """Opened by a failure, closed by a success; another workflow's stays."""
+    assert job.event.exists()
+    other = marker("failure", {"workflow": "another"})
+    host.state.add_issue(REPOSITORY, login=BOT, body=other, labels=("reconciler",))
+    for solved in (False, False, True, True):
+        pipeline.report_failure(solved=solved)
+    issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
+    assert [(i.state, i.title) for i in issues] == [("open", ""), ("closed", "Workflow failed: tokens-apply")]
+    assert "https://git.example/partner/tokens/actions/runs/7" in issues[1].body
+
+
+def test_a_failure_issue_by_name(host: stand_in.GitHub, job: Published) -> None:
+    """Workflows that one workflow calls share its name with GitHub; each closes the issue that it opened, and no other."""
+    assert job.event.exists()
+    for name in ("tokens-apply a.yaml", "tokens-drift a.yaml"):
+        pipeline.report_failure(solved=False, name=name)
+    pipeline.report_failure(solved=True, name="tokens-drift a.yaml")
+    pipeline.report_failure(solved=True)
+    issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
+    assert [(i.state, i.title.partition(": ")[2]) for i in issues] == [
+        ("open", "tokens-apply a.yaml"),
+        ("closed", "tokens-drift a.yaml"),
+    ]
+
+
+@pytest.mark.parametrize("what", ["summary", "outputs"])
+def test_files_that_can_not_be_written_fail_nothing(
+    job: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    """A runner's disk may be full."""
+    variable = {"summary": "GITHUB_STEP_SUMMARY", "outputs": "GITHUB_OUTPUT"}[what]
+    monkeypatch.setenv(variable, str(job.summary.parent))
+    (pipeline.write_summary if what == "summary" else lambda _: pipeline.write_outputs({"a": 1}))("text")
+    assert capsys.readouterr().err.startswith("::notice title=reconciler::the ")
+
+
+def test_masks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line of a value, on standard error, in a job only; short ones would blot out words."""
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    pipeline.mask("a-long-value")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    pipeline.mask("a-long-value\nabc\nanother-value")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "::add-mask::a-long-value\n::add-mask::another-value\n")

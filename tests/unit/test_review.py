@@ -1,0 +1,137 @@
+"""What a reviewer is told beyond the rows: the cause of each, and what the manifest changes behind them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.model import Manifest, TokenSpec
+from reconciler.observed import Observed
+from reconciler.plan import Policy, Selection, plan, row_key
+from reconciler.reasons import Action, Category, Reason
+from reconciler.review import Cause, NoBase, Review, review
+from tests.support.values import NOW_MS, Scene, entry, ledger, live, manifest, observed, scenes, spec
+
+CONFIG = Policy(selection=Selection(only=Category.CONFIG))
+
+
+def seen(*labels: str, old: str = "") -> Observed:
+    """Each label has its token; that of ``old`` is 40 days old."""
+    entries = {label: entry(f"id-{label}", label, days=40 if label == old else 1) for label in labels}
+    return observed(ledger(entries), *(live(f"id-{label}", label, days=40 if label == old else 1) for label in labels))
+
+
+def reviewed(
+    head: Manifest, base: Manifest | NoBase, state: Observed, policy: Policy | None = None
+) -> tuple[Review, dict[str, Cause | None]]:
+    """The review, and the cause of each row of the plan that is no keep, by its label."""
+    policy = policy or Policy()
+    chosen = plan(head, state, now_ms=NOW_MS, policy=policy)
+    found = review(chosen, head=head, base=base, observed=state, policy=policy)
+    return found, {c.label: found.cause(c) for c in chosen.changes if c.action is not Action.KEEP}
+
+
+def test_each_row_has_its_cause() -> None:
+    """A new label is the pull request's, one that vanished is drift, an old one is due: whatever order they come in."""
+    state = seen("manager", "aged", "gone", old="aged")
+    state = dataclasses.replace(state, live=tuple(t for t in state.live if t.label != "gone"))
+    base = manifest(spec("manager"), spec("aged"), spec("gone"), manager="manager")
+    head = dataclasses.replace(base, tokens=(*base.tokens, spec("new")))
+    _, causes = reviewed(head, base, state)
+    assert causes == {"new": Cause.PULL_REQUEST, "gone": Cause.DRIFT, "aged": Cause.ROTATION_DUE}
+
+
+def test_a_due_rotation_that_the_pull_request_changes_is_its_own() -> None:
+    """What the row does is not what the base branch would do."""
+    base = manifest(spec("manager"), spec("aged"), manager="manager")
+    head = dataclasses.replace(base, tokens=(spec("manager"), spec("aged", "trading", "withdrawal")))
+    _, causes = reviewed(head, base, seen("manager", "aged", old="aged"))
+    assert causes == {"aged": Cause.PULL_REQUEST}
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"), [(NoBase.NOT_GIVEN, None), (NoBase.UNREADABLE, None), (NoBase.ABSENT, Cause.PULL_REQUEST)]
+)
+def test_without_a_base_branch(base: NoBase, expected: Cause | None) -> None:
+    """The first pull request causes all its rows; where the base can't be read, nothing is claimed."""
+    found, causes = reviewed(manifest(spec("manager"), spec("new"), manager="manager"), base, seen("manager"))
+    assert causes == {"new": expected}
+    assert found.base_unreadable is (base is NoBase.UNREADABLE)
+
+
+def test_what_other_jobs_do_and_what_goes_away() -> None:
+    """Beside a plan of configuration stand due rotations, and what the base branch would do and this one won't."""
+    base = manifest(spec("manager"), spec("aged"), spec("never-made"), manager="manager")
+    head = dataclasses.replace(base, tokens=(spec("manager"), spec("aged")))
+    found, causes = reviewed(head, base, seen("manager", "aged", old="aged"), CONFIG)
+    assert causes == {}
+    assert [(c.label, c.reason) for c in found.elsewhere] == [("aged", Reason.DUE)]
+    assert [(c.label, c.action) for c in found.undone] == [("never-made", Action.DERIVE)]
+
+
+def hurried(token: TokenSpec) -> TokenSpec:
+    """The same with no overlap."""
+    return dataclasses.replace(token, overlap_ms=0)
+
+
+BASE = (spec("manager"), spec("a"), spec("b"))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "manager", "expected"),
+    [
+        pytest.param(BASE, "manager", {}, id="nothing"),
+        pytest.param(
+            (spec("manager"), spec("a", path="b"), spec("b", path="a")),
+            "manager",
+            {"points at the path of another label's secret": (("a", "b belongs to b"), ("b", "a belongs to a"))},
+            id="labels swapped",
+        ),
+        pytest.param(
+            (spec("manager"), spec("renamed", path="a"), spec("b")),
+            "manager",
+            {"points at the path of another label's secret": (("renamed", "a belongs to a"),)},
+            id="renamed at the same path",
+        ),
+        pytest.param(
+            (spec("manager"), hurried(spec("a")), spec("b")),
+            "manager",
+            {"sets overlap to 0s: consumers get no time to change over": (("a", ""),)},
+            id="no overlap",
+        ),
+        pytest.param(
+            (spec("manager"), spec("a", days=None), spec("b"), spec("new", days=None)),
+            "manager",
+            {"is never rotated any more": (("a", ""),)},
+            id="never rotated",
+        ),
+        pytest.param(
+            BASE, "a", {"changes the manager, whose token signs list and revoke": (("a", "was manager"),)}, id="manager"
+        ),
+    ],
+)
+def test_findings(tokens: tuple[TokenSpec, ...], manager: str, expected: dict[str, tuple[tuple[str, str], ...]]) -> None:
+    """What no row tells is told by itself, with the labels."""
+    base = manifest(*BASE, manager="manager")
+    head = manifest(*tokens, manager=manager)
+    found, _ = reviewed(head, base, seen("manager", "a", "b"))
+    assert {f.sentence: f.about for f in found.findings} == expected
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(scenes(), scenes(), st.sampled_from([None, *Category]))
+def test_every_row_has_exactly_one_cause(scene: Scene, other: Scene, only: Category | None) -> None:
+    """Whatever the state: with a base each acting or held row has a cause, the pull request's iff the base has it not."""
+    policy = Policy(selection=Selection(only=only))
+    chosen = plan(scene.desired, scene.observed, now_ms=NOW_MS, policy=policy)
+    found = review(chosen, head=scene.desired, base=other.desired, observed=scene.observed, policy=policy)
+    before = {row_key(c) for c in plan(other.desired, scene.observed, now_ms=NOW_MS).changes}
+    for change in chosen.changes:
+        if change.action is not Action.KEEP:
+            assert (found.cause(change) is Cause.PULL_REQUEST) is (row_key(change) not in before)
+    same = review(chosen, head=scene.desired, base=scene.desired, observed=scene.observed, policy=policy)
+    assert Cause.PULL_REQUEST not in same.causes.values()
+    assert same.undone == ()
