@@ -1,6 +1,6 @@
-# Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv and .venv-*, and nothing else.
+# Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv, .venv-* and node_modules, and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulation bench lint types fmt lock clean
+.PHONY: help setup demo test simulation soak bench lint types fmt lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
@@ -20,16 +20,27 @@ help:            ## this list
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
+tests/sdk_ts/node_modules/ready: tests/sdk_ts/package-lock.json
+	@if ! command -v npm > /dev/null; then echo "npm is not here: the tests of the TypeScript SDK will be skipped"; \
+	elif ! npm --prefix $(<D) ci --loglevel=error --ignore-scripts --no-audit --no-fund > /dev/null; then \
+		echo "npm can't install the TypeScript SDK: its tests will be skipped"; \
+	else touch $@; fi
+
 setup: .venv/ready      ## the environment alone
 
 demo: .venv/ready       ## sandbox and a real OpenBao: tokens.yaml becomes working secrets, in about a minute
 	@$(BIN)/reconciler demo
 
-test: .venv/ready .venv-sdk/ready .venv-checks/ready  ## all tests, with a real OpenBao and the official SDK
+test: .venv/ready .venv-sdk/ready .venv-checks/ready tests/sdk_ts/node_modules/ready  ## all tests, with a real OpenBao and the official SDKs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/simulation
 
 simulation: .venv/ready ## the protocol, walked through schedules of crashes, lost replies and competing runs
 	$(BIN)/python -m pytest -n $(WORKERS) tests/simulation
+
+MINUTES ?= 60
+SEED ?=
+soak: .venv/ready       ## real processes killed, suspended and cut off, and their servers too (MINUTES=60, SEED=…)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed "$(SEED)"
 
 bench: .venv/ready      ## the figures of speed and memory, beside their limits
 	$(BIN)/python tests/bench
@@ -51,6 +62,7 @@ lock:            ## make the hash-locked requirements anew (needs uv on the PATH
 	$(LOCK) --extra demo --extra dev pyproject.toml -o tests/requirements.txt
 	$(LOCK) tests/sdk/requirements.in -o tests/sdk/requirements.txt
 	$(LOCK) tests/checks/requirements.in -o tests/checks/requirements.txt
+	npm --prefix tests/sdk_ts update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .venv-checks .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sdk .venv-checks tests/sdk_ts/node_modules .mypy_cache .ruff_cache .hypothesis

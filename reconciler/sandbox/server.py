@@ -43,6 +43,10 @@ IDLE_S = 60.0
 STOP_S = 5.0
 _POLL_S = 0.05
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_CLIENTS_FAULT: dict[int, int] = {
+    HTTPStatus.NOT_IMPLEMENTED: HTTPStatus.NOT_FOUND,
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: HTTPStatus.BAD_REQUEST,
+}
 _DEFAULT_CONFIG = SandboxConfig()
 
 
@@ -374,8 +378,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def send_error(self, code: int, *_: Any, **__: Any) -> None:
-        """What the parent can't parse or does not know (400, 414, 431, 501, 505), said as the exchange says errors."""
-        self._send(answers.error_answer(code, "Request can't be understood"), close=True)
+        """What the parent can't parse (400, 414, 431) or does not know, said as the exchange says errors.
+
+        Its 501 is a method without a route, its 505 an unknown version of HTTP: neither is a failure of this side.
+        """
+        status = _CLIENTS_FAULT.get(code, code)
+        self._send(answers.error_answer(status, "Request can't be understood"), close=True)
 
     def log_message(self, *_args: object) -> None:
         """Print nothing: rule 3."""

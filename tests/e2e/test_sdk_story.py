@@ -5,14 +5,7 @@ The SDK lives in an environment of its own (see tests/sdk), because it brings fo
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from tests.sdk.test_official_sdk import HERE, SDK_PYTHON
+from tests.sdk.test_official_sdk import told
 from tests.support.fleet import Fleet
 
 
@@ -21,17 +14,6 @@ def fields_of(fleet: Fleet, path: str) -> dict[str, str]:
     content = fleet.secret(path)
     assert content.secret is not None, path
     return {**dict(content.fields or ()), "secret": content.secret.reveal()}
-
-
-def listed_by(secrets: list[dict[str, str]]) -> list[Any]:
-    """What the SDK lists with each of them; see list_with.py."""
-    if not SDK_PYTHON.exists():
-        pytest.fail(f"the environment of the official SDK is missing at {SDK_PYTHON}: run `make test`, which makes it")
-    argv: list[str | Path] = [SDK_PYTHON, "-I", HERE / "list_with.py"]
-    done = subprocess.run(argv, input=json.dumps(secrets), capture_output=True, text=True, timeout=60, check=False, env={})
-    assert (done.returncode, done.stderr) == (0, "")
-    found: list[Any] = json.loads(done.stdout)
-    return found
 
 
 def test_the_sdk_signs_with_every_stored_secret(fleet: Fleet) -> None:
@@ -54,4 +36,4 @@ def test_the_sdk_signs_with_every_stored_secret(fleet: Fleet) -> None:
     everything = sorted(one.token_id for one in fleet.sandbox.state.live())
     assert len(everything) == len(paths) + 1, "the trader's predecessor lives as well, in an older version"
     assert fields_of(fleet, "prod/bot") == old, "a consumer of the old path reads the old token until it has moved"
-    assert listed_by([fields_of(fleet, path) for path in paths]) == [everything] * len(paths)
+    assert told("list_with.py", [fields_of(fleet, path) for path in paths]) == [everything] * len(paths)

@@ -951,7 +951,7 @@ def test_the_sandbox_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
         peer.sandbox.faults.add(Fault(kind=FaultKind.LOST_REPLY))
         assert lost(peer.derive) is not None
         assert peer.derive().status == 201
-        assert peer.call("BREW", "/").status == 501
+        assert peer.call("BREW", "/").status == 404
         with socket.create_connection(("127.0.0.1", peer.port)) as connection:
             connection.sendall(b"POST /auth/api-tokens/derive HTTP/1.1\r\nContent-Length: 50\r\n\r\n{")
     assert capfd.readouterr() == ("", "")
@@ -962,7 +962,8 @@ def test_the_sandbox_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     [
         (b"GET / HTTP/1.1\r\n\r\n", b"404"),
         (b"PUT /auth/api-tokens HTTP/1.1\r\n\r\n", b"404"),
-        (b"BREW / HTTP/1.1\r\n\r\n", b"501"),
+        (b"BREW / HTTP/1.1\r\n\r\n", b"404"),
+        (b"HEAD /auth/api-tokens HTTP/1.1\r\n\r\n", b"404"),
         (b"GET http://x/auth/api-tokens HTTP/1.1\r\n\r\n", b"404"),
         (b"POST /auth/api-tokens/derive HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400"),
         (b"POST /auth/api-tokens/derive HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n", b"400"),
@@ -973,7 +974,7 @@ def test_the_sandbox_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
         (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"414"),
         (b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n", b"414"),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"431"),
-        (b"GET / HTTP/3.0\r\n\r\n", b"505"),
+        (b"GET / HTTP/3.0\r\n\r\n", b"400"),
         (b"nonsense\r\n\r\n", b"400"),
         (b"DELETE /auth/api-tokens/%zz HTTP/1.1\r\n\r\n", b"400"),
         (b"GET /auth/api-tokens HTTP/1.1\r\nidentity: \xff\r\n\r\n", b"401"),
