@@ -44,6 +44,8 @@ def free_port() -> int:
     """A port P of 127.0.0.1 that is free, and P+1 as well: a dev server listens on both (P+1 for its cluster)."""
     for _ in range(_PORT_TRIES_MAX):
         with socket.socket() as first, socket.socket() as second:
+            for probe in (first, second):  # as the server does: a port that only waits for late packets is free
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             first.bind((_HOST, 0))
             port: int = first.getsockname()[1]
             try:
