@@ -135,7 +135,7 @@ def publish_plan(plan: Plan, source: Source, *, guards: tuple[str, ...], review:
 
 def _plan_outputs(plan: Plan) -> Iterator[tuple[str, str | int | bool]]:
     counts = plan.counts()
-    yield "changes", bool(plan.acting)
+    yield "changes", bool(plan.acting or plan.decisions)
     yield "digest", plan.digest()
     for name, action in (
         ("derives", Action.DERIVE),

@@ -88,7 +88,8 @@ def drift_issue(plan: Plan, source: Source) -> str:
         advice.append(f"- {len(other)} to put right: run the apply workflow, or change the manifest.")
     if due:
         advice.append(f"- {len(due)} rotations due: hand over an identity token, then run the rotate workflow.")
-    blocks = [Block(head="\n".join(advice)), *_blocks(plan, source, guards=(), review=None)]
+    steady = dataclasses.replace(source, head="", run_url="")  # each run has another; what is due has not changed by that
+    blocks = [Block(head="\n".join(advice)), *_blocks(plan, steady, guards=(), review=None)]
     body, _ = fitted(blocks, COMMENT_BYTES - _NOTE_BYTES)
     return f"{marker('drift', {'manifest': source.manifest})}\n{body}\n"
 

@@ -1,0 +1,434 @@
+"""Plays a workflow file step by step, as GitHub's runner would, against the stand-ins of GitHub's API and issuer.
+
+Rules this module keeps:
+
+1. The file is read from the commit that the event names, and so are the actions of the repository itself (``$/…``).
+2. A key that this module does not know is a WorkflowError, as is an expression of unknown parts: what is not played is said.
+3. A job gets a token with exactly its ``permissions`` (only reading, where the event is restricted), and the variables of OIDC
+   only with ``id-token: write``. An environment lets a job through when its rules do and, if it has reviewers, one agrees.
+4. Steps are real processes of bash in an environment that holds what the runner gives and nothing of this machine but PATH.
+5. Jobs are played one after the other; a concurrency group is worked out and noted, and never waited for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.delivery.played.commands import Log, Masks
+from tests.delivery.played.expressions import Context, Strict, condition, fill, truthy, value_of
+from tests.delivery.played.hosting import Event, Hosted
+from tests.delivery.played.steps import Outcome, Scene, Scope, WorkflowError, known_keys, run_steps, status_functions
+from tests.support.github import GitHub
+from tests.support.github_oidc import Issuer, job_claims
+from tests.support.github_state import ACTIONS_BOT, Run
+
+WORKFLOWS = ".github/workflows"
+_WORKFLOW_KEYS = {"name", "run-name", "on", "permissions", "concurrency", "env", "jobs", "defaults"}
+_JOB_KEYS = {
+    "name",
+    "if",
+    "needs",
+    "runs-on",
+    "timeout-minutes",
+    "environment",
+    "permissions",
+    "env",
+    "outputs",
+    "concurrency",
+    "steps",
+    "uses",
+    "with",
+    "secrets",
+}
+_SCOPES = {"contents", "issues", "pull-requests", "actions", "id-token", "checks", "statuses", "security-events", "packages"}
+# GitHub's table "Context availability".
+_AT_WORKFLOW = ("github", "inputs", "vars")
+_AT_JOB_IF = ("github", "needs", "vars", "inputs")
+_AT_JOB = (*_AT_JOB_IF, "strategy", "matrix")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """An environment of the repository's settings: which refs may use it, and whether somebody has to agree."""
+
+    branches: tuple[str, ...] = ("refs/heads/main",)
+    reviewers: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnd:
+    """How a job ended. ``result`` is success, failure, skipped or cancelled; ``why`` says why it never began, if it did not."""
+
+    name: str
+    result: str
+    outputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    steps: Mapping[str, Outcome] = dataclasses.field(default_factory=dict)
+    log: Log = dataclasses.field(default_factory=lambda: Log(Masks()))
+    summary: str = ""
+    environment: str | None = None
+    group: str | None = None
+    permissions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    why: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A run of a workflow: its jobs by id, those of a called workflow as ``job/id``."""
+
+    file: str
+    run: Run
+    jobs: Mapping[str, JobEnd]
+
+    @property
+    def result(self) -> str:
+        """Failure as soon as one job failed."""
+        return "failure" if any(job.result == "failure" for job in self.jobs.values()) else "success"
+
+    @property
+    def log(self) -> str:
+        """What people read of all jobs."""
+        return "\n".join(f"== {name}: {job.result} {job.why}\n{job.log.text}" for name, job in self.jobs.items())
+
+    def results(self) -> dict[str, str]:
+        """How each job ended."""
+        return {name: job.result for name, job in self.jobs.items()}
+
+
+@dataclasses.dataclass(kw_only=True)
+class Stage:
+    """Where workflows are played. ``approve`` is the reviewer: asked with the environment and the job's id.
+
+    ``prepare`` gets each job's RUNNER_TEMP and the folder of the repository that an own action lies in, before that action
+    runs: what a runner image has installed. ``elsewhere`` are other repositories whose workflows may be called.
+    """
+
+    github: GitHub
+    issuer: Issuer
+    hosted: Hosted
+    folder: Path
+    variables: Mapping[str, str]
+    environments: Mapping[str, Environment]
+    approve: Callable[[str, str], bool]
+    prepare: Callable[[Path, Path], None]
+    elsewhere: Mapping[str, Hosted] = dataclasses.field(default_factory=dict)
+    played: list[Played] = dataclasses.field(default_factory=list)
+
+    def play(self, file: str, event: Event) -> Played:
+        """Play one workflow, whether the event would start it or not."""
+        run = self.github.state.add_run(
+            self.hosted.full_name,
+            event=event.name,
+            head_branch=event.head_branch,
+            head_sha=event.head_sha,
+            path=f"{WORKFLOWS}/{file}",
+            name=file.removesuffix(".yml"),
+            head_repository=event.head_repository,
+            conclusion=None,
+        )
+        workflow = read_workflow(self.hosted, event.sha, file)
+        run.name = workflow.get("name", run.path)
+        player = _Player(self, event, run, workflow, source=(self.hosted, event.sha, file))
+        ends = dict(player.jobs(inputs=_dispatch_inputs(workflow, event), allowed=None))
+        played = Played(file=file, run=run, jobs=ends)
+        run.status, run.conclusion = "completed", played.result
+        self.played.append(played)
+        return played
+
+
+def read_workflow(hosted: Hosted, sha: str, file: str) -> dict[str, Any]:
+    """A workflow of a commit; ``on`` under its name, though YAML 1.1 reads it as true."""
+    document = yaml.safe_load(hosted.show(sha, f"{WORKFLOWS}/{file}"))
+    if True in document:
+        document["on"] = document.pop(True)
+    known_keys(document, _WORKFLOW_KEYS, file)
+    return dict(document)
+
+
+def _dispatch_inputs(workflow: Mapping[str, Any], event: Event) -> Strict:
+    """What a person gave at the button, and the defaults; an input of a call is nothing here."""
+    on = workflow["on"] if isinstance(workflow["on"], dict) else {}
+    declared = {**((on.get("workflow_call") or {}).get("inputs") or {})}
+    found = Strict(dict.fromkeys(declared))
+    if event.name == "workflow_dispatch":
+        asked = ((on.get("workflow_dispatch") or {}).get("inputs")) or {}
+        given = event.payload["inputs"]
+        if set(given) - set(asked):
+            raise WorkflowError(f"no such inputs: {sorted(set(given) - set(asked))}")
+        for name, spec in asked.items():
+            text = given.get(name, spec.get("default"))
+            found[name] = text in {True, "true"} if spec.get("type") == "boolean" else text
+    return found
+
+
+class _Player:
+    """One workflow of one run, or one that it calls."""
+
+    def __init__(
+        self, stage: Stage, event: Event, run: Run, workflow: Mapping[str, Any], *, source: tuple[Hosted, str, str]
+    ) -> None:
+        self._stage = stage
+        self._event = event
+        self._run = run
+        self._workflow = workflow
+        self._hosted, self._sha, self._file = source
+        self._ends: dict[str, JobEnd] = {}
+
+    def jobs(self, *, inputs: Mapping[str, Any], allowed: Mapping[str, str] | None) -> Iterator[tuple[str, JobEnd]]:
+        """All jobs in an order that keeps their needs; ``allowed`` is the most that a calling job lets them have."""
+        self._inputs = inputs
+        values = self._values(_AT_WORKFLOW)
+        self._group(self._workflow.get("concurrency"), Context(values))
+        self._env = {
+            name: fill(text, Context({**values, "secrets": Strict()})) for name, text in self._workflow.get("env", {}).items()
+        }
+        left = dict(self._workflow["jobs"])
+        while left:
+            ready = [name for name, spec in left.items() if set(_needs(spec)) <= self._ends.keys()]
+            if not ready:
+                raise WorkflowError(f"jobs that wait for each other or for one that is not there: {sorted(left)}")
+            spec = left.pop(ready[0])
+            known_keys(spec, _JOB_KEYS, ready[0])
+            for name, end in self._job(ready[0], spec, allowed):
+                self._ends[name] = end
+                yield name, end
+
+    def _values(self, contexts: tuple[str, ...], needs: tuple[str, ...] = (), job: str = "") -> dict[str, Any]:
+        everything = {
+            "github": self._github(job),
+            "inputs": self._inputs,
+            "vars": self._stage.variables,
+            "needs": Strict({name: self._need(name) for name in needs}),
+            "strategy": {},
+            "matrix": {},
+        }
+        return {name: everything[name] for name in contexts}
+
+    def _need(self, name: str) -> dict[str, Any]:
+        declared = self._workflow["jobs"][name].get("outputs", {})
+        end = self._ends[name]
+        return {"result": end.result, "outputs": Strict({**dict.fromkeys(declared), **end.outputs})}
+
+    def _github(self, job: str) -> Strict:
+        event, stage = self._event, self._stage
+        entry = stage.hosted.entry
+        owner = entry.full_name.partition("/")[0]
+        return Strict(
+            event=event.payload,
+            event_name=event.name,
+            event_path=str(stage.folder / f"event-{self._run.id}.json"),
+            sha=event.sha,
+            ref=event.ref,
+            ref_name=event.ref.removeprefix("refs/heads/").removeprefix("refs/pull/"),
+            ref_type="branch",
+            head_ref=event.head_ref,
+            base_ref=event.base_ref,
+            repository=entry.full_name,
+            repository_id=str(entry.id),
+            repository_owner=owner,
+            repository_owner_id=str(entry.owner_id),
+            actor=event.actor,
+            triggering_actor=event.actor,
+            workflow=self._run.name,
+            workflow_ref=f"{entry.full_name}/{self._run.path}@{event.ref}",
+            workflow_sha=event.sha,
+            run_id=str(self._run.id),
+            run_number=str(self._run.number),
+            run_attempt="1",
+            job=job,
+            server_url=stage.github.web,
+            api_url=stage.github.url,
+            token=None,
+            workspace=None,
+            action_path=None,
+        )
+
+    # --- a job ---
+
+    def _job(self, name: str, spec: Mapping[str, Any], allowed: Mapping[str, str] | None) -> Iterator[tuple[str, JobEnd]]:
+        needs = tuple(_needs(spec))
+        if not self._wanted(name, spec, needs):
+            yield name, JobEnd(name=name, result="skipped")
+            return
+        permissions = self._permissions(name, spec, allowed)
+        context = Context(self._values(_AT_JOB, needs, name))
+        group = self._group(spec.get("concurrency"), context)
+        if "uses" in spec:
+            yield from self._called(name, spec, context, permissions)
+            return
+        if spec.get("runs-on") is None or "timeout-minutes" not in spec:
+            raise WorkflowError(f"the job {name} has no runner or no timeout")
+        environment = self._environment(spec.get("environment"), context)
+        refusal = self._refusal(name, environment)
+        if refusal:
+            yield name, JobEnd(name=name, result="failure", environment=environment, group=group, why=refusal)
+            return
+        if self._event.restricted:
+            permissions = {scope: "read" for scope in permissions if scope != "id-token"}
+        end = self._performed(name, spec, needs, permissions, environment)
+        yield name, dataclasses.replace(end, group=group)
+
+    def _wanted(self, name: str, spec: Mapping[str, Any], needs: tuple[str, ...]) -> bool:
+        results = [self._ends[need].result for need in self._ancestors(needs)]
+        functions = status_functions(failed="failure" in results)
+        if any(self._ends[need].result != "success" for need in needs):
+            functions["success"] = bool
+        return condition(spec.get("if", "success()"), Context(self._values(_AT_JOB_IF, needs, name), functions))
+
+    def _ancestors(self, needs: tuple[str, ...]) -> set[str]:
+        found = set(needs)
+        for need in needs:
+            found |= self._ancestors(tuple(_needs(self._workflow["jobs"][need])))
+        return found
+
+    def _permissions(self, name: str, spec: Mapping[str, Any], allowed: Mapping[str, str] | None) -> dict[str, str]:
+        given = spec.get("permissions", self._workflow.get("permissions"))
+        if not isinstance(given, dict) or set(given) - _SCOPES or set(given.values()) - {"read", "write", "none"}:
+            raise WorkflowError(f"the job {name} says nothing clear about its permissions")
+        if allowed is not None:
+            beyond = {scope for scope, level in given.items() if level == "write" and allowed.get(scope) != "write"}
+            beyond |= {scope for scope, level in given.items() if level == "read" and scope not in allowed}
+            if beyond:
+                raise WorkflowError(f"the job {name} asks for more than its caller has: {sorted(beyond)}")
+        return {scope: level for scope, level in given.items() if level != "none"}
+
+    def _group(self, given: Any, context: Context) -> str | None:
+        if given is None or isinstance(given, str):
+            return fill(given, context) if given else None
+        known_keys(given, {"group", "cancel-in-progress", "queue"}, "concurrency")
+        if truthy(value_of(given.get("cancel-in-progress"), context)) and given.get("queue") == "max":
+            raise WorkflowError("queue: max and cancel-in-progress exclude each other")
+        return fill(given["group"], context)
+
+    def _environment(self, given: Any, context: Context) -> str | None:
+        if isinstance(given, dict):
+            known_keys(given, {"name", "url", "deployment"}, "environment")
+            given = given["name"]
+        return fill(given, context) or None if given is not None else None
+
+    def _refusal(self, job: str, environment: str | None) -> str:
+        """Why the environment does not let the job through; empty if it does."""
+        if environment is None:
+            return ""
+        if environment not in self._stage.environments:
+            raise WorkflowError(f"GitHub would make the environment {environment!r} on the spot, without any rule")
+        rules = self._stage.environments[environment]
+        if self._event.ref not in rules.branches:
+            return f"{self._event.ref} is not allowed to deploy to {environment} due to environment protection rules"
+        if rules.reviewers and not self._stage.approve(environment, job):
+            return f"the deployment to {environment} was rejected"
+        return ""
+
+    def _performed(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        needs: tuple[str, ...],
+        permissions: Mapping[str, str],
+        environment: str | None,
+    ) -> JobEnd:
+        stage = self._stage
+        token = stage.github.issue_token(stage.hosted.full_name, login=ACTIONS_BOT, permissions=permissions)
+        door = None
+        if permissions.get("id-token") == "write":
+            door = stage.issuer.open(self._claims(environment))
+        scene = Scene(
+            github=stage.github,
+            repositories={stage.hosted.full_name: stage.hosted, **stage.elsewhere},
+            source=(self._hosted, self._sha),
+            event=self._event,
+            run=self._run,
+            facts=self._github(name),
+            folder=stage.folder / f"{self._run.id}-{name}",
+            token=token,
+            permissions=permissions,
+            door=door,
+            prepare=stage.prepare,
+        )
+        values = self._values(_AT_JOB, needs, name)
+        secrets = Strict({"GITHUB_TOKEN": token})
+        env = self._env | {
+            key: fill(text, Context({**values, "secrets": secrets})) for key, text in spec.get("env", {}).items()
+        }
+        scope = Scope(values={**values, "secrets": secrets}, env=env)
+        steps = run_steps(scene, scope, spec["steps"])
+        context = Context(scene.context_values(scope, env))
+        outputs = {key: fill(text, context) for key, text in spec.get("outputs", {}).items()}
+        if door is not None:
+            stage.issuer.close(door)
+        return JobEnd(
+            name=name,
+            result="failure" if scene.failed else "success",
+            outputs={key: "" if scene.log.masks.cover(text) else text for key, text in outputs.items()},
+            steps=steps,
+            log=scene.log,
+            summary=scene.summary,
+            environment=environment,
+            permissions=permissions,
+        )
+
+    def _claims(self, environment: str | None) -> dict[str, str]:
+        entry, event = self._stage.hosted.entry, self._event
+        called = f"{self._hosted.full_name}/{WORKFLOWS}/{self._file}"
+        return job_claims(
+            repository=entry.full_name,
+            repository_id=entry.id,
+            owner_id=entry.owner_id,
+            event_name=event.name,
+            ref=event.ref,
+            sha=event.sha,
+            workflow=self._run.name,
+            workflow_file=self._run.path,
+            run_id=self._run.id,
+            environment=environment,
+            actor=event.actor,
+            job_workflow_ref=f"{called}@{event.ref if self._hosted is self._stage.hosted else self._sha}",
+            head_ref=event.head_ref,
+            base_ref=event.base_ref,
+            private=entry.private,
+        )
+
+    # --- a called workflow ---
+
+    def _called(
+        self, name: str, spec: Mapping[str, Any], context: Context, permissions: Mapping[str, str]
+    ) -> Iterator[tuple[str, JobEnd]]:
+        if "secrets" in spec or "steps" in spec:
+            raise WorkflowError(f"the job {name} calls a workflow and gives it secrets, or has steps of its own")
+        hosted, sha, file = self._place(spec["uses"])
+        workflow = read_workflow(hosted, sha, file)
+        declared = (workflow["on"].get("workflow_call") or {}).get("inputs") or {}
+        given = {key: value_of(value, context) for key, value in spec.get("with", {}).items()}
+        if set(given) - set(declared):
+            raise WorkflowError(f"{file} has no such inputs: {sorted(set(given) - set(declared))}")
+        inputs = Strict({key: given.get(key, about.get("default")) for key, about in declared.items()})
+        missing = [key for key, about in declared.items() if about.get("required") and key not in given]
+        if missing:
+            raise WorkflowError(f"{file} needs the inputs {missing}")
+        player = _Player(self._stage, self._event, self._run, workflow, source=(hosted, sha, file))
+        ends = dict(player.jobs(inputs=inputs, allowed=permissions))
+        for inner, end in ends.items():
+            yield f"{name}/{inner}", end
+        results = {end.result for end in ends.values()}
+        result = "failure" if "failure" in results else "success" if "success" in results else "skipped"
+        yield name, JobEnd(name=name, result=result, permissions=permissions)
+
+    def _place(self, uses: str) -> tuple[Hosted, str, str]:
+        """Where a called workflow lies: ``$/.github/workflows/x.yml`` or ``owner/name/.github/workflows/x.yml@commit``."""
+        if uses.startswith(("$/", "./")):
+            return self._hosted, self._sha, uses.rpartition("/")[2]
+        path, _, ref = uses.partition("@")
+        owner, name, *_, file = path.split("/")
+        hosted = self._stage.elsewhere.get(f"{owner}/{name}")
+        if hosted is None:
+            raise WorkflowError(f"there is no repository for {uses}")
+        return hosted, hosted.head(ref), file
+
+
+def _needs(spec: Mapping[str, Any]) -> list[str]:
+    needs = spec.get("needs", [])
+    return [needs] if isinstance(needs, str) else list(needs)

@@ -1,0 +1,350 @@
+"""The steps of a job: shells, the three actions of GitHub's that we use, and composite actions of a repository's own.
+
+Rules this module keeps:
+
+1. What a step may read in an expression is what GitHub lets it: ``vars``, ``secrets`` and ``needs`` don't reach into an action.
+2. An action of GitHub's is known by its name and does what its documentation says for the inputs that it is given here; another
+   action, or another input, is a WorkflowError.
+3. Everything that a step prints goes through the log, where commands are obeyed and masks applied.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import json
+import os
+import subprocess
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.delivery.played.commands import SUMMARY_BYTES_MAX, CommandError, Log, Masks, read_pairs
+from tests.delivery.played.expressions import Context, Strict, condition, fill, truthy, value_of
+from tests.delivery.played.hosting import Event, Hosted, git
+from tests.support.github import GitHub
+from tests.support.github_oidc import Door
+from tests.support.github_state import Repository, Run
+
+STEP_TIMEOUT_S = 120
+_STEP_KEYS = {"name", "id", "if", "uses", "with", "run", "shell", "env", "continue-on-error", "working-directory"}
+_SHELLS = {
+    None: ("bash", "-e"),
+    "bash": ("bash", "--noprofile", "--norc", "-e", "-o", "pipefail"),
+}
+_CHECKOUT = {"repository", "ref", "path", "fetch-depth", "persist-credentials", "sparse-checkout", "sparse-checkout-cone-mode"}
+_UPLOAD = {"name", "path", "if-no-files-found", "retention-days", "overwrite", "include-hidden-files"}
+_DOWNLOAD = {"name", "path"}
+
+
+class WorkflowError(Exception):
+    """A file that GitHub would refuse, or that has something in it which is not played."""
+
+
+class StepFailedError(Exception):
+    """A step that ends with failure; the sentence goes to the log. What it had put out by then stays."""
+
+    def __init__(self, sentence: str, outputs: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.outputs = outputs or {}
+
+
+def known_keys(found: Mapping[str, Any], known: set[str], where: str) -> None:
+    """WorkflowError for a key that is not played."""
+    unknown = set(found) - known
+    if unknown:
+        raise WorkflowError(f"{where}: {sorted(map(str, unknown))} is not played")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a step ended: ``conclusion`` is success also where a failure was to be continued from."""
+
+    outcome: str
+    conclusion: str
+    outputs: Mapping[str, str]
+
+    def context(self) -> dict[str, Any]:
+        """As expressions see it."""
+        return {"outcome": self.outcome, "conclusion": self.conclusion, "outputs": self.outputs}
+
+
+@dataclasses.dataclass(kw_only=True)
+class Scope:
+    """What the steps of one list share: those of a job, or of a composite action within it."""
+
+    values: Mapping[str, Any]
+    env: Mapping[str, str]
+    steps: Strict = dataclasses.field(default_factory=Strict)
+    action_path: Path | None = None
+
+
+@dataclasses.dataclass(kw_only=True)
+class Scene:
+    """A job on its runner: folders, token, log, and what its steps have left for the later ones."""
+
+    github: GitHub
+    repositories: Mapping[str, Hosted]
+    source: tuple[Hosted, str]
+    event: Event
+    run: Run
+    facts: Strict
+    folder: Path
+    token: str
+    permissions: Mapping[str, str]
+    door: Door | None
+    prepare: Callable[[Path, Path], None]
+    failed: bool = False
+    summary: str = ""
+    env: dict[str, str] = dataclasses.field(default_factory=dict)
+    path: list[str] = dataclasses.field(default_factory=list)
+    log: Log = dataclasses.field(default_factory=lambda: Log(Masks()))
+
+    def __post_init__(self) -> None:
+        self.workspace, self.temp = self.folder / "workspace", self.folder / "temp"
+        for place in (self.workspace, self.temp, self.folder / "home"):
+            place.mkdir(parents=True)
+        event_path = Path(self.facts["event_path"])
+        event_path.write_text(json.dumps(self.event.payload), encoding="utf-8")
+        for secret in (self.token, *([self.door.token] if self.door else [])):
+            self.log.masks.add(secret)
+
+    def context_values(self, scope: Scope, env: Mapping[str, str]) -> dict[str, Any]:
+        """The contexts of a step."""
+        facts = {"token": self.token, "workspace": str(self.workspace), "action_path": str(scope.action_path or "")}
+        runner = Strict(os="Linux", arch="X64", temp=str(self.temp), environment="github-hosted", debug="")
+        job = Strict(status="failure" if self.failed else "success")
+        more = {"steps": scope.steps, "env": env, "runner": runner, "job": job, "github": Strict({**self.facts, **facts})}
+        return {**scope.values, **more}
+
+    def environ(self, scope: Scope, env: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, str]:
+        """All that a process of a step sees."""
+        facts = {f"GITHUB_{name.upper()}": text for name, text in self.facts.items() if isinstance(text, str)}
+        return {
+            "PATH": os.pathsep.join([*reversed(self.path), os.environ["PATH"]]),
+            "HOME": str(self.folder / "home"),
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            **facts,
+            "GITHUB_WORKSPACE": str(self.workspace),
+            **({"GITHUB_ACTION_PATH": str(scope.action_path)} if scope.action_path else {}),
+            "RUNNER_OS": "Linux",
+            "RUNNER_ARCH": "X64",
+            "RUNNER_TEMP": str(self.temp),
+            "RUNNER_ENVIRONMENT": "github-hosted",
+            **(self.door.environ() if self.door else {}),
+            **env,
+            **{name: str(path) for name, path in files.items()},
+        }
+
+
+def run_steps(scene: Scene, scope: Scope, specs: Sequence[Mapping[str, Any]]) -> dict[str, Outcome]:
+    """All steps in order; what each became, by its id or its number."""
+    ends: dict[str, Outcome] = {}
+    failed_here = False
+    for number, spec in enumerate(specs):
+        known_keys(spec, _STEP_KEYS, spec.get("name", f"step {number}"))
+        name = spec.get("id", str(number))
+        functions = status_functions(failed=scene.failed or failed_here)
+        env = {**scope.env, **scene.env}
+        values = scene.context_values(scope, env)
+        wanted = condition(spec.get("if", "success()"), Context(_without(values, "secrets"), functions))
+        if wanted:
+            env = env | {key: fill(text, Context(values)) for key, text in spec.get("env", {}).items()}
+            end = _performed(scene, scope, spec, env)
+        else:
+            end = Outcome(outcome="skipped", conclusion="skipped", outputs={})
+        ends[name] = end
+        if "id" in spec:
+            scope.steps[name] = end.context()
+        failed_here = failed_here or end.conclusion == "failure"
+    if scope.action_path is None:
+        scene.failed = scene.failed or failed_here
+    return ends
+
+
+def status_functions(*, failed: bool) -> dict[str, Callable[[], bool]]:
+    """What a condition may ask; nobody cancels anything here."""
+    answers = {"success": not failed, "failure": failed, "always": True, "cancelled": False}
+    return {name: functools.partial(bool, answer) for name, answer in answers.items()}
+
+
+def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+def _performed(scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]) -> Outcome:
+    context = Context(scene.context_values(scope, env))
+    scene.log.take(f"> {fill(spec.get('name') or spec.get('uses') or 'run', context)}")
+    try:
+        outputs = _shell(scene, scope, spec, env) if "run" in spec else _action(scene, scope, spec, env)
+    except (StepFailedError, CommandError) as error:
+        scene.log.take(f"::error::{error}")
+        go_on = truthy(value_of(spec.get("continue-on-error", False), context))
+        outputs = error.outputs if isinstance(error, StepFailedError) else {}
+        return Outcome(outcome="failure", conclusion="success" if go_on else "failure", outputs=outputs)
+    return Outcome(outcome="success", conclusion="success", outputs=outputs)
+
+
+# --- a shell ---
+
+
+def _shell(scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
+    if scope.action_path is not None and "shell" not in spec:
+        raise WorkflowError("a step of a composite action needs a shell")
+    context = Context(scene.context_values(scope, env))
+    name = f"{len(scene.log.raw)}"
+    script = scene.folder / f"{name}.sh"
+    script.write_text(fill(spec["run"], context), encoding="utf-8")
+    files = {
+        f"GITHUB_{kind.upper()}": scene.folder / f"{name}.{kind}" for kind in ("output", "env", "path", "step_summary", "state")
+    }
+    for file in files.values():
+        file.touch()
+    where = scene.workspace / fill(spec.get("working-directory", ""), context)
+    done = subprocess.run(
+        [*_SHELLS[spec.get("shell")], str(script)],
+        cwd=where,
+        env=scene.environ(scope, env, files),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=STEP_TIMEOUT_S,
+        check=False,
+    )
+    for line in done.stdout.decode(errors="replace").splitlines():
+        scene.log.take(line)
+    outputs = _left(scene, files)
+    if done.returncode != 0:
+        raise StepFailedError(f"Process completed with exit code {done.returncode}.", outputs)
+    return outputs
+
+
+def _left(scene: Scene, files: Mapping[str, Path]) -> dict[str, str]:
+    """What a step wrote into the files that it was given."""
+    scene.env |= read_pairs(files["GITHUB_ENV"].read_text(encoding="utf-8"))
+    scene.path += files["GITHUB_PATH"].read_text(encoding="utf-8").split()
+    summary = files["GITHUB_STEP_SUMMARY"].read_bytes()
+    if len(summary) > SUMMARY_BYTES_MAX:
+        raise CommandError("$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k")
+    scene.summary += scene.log.masks.hide(summary.decode())
+    return read_pairs(files["GITHUB_OUTPUT"].read_text(encoding="utf-8"))
+
+
+# --- actions ---
+
+
+def _action(scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]) -> Mapping[str, str]:
+    context = Context(scene.context_values(scope, env))
+    given = {key: fill(text, context) for key, text in spec.get("with", {}).items()}
+    uses = str(spec["uses"])
+    if uses.startswith("$/"):
+        hosted, sha = scene.source
+        return _composite(scene, _fetched(scene, hosted, sha), uses.removeprefix("$/"), given, env)
+    path, _, ref = uses.partition("@")
+    owner, name, *rest = path.split("/")
+    hosted_elsewhere = scene.repositories.get(f"{owner}/{name}")
+    if hosted_elsewhere is not None:
+        sha = hosted_elsewhere.head(ref)
+        return _composite(scene, _fetched(scene, hosted_elsewhere, sha), "/".join(rest), given, env)
+    act = {
+        "actions/checkout": _checkout,
+        "actions/upload-artifact": _upload,
+        "actions/download-artifact": _download,
+    }.get(path)
+    if act is None:
+        raise WorkflowError(f"the action {uses} is not played")
+    return act(scene, given)
+
+
+def _fetched(scene: Scene, hosted: Hosted, sha: str) -> Path:
+    """A repository as the runner puts it aside for its actions: outside of the workspace, at the commit that was asked for."""
+    place = scene.folder / "actions" / hosted.full_name.replace("/", "-") / sha
+    if not place.exists():
+        _export(hosted, sha, place)
+        scene.prepare(scene.temp, place)
+    return place
+
+
+def _export(hosted: Hosted, sha: str, place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    packed = place.with_name(f"{place.name}.zip")
+    git(hosted.bare, "archive", "--format=zip", "-o", str(packed), sha)
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(place)
+    packed.unlink()
+
+
+def _composite(scene: Scene, root: Path, path: str, given: Mapping[str, str], env: Mapping[str, str]) -> Mapping[str, str]:
+    folder = root / path
+    action = yaml.safe_load((folder / "action.yml").read_text(encoding="utf-8"))
+    if action["runs"]["using"] != "composite":
+        raise WorkflowError(f"{path} is no composite action")
+    declared = action.get("inputs", {})
+    known_keys(given, set(declared), path)
+    missing = [name for name, about in declared.items() if about.get("required") and name not in given]
+    if missing:
+        raise WorkflowError(f"{path} needs {missing}")
+    inputs = Strict({name: given.get(name, str(about.get("default", ""))) for name, about in declared.items()})
+    scope = Scope(values={"inputs": inputs, "strategy": {}, "matrix": {}}, env=env, action_path=folder)
+    ends = run_steps(scene, scope, action["runs"]["steps"])
+    context = Context(scene.context_values(scope, env))
+    outputs = Strict({name: fill(about["value"], context) for name, about in action.get("outputs", {}).items()})
+    if any(end.conclusion == "failure" for end in ends.values()):
+        raise StepFailedError("a step of the action failed", outputs)
+    return outputs
+
+
+def _checkout(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
+    known_keys(given, _CHECKOUT, "actions/checkout")
+    if "contents" not in scene.permissions and scene.event.payload["repository"]["private"]:
+        raise StepFailedError("fatal: repository not found: the job has no permission `contents: read`")
+    if given.get("persist-credentials") != "false":
+        raise WorkflowError("a checkout keeps the token")
+    hosted = scene.repositories[given.get("repository") or scene.event.payload["repository"]["full_name"]]
+    ref = given.get("ref") or scene.event.sha
+    place = scene.workspace / given.get("path", "")
+    _export(hosted, hosted.head(ref), place)
+    return {"ref": ref, "commit": hosted.head(ref)}
+
+
+def _entry(scene: Scene) -> Repository:
+    return scene.github.state.repositories[scene.event.payload["repository"]["full_name"]]
+
+
+def _upload(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
+    known_keys(given, _UPLOAD, "actions/upload-artifact")
+    name, path = given.get("name", "artifact"), scene.workspace / given["path"]
+    found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    if not found:
+        sentence = f"No files were found with the provided path: {given['path']}. No artifacts will be uploaded."
+        if given.get("if-no-files-found", "warn") == "error":
+            raise StepFailedError(sentence)
+        scene.log.take(f"::warning::{sentence}" if given.get("if-no-files-found") != "ignore" else sentence)
+        return {}
+    entry = _entry(scene)
+    same = [one for one in entry.artifacts.values() if one.run is scene.run and one.name == name]
+    if same and given.get("overwrite") != "true":
+        raise StepFailedError("Failed to CreateArtifact: (409) Conflict: an artifact with this name already exists on the run")
+    for one in same:
+        del entry.artifacts[one.id]
+    root = path.parent if path.is_file() else path
+    files = {str(file.relative_to(root)): file.read_bytes() for file in found}
+    artifact = scene.github.state.add_artifact(entry.full_name, scene.run, name, files)
+    return {"artifact-id": str(artifact.id)}
+
+
+def _download(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
+    known_keys(given, _DOWNLOAD, "actions/download-artifact")
+    of_this_run = [one for one in _entry(scene).artifacts.values() if one.run is scene.run and one.name == given["name"]]
+    if not of_this_run:
+        raise StepFailedError(f"Unable to download artifact(s): Artifact not found for name: {given['name']}")
+    place = scene.workspace / given.get("path", "")
+    with zipfile.ZipFile(io.BytesIO(of_this_run[-1].content)) as archive:
+        archive.extractall(place)
+    return {"download-path": str(place)}

@@ -1,0 +1,326 @@
+"""The runner that plays workflows does as GitHub's does, so that what the story finds is worth something."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.delivery.played.commands import Annotation, CommandError, Log, Masks, read_pairs
+from tests.delivery.played.expressions import Context, ExpressionError, Strict, condition, evaluate, fill
+from tests.delivery.played.hosting import Hosted
+from tests.delivery.played.runner import Environment, Played, Stage
+from tests.delivery.played.steps import WorkflowError
+from tests.support.github import GitHub
+from tests.support.github_oidc import Issuer
+
+CONTEXT = Context(
+    {
+        "github": Strict(ref="refs/heads/main", event={"pull_request": {"number": 7}}),
+        "needs": Strict(
+            plan={"result": "success", "outputs": Strict(environment="tokens-apply")},
+            apply={"result": "failure", "outputs": Strict()},
+        ),
+        "env": {"comment-url": "u"},
+    },
+    {"success": lambda: False, "failure": lambda: True, "always": lambda: True},
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("github.ref == 'refs/heads/MAIN'", True),
+        ("github.event.pull_request.number", 7),
+        ("github.event.nothing.number || github.ref", "refs/heads/main"),
+        ("needs.plan.outputs.environment == 'tokens-apply' && 'a' || 'b'", "a"),
+        ("needs.plan.outputs['environment'] != 'tokens-apply' && 'a' || 'b'", "b"),
+        ("contains(needs.*.result, 'failure')", True),
+        ("contains(needs.*.result, 'cancelled')", False),
+        ("!(needs.plan.result == 'success')", False),
+        ("env.comment-url", "u"),
+        ("env.nothing", None),
+        ("'it''s'", "it's"),
+        ("null == ''", True),
+        ("true == 1", True),
+        ("'1' == 1", True),
+        ("'x' == 0", False),
+        ("1 < 2 && 2 >= 2", True),
+        ("startsWith('Abc', 'aB')", True),
+        ("format('{0}-{1}', 'a', 2)", "a-2"),
+        ("fromJSON('[1,2]')[1]", 2),
+    ],
+)
+def test_expressions(text: str, value: object) -> None:
+    """Operators, contexts and functions as GitHub's reference has them."""
+    assert evaluate(text, CONTEXT) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "needs.nobody.result",
+        "needs.plan.outputs.typo",
+        "github.reff",
+        "secrets.X",
+        "hashFiles('x')",
+        "a b",
+        "github.ref ==",
+        "github.ref = 'x'",
+        '"double"',
+        "(github.ref",
+    ],
+)
+def test_what_is_not_known_is_an_error(text: str) -> None:
+    """A typing mistake never passes for nothing."""
+    with pytest.raises(ExpressionError):
+        evaluate(text, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("github.ref == 'refs/heads/main'", False),
+        ("always() && github.ref == 'refs/heads/main'", True),
+        ("${{ !success() }}", True),
+        ("failure()", True),
+        (False, False),
+    ],
+)
+def test_conditions_ask_for_success_by_themselves(text: Any, value: object) -> None:
+    """Only a status function lets a step run after a failure."""
+    assert condition(text, CONTEXT) is value
+
+
+def test_filling() -> None:
+    """Several expressions in a text; one that is not closed, or half a condition, is an error."""
+    assert fill("a ${{ github.ref }} b ${{ env.nothing }}${{ true }}", CONTEXT) == "a refs/heads/main b true"
+    for bad in ("${{ github.ref", "${{ true }} && false"):
+        with pytest.raises(ExpressionError):
+            condition(bad, CONTEXT)
+
+
+def logged(*lines: str) -> Log:
+    """A log of these lines."""
+    log = Log(Masks())
+    for line in lines:
+        log.take(line)
+    return log
+
+
+def test_commands() -> None:
+    """Commands at the start of a line, escapes, and the old form anywhere in it."""
+    log = logged(
+        "  ::error file=tokens.yaml,line=3,title=a%3Ab%2Cc::first%0Asecond %25",
+        "said: ::error::no command",
+        "a name like ##[error]this one",
+        "::unknown::stays",
+    )
+    properties = {"file": "tokens.yaml", "line": "3", "title": "a:b,c"}
+    assert log.annotations == [
+        Annotation(level="error", message="first\nsecond %", properties=properties),
+        Annotation(level="error", message="this one", properties={}, old_form=True),
+    ]
+    assert "said: ::error::no command" in log.lines
+    assert "::unknown::stays" in log.lines
+
+
+def test_stopped_commands() -> None:
+    """Between the two lines nothing is obeyed, in either form."""
+    log = logged("::stop-commands::t0k", "::error::x", "##[error]y", "::other::", "::t0k::", "::notice::z")
+    assert [one.message for one in log.annotations] == ["z"]
+
+
+def test_masks() -> None:
+    """From the command on, each line of the value is hidden, also as base64 wherever it stands in a longer text."""
+    log = logged(
+        "s3cr3t/+value", "::add-mask::s3cr3t/+value%0Aline-two", "x s3cr3t/+value y", "czNjcjN0Lyt2YWx1ZQ==", "line-two"
+    )
+    assert log.lines == ["s3cr3t/+value", "::add-mask::***", "x *** y", "***Q==", "***"], "its last bits hang on what follows"
+    assert "s3cr3t" in log.raw[2]
+    for shifted in ("xs3cr3t/+value", "xys3cr3t/+valuez"):
+        assert log.masks.cover(base64.b64encode(shifted.encode()).decode())
+
+
+@pytest.mark.parametrize("command", ["::set-env name=A::b", "::set-output name=a::b", "::add-path::/x", "::add-mask::"])
+def test_given_up_commands(command: str) -> None:
+    """What GitHub switched off is noticed."""
+    with pytest.raises(CommandError):
+        logged(command)
+
+
+def test_pairs() -> None:
+    """Lines and heredocs; what is neither, or has no end, is an error."""
+    assert read_pairs("a=1\nb<<EOF\nx=y\n\nEOF\nc=d<<e\n") == {"a": "1", "b": "x=y\n", "c": "d<<e"}
+    for bad in ("nothing\n", "a<<E\nx\n"):
+        with pytest.raises(CommandError):
+            read_pairs(bad)
+
+
+# --- whole workflows ---
+
+ACTION = """
+inputs:
+  word: {default: nothing}
+outputs:
+  said: {value: "${{ steps.say.outputs.said }}"}
+runs:
+  using: composite
+  steps:
+    - id: say
+      shell: bash
+      env: {WORD: "${{ inputs.word }}"}
+      run: |
+        echo "said=$WORD" >>"$GITHUB_OUTPUT"
+        [ "$WORD" != bad ]
+"""
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """An empty repository with an action of its own and two environments."""
+    with GitHub() as github, Issuer() as issuer:
+        hosted = Hosted(github, "acme/tokens", tmp_path / "acme")
+        hosted.commit({".github/actions/say/action.yml": ACTION, "README.md": "first\n"})
+        yield Stage(
+            github=github,
+            issuer=issuer,
+            hosted=hosted,
+            folder=tmp_path,
+            variables={"PLACE": "somewhere"},
+            environments={"open": Environment(), "guarded": Environment(reviewers=True)},
+            approve=lambda environment, _job: environment != "guarded",
+            prepare=lambda _temp, _root: None,
+        )
+
+
+HEAD = "on: {push: {branches: [main]}, pull_request: {}}\npermissions: {}\n"
+
+
+def play(stage: Stage, jobs: str, event: str = "push", **how: Any) -> Played:
+    """Play a workflow of these jobs, by a push to main or by a pull request that brings it in."""
+    files: dict[str, str | None] = {".github/workflows/w.yml": HEAD + "jobs:\n" + jobs}
+    happened = stage.hosted.push(files) if event == "push" else stage.hosted.open_pull(files, **how)
+    return stage.play("w.yml", happened)
+
+
+ENDS = """
+  a:
+    {runs-on: x, timeout-minutes: 1, outputs: {word: "${{ steps.s.outputs.said }}", got: "${{ steps.s.outcome }}"}, steps: [
+      {id: s, uses: $/.github/actions/say, with: {word: WORD}, continue-on-error: true},
+      {run: "echo ::warning::later"}]}
+  b: {needs: a, runs-on: x, timeout-minutes: 1, if: "needs.a.outputs.word == 'good'", steps: [{run: "true"}]}
+  c: {needs: [a, b], runs-on: x, timeout-minutes: 1, steps: [{run: "false"}, {if: always(), run: "echo end"}]}
+  d: {needs: c, if: always(), runs-on: x, timeout-minutes: 1, steps: [{run: "[ ${{ needs.c.result }} = WANTED ]"}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("word", "results", "outcome"),
+    [
+        ("good", {"a": "success", "b": "success", "c": "failure", "d": "success"}, "success"),
+        ("bad", {"a": "success", "b": "skipped", "c": "skipped", "d": "success"}, "failure"),
+    ],
+)
+def test_how_jobs_end(stage: Stage, word: str, results: dict[str, str], outcome: str) -> None:
+    """Conditions, needs, outputs of a composite action, a failure that is continued from."""
+    wanted = results["c"]
+    played = play(stage, ENDS.replace("WORD", word).replace("WANTED", wanted))
+    assert played.results() == results, played.log
+    assert played.jobs["a"].outputs == {"word": word, "got": outcome}
+    assert [one.message for one in played.jobs["a"].log.annotations if one.level == "warning"] == ["later"]
+    assert ("end" in played.jobs["c"].log.lines) is (wanted == "failure")
+
+
+def test_the_environment_decides(stage: Stage) -> None:
+    """A reviewer who says no, a ref that is not allowed, a name that is not there; the claim is the environment's."""
+    job = "  a: {runs-on: x, timeout-minutes: 1, environment: NAME, permissions: {id-token: write}, steps: [{run: env}]}\n"
+    played = play(stage, job.replace("NAME", "open"))
+    assert played.results() == {"a": "success"}
+    assert "ACTIONS_ID_TOKEN_REQUEST_TOKEN=***" in played.log
+    refused = play(stage, job.replace("NAME", "guarded"))
+    assert (refused.results(), refused.jobs["a"].why) == ({"a": "failure"}, "the deployment to guarded was rejected")
+    assert "not allowed to deploy" in play(stage, job.replace("NAME", "open"), "pull_request").jobs["a"].why
+    with pytest.raises(WorkflowError, match="on the spot"):
+        play(stage, job.replace("NAME", "tpyo"))
+
+
+@pytest.mark.parametrize(
+    ("how", "level", "oidc"),
+    [
+        ({}, "write", "***"),
+        ({"fork": "mallory/tokens", "login": "mallory"}, "read", None),
+        ({"login": "dependabot[bot]"}, "read", None),
+    ],
+    ids=["own", "fork", "dependabot"],
+)
+def test_restricted_events(stage: Stage, how: dict[str, str], level: str, oidc: str | None) -> None:
+    """A fork's and Dependabot's pull requests have a token that only reads, and no OIDC."""
+    permissions = "{issues: write, id-token: write}"
+    job = f"  a: {{runs-on: x, timeout-minutes: 1, permissions: {permissions}, steps: [{{run: env}}]}}\n"
+    played = play(stage, job, "pull_request", **how)
+    assert played.jobs["a"].permissions["issues"] == level
+    assert ("ACTIONS_ID_TOKEN_REQUEST_TOKEN=***" in played.log) is (oidc is not None)
+    assert ("ACTIONS_ID_TOKEN" in played.log) is (oidc is not None)
+
+
+FILES = """
+  a:
+    {runs-on: x, timeout-minutes: 1, permissions: {contents: read}, steps: [
+      {uses: actions/checkout@v7, with: {persist-credentials: false}},
+      {uses: actions/checkout@v7, with: {persist-credentials: false, ref: main, path: base}},
+      {run: "cat README.md base/README.md >$RUNNER_TEMP/both"},
+      {uses: actions/upload-artifact@v7, with: {name: n, path: "${{ runner.temp }}/both"}}]}
+  b:
+    {needs: a, runs-on: x, timeout-minutes: 1, steps: [
+      {uses: actions/download-artifact@v8, with: {name: n, path: "${{ runner.temp }}"}},
+      {run: "cat $RUNNER_TEMP/both | tee -a $GITHUB_STEP_SUMMARY"}]}
+  c: {runs-on: x, timeout-minutes: 1, steps: [{uses: actions/checkout@v7, with: {persist-credentials: false}}]}
+"""
+
+
+def test_files_go_from_job_to_job(stage: Stage) -> None:
+    """Two checkouts side by side, an artifact of the run, a summary; no checkout without the permission to read."""
+    event = stage.hosted.open_pull({".github/workflows/w.yml": HEAD + "jobs:" + FILES, "README.md": "second\n"})
+    played = stage.play("w.yml", event)
+    assert played.results() == {"a": "success", "b": "success", "c": "failure"}, played.log
+    assert played.jobs["b"].summary == "second\nfirst\n"
+
+
+CALLED = """
+on: {workflow_call: {inputs: {word: {type: string, default: none}}}}
+permissions: {}
+jobs:
+  inner: {runs-on: x, timeout-minutes: 1, permissions: {issues: write}, steps: [{run: "echo got ${{ inputs.word }}"}]}
+"""
+
+
+def test_a_called_workflow(stage: Stage) -> None:
+    """It gets its inputs, and no more permissions than its caller has."""
+    stage.hosted.push({".github/workflows/called.yml": CALLED})
+    call = "  a: {uses: $/.github/workflows/called.yml, with: {word: hello}, permissions: {issues: LEVEL}}\n"
+    played = play(stage, call.replace("LEVEL", "write"))
+    assert played.results() == {"a/inner": "success", "a": "success"}
+    assert "got hello" in played.log
+    with pytest.raises(WorkflowError, match="more than its caller"):
+        play(stage, call.replace("LEVEL", "read"))
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        "  a: {runs-on: x, timeout-minutes: 1, steps: [{uses: someone/action@v1}]}",
+        "  a: {runs-on: x, timeout-minutes: 1, container: x, steps: []}",
+        "  a: {runs-on: x, steps: []}",
+        "  a: {runs-on: x, timeout-minutes: 1, steps: [{uses: $/.github/actions/say, with: {wrod: x}}]}",
+        "  a: {runs-on: x, timeout-minutes: 1, needs: b, steps: []}",
+        "  a: {runs-on: x, timeout-minutes: 1, permissions: write-all, steps: []}",
+    ],
+)
+def test_what_is_not_played_is_said(stage: Stage, job: str) -> None:
+    """An action, a key, an input, a need that the runner does not know."""
+    with pytest.raises(WorkflowError):
+        play(stage, job + "\n")
