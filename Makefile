@@ -32,9 +32,9 @@ demo: .venv/ready       ## sandbox and a real OpenBao: tokens.yaml becomes worki
 	@$(BIN)/reconciler demo
 
 test: .venv/ready .venv-sdk/ready .venv-checks/ready tests/sdk_ts/node_modules/ready  ## all tests, with a real OpenBao and the official SDKs
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --ignore tests/simulation
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-simulation: .venv/ready ## the protocol, walked through schedules of crashes, lost replies and competing runs
+simulation: .venv/ready ## of these only: the protocol, walked through schedules of crashes, lost replies and competing runs
 	$(BIN)/python -m pytest -n $(WORKERS) tests/simulation
 
 MINUTES ?= 60

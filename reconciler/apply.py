@@ -468,7 +468,7 @@ def _record_step(change: Change, observed: Observed, session: Session) -> Step[O
     entry = observed.ledger.tokens[change.label]
     if entry.current is None:
         return _held("it has no current token any more")
-    return put_right(change.label, entry.path, entry.current)
+    return put_right(change.label, entry.path, entry.current, observed.meta(entry.path).latest)
 
 
 def _record_only(effect: WriteLedger, sentence: str) -> Step[Outcome]:

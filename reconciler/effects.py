@@ -116,10 +116,14 @@ class LeaseLost:
 
 @value
 class NotRecorded:
-    """The ledger could not be written; ``sentence`` says why. ``final``: nor will any later write of this run be."""
+    """The ledger could not be written; ``sentence`` says why.
+
+    ``final``: nor will any later write of this run be. ``contradicted``: what is in the ledger already says otherwise.
+    """
 
     sentence: str
     final: bool = False
+    contradicted: bool = False
 
 
 @value

@@ -35,6 +35,8 @@ ABANDONED_KEPT_MS = 7 * DAY_MS
 MAX_ENTRY_BYTES = 1_000_000
 """A little under the 1 MiB that a raft entry may have, for the envelope around our one string."""
 
+_COUNTS_END = 2**63
+
 T = TypeVar("T")
 
 
@@ -224,14 +226,26 @@ def open_intent(label: str, intent: Intent, *, protect: bool | None) -> Transiti
 
 
 def name_intent(label: str, operation_id: str, token_id: str) -> Transition:
-    """Step 3: the id of the derived token, before anybody uses it."""
+    """Step 3: the id of the derived token, before anybody uses it.
+
+    An id that was known before is no new token's: the exchange, or something before it, answered with an old reply.
+    """
 
     def step(ledger: Ledger) -> Ledger:
         entry = _entry(ledger, label)
         intent = _own(entry, operation_id)
+        _refuse_known(ledger, token_id, intent)
         return _with(ledger, label, dataclasses.replace(entry, intent=dataclasses.replace(intent, token_id=token_id)))
 
     return step
+
+
+def _refuse_known(ledger: Ledger, token_id: str, own: Intent | None = None) -> None:
+    """LedgerError where the id is a token that is known already, be it that another open intent names it."""
+    others = (entry.intent for entry in ledger.tokens.values() if entry.intent is not None and entry.intent != own)
+    before = own.before if own is not None else ()
+    if token_id in ledger.known_ids() or token_id in before or any(intent.token_id == token_id for intent in others):
+        raise LedgerError(f"{token_id} is known already")
 
 
 def _own(entry: Entry, operation_id: str) -> Intent:
@@ -294,12 +308,29 @@ def drop_intent(label: str, operation_id: str, gone: Gone, *, version: int | Non
     def step(ledger: Ledger) -> Ledger:
         entry = _entry(ledger, label)
         intent = _own(entry, operation_id)
+        _refuse_known(ledger, gone.token_id, intent)
         if intent.token_id is None:
             ledger = _remember(ledger, label, intent.since_ms, gone.at_ms)
         away = _elsewhere(entry, intent.path)
         row = Revoking(token_id=gone.token_id, live_label=label, reason=gone.reason, path=away)
         entry = _moved(entry, intent.path, version)
         return _with(ledger, label, dataclasses.replace(entry, intent=None, revoking=(*entry.revoking, row)))
+
+    return step
+
+
+def retire_intent(label: str, operation_id: str, perhaps: Retiring) -> Transition:
+    """The intent's token may have been committed and read, but its version is gone: it lives on through an overlap.
+
+    Nothing is known of who uses it, so it goes as any predecessor does: by evidence. ``perhaps.path`` is set here.
+    """
+
+    def step(ledger: Ledger) -> Ledger:
+        entry = _entry(ledger, label)
+        intent = _own(entry, operation_id)
+        _refuse_known(ledger, perhaps.token_id, intent)
+        row = dataclasses.replace(perhaps, path=_elsewhere(entry, intent.path))
+        return _with(ledger, label, dataclasses.replace(entry, intent=None, retiring=(*entry.retiring, row)))
 
     return step
 
@@ -334,19 +365,20 @@ def record_current(label: str, operation_id: str, current: Current, farewell: Fa
         entry = _entry(ledger, label)
         intent = _own(entry, operation_id)
         old = entry.current
+        owner = ledger.known_ids().get(current.token_id, label)
+        _require(owner == label, f"{current.token_id} is {owner}'s and would be {label}'s")
         rows: tuple[Closed, ...] = ()
         retiring = tuple(r for r in entry.retiring if r.token_id != current.token_id)
         revoking = entry.revoking
         _require(all(r.token_id != current.token_id for r in revoking), f"{current.token_id} is revoking and would be current")
         if old is not None and old.token_id != current.token_id:
-            away = None if intent.path == entry.path else entry.path
             if farewell.already_gone:
                 rows = (Closed(label=label, token_id=old.token_id, outcome="revoked elsewhere", at_ms=farewell.at_ms),)
             elif farewell.revoke_now:
-                gone = Revoking(token_id=old.token_id, live_label=old.live_label, reason=farewell.reason, path=away)
+                gone = Revoking(token_id=old.token_id, live_label=old.live_label, reason=farewell.reason)
                 revoking = (*revoking, gone)
             else:
-                retiring = (*retiring, _retire(old, farewell, away))
+                retiring = (*retiring, _retire(old, farewell))
         if farewell.revoke_all:
             revoking = (*revoking, *(_hurried(r, farewell.reason) for r in retiring))
             retiring = ()
@@ -363,7 +395,7 @@ def _hurried(retiring: Retiring, reason: str) -> Revoking:
     return Revoking(token_id=retiring.token_id, live_label=retiring.live_label, reason=reason, path=retiring.path)
 
 
-def _retire(old: Current, farewell: Farewell, path: str | None) -> Retiring:
+def _retire(old: Current, farewell: Farewell) -> Retiring:
     return Retiring(
         token_id=old.token_id,
         live_label=old.live_label,
@@ -371,7 +403,6 @@ def _retire(old: Current, farewell: Farewell, path: str | None) -> Retiring:
         not_before_ms=farewell.at_ms + farewell.overlap_ms,
         reason=farewell.reason,
         verified_at_ms=old.verified_at_ms,
-        path=path,
     )
 
 
@@ -398,7 +429,7 @@ def revoke_interrupted(label: str, token_id: str) -> Transition:
 
     def step(ledger: Ledger) -> Ledger:
         entry = _entry(ledger, label)
-        _require(token_id not in ledger.known_ids(), f"{token_id} is known already")
+        _refuse_known(ledger, token_id)
         gone = Revoking(token_id=token_id, live_label=label, reason="interrupted")
         return _with(ledger, label, dataclasses.replace(entry, revoking=(*entry.revoking, gone)))
 
@@ -541,8 +572,8 @@ def _plain(row: _Row) -> dict[str, Any]:
 def from_text(text: str) -> Ledger:
     """The ledger that ``to_text`` wrote. LedgerError if it can't be one."""
     try:
-        document = json.loads(text)
-        schema = _number(document["schema"])
+        document = json.loads(text, object_pairs_hook=each_key_once)
+        schema = _schema(document["schema"])
         if schema > SCHEMA:
             raise LedgerError(f"the ledger has schema {schema}, this program knows up to {SCHEMA}: update reconciler")
         return _read(document)
@@ -553,17 +584,25 @@ def from_text(text: str) -> Ledger:
         ) from None
 
 
+def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``json.loads``: a key that is there twice (ValueError), as after a copied line, would silently drop the first."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
 def _read(document: dict[str, Any]) -> Ledger:
     profile_id = document["profile_id"]
     return Ledger(
         ledger_id=_text(document["ledger_id"]),
         profile_id=None if profile_id is None else _number(profile_id),
         api_url=_text(document["api_url"]),
-        files=tuple(_text(f) for f in document["files"]),
+        files=_texts(document["files"]),
         holder=_optional(document["holder"], lambda d: _value(Holder, d)),
         tokens={_text(label): _read_entry(entry) for label, entry in document["tokens"].items()},
-        abandoned=tuple(_value(Abandoned, d) for d in document["abandoned"]),
-        closed=tuple(_value(Closed, d) for d in document["closed"]),
+        abandoned=tuple(_value(Abandoned, d) for d in _list(document["abandoned"])),
+        closed=tuple(_value(Closed, d) for d in _list(document["closed"])),
     )
 
 
@@ -574,8 +613,8 @@ def _read_entry(document: dict[str, Any]) -> Entry:
         protect=_flag(document["protect"]),
         current=_optional(document["current"], lambda d: _value(Current, d)),
         intent=_optional(document["intent"], lambda d: _value(Intent, {"path": path, **d})),
-        retiring=tuple(_value(Retiring, d) for d in document["retiring"]),
-        revoking=tuple(_value(Revoking, d) for d in document["revoking"]),
+        retiring=tuple(_value(Retiring, d) for d in _list(document["retiring"])),
+        revoking=tuple(_value(Revoking, d) for d in _list(document["revoking"])),
     )
 
 
@@ -586,12 +625,16 @@ def _optional(document: Any, read: Callable[[Any], T]) -> T | None:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
+    value.encode()  # half of a surrogate pair, which JSON can hold, could not be written again
     return value
 
 
 def _number(value: Any) -> int:
+    """A version, an id or a schema: Vault counts in 63 bits, and from 0."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError("not a number")
+    if not 0 <= value < _COUNTS_END:
+        raise ValueError("not a count")
     return value
 
 
@@ -601,10 +644,20 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _schema(value: Any) -> int:
+    if _number(value) < SCHEMA:
+        raise ValueError("there was no such schema")
+    return _number(value)
+
+
+def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError("not a list")
-    return tuple(_text(v) for v in value)
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(_text(v) for v in _list(value))
 
 
 def _text_or_none(value: Any) -> str | None:

@@ -47,6 +47,10 @@ class Secret:
         """The value itself. Callers are adapters at the moment of sending, nobody else."""
         return self.__value
 
+    def same_as(self, other: Secret) -> bool:
+        """Whether both are the same value; ``==`` compares identity, so that nobody compares secrets by accident."""
+        return self.__value == other.__value
+
     def __repr__(self) -> str:
         return "***"
 

@@ -9,6 +9,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,8 +23,8 @@ from reconciler.errors import (
     VaultRefusedError,
 )
 from reconciler.exchange import TokenClient
-from reconciler.ledger import LEDGER_NAME, Entry, Ledger
-from reconciler.model import Credentials, LiveToken, Manifest, SecretMeta, VersionState
+from reconciler.ledger import LEDGER_NAME, Current, Entry, Ledger
+from reconciler.model import Credentials, LiveToken, Manifest, SecretMeta, SecretVersion, VersionState
 from reconciler.observed import Content, Observed
 from reconciler.protocol.commit import TOKEN_ID, is_placeholder
 from reconciler.protocol.derive import credentials_of
@@ -122,10 +123,17 @@ def manager_signer(driver: Driver, manifest: Manifest, ledger: Ledger) -> Creden
     path = driver.path(entry.path)
     latest = driver.store.read(path)
     found = credentials_of(latest)
-    if found is not None and found.token_id == entry.current.token_id:
+    if found is not None and found.token_id == entry.current.token_id and latest.version == entry.current.version:
         return found
-    version = holder_version(driver, path, latest.version, entry.current.token_id)
-    return credentials_of(driver.store.read(path, version=version)) if version is not None else None
+    version = holder_version(driver, path, latest.version, entry.current.token_id, recorded=entry.current.version)
+    if version is not None:
+        return credentials_of(driver.store.read(path, version=version))
+    return found if found is not None and is_unrecorded(entry, found.token_id) else None
+
+
+def is_unrecorded(entry: Entry, token_id: str) -> bool:
+    """Whether a token that the label's secret holds was committed by the open intent, and the record is all that is missing."""
+    return entry.intent is not None and entry.intent.path == entry.path and entry.intent.token_id == token_id
 
 
 def _listed(driver: Driver, signer: Credentials) -> tuple[LiveToken, ...]:
@@ -149,19 +157,19 @@ def _paths(manifest: Manifest, ledger: Ledger) -> list[str]:
     return sorted(names)
 
 
-def _suspects(ledger: Ledger, metas: dict[str, SecretMeta]) -> Iterable[tuple[str, SecretMeta, str | None]]:
-    """Paths whose metadata is not what the ledger says, with the id that should be there."""
+def _suspects(ledger: Ledger, metas: dict[str, SecretMeta]) -> Iterable[tuple[str, SecretMeta, Current | None]]:
+    """Paths whose metadata is not what the ledger says, with the token that should be there."""
     owned = {entry.path: entry for entry in ledger.tokens.values() if entry.current is not None}
     for name, meta in metas.items():
         entry: Entry | None = owned.get(name)
         if entry is not None and entry.current is not None:
             if meta.latest != entry.current.version or meta.state is not VersionState.LIVING:
-                yield name, meta, entry.current.token_id
+                yield name, meta, entry.current
         elif meta.state is VersionState.LIVING:
             yield name, meta, None
 
 
-def _look(driver: Driver, name: str, meta: SecretMeta, token_id: str | None) -> Content:
+def _look(driver: Driver, name: str, meta: SecretMeta, current: Current | None) -> Content:
     path = driver.path(name)
     try:
         latest = driver.store.read(path)
@@ -170,17 +178,30 @@ def _look(driver: Driver, name: str, meta: SecretMeta, token_id: str | None) -> 
     if latest.version != meta.latest:
         raise VaultError(f"{path} is being written by somebody else right now: run again")
     found = latest.field(TOKEN_ID)
-    if token_id is None or found == token_id:
+    if current is None:
         return Content(token_id=found, placeholder=is_placeholder(latest))
-    holder = holder_version(driver, path, latest.version, token_id)
+    if found == current.token_id:
+        recorded = driver.store.read(path, version=current.version) if current.version < latest.version else latest
+        if not differs(recorded, latest):
+            return Content(token_id=found)
+        found = None
+    holder = holder_version(driver, path, latest.version, current.token_id, recorded=current.version)
     return Content(token_id=found, holder_version=holder, placeholder=is_placeholder(latest))
 
 
-def holder_version(driver: Driver, path: str, latest: int, token_id: str) -> int | None:
-    """The newest readable version that holds the id."""
-    for version in range(latest, 0, -1):
+def differs(recorded: SecretVersion, latest: SecretVersion) -> bool:
+    """Whether another secret stands beside the right id: the recorded one was proven by a request, this one was not."""
+    if recorded.secret is None or recorded.field(TOKEN_ID) != latest.field(TOKEN_ID):
+        return False
+    return latest.secret is None or not recorded.secret.same_as(latest.secret)
+
+
+def holder_version(driver: Driver, path: str, latest: int, token_id: str, *, recorded: int | None = None) -> int | None:
+    """The recorded version if it is readable and holds the id, else the newest one that does."""
+    versions: list[int] = [recorded] if recorded is not None and 0 < recorded <= latest else []
+    for version in itertools.chain(versions, range(latest, 0, -1)):
         content = driver.store.read(path, version=version)
-        if content.state is VersionState.ABSENT:
+        if content.state is VersionState.ABSENT and version != recorded:
             return None
         if content.field(TOKEN_ID) == token_id:
             return version

@@ -42,9 +42,10 @@ class Kind(enum.Enum):
 class Content:
     """What was read at a path whose metadata is not what the ledger says; never the secret itself.
 
-    ``token_id`` is None where the latest version is gone or holds no token. ``holder_version`` is the newest readable version
-    that holds the label's current token. ``placeholder`` is an empty document, the trace of a fence. ``readable`` is False
-    where the role may read metadata only.
+    ``token_id`` is None where the latest version is gone, holds no token, or has another secret beside the current token's id
+    than the recorded version has. ``holder_version`` is the version to restore from: the recorded one, or else the newest
+    readable one that holds the label's current token. ``placeholder`` is an empty document, the trace of a fence. ``readable``
+    is False where the role may read metadata only.
     """
 
     token_id: str | None = None

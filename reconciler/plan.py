@@ -522,7 +522,10 @@ class _Survey:
 
 
 def owned_paths(tokens: Mapping[str, Entry]) -> Iterable[tuple[str, str]]:
-    """Paths that the ledger names, with their label: of current tokens, open intents, and what is still on its way out."""
+    """Paths that the ledger names, with their label: of what is on its way out, then of current tokens and open intents.
+
+    In a dictionary the last one wins: whose a path is, not who is leaving it.
+    """
     for label, entry in tokens.items():
         for path in (*(r.path for r in entry.retiring), *(r.path for r in entry.revoking)):
             if path is not None:

@@ -456,12 +456,15 @@ def retiring_signs(facts: RetiringFacts) -> Finding | None:
 
 
 def still_used(facts: RetiringFacts) -> Finding | None:
-    """Used within a time as long as its overlap: somebody has not picked up the new secret."""
+    """Used within a time as long as its overlap: somebody has not picked up the new secret.
+
+    Without an overlap the manager's last use is this run's own list: on a clock that is known to a second, it may lie ahead.
+    """
     used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
     if used_at_ms is None or only_verified(used_at_ms, facts.retiring.verified_at_ms):
         return None
     quiet_ms = facts.retiring.not_before_ms - facts.retiring.superseded_at_ms
-    if facts.now_ms - used_at_ms >= quiet_ms:
+    if facts.now_ms - used_at_ms >= quiet_ms or (facts.manager and quiet_ms == 0):
         return None
     return Finding(Action.HOLD, Reason.STILL_USED, f"last used {iso(used_at_ms)}")
 

@@ -9,6 +9,8 @@ import pytest
 from reconciler.devserver import OpenBaoServer
 from tests.support.openbao import new_mount, operator
 
+pytest_plugins = ("tests.simulation.summary",)
+
 
 @pytest.fixture(scope="session")
 def openbao() -> Iterator[OpenBaoServer]:

@@ -5,12 +5,16 @@ A write with check-and-set ``cas`` can only ever become version ``cas + 1``. So,
     version cas + 1                       verdict
     ------------------------------------  ---------------------------------------------------------------------------------
     holds the operation id                committed
-    holds anything else, or is deleted    not committed: no write with this cas can land any more
+    holds anything else                   not committed: no write with this cas can land any more
+    is deleted                            taken away: it may have been ours, and a consumer may have read it
     is not there, latest is cas           fence: write the same content again, or, where the path has no living version or its
-                                          content is on its way out, an empty document that is deleted by number. The fence
-                                          written: not committed. Not written: look again
-    is not there, latest is past it       trimmed: committed if a later version carries the operation id on, else unproven
+                                          content is on its way out, an empty document. The fence written: not committed. Not
+                                          written: look again
+    is not there, latest is past it       trimmed: committed if a later version carries the operation id on, else taken away
     unreadable                            unproven
+
+An empty document is deleted by its number (``tidy``), but only once the verdict is recorded: so while an intent is open, nobody
+but a person ever deletes its version ``cas + 1``, and a fence is never taken for what a person did.
 
 Rules this module keeps:
 
@@ -40,11 +44,20 @@ class Committed:
 class NotCommitted:
     """The write is not there and never will be.
 
-    ``version`` is the latest one now; ``rewritten`` the id whose content a fence wrote again as that version.
+    ``rewritten`` is the id whose content a fence wrote again, as version ``version``. ``empty`` is the number of the empty
+    document that is the latest version now, if there is one.
     """
 
     version: int
     rewritten: str | None = None
+    empty: int | None = None
+
+
+@value
+class TakenAway:
+    """A version was written there and is gone: it may have been ours, and read. It can't become so any more."""
+
+    empty: int | None = None
 
 
 @value
@@ -54,7 +67,7 @@ class Unproven:
     sentence: str
 
 
-Verdict = Committed | NotCommitted | Unproven
+Verdict = Committed | NotCommitted | TakenAway | Unproven
 
 
 def settle(path: str, cas: int, operation_id: str, *, leaving: frozenset[str]) -> Step[Verdict]:
@@ -73,9 +86,11 @@ def settle(path: str, cas: int, operation_id: str, *, leaving: frozenset[str]) -
         if isinstance(latest, (Refused, Unclear)):
             sentence = latest.sentence
             continue
-        if ours.state is not VersionState.ABSENT:
-            swept = yield from sweep(path, latest)
-            return NotCommitted(version=latest.version) if isinstance(swept, Done) else Unproven(sentence=swept.sentence)
+        empty = latest.version if is_placeholder(latest) else None
+        if ours.state is VersionState.LIVING:
+            return NotCommitted(version=latest.version, empty=empty)
+        if ours.state is VersionState.DELETED:
+            return TakenAway(empty=empty)
         if latest.version > cas:
             return (yield from _search(path, cas, latest, operation_id))
         verdict = yield from _fence(path, latest, leaving)
@@ -87,6 +102,7 @@ def settle(path: str, cas: int, operation_id: str, *, leaving: frozenset[str]) -
 
 def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> Step[Verdict]:
     """Version ``cas + 1`` was trimmed away, or is just being written: a fence that ran later carries its operation id on."""
+    empty = latest.version if is_placeholder(latest) else None
     for version in range(latest.version, cas, -1):
         found = yield from ask(ReadSecret(path=path, version=version))
         if isinstance(found, (Refused, Unclear)):
@@ -95,9 +111,9 @@ def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> St
             return Committed(content=found)
         if found.state is VersionState.ABSENT:
             break
-        if version == cas + 1:
-            return NotCommitted(version=latest.version)
-    return Unproven(sentence=f"the versions of {path} that would tell were trimmed away: raise max_versions on it")
+        if version == cas + 1 and found.state is VersionState.LIVING:
+            return NotCommitted(version=latest.version, empty=empty)
+    return TakenAway(empty=empty)
 
 
 def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Verdict]:
@@ -110,19 +126,19 @@ def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Ve
     else:
         reply = yield from ask(PutSecret(path=path, fields=(), secret=None, cas=latest.version))
         if isinstance(reply, Written):
-            gone = yield from ask(DeleteVersion(path=path, version=reply.version))
-            return NotCommitted(version=reply.version) if isinstance(gone, Done) else Unproven(sentence=gone.sentence)
+            return NotCommitted(version=reply.version, empty=reply.version)
     sentence = reply.sentence if isinstance(reply, (Refused, Unclear)) else "the secret changed under the fence"
     return Unproven(sentence=sentence)
+
+
+def tidy(path: str, verdict: NotCommitted | TakenAway) -> Step[Refused | Unclear | None]:
+    """Once the verdict is recorded, delete the empty document by its number. None where none is left."""
+    if verdict.empty is None:
+        return None
+    reply = yield from ask(DeleteVersion(path=path, version=verdict.empty))
+    return None if isinstance(reply, Done) else reply
 
 
 def is_placeholder(content: SecretVersion) -> bool:
     """A living version without fields: the trace of a fence."""
     return content.state is VersionState.LIVING and not content.fields and content.secret is None
-
-
-def sweep(path: str, latest: SecretVersion) -> Step[Done | Refused | Unclear]:
-    """A placeholder that a crashed fence left is deleted by its number."""
-    if not is_placeholder(latest):
-        return Done()
-    return (yield from ask(DeleteVersion(path=path, version=latest.version)))

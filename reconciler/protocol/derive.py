@@ -6,10 +6,12 @@
     2 derive         refused                               close the intent; failed
                      unclear                               leave the intent open, derive no more in this run
     3 name           lease lost, not recorded              DELETE this one token, which nobody else can know; stop
+                     known already                         it was an old reply: as unclear, and nothing is deleted
     4 verify         not what was asked for, or no answer  ledger: revoking, intent closed; then DELETE
                      a predecessor vanished meanwhile      go on (the new one may be the only one that works), derive no more
     5 commit         written                               6
-                     anything else                         settle (commit.py): 6, or drop as in 4, or leave the intent open
+                     anything else                         settle (commit.py): 6, or drop as in 4, or (its version was taken
+                                                           away, and may have been read) retire it, or leave the intent open
     6 record         lease lost                            stop; the next run records it
 
 A token that is believed gone is asked once more, with its own secret, before anything is derived in its place: lists may lag.
@@ -26,6 +28,7 @@ from reconciler.effects import (
     Listing,
     ListTokens,
     NewId,
+    NotRecorded,
     NoTurn,
     Now,
     PutSecret,
@@ -52,16 +55,19 @@ from reconciler.ledger import (
     Intent,
     IntentKind,
     Ledger,
+    Retiring,
+    Transition,
     close_intent,
     drop_intent,
     name_intent,
     open_intent,
     record_current,
+    retire_intent,
 )
 from reconciler.model import SECOND_MS, USE_MARGIN_MS, Credentials, Derived, LiveToken, SecretVersion, TokenSpec, iso
-from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, Committed, NotCommitted, Verdict, settle
-from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, held, not_tried, unrecorded
-from reconciler.protocol.revoke import finish_revoking
+from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, NotCommitted, TakenAway, Unproven, settle, tidy
+from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, not_tried, unrecorded
+from reconciler.protocol.revoke import ask_the_missing, finish_revoking
 from reconciler.reasons import only_verified
 
 SEND_WITHIN_MS = 10 * SECOND_MS
@@ -69,7 +75,6 @@ SEND_WITHIN_MS = 10 * SECOND_MS
 
 VERIFY_TRIES = 6
 VERIFY_PAUSE_MS = 500
-_UNAUTHORIZED = frozenset({401, 403})
 
 
 @value
@@ -105,8 +110,8 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
     if content.version != task.cas:
         return not_tried(f"{path} changed since the plan (version {task.cas} -> {content.version}): run again")
     proven_gone = False
-    if task.believed_gone:
-        asked = yield from _ask_the_missing(task)
+    if task.believed_gone and task.predecessor is not None:
+        asked = yield from ask_the_missing(task.predecessor_path or path, task.predecessor.token_id)
         if isinstance(asked, Outcome):
             return asked
         proven_gone = asked
@@ -132,21 +137,18 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
     sent_ms = yield from ask(Now())
     if sent_ms > since_ms + SEND_WITHIN_MS:
         return (yield from _close(label, operation_id, not_tried("too much time passed before it could be sent: run again")))
-    reply = yield from _post(task, opened.ledger)
+    reply = yield from ask(Derive(label=label, scopes=task.spec.scopes))
     if isinstance(reply, Derived):
         return (yield from _keep(run, dataclasses.replace(task, believed_gone=proven_gone), intent, reply))
     if isinstance(reply, Refused):
         return (yield from _close(label, operation_id, failed(reply.sentence)))
+    return (yield from _leave_unclear(reply.sentence))
+
+
+def _leave_unclear(sentence: str) -> Step[Outcome]:
+    """What became of the derive can't be known now: the intent stays open, and this run derives no more."""
     yield from ask(StopDeriving(sentence="an earlier derive of this run got no clear answer"))
-    return failed(f"the derive may have been done: {reply.sentence}; the next run finds out and revokes what it left")
-
-
-def _post(task: Task, ledger: Ledger) -> Step[Derived | Refused | Unclear]:
-    """Step 2. A reply with an id that is known already is a replay, and says nothing of what was derived."""
-    reply = yield from ask(Derive(label=task.spec.label, scopes=task.spec.scopes))
-    if isinstance(reply, Derived) and (reply.token_id in task.before or reply.token_id in ledger.known_ids()):
-        return Unclear(sentence=f"the exchange answered with {reply.token_id}, which is known already")
-    return reply
+    return failed(f"the derive may have been done: {sentence}; the next run finds out and revokes what it left")
 
 
 def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
@@ -159,29 +161,12 @@ def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
     return outcome if isinstance(reply, Recorded) else unrecorded(reply)
 
 
-def _ask_the_missing(task: Task) -> Step[Outcome | bool]:
-    """Whether the token that is missing from the list is proven gone; an outcome where it works, or can't be asked now.
-
-    False: its secret is lost as well, so that nobody can ask it. It retires like any other, and is revoked for certain later.
-    """
-    old = task.predecessor
-    content = yield from ask(ReadSecret(path=task.predecessor_path or task.spec.path))
-    if isinstance(content, (Refused, Unclear)):
-        return not_tried(content.sentence)
-    if old is None or content.field(TOKEN_ID) != old.token_id or content.secret is None:
-        return False
-    reply = yield from ask(VerifyToken(credentials=Credentials(token_id=old.token_id, secret=content.secret)))
-    if isinstance(reply, Listing):
-        return held(f"{old.token_id} is missing from the list but still signs: the list lags, run again later", old.token_id)
-    if isinstance(reply, Refused) and reply.status in _UNAUTHORIZED:
-        return True
-    return not_tried(f"whether {old.token_id} still works could not be found out: {reply.sentence}")
-
-
 def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcome]:
     """Steps 3 to 6 for a token that this run has in its hands."""
     label, token_id = task.spec.label, derived.token_id
     named = yield from ask(WriteLedger(transition=name_intent(label, intent.operation_id, token_id)))
+    if isinstance(named, NotRecorded) and named.contradicted:
+        return (yield from _leave_unclear(f"the exchange answered with an old reply ({named.sentence})"))
     if not isinstance(named, Recorded):
         return (yield from _undo(unrecorded(named, token_id), token_id))
     if run.profile_id is not None and derived.profile_id != run.profile_id:
@@ -189,28 +174,38 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
         return (yield from _close(label, intent.operation_id, failed(stray, token_id)))
     checked = yield from _verify(task, derived)
     if isinstance(checked, Refused):
-        return (yield from _drop(label, intent, token_id, checked.sentence, version=None))
+        return (yield from _drop(label, intent, token_id, checked.sentence, NotCommitted(version=intent.cas)))
     verified_at_ms = yield from _own_use(token_id)
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
         yield from ask(StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived"))
-    fields = secret_fields(run, label, intent, derived)
-    reply = yield from ask(PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas))
-    version = reply.version if isinstance(reply, Written) else None
-    if version is None:
-        verdict = yield from settle(intent.path, intent.cas, intent.operation_id, leaving=leaving(named.ledger, label))
-        if isinstance(verdict, NotCommitted):
-            rewritten = fenced_version(named.ledger.tokens[label], intent.path, verdict)
-            return (yield from _drop(label, intent, token_id, "the secret was changed meanwhile", version=rewritten))
-        if not isinstance(verdict, Committed):
-            return failed(f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out", token_id)
-        version = verdict.content.version
+    version = yield from _commit(run, task, intent, derived, leaving(named.ledger, label))
+    if isinstance(version, Outcome):
+        return version
     outcome = yield from _record(
         task, intent, _Kept(derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms)
     )
     if not ended:
         return outcome
     return dataclasses.replace(outcome, sentence=f"{outcome.sentence}, but {', '.join(ended)} vanished meanwhile")
+
+
+def _commit(run: Run, task: Task, intent: Intent, derived: Derived, going: frozenset[str]) -> Step[int | Outcome]:
+    """Step 5: the version that holds the new token; an outcome where it holds it not, or perhaps."""
+    label, token_id = task.spec.label, derived.token_id
+    fields = secret_fields(run, label, intent, derived)
+    reply = yield from ask(PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas))
+    if isinstance(reply, Written):
+        return reply.version
+    verdict = yield from settle(intent.path, intent.cas, intent.operation_id, leaving=going)
+    if isinstance(verdict, NotCommitted):
+        return (yield from _drop(label, intent, token_id, "the secret was changed meanwhile", verdict))
+    if isinstance(verdict, TakenAway):
+        retired = yield from retire_perhaps(label, intent, token_id, verdict, overlap_ms=task.spec.overlap_ms)
+        return dataclasses.replace(retired, status=Status.FAILED)
+    if isinstance(verdict, Unproven):
+        return failed(f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out", token_id)
+    return verdict.content.version
 
 
 def _own_use(token_id: str) -> Step[int]:
@@ -292,25 +287,56 @@ def leaving(ledger: Ledger, label: str) -> frozenset[str]:
     return frozenset(r.token_id for r in entry.revoking) if entry is not None else frozenset()
 
 
-def fenced_version(entry: Entry, path: str, verdict: Verdict) -> int | None:
+def fenced_version(entry: Entry, path: str, verdict: NotCommitted) -> int | None:
     """The version to record for the current token, where a fence wrote its content again."""
-    if not isinstance(verdict, NotCommitted) or entry.current is None or path != entry.path:
+    if entry.current is None or path != entry.path:
         return None
     return verdict.version if verdict.rewritten == entry.current.token_id else None
 
 
-def _drop(label: str, intent: Intent, token_id: str, sentence: str, *, version: int | None) -> Step[Outcome]:
+def _drop(label: str, intent: Intent, token_id: str, sentence: str, verdict: NotCommitted) -> Step[Outcome]:
     """The new token is not kept: ledger first, then DELETE."""
     now_ms = yield from ask(Now())
     gone = Gone(token_id=token_id, reason="not committed", at_ms=now_ms)
-    step = drop_intent(label, intent.operation_id, gone, version=version)
-    reply = yield from ask(WriteLedger(transition=step))
+    reply = yield from ask(WriteLedger(transition=_drop_fenced(label, intent, gone, verdict)))
+    if isinstance(reply, NotRecorded) and reply.contradicted:
+        return unrecorded(reply, token_id)
     if not isinstance(reply, Recorded):
         return (yield from _undo(unrecorded(reply, token_id), token_id))
+    yield from tidy(intent.path, verdict)  # what this can't delete now, the next run does
     entry = reply.ledger.tokens[label]
     revoking = next(r for r in entry.revoking if r.token_id == token_id)
     undone = yield from finish_revoking(label, entry.path, revoking)
     return failed(f"{sentence}; the new token: {undone.sentence}", token_id)
+
+
+def _drop_fenced(label: str, intent: Intent, gone: Gone, verdict: NotCommitted) -> Transition:
+    """``drop_intent``, with the version that a fence gave the current token's content, if it did."""
+
+    def step(ledger: Ledger) -> Ledger:
+        version = fenced_version(ledger.tokens[label], intent.path, verdict)
+        return drop_intent(label, intent.operation_id, gone, version=version)(ledger)
+
+    return step
+
+
+def retire_perhaps(label: str, intent: Intent, token_id: str, verdict: TakenAway, *, overlap_ms: int) -> Step[Outcome]:
+    """Nobody can tell any more whether the token was committed and read: it retires, and goes by evidence like any other."""
+    now_ms = yield from ask(Now())
+    perhaps = Retiring(
+        token_id=token_id,
+        live_label=label,
+        superseded_at_ms=now_ms,
+        not_before_ms=now_ms + overlap_ms,
+        reason="secret taken away",
+        verified_at_ms=now_ms + USE_MARGIN_MS,
+    )
+    reply = yield from ask(WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps)))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    yield from tidy(intent.path, verdict)  # what this can't delete now, the next run does
+    sentence = f"the version of {intent.path} that {token_id} may have been in was taken away"
+    return applied(f"{sentence}: it retires, in case it was read", token_id)
 
 
 def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
@@ -330,7 +356,7 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         at_ms=now_ms,
         overlap_ms=task.spec.overlap_ms,
         reason="compromised" if task.compromised else "rotated",
-        revoke_now=task.compromised or (task.spec.overlap_ms == 0 and _never_used(task, old)),
+        revoke_now=task.compromised or (task.spec.overlap_ms == 0 and _nobody_holds(task, old)),
         revoke_all=task.compromised,
         already_gone=task.believed_gone and old is None,
     )
@@ -355,11 +381,11 @@ def finish_superseded(label: str, entry: Entry, reason: str) -> Step[Outcome | N
     return None
 
 
-def _never_used(task: Task, old: LiveToken | None) -> bool:
-    """Whether nobody but our own verify ever used the predecessor."""
+def _nobody_holds(task: Task, old: LiveToken | None) -> bool:
+    """Whether nobody but our own verify ever used the predecessor; the manager's only consumer is us, who read it anew."""
     if task.predecessor is None or old is None:
         return False
-    return only_verified(old.last_used_at_ms, task.predecessor.verified_at_ms)
+    return task.is_manager or only_verified(old.last_used_at_ms, task.predecessor.verified_at_ms)
 
 
 def credentials_of(content: SecretVersion) -> Credentials | None:

@@ -94,7 +94,7 @@ class LedgerWriter:
         try:
             ledger = dataclasses.replace(transition(self.ledger), holder=None if release else holder)
         except LedgerError as error:
-            return NotRecorded(sentence=str(error))
+            return NotRecorded(sentence=str(error), contradicted=True)
         reserve = RESERVE_BYTES if _open_intents(ledger) > _open_intents(self.ledger) else 0
         if text_bytes(ledger) + reserve > MAX_ENTRY_BYTES:
             return NotRecorded(sentence="the ledger would outgrow what one Vault entry holds: split the manifest")

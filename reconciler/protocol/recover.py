@@ -1,6 +1,7 @@
 """An open intent whose run is over, and other traces of a crash.
 
     (a) version cas + 1 holds the operation id         it was committed: record it
+        it was there, and is gone                      a named token may have been committed and read: it retires
     (b) otherwise                                      fence, so that a paused writer can't commit any more
     (c) look once more as in (a)
     (d) one write of the ledger                        the intent's token (or the interrupted one) -> revoking, intent closed;
@@ -13,6 +14,7 @@ Nobody acts on the interrupted token before (a) and (c). A restore, rollback or 
 from __future__ import annotations
 
 from reconciler.effects import (
+    DeleteVersion,
     Done,
     Listing,
     ListTokens,
@@ -45,8 +47,8 @@ from reconciler.ledger import (
 )
 from reconciler.model import SECOND_MS, USE_MARGIN_MS, LiveToken, SecretVersion, instant_ms
 from reconciler.observed import DERIVE_DEADLINE_MS, interrupted
-from reconciler.protocol.commit import TOKEN_ID, Committed, NotCommitted, is_placeholder, settle, sweep
-from reconciler.protocol.derive import credentials_of, fenced_version, finish_superseded, leaving
+from reconciler.protocol.commit import TOKEN_ID, Committed, NotCommitted, TakenAway, Unproven, is_placeholder, settle, tidy
+from reconciler.protocol.derive import credentials_of, fenced_version, finish_superseded, leaving, retire_perhaps
 from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tried, unrecorded
 from reconciler.protocol.revoke import finish_revoking
 
@@ -65,45 +67,34 @@ class Recovery:
 
 
 def recover(task: Recovery, ledger: Ledger) -> Step[Outcome]:
-    """Finish or undo what an earlier run began for a label; then whatever it left revoking."""
-    entry = ledger.tokens[task.label]
-    if entry.intent is not None:
-        ended = yield from _recover_intent(task, entry.intent, ledger)
-        if ended.stop or not entry.revoking:
-            return ended
-        others = yield from finish_all_revoking(task.label, entry)
-        return others if ended.status is Status.APPLIED else ended
-    return (yield from finish_all_revoking(task.label, entry))
+    """Finish or undo what an earlier run began for a label."""
+    intent = ledger.tokens[task.label].intent
+    if intent is None:
+        return not_tried("nothing is begun any more: run again")
+    return (yield from _recover_intent(task, intent, ledger))
 
 
 def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
-    """Every id that an earlier run recorded as revoking, in order; where there is none, a placeholder that it left.
-
-    The outcome is the first that is not applied, if there is one.
-    """
-    outcome: Outcome | None = None
+    """Every id that an earlier run recorded as revoking, in order. The outcome is the first that is not applied, if any."""
+    outcome = applied("nothing was left revoking")
     for revoking in sorted(entry.revoking, key=lambda r: r.token_id):
         ended = yield from finish_revoking(label, entry.path, revoking)
         if ended.stop:
             return ended
-        if outcome is None or outcome.status is Status.APPLIED:
+        if outcome.status is Status.APPLIED:
             outcome = ended
-    return outcome or (yield from _sweep(entry.path))
+    return outcome
 
 
-def _sweep(path: str) -> Step[Outcome]:
+def remove_placeholder(path: str) -> Step[Outcome]:
+    """An empty document that a fence left as the latest version is deleted by its number."""
     latest = yield from ask(ReadSecret(path=path))
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
     if not is_placeholder(latest):
         return not_tried(f"{path} changed since the plan: run again")
-    swept = yield from sweep(path, latest)
-    return applied("deleted an empty placeholder") if isinstance(swept, Done) else failed(swept.sentence)
-
-
-def remove_placeholder(path: str) -> Step[Outcome]:
-    """A path without an owner whose latest version is empty."""
-    return (yield from _sweep(path))
+    gone = yield from ask(DeleteVersion(path=path, version=latest.version))
+    return applied("deleted an empty placeholder") if isinstance(gone, Done) else failed(gone.sentence)
 
 
 def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outcome]:
@@ -111,24 +102,37 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
     verdict = yield from settle(intent.path, intent.cas, intent.operation_id, leaving=leaving(ledger, label))
     if isinstance(verdict, Committed):
         return (yield from _record(task, intent, verdict.content, ledger))
-    if not isinstance(verdict, NotCommitted):
+    if isinstance(verdict, Unproven):
         return failed(f"the interrupted {intent.kind.value} can't be judged yet: {verdict.sentence}")
-    version = fenced_version(ledger.tokens[label], intent.path, verdict)
+    if isinstance(verdict, TakenAway):
+        if intent.kind.derives and intent.token_id is not None:
+            return (yield from retire_perhaps(label, intent, intent.token_id, verdict, overlap_ms=task.overlap_ms))
+        # a token that was not named was never committed, and what a rewrite wrote lives on whatever was read
+        verdict = NotCommitted(version=intent.cas, empty=verdict.empty)
+    return (yield from _undo(task, intent, ledger, verdict))
+
+
+def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted) -> Step[Outcome]:
+    """(d) and (e), once it is certain that nothing was committed."""
+    label, version = task.label, fenced_version(ledger.tokens[task.label], intent.path, verdict)
     now_ms = yield from ask(Now())
     if not intent.kind.derives:
         outcome = f"{intent.kind.value} not committed"
         step = close_intent(label, intent.operation_id, outcome=outcome, at_ms=now_ms, version=version)
-        return (yield from _close(step_sentence="undone: nothing was written", transition=step))
+        return (yield from _close(step, intent.path, verdict, sentence="undone: nothing was written"))
     found = yield from _find(task, intent, ledger)
     if isinstance(found, (Refused, Unclear)):
         return failed(found.sentence)
     if found is None:
         step = abandon_intent(label, intent.operation_id, at_ms=now_ms, version=version)
-        return (yield from _close(step_sentence="undone: no token of it is known", transition=step))
+        return (yield from _close(step, intent.path, verdict, sentence="undone: no token of it is known"))
     gone = Gone(token_id=found, reason="interrupted", at_ms=now_ms)
     reply = yield from ask(WriteLedger(transition=drop_intent(label, intent.operation_id, gone, version=version)))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, found)
+    left = yield from tidy(intent.path, verdict)
+    if left is not None:
+        return failed(left.sentence, found)
     entry = reply.ledger.tokens[label]
     revoking = next(r for r in entry.revoking if r.token_id == found)
     ended = yield from finish_revoking(label, entry.path, revoking)
@@ -137,9 +141,13 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
     return applied(f"undone: the interrupted token {found}, whose secret was lost, is revoked", found)
 
 
-def _close(*, step_sentence: str, transition: Transition) -> Step[Outcome]:
-    reply = yield from ask(WriteLedger(transition=transition))
-    return applied(step_sentence) if isinstance(reply, Recorded) else unrecorded(reply)
+def _close(step: Transition, path: str, verdict: NotCommitted, *, sentence: str) -> Step[Outcome]:
+    """One write of the ledger; then the empty document of a fence goes."""
+    reply = yield from ask(WriteLedger(transition=step))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply)
+    left = yield from tidy(path, verdict)
+    return applied(sentence) if left is None else failed(left.sentence)
 
 
 def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused | Unclear | None]:
@@ -209,11 +217,15 @@ def _created_ms(content: SecretVersion, intent: Intent) -> int:
         return intent.since_ms
 
 
-def put_right(label: str, path: str, current: Current) -> Step[Outcome]:
-    """The content is the current token at another version than the recorded one: only the ledger changes."""
+def put_right(label: str, path: str, current: Current, version: int) -> Step[Outcome]:
+    """The content is the current token at another version than the recorded one: only the ledger changes.
+
+    ``version`` is the one that was looked at: another one may have another secret beside the same id.
+    """
     latest = yield from ask(ReadSecret(path=path))
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
-    if latest.field(TOKEN_ID) != current.token_id:
+    if latest.field(TOKEN_ID) != current.token_id or latest.version != version:
         return not_tried(f"{path} changed since the plan: run again")
-    return (yield from _close(step_sentence="ledger put right", transition=set_version(label, latest.version)))
+    reply = yield from ask(WriteLedger(transition=set_version(label, latest.version)))
+    return applied("ledger put right") if isinstance(reply, Recorded) else unrecorded(reply)

@@ -6,6 +6,9 @@
     ledger: closed
 
 Whoever reads Vault finds a working secret or none, never one that we have revoked.
+
+A list may be partial: a token that it lacks is asked itself, with its own secret from Vault, before it goes. One whose secret
+is gone as well can't be asked.
 """
 
 from __future__ import annotations
@@ -22,18 +25,19 @@ from reconciler.effects import (
     Revoke,
     Step,
     Unclear,
+    VerifyToken,
     WriteLedger,
     ask,
     value,
 )
 from reconciler.ledger import Entry, Retiring, Revoking, close_revoking, start_revoking
-from reconciler.model import MINUTE_MS, LiveToken
+from reconciler.model import MINUTE_MS, Credentials, LiveToken, VersionState
 from reconciler.protocol.commit import TOKEN_ID
 from reconciler.protocol.outcome import Outcome, applied, failed, held, not_tried, unrecorded
 
 EMPTY_TRIES = 5
 HTTP_BAD_REQUEST = 400
-
+HTTP_UNAUTHORIZED = 401
 
 EVIDENCE_MS = 5 * MINUTE_MS
 """A revocation is begun within this time of the list that it was decided on, or not at all: a run may have been paused."""
@@ -62,6 +66,10 @@ def revoke_current(label: str, entry: Entry, sight: Sight, *, reason: str) -> St
     late = yield from _too_old(sight)
     if late is not None:
         return late
+    if live is None:
+        asked = yield from ask_the_missing(entry.path, current.token_id)
+        if isinstance(asked, Outcome):
+            return asked
     if live is not None and live.label != current.live_label:
         return held(f"the exchange calls {current.token_id} {live.label!r}, the ledger {current.live_label!r}: not revoked")
     return (yield from _start(label, current.token_id, reason))
@@ -80,7 +88,41 @@ def revoke_retiring(label: str, entry: Entry, retiring: Retiring, sight: Sight, 
         return failed(content.sentence, token_id)
     if content.field(TOKEN_ID) == token_id and entry.current is not None:
         return held("the secret holds it again: `reconciler rollback` makes that official", token_id)
+    if live is None:
+        asked = yield from ask_the_missing(retiring.path or entry.path, token_id)
+        if isinstance(asked, Outcome):
+            return asked
     return (yield from _start(label, token_id, reason))
+
+
+def ask_the_missing(path: str, token_id: str) -> Step[Outcome | bool]:
+    """Whether a token that is missing from the list is proven gone; an outcome where it works, or can't be asked now.
+
+    False: its secret is lost as well, so that nobody can ask it. A 403 proves nothing: an address may be blocked.
+    """
+    holder = yield from _holder(path, token_id)
+    if isinstance(holder, (Refused, Unclear)):
+        return not_tried(holder.sentence)
+    if holder is None:
+        return False
+    reply = yield from ask(VerifyToken(credentials=holder))
+    if isinstance(reply, Listing):
+        return not_tried(f"{token_id} is missing from the list but still signs: the list lags or is partial, run again later")
+    if isinstance(reply, Refused) and reply.status == HTTP_UNAUTHORIZED:
+        return True
+    return not_tried(f"whether {token_id} still works could not be found out: {reply.sentence}")
+
+
+def _holder(path: str, token_id: str) -> Step[Credentials | Refused | Unclear | None]:
+    """The pair, from the newest readable version that holds it."""
+    content = yield from ask(ReadSecret(path=path))
+    while not isinstance(content, (Refused, Unclear)):
+        if content.field(TOKEN_ID) == token_id and content.secret is not None:
+            return Credentials(token_id=token_id, secret=content.secret)
+        if content.state is VersionState.ABSENT or content.version <= 1:
+            return None
+        content = yield from ask(ReadSecret(path=path, version=content.version - 1))
+    return content
 
 
 def _start(label: str, token_id: str, reason: str) -> Step[Outcome]:

@@ -31,7 +31,7 @@ from reconciler.effects import (
 )
 from reconciler.ledger import Current, Farewell, Intent, IntentKind, close_intent, open_intent, record_current
 from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion
-from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, Committed, NotCommitted, settle
+from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, Committed, NotCommitted, Unproven, settle, tidy
 from reconciler.protocol.derive import credentials_of, fenced_version, leaving
 from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
 
@@ -143,14 +143,18 @@ def rewrite(run: Run, task: Rewrite) -> Step[Outcome]:
     verdict = yield from settle(task.path, task.cas, operation_id, leaving=leaving(opened.ledger, task.label))
     if isinstance(verdict, Committed):
         return (yield from _record(task, intent, verdict.content.version))
-    if not isinstance(verdict, NotCommitted):
+    if isinstance(verdict, Unproven):
         return failed(f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out")
-    version = fenced_version(opened.ledger.tokens[task.label], task.path, verdict)
+    version = None
+    if isinstance(verdict, NotCommitted):
+        version = fenced_version(opened.ledger.tokens[task.label], task.path, verdict)
     now_ms = yield from ask(Now())
     step = close_intent(task.label, operation_id, outcome="not committed", at_ms=now_ms, version=version)
     closed = yield from ask(WriteLedger(transition=step))
-    sentence = reply.sentence if isinstance(reply, (Refused, Unclear)) else "the secret was changed meanwhile: run again"
-    return failed(sentence) if isinstance(closed, Recorded) else unrecorded(closed)
+    if not isinstance(closed, Recorded):
+        return unrecorded(closed)
+    yield from tidy(task.path, verdict)  # what this can't delete now, the next run does
+    return failed(reply.sentence if isinstance(reply, (Refused, Unclear)) else "the secret was changed meanwhile: run again")
 
 
 def _record(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:

@@ -24,6 +24,7 @@ import hvac
 import pytest
 
 from reconciler.devserver import OpenBaoServer
+from reconciler.model import Secret
 from reconciler.sandbox import ErrorShape, Fault, FaultKind, Garbage, Operation, Sandbox, SandboxConfig
 from tests.support.fleet import ROOT, Fleet, judged
 from tests.support.http_stub import HttpStub, http, say
@@ -273,6 +274,23 @@ def test_a_secret_harmed_by_hand(fleet: Fleet, harm: Callable[[Fleet], None], *,
     assert (fleet.secret("prod/bot").field("token_id") == token_id) is same_token
     fleet.assert_whole()
     fleet.assert_quiet()
+
+
+@pytest.mark.parametrize("emptied", [False, True], ids=["latest", "under an empty one"])
+def test_another_secret_beside_the_right_id(fleet: Fleet, *, emptied: bool) -> None:
+    """Edited by hand, it signs no more: the recorded version is restored, be the edited one still the latest or not."""
+    fleet.begin(BOT)
+    path = f"{fleet.prefix}/prod/bot"
+    with fleet.store() as store:
+        good = store.read(path)
+        fields = dict(good.fields or ())
+        store.write(path, fields, secret=Secret("bm90IHRoZSBzZWNyZXQgb2YgdGhpcyB0b2tlbg=="), cas=good.version)
+        if emptied:
+            store.write(path, {}, cas=good.version + 1)
+    assert "restored bot" in fleet.must("apply", "--yes").out
+    fleet.use("prod/bot")
+    fleet.assert_quiet()
+    fleet.assert_whole()
 
 
 def test_a_harmed_manager_locks_nobody_out(fleet: Fleet) -> None:

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from unittest import mock
 
+from reconciler.errors import Exit
+from reconciler.ledger import Ledger
 from reconciler.model import SECOND_MS
 from reconciler.protocol import lease
 from tests.simulation.invariants import Violation, check_paid, check_rest, owed_tokens
-from tests.simulation.runs import Run, Wish
+from tests.simulation.runs import Command, Run, Wish
+from tests.simulation.tally import Tally
 from tests.simulation.world import OK, Choice, World
 
 LEASE_OVER_MS = 61 * SECOND_MS
@@ -27,23 +30,21 @@ STEPS_MOST = 2_000
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A world to explore: how it begins, and what fresh processes wish for once all others are dead.
+    """A world to explore: how it begins, and what a fresh process wishes for once all others are dead.
 
-    After them, a process with the last of these wishes must find nothing to do.
+    After it, another with the same wish must find nothing to do.
     """
 
     name: str
     begin: Callable[[], World]
-    fresh: tuple[Wish, ...]
+    fresh: Wish
 
 
 @dataclasses.dataclass(slots=True)
 class Found:
-    """What a search came to. ``violations`` holds the first course of choices for each violation."""
+    """What a search came to. ``violations`` holds the shortest course of choices that was seen to each violation."""
 
-    states: int = 0
-    steps: int = 0
-    rests: int = 0
+    tally: Tally = dataclasses.field(default_factory=Tally)
     exhausted: bool = True
     violations: dict[str, tuple[Choice, ...]] = dataclasses.field(default_factory=dict)
 
@@ -62,11 +63,16 @@ def explore(scenario: Scenario, *, seconds: float | None = None, first: bool = F
 
 def sizes_unchecked() -> AbstractContextManager[object]:
     """How large the ledger's text is decides nothing here, and costs more than all the rest."""
-    return mock.patch.object(lease, "text_bytes", return_value=0)
+    return mock.patch.object(lease, "text_bytes", _no_bytes)
+
+
+def _no_bytes(_: Ledger) -> int:
+    return 0
 
 
 def _explore(scenario: Scenario, seconds: float | None, *, first: bool) -> Found:
     found = Found()
+    tally = found.tally
     ends_s = None if seconds is None else time.monotonic() + seconds
     start = scenario.begin()
     seen = {start.key()}
@@ -74,21 +80,21 @@ def _explore(scenario: Scenario, seconds: float | None, *, first: bool) -> Found
     stack: list[tuple[World, tuple[Choice, ...]]] = [(start, ())]
     while stack:
         world, trail = stack.pop()
-        found.states += 1
+        tally.states += 1
         if (ends_s is not None and time.monotonic() > ends_s) or (first and found.violations):
             found.exhausted = False
             break
         outside = world.outside_key()
         if outside not in rested:
             rested.add(outside)
-            found.rests += 1
+            tally.rests += 1
             try:
                 rest(world, scenario)
             except Violation as violation:
                 found.add(violation, trail)
         for choice in reversed(world.choices()):
             child = world.clone()
-            found.steps += 1
+            tally.count(choice)
             try:
                 child.take(choice)
             except Violation as violation:
@@ -98,6 +104,7 @@ def _explore(scenario: Scenario, seconds: float | None, *, first: bool) -> Found
             if key not in seen:
                 seen.add(key)
                 stack.append((child, (*trail, choice)))
+    tally.worlds += found.exhausted
     return found
 
 
@@ -127,21 +134,42 @@ def land_all(world: World) -> None:
 
 def put_right(world: World, scenario: Scenario) -> None:
     """Undisturbed runs; then what is on its way lands; then one that finds nothing to do."""
+    wish = scenario.fresh
+    if world.vault.ledger_deleted:
+        nothing_without_a_ledger(world, wish)
     owed = owed_tokens(world)
-    for number, wish in enumerate(scenario.fresh):
-        run = undisturbed(world, dataclasses.replace(wish, name=f"fresh{number}"))
+    if manager_is_lost(world, wish.manifest.manager):
+        undisturbed(world, dataclasses.replace(wish, name="rescue", command=Command.BOOTSTRAP))
         world.now_ms += SECOND_MS
+    run = undisturbed(world, dataclasses.replace(wish, name="fresh"))
+    world.now_ms += SECOND_MS
     check_rest(world, run)
     check_paid(world, owed)
     if world.flights:
         land_all(world)
-        run = undisturbed(world, dataclasses.replace(scenario.fresh[-1], name="after"))
+        run = undisturbed(world, dataclasses.replace(wish, name="after"))
         check_rest(world, run)
     before = world.mutations
-    run = undisturbed(world, dataclasses.replace(scenario.fresh[-1], name="idle"))
+    run = undisturbed(world, dataclasses.replace(wish, name="idle"))
     if world.mutations != before:
         raise Violation("2", "the run after a successful run writes again")
     check_rest(world, run)
+
+
+def nothing_without_a_ledger(world: World, wish: Wish) -> None:
+    """While the ledger's latest version is deleted, a run says so and does nothing; then a person brings it back."""
+    before = world.mutations
+    run = undisturbed(world, dataclasses.replace(wish, name="lost"))
+    if run.exit is not Exit.ERROR or world.mutations != before:
+        raise Violation("rest", f"a run without a ledger ends with {run.exit!r} after {world.mutations - before} writes")
+    world.take(("person", "undeletes the ledger", ""))
+
+
+def manager_is_lost(world: World, manager: str) -> bool:
+    """Whether nobody can sign, so that a person has to bootstrap."""
+    ledger = world.vault.ledger()
+    entry = ledger.tokens.get(manager) if ledger is not None else None
+    return entry is None or entry.current is None or entry.current.token_id not in world.exchange.live
 
 
 def undisturbed(world: World, wish: Wish) -> Run:
@@ -155,14 +183,17 @@ def undisturbed(world: World, wish: Wish) -> Run:
     raise Violation("rest", "an undisturbed run does not end")
 
 
-def retell(scenario: Scenario, trail: tuple[Choice, ...], tell: Callable[[str], None]) -> None:
-    """Play the choices again with a transcript, up to the violation."""
+def retell(scenario: Scenario, trail: Iterable[Choice], tell: Callable[[str], None] | None = None) -> Violation | None:
+    """Play the choices again, up to the violation; what is not possible any more is left out."""
     world = scenario.begin()
     world.tell = tell
     try:
         for choice in trail:
-            world.take(choice)
-        tell("-- all processes die here --")
+            if choice in world.choices():
+                world.take(choice)
+        world.say("-- all processes die here --")
         rest(world, scenario, tell)
     except Violation as violation:
-        tell(f"VIOLATION {violation}")
+        world.say(f"VIOLATION {violation}")
+        return violation
+    return None

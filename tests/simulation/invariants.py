@@ -9,23 +9,24 @@
         that nobody can have read and whose commit can't land any more
     7   a token that a consumer may have read goes only because it was superseded, compromised or is not desired
 
-Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of revoking, a current token was committed before
-it was recorded) and ``rest`` (no intent, no revoking id, no placeholder is left over).
+Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of revoking, a current or retiring token was
+committed before it was recorded, no secret stands in it) and ``rest`` (no intent, no revoking id, no placeholder is left over).
 """
 
 from __future__ import annotations
 
 import collections
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.effects import Derive, Effect, PutSecret
 from reconciler.errors import Exit
 from reconciler.ledger import ABANDONED_KEPT_MS, Entry, Ledger
-from reconciler.model import SECOND_MS
+from reconciler.model import SECOND_MS, Credentials
 from reconciler.observed import BIRTH_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.protocol.commit import TOKEN_ID
 from reconciler.reasons import NEEDS_DECISION
-from tests.simulation.models import PERSON, Exchange, Vault, Version
+from tests.simulation.models import PERSON, SECRET_MARK, Exchange, Vault, Version, secret_of
 from tests.simulation.runs import Command, Run
 
 if TYPE_CHECKING:
@@ -50,15 +51,14 @@ class Audit:
     """What was seen so far, as far as the invariants need it. ``meddled``: a person has acted.
 
     Each ``read`` pair is a path and a token that consumers could find there; ``by_hand`` are those that a person wrote,
-    ``too_late`` those that it wrote when they were revoking already. ``taken_away`` are contents that a person deleted: whether
-    they had been committed can't be known any more.
+    ``too_late`` those that it wrote when they were revoking already. ``rewound``: a person rolled the ledger back, so that what
+    it had learnt since is forgotten.
     """
 
     def __init__(self) -> None:
         self.read: frozenset[tuple[str, str]] = frozenset()
         self.by_hand: frozenset[tuple[str, str]] = frozenset()
         self.too_late: frozenset[tuple[str, str]] = frozenset()
-        self.taken_away: frozenset[str] = frozenset()
         self.revoking: dict[str, str] = {}
         self.currents: frozenset[str] = frozenset()
         self.intents: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -68,6 +68,7 @@ class Audit:
         self.sent_ms: dict[str, int] = {}
         self.lagged = False
         self.meddled = False
+        self.rewound = False
 
     def clone(self) -> Audit:
         """An independent copy."""
@@ -83,7 +84,7 @@ class Audit:
     def key(self) -> object:
         """What a later verdict depends on."""
         pairs = self.read, self.by_hand, self.too_late
-        return pairs, self.taken_away, self.currents, frozenset(self.revoking.items()), self.meddled
+        return pairs, self.currents, frozenset(self.revoking.items()), self.meddled, self.rewound
 
     # --- told by the world ---
 
@@ -101,15 +102,24 @@ class Audit:
         if version.token_id is None:
             return
         pair = path, version.token_id
+        ours = version.by != PERSON and pair not in self.by_hand  # a fence may write again what a person wrote
+        if ours and version.token_id in self.revoking and not self.rewound:
+            raise Violation("5", f"{version.by} writes {version.token_id} at {path}, which is revoking")
         self.read |= {pair}
         if version.by == PERSON:
             self.by_hand |= {pair}
             if version.token_id in self.revoking:
                 self.too_late |= {pair}
 
-    def recorded(self, ledger: Ledger | None) -> None:
+    def revived(self, path: str, version: Version | None) -> None:
+        """A person undeleted a version: that is as good as writing it."""
+        if version is not None:
+            self.wrote(path, dataclasses.replace(version, by=PERSON))
+
+    def recorded(self, ledger: Ledger, text: str) -> None:
         """A version of the ledger is there."""
-        assert ledger is not None
+        if SECRET_MARK in text:
+            raise Violation("8", "a secret stands in the ledger")
         places: collections.Counter[str] = collections.Counter()
         for label, entry in ledger.tokens.items():
             places.update(_ids(entry))
@@ -127,8 +137,12 @@ class Audit:
             self.currents |= {entry.current.token_id}
             if (entry.path, entry.current.token_id) not in self.read:
                 raise Violation("ledger", f"{entry.current.token_id} is current, and was never written at {entry.path}")
+        written = {token_id for _, token_id in self.read}
+        for retiring in entry.retiring:
+            if retiring.token_id not in written and not self.meddled:
+                raise Violation("ledger", f"{retiring.token_id} retires, and was never written")
         for token_id in alive:
-            if token_id in self.revoking:
+            if token_id in self.revoking and not self.rewound:
                 raise Violation("ledger", f"{token_id} was revoking and is not any more")
         intent = entry.intent
         if intent is not None and intent.operation_id not in self.seen_intents:
@@ -156,7 +170,7 @@ class Audit:
         readable = any(seen == token_id for _, seen in self.read)
         if reason is None:
             self._check_unrecorded(world, token_id, by, readable=readable)
-        elif readable and reason not in FAREWELLS and token_id not in self.taken_away:
+        elif readable and reason not in FAREWELLS:
             raise Violation("7", f"{by} revokes {token_id} ({reason}), which a consumer may have read")
         elif reason == "superseded":
             self._check_quiet(world, token_id, by)
@@ -171,7 +185,7 @@ class Audit:
             content = vault.content(path)
             if content is not None and content.token_id == token_id and (path, token_id) not in self.too_late:
                 raise Violation("4", f"{by} revokes {token_id}, the content of {path}")
-        entries = ledger.tokens.values() if ledger is not None else ()
+        entries = ledger.tokens.values() if ledger is not None and not self.rewound else ()
         if any(entry.current is not None and entry.current.token_id == token_id for entry in entries):
             raise Violation("4", f"{by} revokes {token_id}, which the ledger calls current")
 
@@ -248,6 +262,8 @@ def check_desired(world: World, run: Run) -> None:
             raise Violation("1", f"{run.name} ends with 0, and {spec.label} has no live current token")
         if world.exchange.live[current.token_id].scopes != spec.scopes:
             raise Violation("1", f"{run.name} ends with 0, and {spec.label} has other scopes")
+        if not world.exchange.accepts(Credentials(token_id=current.token_id, secret=secret_of(current.token_id))):
+            raise Violation("1", f"{run.name} ends with 0, and the secret of {spec.label} does not sign")
         content = world.vault.content(spec.path)
         if content is None or content.token_id != current.token_id:
             found = content.token_id if content is not None else None
@@ -263,6 +279,8 @@ def check_rest(world: World, run: Run) -> None:
     assert ledger is not None
     if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED}:
         raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
+    if world.audit.rewound and run.prospect is None and run.exit is Exit.PERSON_NEEDED:
+        return  # the ledger is of a time without a manager, whose path is occupied since
     if run.exit is Exit.PERSON_NEEDED and run.prospect is not None and not run.prospect.plan.decisions:
         raise Violation("rest", f"an undisturbed run wants a person: {run.sentence}")
     check_desired(world, run)
@@ -290,14 +308,14 @@ def check_known(world: World, ledger: Ledger, run: Run) -> None:
     reported = {row.token_id for row in run.prospect.plan.not_touched if row.probably_ours}
     for token_id in world.exchange.live:
         forgotten = world.now_ms - world.audit.sent_ms.get(token_id, world.now_ms) > ABANDONED_KEPT_MS
-        ours = world.exchange.made_by[token_id] != PERSON
+        ours = world.exchange.made_by[token_id] != PERSON and not world.audit.rewound
         if ours and not forgotten and token_id not in known and token_id not in reported:
             raise Violation("3", f"{token_id} lives on, and nobody knows it")
 
 
 def owed_tokens(world: World) -> frozenset[str]:
     """Tokens that the next run must find and revoke or finish: their intent is open, and they can be no other's."""
-    ledger = world.vault.ledger()
+    ledger = world.vault.ledger() if not world.audit.rewound else None
     owed: set[str] = set()
     for label, entry in ledger.tokens.items() if ledger is not None else ():
         intent = entry.intent

@@ -8,7 +8,7 @@ Rules this module keeps:
 3. The exchange: a derive makes a new token every time, tokens are immutable, a revocation is final, an id that is not live is
    answered with 400, any live token lists and revokes all others, a list may lag behind.
 4. Vault: check-and-set on writes and on nothing else, deletes by number and soft, versions beyond ``max_versions`` are trimmed
-   by the next write, the number of a deleted version stays the latest.
+   by the next write, the number of a deleted version stays the latest, and the next write is made on it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ from reconciler.model import (
 from reconciler.protocol.commit import TOKEN_ID
 
 PERSON = "person"
+SECRET_MARK = "secret of"
 TIMES_KEPT = 10
+LEDGERS_KEPT = 12
 
 read_text = functools.lru_cache(maxsize=4096)(from_text)
 
 
 def secret_of(token_id: str) -> Secret:
     """The secret of a token: the same text each time, so that a forgery shows."""
-    return Secret(f"secret of {token_id}")
+    return Secret(f"{SECRET_MARK} {token_id}")
 
 
 @dataclasses.dataclass(slots=True)
@@ -99,6 +101,7 @@ class Version:
     has_secret: bool
     by: str
     deleted: bool = False
+    destroyed: bool = False
 
     @property
     def placeholder(self) -> bool:
@@ -126,16 +129,17 @@ class History:
 
 @dataclasses.dataclass(slots=True)
 class Vault:
-    """One KV version 2 mount: the secrets, and the ledger as the text that it is."""
+    """One KV version 2 mount: the secrets, and the ledger as the text that it is, with its last versions."""
 
     max_versions: int = TIMES_KEPT
     secrets: dict[str, History] = dataclasses.field(default_factory=dict)
-    ledger_text: str | None = None
+    ledger_texts: tuple[str, ...] = ()
     ledger_version: int = 0
+    ledger_deleted: bool = False
 
     def clone(self) -> Vault:
         """An independent copy."""
-        return Vault(self.max_versions, dict(self.secrets), self.ledger_text, self.ledger_version)
+        return Vault(self.max_versions, dict(self.secrets), self.ledger_texts, self.ledger_version, self.ledger_deleted)
 
     # --- secrets ---
 
@@ -159,15 +163,23 @@ class Vault:
         self.secrets[path] = History(history.first + dropped, versions[dropped:])
         return cas + 1
 
-    def delete(self, path: str, number: int) -> None:
-        """Soft: the version keeps its number. One that is gone or never was is no error."""
-        history = self.history(path)
-        found = history.get(number)
+    def delete(self, path: str, number: int, *, destroyed: bool = False) -> None:
+        """Soft unless ``destroyed``: the version keeps its number. One that is gone or never was is no error."""
+        found = self.history(path).get(number)
         if found is not None:
-            at = number - history.first
-            gone = dataclasses.replace(found, deleted=True)
-            versions = (*history.versions[:at], gone, *history.versions[at + 1 :])
-            self.secrets[path] = History(history.first, versions)
+            self._replace(path, number, dataclasses.replace(found, deleted=True, destroyed=found.destroyed or destroyed))
+
+    def undelete(self, path: str) -> None:
+        """The latest version is back, unless it was destroyed."""
+        number = self.history(path).latest
+        found = self.history(path).get(number)
+        if found is not None and not found.destroyed:
+            self._replace(path, number, dataclasses.replace(found, deleted=False))
+
+    def _replace(self, path: str, number: int, version: Version) -> None:
+        history = self.history(path)
+        at = number - history.first
+        self.secrets[path] = History(history.first, (*history.versions[:at], version, *history.versions[at + 1 :]))
 
     def read(self, path: str, number: int | None) -> SecretVersion:
         """As the adapter answers: the latest under its number even if deleted, ABSENT what never was or was trimmed."""
@@ -195,18 +207,29 @@ class Vault:
         """The new version's number, or None where the latest is not ``cas``."""
         if self.ledger_version != cas:
             return None
-        self.ledger_text = to_text(ledger)
-        self.ledger_version += 1
+        self._write_ledger(to_text(ledger))
         return self.ledger_version
 
+    def _write_ledger(self, text: str) -> None:
+        self.ledger_texts = (*self.ledger_texts, text)[-LEDGERS_KEPT:]
+        self.ledger_version += 1
+        self.ledger_deleted = False
+
+    def roll_ledger_back(self, versions: int) -> bool:
+        """Write the text of so many versions ago again, as ``vault kv rollback`` does. False where it is not kept."""
+        if len(self.ledger_texts) <= versions:
+            return False
+        self._write_ledger(self.ledger_texts[-1 - versions])
+        return True
+
     def ledger(self) -> Ledger | None:
-        """The ledger as a reader parses it."""
-        return None if self.ledger_text is None else read_text(self.ledger_text)
+        """The ledger as a reader parses it; None where there is none, or its latest version is deleted."""
+        return None if self.ledger_deleted or not self.ledger_texts else read_text(self.ledger_texts[-1])
 
     def key(self) -> object:
         """What a later answer depends on; of the ledger's log, nothing does."""
-        ledger = self.ledger()
-        return frozenset(self.secrets.items()), None if ledger is None else ledger_key(ledger), self.ledger_version
+        ledger = None if not self.ledger_texts else ledger_key(read_text(self.ledger_texts[-1]))
+        return frozenset(self.secrets.items()), ledger, self.ledger_version, self.ledger_deleted, self.max_versions
 
 
 def ledger_key(ledger: Ledger) -> object:

@@ -15,12 +15,20 @@ from collections.abc import Callable, Iterable
 from reconciler.errors import Exit
 from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, TokenSpec
 from reconciler.plan import Policy
-from tests.simulation.explore import LEASE_OVER_MS, land_all, sizes_unchecked, undisturbed
+from tests.simulation.explore import (
+    LEASE_OVER_MS,
+    land_all,
+    manager_is_lost,
+    nothing_without_a_ledger,
+    sizes_unchecked,
+    undisturbed,
+)
 from tests.simulation.invariants import Violation, check_known, check_left, check_paid, owed_tokens
 from tests.simulation.models import PERSON
 from tests.simulation.runs import Command, Wish
 from tests.simulation.scenarios import MANAGER, bare, spec, wish
-from tests.simulation.world import FAULTS, MUTATING, OK, Choice, World
+from tests.simulation.tally import Tally
+from tests.simulation.world import FAULTS, IN_SECRETS, MUTATING, OK, Choice
 
 LABELS = ("ant", "bee", "cat")
 PATHS = (*LABELS, "dog")
@@ -29,7 +37,8 @@ PAUSES_MS = (SECOND_MS, LEASE_OVER_MS, HOUR_MS + SECOND_MS, 2 * DAY_MS, 31 * DAY
 SKEWS_MS = (0, 900, -900)
 """How far a run is wrong about the exchange's clock, which it knows from a header of whole seconds."""
 
-BY_HAND = ("deletes the latest", "overwrites", "writes the same again", "rolls back")
+EDITS = ("remove", "add", "scopes", "move", "swap", "overlap")
+BY_HAND = tuple(sorted(IN_SECRETS))
 WEIGHTS = {
     "run": 60.0,
     "begin": 2.5,
@@ -43,16 +52,19 @@ WEIGHTS = {
     "catch up": 0.4,
     "trim": 0.05,
 }
-VERSIONS_KEPT = ("4", "10")
-"""Fewer, and a person who writes in between can trim away what tells whether a write was committed."""
+VERSIONS_KEPT = ("1", "2", "4", "10")
 
 FAULTY_CHANGE, FAULTY_READ = 0.06, 0.004
 RESTLESS = 0.04
 """How often another run goes on: seldom, so that a pause is long enough for a whole run."""
 
+IN_THE_LEDGER = 0.05
+"""How often a person's act is one in the ledger: after a rollback less can be told of what is lawful."""
+
 OVERTAKES = 0.5
 """How often a run begins when the lease of the one before has just expired."""
 
+WALK_STEPS = 500
 FAULTS_MOST = 1_000_000
 SETTLING_RUNS = 4
 LENIENT = Policy(max_missing=100, max_revocations=100, max_rotations=100)
@@ -102,7 +114,7 @@ class Walk:
             return (kind, dice.choice(PATHS))
         if kind == "manifest":
             label = dice.choice(LABELS)
-            return ("manifest", label, dice.choice(("remove", "add", "scopes", "move", "overlap")), str(dice.randrange(4)))
+            return ("manifest", label, dice.choice(EDITS), str(dice.randrange(4)))
         return self._choose_person(dice)
 
     def _choose_run(self, dice: random.Random) -> Choice | None:
@@ -134,13 +146,26 @@ class Walk:
         return ("begin", name, command.value, subject, more, str(LEASE_OVER_MS if dice.random() < OVERTAKES else 0))
 
     def _choose_person(self, dice: random.Random) -> Choice:
-        what = dice.choice((*BY_HAND, *BY_HAND, "revokes", "derives", "derives and uses"))
+        if self.world.vault.ledger_deleted:
+            return ("person", "undeletes the ledger", "")
+        if dice.random() < IN_THE_LEDGER:
+            back = str(dice.choice((1, 2, 4, 8)))
+            return dice.choice((("person", "deletes the ledger", ""), ("person", "rolls the ledger back", back)))
+        what = dice.choice((*BY_HAND, "revokes", "derives", "derives and uses"))
+        if what.endswith("version of"):
+            return ("person", what, self._path_in_flux(dice))
         if what in BY_HAND:
             return ("person", what, dice.choice(PATHS))
         if what == "revokes":
             ours = [t for t in self.world.exchange.live if not t.startswith("t-boot")]
             return ("person", what, dice.choice(ours) if ours else "none")
         return ("person", what, dice.choice(LABELS))
+
+    def _path_in_flux(self, dice: random.Random) -> str:
+        """Where an intent is open, if there is one."""
+        ledger = self.world.vault.ledger()
+        entries = ledger.tokens.values() if ledger is not None else ()
+        return dice.choice([e.intent.path for e in entries if e.intent is not None] or PATHS)
 
     # --- happening ---
 
@@ -183,6 +208,10 @@ class Walk:
                 self.specs[label] = dataclasses.replace(old, scopes=SCOPES[number % 2])
             elif what == "overlap":
                 self.specs[label] = dataclasses.replace(old, overlap_ms=(0, HOUR_MS)[number % 2])
+            elif what == "swap":
+                other = self.specs.get(LABELS[number % len(LABELS)], old)
+                self.specs[label] = dataclasses.replace(old, path=other.path)
+                self.specs[other.label] = dataclasses.replace(self.specs[other.label], path=old.path)
             elif PATHS[number] not in taken:
                 self.specs[label] = dataclasses.replace(old, path=PATHS[number])
         self.world.say(f"the manifest: {[(s.label, s.path, s.scopes) for s in self.specs.values()]}")
@@ -195,10 +224,12 @@ class Walk:
         world.now_ms += LEASE_OVER_MS
         land_all(world)
         world.say("-- all processes are dead, and all has landed --")
+        if world.vault.ledger_deleted:
+            nothing_without_a_ledger(world, self.wish("lost", Command.APPLY))
         owed = owed_tokens(world)
-        if _manager_is_lost(world):
-            undisturbed(world, self.wish("rescue", Command.BOOTSTRAP))
         for number in range(SETTLING_RUNS):
+            if manager_is_lost(world, MANAGER):
+                undisturbed(world, self.wish(f"rescue{number}", Command.BOOTSTRAP))
             before = world.mutations
             run = undisturbed(world, self.wish(f"fresh{number}", Command.APPLY))
             if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED, Exit.PARTIAL}:
@@ -219,14 +250,11 @@ class Walk:
         check_known(world, ledger, run)
 
 
-def _manager_is_lost(world: World) -> bool:
-    ledger = world.vault.ledger()
-    entry = ledger.tokens.get(MANAGER) if ledger is not None else None
-    return entry is None or entry.current is None or entry.current.token_id not in world.exchange.live
-
-
-def walk(seed: int, steps: int) -> tuple[list[Choice], Violation | None]:
+def walk(seed: int, steps: int, tally: Tally | None = None) -> tuple[list[Choice], Violation | None]:
     """One random walk: its choices, and the violation that ended it."""
+    tally = tally or Tally()
+    tally.walks += 1
+    tally.rests += 1
     dice = random.Random(seed)  # noqa: S311  # the same seed, the same walk
     course = Walk()
     taken: list[Choice] = []
@@ -235,6 +263,7 @@ def walk(seed: int, steps: int) -> tuple[list[Choice], Violation | None]:
             choice = course.choose(dice, number)
             if choice is not None:
                 taken.append(choice)
+                tally.count(choice)
                 course.take(choice)
         course.rest()
     except Violation as violation:
@@ -272,12 +301,12 @@ def shrink(choices: list[Choice], law: str) -> list[Choice]:
             return choices
 
 
-def walks(seeds: Iterable[int], steps: int) -> dict[int, tuple[list[Choice], Violation]]:
+def walks(seeds: Iterable[int], steps: int, tally: Tally) -> dict[int, tuple[list[Choice], Violation]]:
     """The walks that ended in a violation, by seed."""
     found: dict[int, tuple[list[Choice], Violation]] = {}
     with sizes_unchecked():
         for seed in seeds:
-            taken, violation = walk(seed, steps)
+            taken, violation = walk(seed, steps, tally)
             if violation is not None:
                 found[seed] = taken, violation
     return found

@@ -4,7 +4,7 @@
     take         LedgerWriter.take, as apply._take without waiting            another run holds the lease: ended
     look again   under the lease                                              error: release
     repairs      one after the other; then look again, as often as there are any
-    act          derives beside revokes, each a lane of its own; one ledger
+    act          a lane for each label: its revokes, then its derive; one ledger
     last         the manager's own derive
     release      always
 
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import itertools
 import threading
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -34,6 +35,7 @@ from reconciler.apply import (
     Session,
     _in_progress,
     guard_sentences,
+    in_lanes,
     refuse_distrusted,
     refuse_undone,
     refuse_unknown_labels,
@@ -59,10 +61,10 @@ from reconciler.effects import (
     value,
 )
 from reconciler.errors import ExchangeUnclearError, Exit, LeaseHeldError, PersonNeededError, ReconcilerError, VaultError
-from reconciler.ledger import Intent, IntentKind, Ledger, lease_held_by, set_profile
+from reconciler.ledger import Current, Intent, IntentKind, Ledger, lease_held_by, set_profile
 from reconciler.maintain import adoptable
 from reconciler.model import USE_MARGIN_MS, Credentials, Manifest, SecretMeta, SecretVersion, TokenSpec, VersionState, iso
-from reconciler.observe import LOOKS, _paths, _suspects
+from reconciler.observe import LOOKS, LedgerMissingError, _paths, _suspects, differs, is_unrecorded
 from reconciler.observed import Content, Observed
 from reconciler.plan import Change, Policy, owned_paths, plan, row_key
 from reconciler.protocol.commit import TOKEN_ID, is_placeholder
@@ -72,7 +74,6 @@ from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tr
 from reconciler.protocol.outcome import Run as RunFacts
 from reconciler.protocol.recover import Recovery, finish_all_revoking, recover
 from reconciler.protocol.rewrite import Place, Rewrite, rewrite, rollback
-from reconciler.reasons import Action
 from reconciler.report import Row
 from tests.simulation.fibers import Fiber
 from tests.simulation.models import ledger_key, secret_of
@@ -162,13 +163,17 @@ class Stage(enum.Enum):
 
 
 class Lane:
-    """One change on its way. ``inner`` is its write of the ledger, while it has the writer; ``past`` is all it was told."""
+    """One change on its way, and ``then`` those that follow it.
 
-    __slots__ = ("change", "fiber", "ids", "inner", "past")
+    ``inner`` is its write of the ledger, while it has the writer; ``past`` is all it was told.
+    """
 
-    def __init__(self, change: Change | None, fiber: Fiber) -> None:
+    __slots__ = ("change", "fiber", "ids", "inner", "past", "then")
+
+    def __init__(self, change: Change | None, fiber: Fiber, then: tuple[Change, ...] = ()) -> None:
         self.change = change
         self.fiber = fiber
+        self.then = then
         self.inner: Fiber | None = None
         self.ids = 0
         self.past = 0
@@ -176,7 +181,7 @@ class Lane:
     def clone(self) -> Lane:
         """An independent copy."""
         twin = Lane.__new__(Lane)
-        twin.change, twin.ids, twin.past = self.change, self.ids, self.past
+        twin.change, twin.ids, twin.past, twin.then = self.change, self.ids, self.past, self.then
         twin.fiber = self.fiber.clone()
         twin.inner = self.inner.clone() if self.inner is not None else None
         return twin
@@ -304,26 +309,34 @@ class Run:
             self._lane_ended(lane_number, lane)
 
     def _lane_ended(self, lane_number: int, lane: Lane) -> None:
-        lanes = list(self.lanes)
-        lanes[lane_number] = None
-        self.lanes = tuple(lanes)
         if lane.change is not None:
             self._end(lane.change, lane.fiber.result)
+        lanes = list(self.lanes)
+        lanes[lane_number] = self._follower(lane)
+        self.lanes = tuple(lanes)
+        if lane.change is not None:
             if all(other is None for other in self.lanes):
                 self._next_change()
         else:
             self._stage_ended(lane.fiber.result)
 
+    def _follower(self, lane: Lane) -> Lane | None:
+        """The lane with its next change, if there is one that is begun."""
+        follower = self._lane(lane.then)
+        if follower is not None:
+            follower.ids, follower.past = lane.ids, hash((lane.past, len(lane.then)))
+        return follower
+
     # --- stages ---
 
     def _single(self, stage: Stage, make: Callable[[], Step[Any]]) -> None:
-        self._start(stage, [(None, make)])
+        self._start(stage, [Lane(None, Fiber(make))])
 
-    def _start(self, stage: Stage, steps: Iterable[tuple[Change | None, Callable[[], Step[Any]]]]) -> None:
+    def _start(self, stage: Stage, lanes: Iterable[Lane]) -> None:
         self.stage = stage
         self.stages += 1
         self.base = hash((self.base, self.stages, stage, *(lane.past for lane in self.lanes if lane is not None)))
-        self.lanes = tuple(Lane(change, Fiber(make)) for change, make in steps)
+        self.lanes = tuple(lanes)
         for number, lane in enumerate(self.lanes):
             if lane is not None and lane.fiber.ended:
                 self._lane_ended(number, lane)
@@ -457,16 +470,25 @@ class Run:
         assert self.prospect is not None
         manager, policy = self.wish.manifest.manager, self.wish.policy
         changes = [c for c in self.prospect.plan.acting if c.action not in REPAIRS]
-        self.leaving = frozenset(c.label for c in changes if c.action in {Action.ROTATE, Action.REVOKE})
+        judge = Apply(self._session())
+        self.leaving = frozenset(c.label for c in changes if judge._ends_at_once(c))
         self.queue = tuple(c for c in changes if c.derives and c.label == manager)
         ended_by_rotation = policy.requested if policy.compromised else frozenset()
         together = [c for c in changes if c not in self.queue and (c.derives or c.label not in ended_by_rotation)]
         self.stage = Stage.ACT
-        steps = [(c, make) for c in together if (make := self._make(c)) is not None]
-        if steps:
-            self._start(Stage.ACT, steps)
+        begun = [lane for lane in map(self._lane, in_lanes(together)) if lane is not None]
+        if begun:
+            self._start(Stage.ACT, begun)
         else:
             self._next_change()
+
+    def _lane(self, changes: tuple[Change, ...]) -> Lane | None:
+        """A lane that begins with the first change that can be begun."""
+        for number, change in enumerate(changes):
+            make = self._make(change)
+            if make is not None:
+                return Lane(change, Fiber(make), changes[number + 1 :])
+        return None
 
     def _next_change(self) -> None:
         """The queue's next, or the next stage."""
@@ -476,7 +498,7 @@ class Run:
                 self.tried |= {row_key(change)}
             make = self._make(change)
             if make is not None:
-                self._start(Stage.REPAIR if self.stage is Stage.REPAIR else Stage.LAST, [(change, make)])
+                self._start(Stage.REPAIR if self.stage is Stage.REPAIR else Stage.LAST, [Lane(change, Fiber(make))])
                 return
         if self.stage is Stage.REPAIR:
             if self.stopped is not None:
@@ -572,10 +594,17 @@ def read_ledger() -> Step[tuple[Ledger | None, int]]:
     return found
 
 
+def refuse_lost(version: int) -> None:
+    """observe.refuse_lost_ledger, where the ledger's latest version was deleted."""
+    if version > 0:
+        raise LedgerMissingError("the latest version of the ledger was deleted")
+
+
 def observe_once(wish: Wish) -> Step[tuple[Observed, Credentials]]:
     """observe._observe."""
     ledger, version = yield from read_ledger()
     if ledger is None:
+        refuse_lost(version)
         raise PersonNeededError("there is no ledger yet: bootstrap")
     signer = yield from manager_signer(wish.manifest, ledger)
     if signer is None:
@@ -593,11 +622,12 @@ def observe_once(wish: Wish) -> Step[tuple[Observed, Credentials]]:
             raise VaultError(meta.sentence)
         metas[name] = meta
     contents: dict[str, Content] = {}
-    for name, meta, token_id in _suspects(ledger, metas):
-        contents[name] = yield from look_closer(name, meta, token_id)
+    for name, meta, current in _suspects(ledger, metas):
+        contents[name] = yield from look_closer(name, meta, current)
     observed = Observed(
         now_ms=now_ms,
         api_url=API_URL,
+        place=wish.manifest.place,
         ledger=ledger,
         ledger_version=version,
         live=listing.tokens,
@@ -608,15 +638,20 @@ def observe_once(wish: Wish) -> Step[tuple[Observed, Credentials]]:
     return observed, signer
 
 
-def look_closer(path: str, meta: SecretMeta, token_id: str | None) -> Step[Content]:
+def look_closer(path: str, meta: SecretMeta, current: Current | None) -> Step[Content]:
     """observe._look."""
     latest = yield from read(path, None)
     if latest.version != meta.latest:
         raise VaultError(f"{path} is being written by somebody else right now: run again")
     found = latest.field(TOKEN_ID)
-    if token_id is None or found == token_id:
+    if current is None:
         return Content(token_id=found, placeholder=is_placeholder(latest))
-    holder = yield from holder_version(path, latest.version, token_id)
+    if found == current.token_id:
+        recorded = latest if current.version >= latest.version else (yield from read(path, current.version))
+        if not differs(recorded, latest):
+            return Content(token_id=found)
+        found = None
+    holder = yield from holder_version(path, latest.version, current.token_id, recorded=current.version)
     return Content(token_id=found, holder_version=holder, placeholder=is_placeholder(latest))
 
 
@@ -628,11 +663,12 @@ def read(path: str, version: int | None) -> Step[SecretVersion]:
     return content
 
 
-def holder_version(path: str, latest: int, token_id: str) -> Step[int | None]:
+def holder_version(path: str, latest: int, token_id: str, *, recorded: int | None = None) -> Step[int | None]:
     """observe.holder_version."""
-    for version in range(latest, 0, -1):
+    first = [recorded] if recorded is not None and 0 < recorded <= latest else []
+    for version in itertools.chain(first, range(latest, 0, -1)):
         content = yield from read(path, version)
-        if content.state is VersionState.ABSENT:
+        if content.state is VersionState.ABSENT and version != recorded:
             return None
         if content.field(TOKEN_ID) == token_id:
             return version
@@ -646,11 +682,11 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
         return None
     latest = yield from read(entry.path, None)
     found = credentials_of(latest)
-    if found is not None and found.token_id == entry.current.token_id:
+    if found is not None and found.token_id == entry.current.token_id and latest.version == entry.current.version:
         return found
-    version = yield from holder_version(entry.path, latest.version, entry.current.token_id)
+    version = yield from holder_version(entry.path, latest.version, entry.current.token_id, recorded=entry.current.version)
     if version is None:
-        return None
+        return found if found is not None and is_unrecorded(entry, found.token_id) else None
     return credentials_of((yield from read(entry.path, version)))
 
 
@@ -722,6 +758,8 @@ def read_for_bootstrap(wish: Wish) -> Step[Outcome | tuple[Ledger, int]]:
         signer = yield from manager_signer(wish.manifest, ledger)
         if signer is not None and (yield from signs(signer)):
             return applied("the manager's token signs: nothing to do")
+    else:
+        refuse_lost(version)
     ledger = ledger or Ledger(ledger_id="ledger", api_url=API_URL, files=wish.manifest.files)
     yield from refuse_occupied(wish, ledger)
     return ledger, version

@@ -8,6 +8,10 @@
     run NAME LANE refuse            certainly not performed
     run NAME LANE late              no clear reply; it may land at any later time, or never
     run NAME LANE dud               a derive whose token's secret is never accepted
+    run NAME LANE other             a derive whose token has another scope than was asked for
+    run NAME LANE ends              a derive that ends the label's older tokens
+    run NAME LANE replay            a derive that is answered with an older derive's reply, and makes nothing
+    run NAME LANE empty, partial    a list without any token; a list with no token but the one that signed
     run NAME LANE down              the peer answers this run no more
     land N                          what was on its way arrives
     tick                            time passes until the lease in the ledger has expired
@@ -61,31 +65,48 @@ from reconciler.effects import (
     WriteLedger,
     Written,
 )
-from reconciler.model import Credentials, Derived, SecretVersion
+from reconciler.model import Credentials, Derived, LiveToken, SecretVersion
 from reconciler.protocol.commit import OPERATION_ID
 from tests.simulation.invariants import Audit, Violation
 from tests.simulation.models import PERSON, Exchange, Vault, Version, ledger_key, secret_of, version_of
-from tests.simulation.runs import PROFILE_ID, ReadDesk, ReadMeta, Run, Stage, Wish
+from tests.simulation.runs import PROFILE_ID, UNAUTHORIZED, ReadDesk, ReadMeta, Run, Stage, Wish
 
 Choice = tuple[str, ...]
 
-OK, LOST, FAIL, REFUSE, LATE, DUD, DOWN = "ok", "lost", "fail", "refuse", "late", "dud", "down"
+OK, LOST, FAIL, REFUSE, LATE, DOWN = "ok", "lost", "fail", "refuse", "late", "down"
+DUD, OTHER, ENDS, REPLAY = "dud", "other", "ends", "replay"
+EMPTY, PARTIAL = "empty", "partial"
 
 FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
-    Derive: (LOST, FAIL, REFUSE, LATE, DUD),
-    Revoke: (LOST, FAIL, LATE, DOWN),
+    Derive: (LOST, FAIL, REFUSE, LATE, DUD, OTHER, ENDS, REPLAY),
+    Revoke: (LOST, FAIL, REFUSE, LATE, DOWN),
     PutSecret: (LOST, FAIL, REFUSE, LATE, DOWN),
     PutLedger: (LOST, FAIL, REFUSE, LATE, DOWN),
     DeleteVersion: (LOST, FAIL, REFUSE, LATE),
-    ReadSecret: (FAIL,),
+    ReadSecret: (FAIL, DOWN),
     ReadLedger: (FAIL,),
     ReadMeta: (FAIL,),
-    ListTokens: (FAIL,),
-    VerifyToken: (FAIL, DOWN),
+    ListTokens: (FAIL, EMPTY, PARTIAL),
+    VerifyToken: (FAIL, REFUSE, EMPTY, PARTIAL, DOWN),
 }
 """What can go wrong with each shared effect."""
 
 EXCHANGE, VAULT = "exchange", "vault"
+STRANGE_SCOPE = "withdrawal"
+
+IN_SECRETS = frozenset(
+    {
+        "deletes the latest",
+        "undeletes the latest",
+        "deletes the intent's version of",
+        "destroys the intent's version of",
+        "overwrites",
+        "writes the same again",
+        "rolls back",
+    }
+)
+"""What a person may do at a path."""
+
 PEERS: dict[type[Effect[Any]], str] = {
     **dict.fromkeys((Derive, Revoke, ListTokens, VerifyToken), EXCHANGE),
     **dict.fromkeys((PutSecret, PutLedger, DeleteVersion, ReadSecret, ReadLedger, ReadMeta), VAULT),
@@ -94,6 +115,7 @@ MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, PutSecret, PutLedger,
 
 NO_REPLY = Unclear(sentence="no reply")
 REFUSED = Refused(sentence="refused", status=403)
+NOT_BELIEVED = Unclear(sentence="the exchange's list lacks the token that signed it: it is not believed")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -147,7 +169,8 @@ class World:
     def key(self) -> int:
         """Equal for two worlds that have the same futures."""
         runs = frozenset(run.key() for run in self.runs.values())
-        left = self.faults, self.ticks, self.acts
+        past = self.vault.ledger_texts if any(what == "rolls the ledger back" for what, _ in self.acts) else ()
+        left = self.faults, self.ticks, self.acts, past
         return hash((self.outside_key(), runs, frozenset(self.waiting), left, self.disturbed))
 
     def outside_key(self) -> int:
@@ -175,8 +198,33 @@ class World:
         found.extend(("land", str(number)) for number in range(len(self.flights)))
         if self.ticks and self._lease_end_ms() is not None:
             found.extend([("overtake", name) for name in self.waiting] if self.coarse is not None else [("tick",)])
-        found.extend(("person", *act) for act in self.acts)
+        found.extend(("person", *act) for act in self.acts if self._is_possible(*act))
         return found
+
+    def _is_possible(self, what: str, where: str) -> bool:
+        """Whether an act of a person's would change anything now: only then is it a choice."""
+        history = self.vault.history(where)
+        latest = history.get(history.latest)
+        if what == "deletes the latest":
+            return latest is not None and not latest.deleted
+        if what == "undeletes the latest":
+            return latest is not None and latest.deleted and not latest.destroyed
+        if what in {"deletes the intent's version of", "destroys the intent's version of"}:
+            found = history.get(self._version_of_intent(where))
+            return found is not None and not found.deleted
+        if what == "revokes":
+            return where in self.exchange.live
+        if what == "deletes the ledger":
+            return not self.vault.ledger_deleted
+        if what == "undeletes the ledger":
+            return self.vault.ledger_deleted
+        return True
+
+    def _version_of_intent(self, path: str) -> int:
+        """The version that the commit of the open intent at a path makes; 0 where none is open there."""
+        ledger = self.vault.ledger()
+        intents = (entry.intent for entry in ledger.tokens.values()) if ledger is not None else ()
+        return next((intent.cas + 1 for intent in intents if intent is not None and intent.path == path), 0)
 
     def _faults(self, run: Run, lane: int) -> Iterable[str]:
         effect = run.effect(lane)
@@ -345,6 +393,8 @@ class World:
             return NO_REPLY
         if outcome == REFUSE:
             return REFUSED
+        if outcome in {EMPTY, PARTIAL}:
+            return self._misled(run, effect, outcome)
         refusal = self._refused_by_driver(run, effect)
         if refusal is not None:
             return refusal
@@ -358,10 +408,27 @@ class World:
         if outcome == LATE:
             self.flights = (*self.flights, flight)
             return NO_REPLY
+        if outcome == REPLAY:
+            return self._replayed()
         if outcome == DUD:
             self.exchange.duds |= {token_id}
+        if isinstance(effect, Derive) and outcome == OTHER:
+            flight = Flight(dataclasses.replace(effect, scopes=(*effect.scopes, STRANGE_SCOPE)), run.name, token_id)
+        if isinstance(effect, Derive) and outcome == ENDS:
+            self._end_elders(effect.label)
         reply = self._arrive(flight, signer=run.signer)
         return NO_REPLY if outcome == LOST else reply
+
+    def _replayed(self) -> object:
+        """The newest reply to any run's derive, whoever asks."""
+        ours = [token_id for token_id, by in self.exchange.made_by.items() if by != PERSON and token_id in self.exchange.live]
+        return derived(self.exchange.live[ours[-1]]) if ours else NO_REPLY
+
+    def _end_elders(self, label: str) -> None:
+        """Nothing that we do: the exchange's own doing counts as a person's."""
+        for token in tuple(self.exchange.live.values()):
+            if token.label == label:
+                self.exchange.revoke(token.token_id, by=PERSON)
 
     def _token_id(self, run: Run) -> str:
         made = sum(1 for by in self.exchange.made_by.values() if by == run.name)
@@ -390,12 +457,22 @@ class World:
         assert run.signer is not None
         reply = self._list(run.signer)
         if isinstance(reply, Listing) and reply.find(run.signer.token_id) is None:
-            return Unclear(sentence="the exchange's list lacks the token that signed it: it is not believed")
+            return NOT_BELIEVED
         return reply
+
+    def _misled(self, run: Run, effect: Effect[Any], outcome: str) -> object:
+        """A list that lacks tokens which live. The driver believes none that lacks the token that signed it."""
+        signer = effect.credentials if isinstance(effect, VerifyToken) else run.signer
+        if signer is None or not self.exchange.accepts(signer):
+            return self._refused_by_driver(run, effect) or Refused(sentence="unauthorized", status=UNAUTHORIZED)
+        self.exchange.use(signer.token_id, self.now_ms)
+        if outcome == PARTIAL:
+            return Listing(tokens=(self.exchange.live[signer.token_id],))
+        return Listing(tokens=()) if isinstance(effect, VerifyToken) else NOT_BELIEVED
 
     def _list(self, credentials: Credentials) -> Listing | Refused:
         if not self.exchange.accepts(credentials):
-            return Refused(sentence="unauthorized", status=401)
+            return Refused(sentence="unauthorized", status=UNAUTHORIZED)
         self.exchange.use(credentials.token_id, self.now_ms)
         return Listing(tokens=self.exchange.listing())
 
@@ -406,17 +483,12 @@ class World:
             token = self.exchange.derive(
                 flight.token_id, label=effect.label, scopes=effect.scopes, now_ms=self.now_ms, by=flight.by
             )
-            return Derived(
-                token_id=token.token_id,
-                secret=secret_of(token.token_id),
-                scopes=token.scopes,
-                created_at_ms=token.created_at_ms,
-                profile_id=PROFILE_ID,
-                account="",
-            )
+            return derived(token)
         if isinstance(effect, Revoke):
             if signer is not None and not self.exchange.accepts(signer):
-                return Refused(sentence="unauthorized", status=401)
+                return Refused(sentence="unauthorized", status=UNAUTHORIZED)
+            if signer is not None:
+                self.exchange.use(signer.token_id, self.now_ms)
             self.audit.check_revoke(self, effect.token_id, flight.by)
             gone = self.exchange.revoke(effect.token_id, by=flight.by)
             return Done() if gone else Refused(sentence="no such token", status=400)
@@ -429,7 +501,7 @@ class World:
         if isinstance(effect, PutLedger):
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
-                self.audit.recorded(self.vault.ledger())
+                self.audit.recorded(effect.ledger, self.vault.ledger_texts[-1])
             return Mismatch() if number is None else Written(version=number)
         assert isinstance(effect, DeleteVersion), effect
         self.vault.delete(effect.path, effect.version)
@@ -449,15 +521,27 @@ class World:
             exchange.derive(token_id, label=where, scopes=("trading",), now_ms=self.now_ms, by=PERSON)
             if what != "derives":
                 exchange.use(token_id, self.now_ms)
-        elif what == "deletes the latest":
-            content = vault.content(where)
-            if content is not None and content.token_id is not None:
-                self.audit.taken_away |= {content.token_id}
+        elif what in IN_SECRETS:
+            self._meddle(what, where)
+        elif what == "rolls the ledger back":
+            self.audit.rewound = vault.roll_ledger_back(int(where)) or self.audit.rewound
+        else:
+            assert what in {"deletes the ledger", "undeletes the ledger"}, what
+            vault.ledger_deleted = what == "deletes the ledger" and bool(vault.ledger_texts)
+
+    def _meddle(self, what: str, where: str) -> None:
+        """A person's hand in a secret."""
+        vault = self.vault
+        if what == "deletes the latest":
             vault.delete(where, vault.history(where).latest)
+        elif what == "undeletes the latest":
+            vault.undelete(where)
+            self.audit.revived(where, vault.content(where))
+        elif what in {"deletes the intent's version of", "destroys the intent's version of"}:
+            vault.delete(where, self._version_of_intent(where), destroyed=what.startswith("destroys"))
         elif what == "overwrites":
             self._write_by_hand(where, Version(None, (("note", "by hand"),), has_secret=False, by=PERSON))
         else:
-            assert what in {"writes the same again", "rolls back"}, what
             wanted = self._to_write_again(where, other=what == "rolls back")
             if wanted is not None:
                 self._write_by_hand(where, wanted)
@@ -491,6 +575,18 @@ World._happenings = {
     "use": World._use,
     "person": World._person,
 }
+
+
+def derived(token: LiveToken) -> Derived:
+    """The reply to the derive that made a token."""
+    return Derived(
+        token_id=token.token_id,
+        secret=secret_of(token.token_id),
+        scopes=token.scopes,
+        created_at_ms=token.created_at_ms,
+        profile_id=PROFILE_ID,
+        account="",
+    )
 
 
 def as_sent(_: World, effect: Effect[Any]) -> Effect[Any]:

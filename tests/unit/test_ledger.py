@@ -39,6 +39,7 @@ from reconciler.ledger import (
     name_intent,
     open_intent,
     record_current,
+    retire_intent,
     revoke_interrupted,
     set_files,
     set_profile,
@@ -75,7 +76,9 @@ OPEN = intent("bot", kind=IntentKind.ROTATE, cas=1)
 DRAINING = dataclasses.replace(HAD, retiring=(OLD,))
 BEGUN = dataclasses.replace(HAD, intent=OPEN)
 NAMED = dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bot-2"))
-MOVING = dataclasses.replace(HAD, intent=intent("bot", kind=IntentKind.ROTATE, path="prod/bot"))
+MOVING_INTENT = intent("bot", kind=IntentKind.ROTATE, path="prod/bot")
+MOVING = dataclasses.replace(HAD, intent=MOVING_INTENT)
+PERHAPS = retiring("bot-2", "bot")
 DROPPED = Gone(token_id="bot-2", reason="interrupted", at_ms=NOW_MS)
 FAREWELL = Farewell(at_ms=NOW_MS, overlap_ms=2 * HOUR_MS, reason="rotated")
 RETIRED = Retiring(
@@ -137,6 +140,18 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             with_entry(BEGUN),
             name_intent("bot", OP, "bot-2"),
             id="name",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(HAD, retiring=(OLD, dataclasses.replace(PERHAPS, path=None)))),
+            with_entry(dataclasses.replace(NAMED, retiring=(OLD,))),
+            retire_intent("bot", OP, PERHAPS),
+            id="retire: the version that it may have been in is gone",
+        ),
+        pytest.param(
+            with_entry(dataclasses.replace(HAD, retiring=(dataclasses.replace(PERHAPS, path="prod/bot"),))),
+            with_entry(dataclasses.replace(MOVING, intent=dataclasses.replace(MOVING_INTENT, token_id="bot-2"))),
+            retire_intent("bot", OP, PERHAPS),
+            id="retire: what was to lie elsewhere is looked for there",
         ),
         pytest.param(
             with_entry(HAD, closed("refused")),
@@ -434,6 +449,43 @@ EDITED = "was it edited by hand"
         pytest.param("does not know bot", with_entry(None), name_intent("bot", OP, "t"), id="name: no label"),
         pytest.param("not this run's", with_entry(HAD), name_intent("bot", OP, "t"), id="name: no intent"),
         pytest.param("not this run's", with_entry(BEGUN), name_intent("bot", "other", "t"), id="name: another's"),
+        pytest.param(
+            "bot-0 is known already",
+            with_entry(dataclasses.replace(BEGUN, retiring=(OLD,))),
+            name_intent("bot", OP, "bot-0"),
+            id="name: an id that the ledger knows is no new token's",
+        ),
+        pytest.param(
+            "twin is known already",
+            with_entry(dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, before=("twin",)))),
+            name_intent("bot", OP, "twin"),
+            id="name: nor is one that lived before",
+        ),
+        pytest.param(
+            "bot-2 is known already",
+            ledger({"bot": BEGUN, "desk": dataclasses.replace(NAMED, path="desk")}),
+            name_intent("bot", OP, "bot-2"),
+            id="name: nor is one that another open intent names",
+        ),
+        pytest.param(
+            "bot-0 is known already",
+            with_entry(dataclasses.replace(BEGUN, retiring=(OLD,))),
+            drop_intent("bot", OP, dataclasses.replace(DROPPED, token_id="bot-0")),
+            id="drop: an id that the ledger knows",
+        ),
+        pytest.param(
+            "bot-0 is known already",
+            with_entry(dataclasses.replace(BEGUN, retiring=(OLD,))),
+            retire_intent("bot", OP, OLD),
+            id="retire: an id that the ledger knows",
+        ),
+        pytest.param("not this run's", with_entry(NAMED), retire_intent("bot", "x", PERHAPS), id="retire: another's"),
+        pytest.param(
+            "desk-1 is desk's and would be bot's",
+            ledger({"bot": BEGUN, "desk": Entry(path="desk", current=current("desk-1", "desk"))}),
+            record_current("bot", OP, current("desk-1", "bot"), FAREWELL),
+            id="record: another label's",
+        ),
         pytest.param("not this run's", with_entry(BEGUN), close_intent("bot", "x", outcome="", at_ms=0), id="close: another's"),
         pytest.param("not this run's", with_entry(BEGUN), abandon_intent("bot", "x", at_ms=0), id="abandon: another's"),
         pytest.param("not this run's", with_entry(NAMED), drop_intent("bot", "x", DROPPED), id="drop: another's"),
@@ -771,6 +823,15 @@ BOT = ("tokens", "production-bot")
         pytest.param(edited("closed", value=None), id="closed that is null"),
         pytest.param(edited("closed", 0, "token_id", value=7), id="a closed id that is a number"),
         pytest.param(edited("abandoned", 0, "since", value=None), id="an abandoned intent of no time"),
+        pytest.param(edited("schema", value=0), id="a schema that never was"),
+        pytest.param(edited("files", value="tokens.yaml"), id="files that are a text"),
+        pytest.param(edited(*BOT, "retiring", value={}), id="retiring that is a mapping"),
+        pytest.param(edited(*BOT, "revoking", value=""), id="revoking that is an empty text"),
+        pytest.param(edited(*BOT, "current", "version", value=-1), id="a version below zero"),
+        pytest.param(edited(*BOT, "intent", "cas", value=2**63), id="a version that Vault can't count to"),
+        pytest.param(edited("ledger_id", value="\ud800"), id="half a surrogate pair"),
+        pytest.param(edited("holder", "expires_at", value="0001-01-01T00:00:00+14:00"), id="an instant before the calendar"),
+        pytest.param(canonical(DOCUMENT).replace('"files":', '"files":[],"files":', 1), id="a key twice"),
     ],
 )
 def test_what_is_no_ledger_is_refused(text: str) -> None:
