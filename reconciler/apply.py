@@ -46,7 +46,7 @@ from reconciler.exchange import SKEW_WARN_MS
 from reconciler.guards import violations
 from reconciler.ledger import Ledger, lease_held_by, set_files, set_protect
 from reconciler.model import DAY_MS, SECOND_MS, Manifest, TokenSpec, iso
-from reconciler.observe import observe
+from reconciler.observe import STANDBY_LAG_S, observe
 from reconciler.observed import Observed, distrust
 from reconciler.plan import Change, Plan, Policy, Selection, order, plan, row_key
 from reconciler.protocol.derive import Task, derive
@@ -560,7 +560,7 @@ def refuse_undone(outcome: Outcome, writer: LedgerWriter) -> None:
 
 
 def _take(session: Session, ledger: Ledger, version: int) -> LedgerWriter:
-    deadline_s = time.monotonic() + session.wait_s
+    deadline_s = time.monotonic() + max(session.wait_s, STANDBY_LAG_S)
     tries = 0
     told: set[str] = set()
     while True:

@@ -10,6 +10,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,6 +36,14 @@ LIST_LIMIT = 1000
 BOOTSTRAP = "run `reconciler bootstrap` with an identity token"
 
 
+STANDBY_LAG_S = 0.25
+"""A run's first read may be of a standby that has not heard of the last run's writes: for a tenth of a second, measured."""
+
+
+class NoSignerError(PersonNeededError):
+    """No ledger or no signer yet. Believed when it is so a moment later as well."""
+
+
 class LedgerMissingError(ReconcilerError):
     """There is no ledger, but there are secrets below the prefix: something is lost, and nothing is done about it."""
 
@@ -45,8 +54,14 @@ def observe(driver: Driver, manifest: Manifest) -> Observed:
     Where the ledger was written meanwhile, what was read before and after does not belong together: it looks again.
     Raises PersonNeededError (no ledger or no signer yet: bootstrap), LedgerMissingError, VaultError, ExchangeError.
     """
-    for _ in range(LOOKS):
-        observed = _observe(driver, manifest)
+    for looked in range(LOOKS):
+        try:
+            observed = _observe(driver, manifest)
+        except NoSignerError:
+            if looked:
+                raise
+            time.sleep(STANDBY_LAG_S)
+            continue
         if driver.store.read_meta(driver.path(LEDGER_NAME)).latest == observed.ledger_version:
             return observed
     raise VaultError("the ledger is being written all the time by another run: try again later")
@@ -56,7 +71,7 @@ def _observe(driver: Driver, manifest: Manifest) -> Observed:
     ledger, version = driver.read_ledger()
     if ledger is None:
         refuse_lost_ledger(driver, manifest, version)
-        raise PersonNeededError(f"there is no ledger at {manifest.mount}/{driver.path(LEDGER_NAME)} yet: {BOOTSTRAP}")
+        raise NoSignerError(f"there is no ledger at {manifest.mount}/{driver.path(LEDGER_NAME)} yet: {BOOTSTRAP}")
     signer = find_signer(driver, manifest, ledger)
     clock = driver.exchange.clock()
     asked_at_ms, offset_ms = clock.now_ms(), clock.offset_ms
@@ -108,9 +123,7 @@ def find_signer(driver: Driver, manifest: Manifest, ledger: Ledger) -> Credentia
         return driver.signer
     signer = manager_signer(driver, manifest, ledger)
     if signer is None:
-        raise PersonNeededError(
-            f"there is no token to sign with (the manager {manifest.manager} has no secret yet): {BOOTSTRAP}"
-        )
+        raise NoSignerError(f"there is no token to sign with (the manager {manifest.manager} has no secret yet): {BOOTSTRAP}")
     driver.signer = signer
     return signer
 

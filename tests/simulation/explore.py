@@ -169,7 +169,10 @@ def manager_is_lost(world: World, manager: str) -> bool:
     """Whether nobody can sign, so that a person has to bootstrap."""
     ledger = world.vault.ledger()
     entry = ledger.tokens.get(manager) if ledger is not None else None
-    return entry is None or entry.current is None or entry.current.token_id not in world.exchange.live
+    if entry is None or entry.current is None or entry.current.token_id not in world.exchange.live:
+        return True
+    signers = {entry.current.token_id, *([entry.intent.token_id] if entry.intent is not None else [])}
+    return not any(v.token_id in signers and v.has_secret and not v.deleted for v in world.vault.history(entry.path).versions)
 
 
 def undisturbed(world: World, wish: Wish) -> Run:
