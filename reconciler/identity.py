@@ -45,6 +45,7 @@ _OURS = (
 MISSING = (
     f"an identity token is needed to derive: set {VARIABLE}, or use --identity-file, --identity-command or --identity-vault"
 )
+NOTHING_TO_HAND_OVER = f"there is no identity token to hand over: set {VARIABLE}, or use --identity-file or --identity-command"
 EVENT_CHARS = 32 * 1024 * 1024
 
 

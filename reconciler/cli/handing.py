@@ -15,7 +15,7 @@ from reconciler.cli.pipeline import mask
 from reconciler.errors import PersonNeededError
 from reconciler.handoff import place_of
 from reconciler.handoff import push as hand_over
-from reconciler.identity import MISSING, Identity, Source
+from reconciler.identity import NOTHING_TO_HAND_OVER, Identity, Source
 from reconciler.model import SECOND_MS
 from reconciler.vault import SecretStore
 from reconciler.vault_auth import settings_from_environment
@@ -30,7 +30,7 @@ def push(text: str, options: Mapping[str, Any]) -> None:
         file = "-"
     identity = Identity(os.environ, Source(file=file, command=command, read_stdin=read_line_of_secret), mask=mask).token()
     if identity is None:
-        raise PersonNeededError(MISSING)
+        raise PersonNeededError(NOTHING_TO_HAND_OVER)
     settings = settings_from_environment(os.environ)
     for warning in settings.warnings:
         complain_of(f"warning: {warning}")

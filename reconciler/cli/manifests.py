@@ -76,4 +76,7 @@ def _report(found: Sequence[Problem], form: str) -> None:
     from reconciler.render.annotations import Remark, code_quality, workflow_commands  # noqa: PLC0415 - few ask for it
 
     remarks = [Remark(mark=p.mark, severity=p.severity, message=p.message) for p in found]
-    print_result(code_quality(remarks) if form == "gitlab" else "".join(f"{line}\n" for line in workflow_commands(remarks)))
+    if form == "gitlab":
+        print_result(code_quality(remarks))
+    for line in workflow_commands(remarks) if form == "github" else ():
+        print_result(line)

@@ -146,3 +146,9 @@ def test_an_input_of_a_workflow_is_refused(fleet: Fleet, tmp_path: Path) -> None
     with fleet.untouched():
         assert "came as an input of the workflow" in fleet.refused(4, "apply", "--yes", environ=environ)
         assert "came as an input of the workflow" in fleet.refused(4, "identity", "push", place(fleet), environ=environ)
+
+
+def test_nothing_to_hand_over(fleet: Fleet) -> None:
+    """Without a source and without a terminal to ask on: what to do."""
+    sentence = fleet.refused(4, "identity", "push", place(fleet), environ=without_identity(fleet))
+    assert sentence.startswith("there is no identity token to hand over: set LIMITLESS_IDENTITY_TOKEN, or use ")

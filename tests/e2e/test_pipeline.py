@@ -127,6 +127,7 @@ def test_the_forms_for_gitlab(fleet: Fleet) -> None:
     """Its plan widget's three numbers, and its code-quality report, which is there for a valid manifest too."""
     fleet.begin(BOT)
     assert json.loads(fleet.must("validate", "--format", "gitlab").out) == []
+    assert fleet.must("validate", "--format", "github").out.splitlines() == ["tokens.yaml: 2 tokens, valid"]
     fleet.write({"label": "new"})
     fleet.later(hours=2)
     assert json.loads(fleet.must("plan", "--format", "gitlab").out) == {"create": 1, "update": 0, "delete": 1}
