@@ -25,9 +25,11 @@ import json
 import re
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -48,6 +50,7 @@ AUTHOR = "github-actions[bot]"
 LABEL = "reconciler"
 ARTIFACT = "tokens-snapshot"
 SNAPSHOT_FILE = "snapshot.json"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 TRUSTED_EVENTS = frozenset({"push", "schedule", "workflow_dispatch"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
@@ -96,8 +99,8 @@ def job_from(environ: Mapping[str, str]) -> Job:
     repository, api_url = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_API_URL") or "https://api.github.com"
     if not _NAME.fullmatch(repository):
         raise GitHubError("this is no job of GitHub Actions: GITHUB_REPOSITORY is not set")
-    url = httpx.URL(api_url)
-    if url.scheme != "https" and not (url.scheme == "http" and url.host in {"127.0.0.1", "localhost", "::1"}):
+    url = _address(api_url)
+    if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
         raise GitHubError("GITHUB_API_URL is not https: the token is not sent there")
     token = environ.get("GITHUB_TOKEN", "").strip()
     return Job(
@@ -203,13 +206,15 @@ class GitHub:
     # --- the pull request that was merged ---
 
     def merged_pull(self, sha: str) -> tuple[int, str] | None:
-        """Number and head commit of the merged pull request that a commit came from, or None."""
+        """Number and head commit of the pull request whose merge into the default branch this commit is, or None."""
         if not _SHA.fullmatch(sha):
             return None
+        branch = _text(self._read("", {}, "contents: read"), "default_branch")
         for pull in self._pages(f"commits/{sha}/pulls", {}, "pull-requests: read"):
-            head = _at(pull, "head", "sha")
-            if pull.get("merged_at") and type(pull.get("number")) is int and isinstance(head, str):
-                return pull["number"], head
+            head, number = _at(pull, "head", "sha"), pull.get("number")
+            merged = pull.get("merged_at") and pull.get("merge_commit_sha") == sha and _at(pull, "base", "ref") == branch
+            if merged and type(number) is int and isinstance(head, str):
+                return number, head
         return None
 
     # --- the snapshot ---
@@ -227,34 +232,42 @@ class GitHub:
             looked += 1
             if looked > RUNS_LOOKED_AT:
                 break
-            if self._is_trusted(_at(run, "id"), branch):
-                return self._download(artifact.get("id"))
+            if self._is_trusted(_at(run, "id"), branch) and type(artifact.get("id")) is int:
+                return self._download(artifact["id"])
         raise GitHubError(
             f"no run of {branch} has published a snapshot yet (an artifact named {ARTIFACT}): run the drift workflow once"
         )
 
     def _artifacts(self) -> list[dict[str, Any]]:
-        reply = self._read("actions/artifacts", {"name": ARTIFACT, "per_page": str(PAGE)}, "actions: read")
-        found = reply.get("artifacts")
-        return [a for a in found if isinstance(a, dict)] if isinstance(found, list) else []
+        """All of that name: whoever floods the repository with others hides ours on a later page."""
+        return list(self._pages("actions/artifacts", {"name": ARTIFACT}, "actions: read", key="artifacts"))
 
     def _is_trusted(self, run_id: object, branch: str) -> bool:
+        """Rule 5. A tag may have the branch's name, so the commit itself has to be on the branch."""
         if type(run_id) is not int:
             return False
         run = self._read(f"actions/runs/{run_id}", {}, "actions: read")
         return (
-            run.get("event") in TRUSTED_EVENTS
+            str(run.get("event")) in TRUSTED_EVENTS
             and run.get("head_branch") == branch
             and _at(run, "head_repository", "full_name") == self._job.repository
+            and self._is_on(branch, run.get("head_sha"))
         )
 
-    def _download(self, artifact_id: object) -> str:
+    def _is_on(self, branch: str, sha: object) -> bool:
+        """Whether a commit is the branch's latest one or one of those before it."""
+        tip = _at(self._read(f"branches/{quote(branch, safe='')}", {}, "contents: read"), "commit", "sha")
+        if not isinstance(sha, str) or not isinstance(tip, str) or not _SHA.fullmatch(sha) or not _SHA.fullmatch(tip):
+            return False
+        return self._read(f"compare/{tip}...{sha}", {}, "contents: read").get("status") in {"identical", "behind"}
+
+    def _download(self, artifact_id: int) -> str:
         reply = self._send("GET", f"{self._url(f'actions/artifacts/{artifact_id}/zip')}", None)
         if reply.status_code not in {HTTPStatus.FOUND, HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT}:
             self._refuse(reply, "actions: read")
             raise GitHubError("GitHub gave no place to download the snapshot from: try again")
-        place = httpx.URL(reply.headers.get("location", ""))
-        if place.scheme != "https" and place.host not in {"127.0.0.1", "localhost"}:
+        place = _address(reply.headers.get("location", ""))
+        if place.scheme != "https" and not (place.scheme == "http" and place.host in LOOPBACK):
             raise GitHubError("GitHub named a place for the snapshot that is not https: it is not read")
         return _unpacked(self._bytes(place))
 
@@ -282,19 +295,24 @@ class GitHub:
     def _newest(self, found: Iterator[dict[str, Any]], number: str, ours: Ours) -> Post | None:
         newest: Post | None = None
         for item in found:
-            body = item.get("body")
-            if _at(item, "user", "login") == self._job.author and isinstance(body, str) and ours(body):
+            body, name = item.get("body"), item.get(number)
+            mine = _at(item, "user", "login") == self._job.author and type(name) is int
+            if mine and type(name) is int and isinstance(body, str) and ours(body):
                 url, is_open = _text(item, "html_url"), item.get("state") != "closed"
-                newest = Post(number=int(item[number]), body=body, url=url, is_open=is_open)
+                newest = Post(number=name, body=body, url=url, is_open=is_open)
         return newest
 
-    def _pages(self, path: str, asked: Mapping[str, str], permission: str) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, path: str, asked: Mapping[str, str], permission: str, *, key: str | None = None
+    ) -> Iterator[dict[str, Any]]:
         url: str | None = str(httpx.URL(self._url(path), params={**asked, "per_page": str(PAGE)}))
         for _ in range(PAGES_MOST):
             if url is None:
                 return
             reply = self._get(url, permission)
             found = _json(reply)
+            if key is not None:
+                found = _at(found, key)
             yield from (item for item in found if isinstance(item, dict)) if isinstance(found, list) else ()
             url = self._next(reply)
 
@@ -338,14 +356,18 @@ class GitHub:
         }
         try:
             return self._http.request(method, url, headers=headers, json=document)
+        except httpx.InvalidURL:
+            raise GitHubError("GitHub named an address that is none: is GITHUB_API_URL right?") from None
         except httpx.HTTPError as error:
             raise _BusyError(f"GitHub does not answer ({type(error).__name__}): try again", 1.0) from None
 
     def _refuse(self, reply: httpx.Response, permission: str) -> None:
         """GitHubError for anything but success and a redirect."""
         status = reply.status_code
-        if status < HTTPStatus.BAD_REQUEST:
+        if status < HTTPStatus.MULTIPLE_CHOICES:
             return
+        if status < HTTPStatus.BAD_REQUEST:
+            raise GitHubError(f"GitHub answered with HTTP {status} and named another place: is GITHUB_REPOSITORY right?")
         limited = "retry-after" in reply.headers or reply.headers.get("x-ratelimit-remaining") == "0"
         if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.FORBIDDEN and limited):
             raise _BusyError("GitHub's rate limit is used up: try again later", _wait_s(reply))
@@ -367,6 +389,13 @@ class _BusyError(GitHubError):
     def __init__(self, sentence: str, wait_s: float) -> None:
         super().__init__(sentence)
         self.wait_s = wait_s
+
+
+def _address(text: str) -> httpx.URL:
+    try:
+        return httpx.URL(text)
+    except httpx.InvalidURL:
+        raise GitHubError("GITHUB_API_URL, or a place that GitHub named, is no address") from None
 
 
 def _wait_s(reply: httpx.Response) -> float:
@@ -393,7 +422,7 @@ def _unpacked(archive: bytes) -> str:
             if whole.getinfo(SNAPSHOT_FILE).file_size > SNAPSHOT_BYTES:
                 raise GitHubError("the published snapshot is larger than 64 MiB: it is not read")
             return whole.read(SNAPSHOT_FILE).decode()
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, NotImplementedError, RuntimeError, OSError):
+    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, NotImplementedError, RuntimeError, OSError, EOFError):
         raise GitHubError(
             f"the artifact {ARTIFACT} is no archive with {SNAPSHOT_FILE} in it: run the drift workflow again"
         ) from None

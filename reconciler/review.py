@@ -11,7 +11,7 @@ Rules this module keeps:
 
 1. Pure: two manifests, a snapshot and the policy in; a value out. Both plans are made of the same snapshot at the same time.
 2. A row is the same in both plans when its digested content is the same: notes and times don't count.
-3. What a manifest changes without a row of its own (an overlap of 0s, another manager, a path that belongs to another label)
+3. What a manifest changes without a row of its own (a shorter overlap, another manager, a path that belongs to another label)
    is a finding, and a finding is shown at the top.
 """
 
@@ -21,10 +21,13 @@ import dataclasses
 import enum
 from collections.abc import Callable
 
-from reconciler.model import Manifest
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Manifest
 from reconciler.observed import Observed
 from reconciler.plan import Change, Plan, Policy, Selection, owned_paths, plan, row_key
 from reconciler.reasons import CATEGORIES, Action, Category
+
+SHORT_OVERLAP_MS = 10 * MINUTE_MS
+"""A shorter overlap is next to none: whoever reads a secret now and then will not have read the new one by its end."""
 
 
 class Cause(enum.Enum):
@@ -120,22 +123,48 @@ def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Fin
     return Finding(sentence="points at the path of another label's secret", about=tuple(sorted(about))) if about else None
 
 
-def _no_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
-    """A label whose consumers will lose the old token the moment the new one is in Vault."""
+def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+    """A label whose consumers get less time to change over than they had, or next to none from the start."""
     had = {spec.label: spec.overlap_ms for spec in base.tokens} if base is not None else {}
-    about = [(spec.label, "") for spec in head.tokens if spec.overlap_ms == 0 and had.get(spec.label) != 0]
+    about = [
+        (spec.label, f"{_length(had.get(spec.label))} -> {_length(spec.overlap_ms)}")
+        for spec in head.tokens
+        if spec.overlap_ms < had.get(spec.label, SHORT_OVERLAP_MS)
+    ]
     return (
-        Finding(sentence="sets overlap to 0s: consumers get no time to change over", about=tuple(sorted(about)))
+        Finding(sentence="shortens the overlap: consumers get less time to change over", about=tuple(sorted(about)))
         if about
         else None
     )
 
 
-def _never_rotates(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
-    """A label that was rotated and will be no more."""
+def _rarer_rotation(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+    """A label that will be rotated less often than it was, or no more."""
     had = {spec.label: spec.rotate_after_ms for spec in base.tokens} if base is not None else {}
-    about = [(spec.label, "") for spec in head.tokens if spec.rotate_after_ms is None and had.get(spec.label) is not None]
-    return Finding(sentence="is never rotated any more", about=tuple(sorted(about))) if about else None
+    about = [
+        (spec.label, f"{_length(before)} -> {_length(spec.rotate_after_ms)}")
+        for spec in head.tokens
+        if (before := had.get(spec.label)) is not None and (spec.rotate_after_ms is None or spec.rotate_after_ms > before)
+    ]
+    return Finding(sentence="is rotated less often", about=tuple(sorted(about))) if about else None
+
+
+def _length(length_ms: int | None) -> str:
+    """A duration as a manifest has it, in its largest whole unit."""
+    if length_ms is None:
+        return "none"
+    for unit_ms, letter in ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m")):
+        if length_ms >= unit_ms and length_ms % unit_ms == 0:
+            return f"{length_ms // unit_ms}{letter}"
+    return f"{length_ms // SECOND_MS}s"
+
+
+def _another_profile(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+    """The pin that refuses to act for anybody else's profile."""
+    if base is None or base.profile_id in {None, head.profile_id}:
+        return None
+    about = ((head.manager, f"{base.profile_id} -> {head.profile_id if head.profile_id is not None else 'none'}"),)
+    return Finding(sentence="changes the profile that the manifest is for", about=about)
 
 
 def _another_manager(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
@@ -148,9 +177,10 @@ def _another_manager(head: Manifest, base: Manifest | None, _: Observed) -> Find
 
 FINDINGS: tuple[Callable[[Manifest, Manifest | None, Observed], Finding | None], ...] = (
     _others_paths,
-    _no_overlap,
-    _never_rotates,
+    _short_overlap,
+    _rarer_rotation,
     _another_manager,
+    _another_profile,
 )
 
 

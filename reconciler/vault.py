@@ -223,6 +223,16 @@ class SecretStore:
         if reply.status != HTTPStatus.NO_CONTENT:
             raise self._failure(call, reply)
 
+    def is_short_lived(self, path: str) -> bool:
+        """Whether what is written at a path ends by itself (``expire``)."""
+        call = self._call('"read"', "metadata", path)
+        reply = self._ask(call, lambda: self._kv.read_secret_metadata(path, mount_point=self._mount))
+        if reply.says_absent:
+            return False
+        if _meta_of(reply) is None or reply.data is None:
+            raise self._failure(call, reply)
+        return reply.data.get("delete_version_after") not in {None, "", "0s"}
+
     def expire(self, path: str, *, after_s: int) -> None:
         """From now on one version is kept at a time, and Vault ends it so many seconds after it was written."""
         call = self._call('"create" and "update"', "metadata", path, changes=True)

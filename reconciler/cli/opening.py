@@ -20,7 +20,7 @@ from reconciler.cli.pipeline import mask
 from reconciler.driver import Driver, Keys
 from reconciler.errors import UsageError
 from reconciler.exchange import DEFAULT_API_URL, TokenClient
-from reconciler.handoff import place_of, take
+from reconciler.handoff import place_of, refuse_within, take
 from reconciler.identity import Identity, IdentityCheck, Source
 from reconciler.model import Credentials, Manifest, Secret
 from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS, Policy, Selection
@@ -95,6 +95,8 @@ def opened(names: tuple[str, ...], options: Mapping[str, Any], *, events: Events
     manifest = read_manifest(names, environ, missing_manager=options.get("allow_missing_manager", False))
     policy = policy_of(manifest, options)
     place = place_of(options["identity_vault"]) if options.get("identity_vault") is not None else None
+    if place is not None:
+        refuse_within(manifest.place, options["identity_vault"])
     source = Source(
         file=options.get("identity_file"),
         command=options.get("identity_command"),

@@ -66,7 +66,7 @@ def mask(value: str) -> None:
     if in_actions():
         for line in value.splitlines():
             if len(line) >= SHORTEST_MASK:
-                complain(f"::add-mask::{line}")
+                complain(f"::add-mask::{line.replace('%', '%25')}")
 
 
 def notice(sentence: str) -> None:
@@ -182,7 +182,7 @@ def _drift_issue(plan: Plan, source: Source) -> str:
 
 
 def _reviewed(source: Source) -> str:
-    """The digest in our comment of the pull request that was merged, if the comment is about its last commit."""
+    """The digest in our comment of the pull request that was merged, if it showed the whole plan of its last commit."""
     job = job_from(os.environ)
     with GitHub(job) as github:
         merged = github.merged_pull(job.sha)
@@ -191,7 +191,9 @@ def _reviewed(source: Source) -> str:
         number, head = merged
         comment = github.find_comment(number, lambda body: _is_about(body, "plan", source.manifest))
     facts = read_marker("plan", comment.body) if comment is not None else None
-    return str(facts.get("digest")) if facts is not None and facts.get("head") == head else ""
+    if facts is None or facts.get("head") != head or facts.get("truncated") is not False:
+        return ""  # rows that did not fit were reviewed by nobody
+    return str(facts.get("digest"))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from reconciler.cli.console import colour_wanted, print_result, read_text, write
 from reconciler.cli.manifests import DEFAULT_MANIFEST, read_manifest
 from reconciler.cli.opening import Voice, opened, policy_of
 from reconciler.cli.pipeline import fetch_snapshot as published_snapshot
-from reconciler.cli.pipeline import in_actions, publish_plan, refusal_told, source_of
+from reconciler.cli.pipeline import in_actions, notice, publish_plan, refusal_told, source_of
 from reconciler.documents import dump, load_snapshot, plan_document, plan_widget, snapshot_document, status_document
 from reconciler.errors import Exit, ReconcilerError
 from reconciler.manifest import load_manifest
-from reconciler.model import Manifest
+from reconciler.model import DAY_MS, MINUTE_MS, SECOND_MS, Manifest
 from reconciler.observed import Observed
 from reconciler.plan import Plan, Policy
 from reconciler.plan import plan as make_plan
@@ -32,11 +33,14 @@ from reconciler.review import NoBase, Review, review
 from reconciler.status import status as state_of
 
 LOG_COLUMNS = 120
+FUTURE_MS = 5 * MINUTE_MS
+OLD_MS = 3 * DAY_MS
 
 
 def plan(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """The plan in the form asked for, and saved where asked for."""
     with refusal_told("plan"):
+        _refuse_link_to_base(names, options["base"])
         manifest, observed, policy = _observed(names, options)
     chosen = make_plan(manifest, observed, now_ms=observed.now_ms, policy=policy)
     guards = guard_sentences(manifest, observed, policy)
@@ -58,12 +62,34 @@ def plan(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
 def _observed(names: tuple[str, ...], options: Mapping[str, Any]) -> tuple[Manifest, Observed, Policy]:
     if options["observed"]:
         manifest, observed = read_manifest(names), load_snapshot(read_text(options["observed"]))
+        _judge_age(observed)
         policy = policy_of(manifest, options)
         refuse_distrusted(observed, manifest, policy)
         refuse_unknown_labels(manifest, observed, policy)
         return manifest, observed, policy
     with session_for_reading(names, options) as session:
         return session.manifest, trusted(session), session.policy
+
+
+def _judge_age(observed: Observed) -> None:
+    """A word about a snapshot that is old, or dated in the future: nothing is applied by it, but it may mislead a reader."""
+    age_ms = int(time.time() * SECOND_MS) - observed.now_ms
+    if age_ms < -FUTURE_MS:
+        notice("the snapshot is dated in the future: is this machine's clock right?")
+    if age_ms > OLD_MS:
+        notice(f"the snapshot is {age_ms // DAY_MS} days old: does the job that takes it still run?")
+
+
+def _refuse_link_to_base(names: tuple[str, ...], base: tuple[str, ...]) -> None:
+    """ReconcilerError where the manifest is a link to what it is compared with: then nothing would ever differ."""
+    ours = {file for name in names or (DEFAULT_MANIFEST,) for file in _files(Path(name))}
+    theirs = {file for name in base for file in _files(Path(name))}
+    if ours & theirs:
+        raise ReconcilerError("the manifest is, or links to, the base branch's: the two have to be different files")
+
+
+def _files(path: Path) -> Iterator[Path]:
+    yield from (file.resolve() for file in (path.iterdir() if path.is_dir() else (path,)))
 
 
 def _base(names: tuple[str, ...]) -> Manifest | NoBase:

@@ -19,6 +19,7 @@ from reconciler.escape import safe as safe  # whoever renders finds it here
 from reconciler.observed import Kind
 from reconciler.plan import Change, NotTouched, Plan, Selection
 from reconciler.reasons import SENTENCES, Action, Reason
+from reconciler.review import SHORT_OVERLAP_MS
 from reconciler.status import PROBABLY_OURS
 
 WORDS: dict[Action, str] = {
@@ -39,6 +40,9 @@ FEW = 10
 """So many names stand in one line; the rest is counted."""
 
 FOREIGN_NAMED = 5
+
+POWERFUL = frozenset({"withdrawal", "delegated_signing"})
+"""Scopes that nobody gets without a second look: they move funds, or sign for others."""
 
 _SHORT_ID = 12
 _ID_END = 4
@@ -156,6 +160,7 @@ def is_loud(change: Change) -> bool:
     unprotects = change.after is not None and change.after.protect is False
     return change.acts and (
         change.action is Action.REVOKE
+        or bool(grants(change))
         or change.reason is Reason.COMPROMISED
         or unprotects
         or moves(change)
@@ -164,13 +169,19 @@ def is_loud(change: Change) -> bool:
     )
 
 
+def grants(change: Change) -> tuple[str, ...]:
+    """The scopes of a first token that reach beyond trading for oneself."""
+    return gained_scopes(change) if change.action is Action.DERIVE and set(gained_scopes(change)) & POWERFUL else ()
+
+
 def hurries(change: Change) -> bool:
-    """Whether consumers lose the old token the moment the new one is in Vault, by the manifest's wish."""
+    """Whether consumers lose the old token next to at once when the new one is in Vault, by the manifest's wish."""
     after = change.after
     return (
         change.action is Action.ROTATE
         and after is not None
-        and after.overlap_ms == 0
+        and after.overlap_ms is not None
+        and after.overlap_ms < SHORT_OVERLAP_MS
         and change.before is not None
         and change.before.token_id is not None
     )
@@ -190,6 +201,7 @@ def alarms(plan: Plan) -> tuple[Alarm, ...]:
     unknown = [c for c in rotations if scopes_before(c) is None]
     unprotected = [c for c in acting if c.after is not None and c.after.protect is False]
     moved = [c for c in acting if moves(c)]
+    granted = [c for c in acting if grants(c)]
     hurried = [c for c in acting if hurries(c) and c.reason is not Reason.COMPROMISED]
     found = (
         Alarm(sentence=f"revokes {counted(len(leaving), 'token')} for good", about=_about(leaving)),
@@ -204,7 +216,8 @@ def alarms(plan: Plan) -> tuple[Alarm, ...]:
         Alarm(
             sentence="moves the secret: consumers must read another path", about=tuple((c.label, path_note(c)) for c in moved)
         ),
-        Alarm(sentence="leaves consumers no time to change over: overlap 0s", about=_about(hurried)),
+        Alarm(sentence="leaves consumers next to no time to change over: a short overlap", about=_about(hurried)),
+        Alarm(sentence="grants a new token more than trading", about=tuple((c.label, scope_note(c)) for c in granted)),
     )
     return tuple(alarm for alarm in found if alarm.about)
 

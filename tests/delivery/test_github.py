@@ -32,7 +32,7 @@ Ours = Callable[[str], bool]
 def host() -> Iterator[stand_in.GitHub]:
     """A host with one repository and one open pull request, number 1."""
     with stand_in.GitHub() as made:
-        made.state.add_repository(REPOSITORY)
+        made.state.add_repository(REPOSITORY).history += [BASE, MERGED]
         made.state.add_pull(REPOSITORY, login="ann", head=(REPOSITORY, "topic", HEAD), base=("main", BASE))
         yield made
 
@@ -165,19 +165,27 @@ def test_a_page_elsewhere_is_not_asked_for(host: stand_in.GitHub) -> None:
     assert len(host.seen) == 1
 
 
-def published(host: stand_in.GitHub, *, event: str = "schedule", branch: str = "main", fork: str | None = None) -> None:
+def published(
+    host: stand_in.GitHub, *, event: str = "schedule", branch: str = "main", fork: str | None = None, sha: str = BASE
+) -> None:
     """A run that published a snapshot."""
-    run = host.state.add_run(REPOSITORY, event=event, head_branch=branch, head_sha=BASE, head_repository=fork)
+    run = host.state.add_run(REPOSITORY, event=event, head_branch=branch, head_sha=sha, head_repository=fork)
     host.state.add_artifact(REPOSITORY, run, ARTIFACT, {"snapshot.json": json.dumps(event).encode()})
 
 
 def test_only_a_snapshot_of_the_default_branch_counts(host: stand_in.GitHub) -> None:
-    """Newer ones of a pull request, a fork whose branch is called main, another branch and an expired one are passed over."""
+    """Newer ones of a pull request, a fork's branch called main, another branch, and an expired one are passed over.
+
+    So is one of a tag called main whose commit is not on the branch; and a hundred of others hide ours on no other page.
+    """
     host.state.add_repository("mallory/tokens", parent=REPOSITORY)
     published(host, event="push")
+    for _ in range(110):
+        published(host, event="push", branch="flood")
     published(host, event="pull_request")
     published(host, event="pull_request", fork="mallory/tokens")
     published(host, event="push", branch="topic")
+    published(host, event="push", sha="e" * 40)
     published(host, event="schedule")
     list(host.state.repositories[REPOSITORY].artifacts.values())[-1].expired = True
     with opened(host) as client:
@@ -206,12 +214,33 @@ def test_an_artifact_of_something_else(host: stand_in.GitHub, content: dict[str,
 
 
 def test_the_merged_pull_request_of_a_commit(host: stand_in.GitHub) -> None:
-    """Only a merged one counts, with its last commit."""
+    """Only one that was merged by this commit, into the default branch, counts; with its last commit."""
     with opened(host) as client:
         assert client.merged_pull(HEAD) is None
         host.state.merge_pull(REPOSITORY, 1, MERGED)
         assert client.merged_pull(MERGED) == (1, HEAD)
+        assert client.merged_pull(HEAD) is None
         assert client.merged_pull("../../user") is None
+        host.state.repositories[REPOSITORY].pulls[1].base_ref = "unprotected"
+        assert client.merged_pull(MERGED) is None
+
+
+@pytest.mark.parametrize("odd", [{"id": None}, {"id": "7"}, {"id": [7]}, {"user": None}, {"body": None}, {}])
+def test_comments_of_an_odd_shape_are_nobodys(host: stand_in.GitHub, odd: dict[str, object]) -> None:
+    """Whatever GitHub sends, a plan does not fail for it."""
+    whole = {"id": 7, "user": {"login": BOT}, "body": text(), "html_url": 5}
+    shape = {key: value for key, value in {**whole, **odd}.items() if odd or key != "id"}
+    host.fail(Fault(reply=Reply(status=200, document=[shape, 5, None])))
+    with opened(host) as client:
+        assert client.find_comment(1, about("tokens.yaml")) is None
+
+
+def test_a_redirect_is_no_success(host: stand_in.GitHub) -> None:
+    """A repository that was renamed: nothing was posted, and that is said."""
+    host.fail(Fault(reply=Reply(status=307, document={}, headers={"Location": f"{host.url}/repositories/1"})))
+    with opened(host) as client, pytest.raises(GitHubError) as raised:
+        client.put_comment(1, None, text())
+    assert str(raised.value) == "GitHub answered with HTTP 307 and named another place: is GITHUB_REPOSITORY right?"
 
 
 @pytest.mark.parametrize(
@@ -219,6 +248,7 @@ def test_the_merged_pull_request_of_a_commit(host: stand_in.GitHub) -> None:
     [
         ({"GITHUB_REPOSITORY": ""}, "this is no job of GitHub Actions: GITHUB_REPOSITORY is not set"),
         ({"GITHUB_REPOSITORY": "../.."}, "this is no job of GitHub Actions: GITHUB_REPOSITORY is not set"),
+        ({"GITHUB_API_URL": "https://a:b"}, "GITHUB_API_URL, or a place that GitHub named, is no address"),
         ({"GITHUB_API_URL": "http://api.example"}, "GITHUB_API_URL is not https: the token is not sent there"),
         ({"GITHUB_EVENT_PATH": "/nowhere.json"}, "GITHUB_EVENT_PATH can't be read as JSON"),
     ],
@@ -366,6 +396,16 @@ def test_a_failure_issue_by_name(host: stand_in.GitHub, job: Published) -> None:
     ]
 
 
+def test_a_plan_that_was_cut_was_reviewed_by_nobody(host: stand_in.GitHub, job: Published) -> None:
+    """What did not fit into the comment may be what matters."""
+    labels = tuple(f"bot-{n}-{'x' * 100}" for n in range(600))
+    job.of(*labels, comment="github")
+    host.state.merge_pull(REPOSITORY, 1, MERGED)
+    job.event.write_text("{}", encoding="utf-8")
+    outputs = job.of(*labels, reviewed="github")
+    assert (outputs["reviewed"], outputs["environment"]) == ("false", "tokens-apply-review")
+
+
 @pytest.mark.parametrize("what", ["summary", "outputs"])
 def test_files_that_can_not_be_written_fail_nothing(
     job: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
@@ -382,6 +422,6 @@ def test_masks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     pipeline.mask("a-long-value")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    pipeline.mask("a-long-value\nabc\nanother-value")
+    pipeline.mask("a-long-value\nabc\nanother%0Avalue")
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "::add-mask::a-long-value\n::add-mask::another-value\n")
+    assert (out, err) == ("", "::add-mask::a-long-value\n::add-mask::another%250Avalue\n")

@@ -152,3 +152,15 @@ def test_nothing_to_hand_over(fleet: Fleet) -> None:
     """Without a source and without a terminal to ask on: what to do."""
     sentence = fleet.refused(4, "identity", "push", place(fleet), environ=without_identity(fleet))
     assert sentence.startswith("there is no identity token to hand over: set LIMITLESS_IDENTITY_TOKEN, or use ")
+
+
+def test_a_place_of_somebody_else(fleet: Fleet) -> None:
+    """Neither among the manifest's secrets, nor over anything that does not end by itself: consumers would read the token."""
+    fleet.begin(BOT)
+    fleet.write(BOT, {"label": "more"})
+    ours = f"{fleet.mount}/{fleet.prefix}/bot"
+    with fleet.untouched():
+        assert "lies among the secrets of" in fleet.refused(64, "apply", "--yes", "--identity-vault", ours)
+        assert "there is something else at" in fleet.refused(64, "identity", "push", ours)
+    fleet.must("identity", "push", place(fleet))
+    fleet.must("identity", "push", place(fleet))

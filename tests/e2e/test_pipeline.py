@@ -199,3 +199,15 @@ def test_what_nobody_foresaw_ends_in_a_report(fleet: Fleet, monkeypatch: pytest.
     fleet.must("apply", "--yes")
     fleet.assert_quiet()
     fleet.assert_whole()
+
+
+def test_a_link_to_the_base_hides_nothing(fleet: Fleet) -> None:
+    """A pull request that makes its manifest a link to the base branch's would show no difference for ever."""
+    fleet.begin(BOT)
+    snapshot, base = fleet.folder / "snapshot.json", fleet.folder / "base"
+    fleet.must("observe", "--out", str(snapshot))
+    base.mkdir()
+    (fleet.folder / "tokens.yaml").rename(base / "tokens.yaml")
+    (fleet.folder / "tokens.yaml").symlink_to(base / "tokens.yaml")
+    sentence = fleet.refused(1, "plan", "--observed", str(snapshot), "--base", "base/tokens.yaml")
+    assert sentence == "the manifest is, or links to, the base branch's: the two have to be different files"

@@ -273,6 +273,8 @@ class GitHub:
         issues, talk, pulls, actions = ("issues",), ("issues", "pull-requests"), ("pull-requests",), ("actions",)
         return (
             _Route("GET", "", (), lambda call: Reply(status=200, document=self._shapes.repository(call.repository))),
+            _Route("GET", r"/branches/([^/]+)", ("contents",), self._read_branch),
+            _Route("GET", r"/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})", ("contents",), self._compare),
             _Route("GET", "/issues", issues, self._list_issues),
             _Route("POST", "/issues", issues, self._create_issue),
             _Route("GET", r"/issues/(\d+)", talk, self._read_issue),
@@ -363,6 +365,24 @@ class GitHub:
             return refusal or invalid("IssueComment", "body", "body can't be blank")
         comment.edit(body)
         return Reply(status=200, document=self._shapes.comment(call.repository, comment))
+
+    def _read_branch(self, call: _Call) -> Reply:
+        found = call.repository
+        if call.parts[0] != found.default_branch or not found.history:
+            return not_found()
+        return Reply(status=200, document={"name": found.default_branch, "commit": {"sha": found.history[-1]}})
+
+    def _compare(self, call: _Call) -> Reply:
+        """Of two commits of the default branch; any other one has diverged from it."""
+        base, head = call.parts
+        if base not in call.repository.history:
+            return not_found()
+        line = call.repository.history
+        if head not in line:
+            return Reply(status=200, document={"status": "diverged"})
+        behind = line.index(base) - line.index(head)
+        status = "identical" if not behind else "behind" if behind > 0 else "ahead"
+        return Reply(status=200, document={"status": status})
 
     def _read_pull(self, call: _Call) -> Reply:
         pull = call.repository.pulls.get(int(call.parts[0]))

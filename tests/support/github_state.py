@@ -114,7 +114,10 @@ class Artifact:
 
 @dataclasses.dataclass(kw_only=True)
 class Repository:
-    """A repository with all that hangs on it. ``commits`` are those that the host knows, each with its pull requests."""
+    """A repository with all that hangs on it. ``commits`` are those that the host knows, each with its pull requests.
+
+    ``history`` are those of the default branch, oldest first.
+    """
 
     id: int
     owner_id: int
@@ -128,6 +131,7 @@ class Repository:
     runs: dict[int, Run] = dataclasses.field(default_factory=dict)
     artifacts: dict[int, Artifact] = dataclasses.field(default_factory=dict)
     commits: dict[str, set[int]] = dataclasses.field(default_factory=dict)
+    history: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,7 +234,7 @@ def protected(token: TokenSpec, *, protect: bool) -> TokenSpec:
         ),
         pytest.param(
             (dataclasses.replace(spec("a"), overlap_ms=0), spec("b")),
-            "> - **sets overlap to 0s: consumers get no time to change over**: `a`",
+            "> - **shortens the overlap: consumers get less time to change over**: `a` (`1d -> 0s`)",
             id="no overlap",
         ),
         pytest.param(
@@ -242,6 +242,11 @@ def protected(token: TokenSpec, *, protect: bool) -> TokenSpec:
         ),
         pytest.param(
             (protected(spec("a"), protect=False), spec("b")), "> - **takes the protection away**: `a`", id="unprotected"
+        ),
+        pytest.param(
+            (spec("a"), spec("b"), spec("new", "trading", "withdrawal")),
+            "> - **grants a new token more than trading**: `new` (`+trading +withdrawal`)",
+            id="a new token that moves funds",
         ),
         pytest.param((spec("b"),), "> - **revokes 1 token for good**: `a` (`id-a`)", id="removed"),
         pytest.param(

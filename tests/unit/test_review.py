@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model import Manifest, TokenSpec
+from reconciler.model import HOUR_MS, Manifest, TokenSpec
 from reconciler.observed import Observed
 from reconciler.plan import Policy, Selection, plan, row_key
 from reconciler.reasons import Action, Category, Reason
@@ -99,14 +99,23 @@ BASE = (spec("manager"), spec("a"), spec("b"))
         pytest.param(
             (spec("manager"), hurried(spec("a")), spec("b")),
             "manager",
-            {"sets overlap to 0s: consumers get no time to change over": (("a", ""),)},
+            {"shortens the overlap: consumers get less time to change over": (("a", "1d -> 0s"),)},
             id="no overlap",
         ),
         pytest.param(
             (spec("manager"), spec("a", days=None), spec("b"), spec("new", days=None)),
             "manager",
-            {"is never rotated any more": (("a", ""),)},
+            {"is rotated less often": (("a", "30d -> none"),)},
             id="never rotated",
+        ),
+        pytest.param(
+            (spec("manager"), spec("a", days=521), dataclasses.replace(spec("b"), overlap_ms=HOUR_MS)),
+            "manager",
+            {
+                "shortens the overlap: consumers get less time to change over": (("b", "1d -> 1h"),),
+                "is rotated less often": (("a", "30d -> 521d"),),
+            },
+            id="shorter and rarer",
         ),
         pytest.param(
             BASE, "a", {"changes the manager, whose token signs list and revoke": (("a", "was manager"),)}, id="manager"
@@ -135,3 +144,11 @@ def test_every_row_has_exactly_one_cause(scene: Scene, other: Scene, only: Categ
     same = review(chosen, head=scene.desired, base=scene.desired, observed=scene.observed, policy=policy)
     assert Cause.PULL_REQUEST not in same.causes.values()
     assert same.undone == ()
+
+
+@pytest.mark.parametrize(("profile_id", "expected"), [(42, []), (None, ["42 -> none"]), (43, ["42 -> 43"])])
+def test_the_pin_of_the_profile(profile_id: int | None, expected: list[str]) -> None:
+    """Taking it out takes a guard away."""
+    base = manifest(*BASE, manager="manager")
+    found, _ = reviewed(dataclasses.replace(base, profile_id=profile_id), base, seen("manager", "a", "b"))
+    assert [detail for f in found.findings for _, detail in f.about] == expected

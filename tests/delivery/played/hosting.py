@@ -130,6 +130,8 @@ class Hosted:
         sha = git(self._work, "rev-parse", "HEAD")
         git(self._work, "push", "-q", "--force", str(self.bare), f"HEAD:{ref}")
         self.entry.commits.setdefault(sha, set())
+        if ref == f"refs/heads/{MAIN}":
+            self.entry.history.append(sha)
         return sha
 
     # --- what people do ---
