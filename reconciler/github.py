@@ -354,12 +354,14 @@ class GitHub:
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": "2022-11-28",
         }
+        trouble: GitHubError
         try:
             return self._http.request(method, url, headers=headers, json=document)
         except httpx.InvalidURL:
-            raise GitHubError("GitHub named an address that is none: is GITHUB_API_URL right?") from None
+            trouble = GitHubError("GitHub named an address that is none: is GITHUB_API_URL right?")
         except httpx.HTTPError as error:
-            raise _BusyError(f"GitHub does not answer ({type(error).__name__}): try again", 1.0) from None
+            trouble = _BusyError(f"GitHub does not answer ({type(error).__name__}): try again", 1.0)
+        raise trouble  # out here: what httpx raises holds the request with its headers
 
     def _refuse(self, reply: httpx.Response, permission: str) -> None:
         """GitHubError for anything but success and a redirect."""

@@ -264,6 +264,10 @@ def test_the_token_is_not_shown(host: stand_in.GitHub) -> None:
     """Neither by the job's value nor by an error."""
     variables = environ(host)
     assert variables["GITHUB_TOKEN"] not in repr(job_from(variables))
+    host.fail(Fault(times=5))
+    with GitHub(job_from(variables), sleep=lambda _: None) as client, pytest.raises(GitHubError) as raised:
+        client.find_comment(1, about("tokens.yaml"))
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
 
 
 # --- what a pipeline gets ---
