@@ -81,9 +81,10 @@ def test_a_run_is_overtaken(name: str, tally: Tally) -> None:
     _assert_lawful(small_world(name, Budget(ticks=1, runs=2, coarse=True)), tally)
 
 
-def test_two_runs_meet_a_fault(tally: Tally) -> None:
+@pytest.mark.parametrize("name", ["remove", "retire", "roll back"])
+def test_two_runs_meet_a_fault(name: str, tally: Tally) -> None:
     """Two runs in every interleaving, and every fault at every point of them."""
-    _assert_lawful(small_world("retire", Budget(faults=1, ticks=1, runs=2, coarse=True)), tally)
+    _assert_lawful(small_world(name, Budget(faults=1, ticks=1, runs=2, coarse=True)), tally)
 
 
 @pytest.mark.parametrize("act", ACTS, ids=" ".join)
