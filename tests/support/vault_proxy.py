@@ -13,8 +13,10 @@ import enum
 import http.client
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.loopback import on_loopback
 
 CHANGING = frozenset({"POST", "PUT", "DELETE"})
 _HOP = frozenset({"connection", "transfer-encoding", "keep-alive"})
@@ -61,16 +63,8 @@ class VaultProxy:
             def log_message(self, *_: Any) -> None:
                 """Rule 2."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with on_loopback(Handler) as url:
+            yield url
 
     def pass_on(self, handler: BaseHTTPRequestHandler) -> None:
         """One request to Vault and its answer back, unless it is the chosen one."""

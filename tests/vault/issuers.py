@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.support.loopback import on_loopback
 from tests.support.openbao import signed_jwt
 
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -77,15 +77,8 @@ def serving(respond: Respond) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with on_loopback(Handler) as url:
+        yield url
 
 
 @contextlib.contextmanager
