@@ -15,12 +15,14 @@ help:            ## this list
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv-%/ready: tests/%/requirements.txt
+.venv-sdk/ready: tests/adapters/sdk/requirements.txt
+.venv-checks/ready: tests/delivery/checks/requirements.txt
+.venv-sdk/ready .venv-checks/ready:
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-tests/sdk_ts/node_modules/ready: tests/sdk_ts/package-lock.json
+tests/adapters/sdk_ts/node_modules/ready: tests/adapters/sdk_ts/package-lock.json
 	@if ! command -v npm > /dev/null; then echo "npm is not here: the tests of the TypeScript SDK will be skipped"; \
 	elif ! npm --prefix $(<D) ci --loglevel=error --ignore-scripts --no-audit --no-fund > /dev/null; then \
 		echo "npm can't install the TypeScript SDK: its tests will be skipped"; \
@@ -31,16 +33,16 @@ setup: .venv/ready      ## the environment alone
 demo: .venv/ready       ## sandbox and a real OpenBao: tokens.yaml becomes working secrets, in about a minute
 	@$(BIN)/reconciler demo
 
-test: .venv/ready .venv-sdk/ready .venv-checks/ready tests/sdk_ts/node_modules/ready  ## all tests, with a real OpenBao and the official SDKs
+test: .venv/ready .venv-sdk/ready .venv-checks/ready tests/adapters/sdk_ts/node_modules/ready  ## all tests, with a real OpenBao and the official SDKs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 simulation: .venv/ready ## of these only: the protocol, walked through schedules of crashes, lost replies and competing runs
-	$(BIN)/python -m pytest -n $(WORKERS) tests/simulation
+	$(BIN)/python -m pytest -n $(WORKERS) tests/proofs/simulation
 
 MINUTES ?= 60
 SEED ?=
 soak: .venv/ready       ## real processes killed, suspended and cut off, and their servers too (MINUTES=60, SEED=…)
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed "$(SEED)"
+	$(BIN)/python -m tests.proofs.soak --minutes $(MINUTES) --seed "$(SEED)"
 
 bench: .venv/ready      ## the figures of speed and memory, beside their limits
 	$(BIN)/python tests/bench
@@ -60,9 +62,9 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 lock:            ## make the hash-locked requirements anew (needs uv on the PATH)
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --extra demo --extra dev pyproject.toml -o tests/requirements.txt
-	$(LOCK) tests/sdk/requirements.in -o tests/sdk/requirements.txt
-	$(LOCK) tests/checks/requirements.in -o tests/checks/requirements.txt
-	npm --prefix tests/sdk_ts update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	$(LOCK) tests/adapters/sdk/requirements.in -o tests/adapters/sdk/requirements.txt
+	$(LOCK) tests/delivery/checks/requirements.in -o tests/delivery/checks/requirements.txt
+	npm --prefix tests/adapters/sdk_ts update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .venv-checks tests/sdk_ts/node_modules .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sdk .venv-checks tests/adapters/sdk_ts/node_modules .mypy_cache .ruff_cache .hypothesis

@@ -2,10 +2,13 @@
 
 Rules this module keeps:
 
-1. An error carries one sentence for a person: what happened and what to do. Never a response body, never a secret.
-2. Adapters translate the failures of their library here, once, at their edge; nothing of httpx, requests or hvac crosses it.
-3. A failed *mutating* call is either ``refused`` (it was certainly not done) or ``unclear`` (it may have been done, or may
-   still be); the two are never mixed up, because recovery depends on the difference.
+1. An error carries one sentence for a person: what happened and what to do. Never a
+   response body, never a secret.
+2. Adapters translate the failures of their library here, once, at their edge; nothing
+   of httpx, requests or hvac crosses it.
+3. A failed *mutating* call is either ``refused`` (it was certainly not done) or
+   ``unclear`` (it may have been done, or may still be); the two are never mixed up,
+   because recovery depends on the difference.
 """
 
 from __future__ import annotations
@@ -60,15 +63,23 @@ class PartialError(ReconcilerError):
 class Unforeseen:
     """A context that turns an exception which nobody foresaw into a PartialError: something may have been written by then.
 
-    Its sentence names the type and the place, and never the values there: they may be secrets.
+    Its sentence names the type and the place, and never the values there: they may be
+    secrets.
     """
 
     def __enter__(self) -> None:
         return
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if isinstance(error, Exception) and not isinstance(error, ReconcilerError):
-            raise PartialError(f"{internal_error(error)}; what was begun is recorded, the next run recovers it") from None
+            raise PartialError(
+                f"{internal_error(error)}; what was begun is recorded, the next run recovers it"
+            ) from None
 
 
 def internal_error(error: Exception) -> str:

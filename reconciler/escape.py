@@ -1,16 +1,20 @@
-"""The one way in which text chosen by others (labels, notes, ids, paths, addresses) is shown. Light: every error line needs it.
+"""The one way in which text chosen by others (labels, notes, ids, paths, addresses) is shown.
+
+Light: every error line needs it.
 
 Rules this module keeps:
 
 1. Pure, and the same text gives the same line; doing it twice changes nothing more.
-2. What comes out is one line that shows all of itself, moves no terminal and commands no CI runner.
+2. What comes out is one line that shows all of itself, moves no terminal and commands
+   no CI runner.
 """
 
 from __future__ import annotations
 
 import re
 
-# Printable by Unicode's categories, yet drawn as nothing or as a space: fillers, joiners, variation selectors.
+# Printable by Unicode's categories, yet drawn as nothing or as a space: fillers,
+# joiners, variation selectors.
 _INVISIBLE = frozenset(
     chr(point)
     for points in (
@@ -26,11 +30,15 @@ _COMMAND_START = re.compile(r"(?<![^ ])::")
 
 
 def safe(text: str) -> str:
-    r"""Text of others, fit for one line of a terminal, a log or a document. Doing it twice changes nothing more.
+    r"""Text of others, fit for one line of a terminal, a log or a document.
 
-    Control characters, line ends, bidirectional and invisible characters, unusual spaces and lone surrogates become visible
-    escapes (``\x1b``, ``\u202e``). ``##`` and a word that begins with ``::`` are broken up, because CI runners take commands
-    from logs: ``::name::`` at the start of a line, ``##[name]`` and ``##vso[name]`` anywhere.
+    Doing it twice changes nothing more.
+
+    Control characters, line ends, bidirectional and invisible characters, unusual
+    spaces and lone surrogates become visible escapes (``\x1b``, ``\u202e``). ``##`` and
+    a word that begins with ``::`` are broken up, because CI runners take commands from
+    logs: ``::name::`` at the start of a line, ``##[name]`` and ``##vso[name]``
+    anywhere.
     """
     if not (text.isascii() and text.isprintable()):
         text = "".join(c if c.isprintable() and c not in _INVISIBLE else _escaped(c) for c in text)
@@ -39,6 +47,22 @@ def safe(text: str) -> str:
 
 def _escaped(char: str) -> str:
     point = ord(char)
-    if point <= 0xFF:  # noqa: PLR2004  # the reach of two hexadecimal digits
+    if point <= 0xFF:  # the reach of two hexadecimal digits
         return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"  # noqa: PLR2004  # the reach of four
+    # the reach of four
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+
+
+_SHORT_ID = 12
+_ID_END = 4
+
+
+def short(token_id: str) -> str:
+    """An id as it is read at a glance: both ends, because opaque ids may share a beginning."""
+    text = safe(token_id)
+    return text if len(text) <= _SHORT_ID else f"{text[:_ID_END]}…{text[-_ID_END:]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 token``, ``2 tokens``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -9,12 +9,15 @@
 
 Rules this module keeps:
 
-1. No type of httpx crosses it; a failure is a GitHubError with a sentence that names the permission. No reply's body is shown.
-2. A comment or an issue is ours by its author *and* its marker: anybody may write the marker.
-3. No redirect is followed with the token; the one redirect there is (an artifact's storage) is followed without.
+1. No type of httpx crosses it; a failure is a GitHubError with a sentence that names
+   the permission. No reply's body is shown.
+2. A comment or an issue is ours by its author *and* its marker: anybody may write the
+   marker.
+3. No redirect is followed with the token; the one redirect there is (an artifact's
+   storage) is followed without.
 4. Only reads are sent again. Every page, wait and size has a bound.
-5. A snapshot counts only where a run of the default branch of this very repository made it: whoever opens a pull request can
-   upload an artifact of any name.
+5. A snapshot counts only where a run of the default branch of this very repository made
+   it: whoever opens a pull request can upload an artifact of any name.
 """
 
 from __future__ import annotations
@@ -64,7 +67,10 @@ class GitHubError(ReconcilerError):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Where the program runs: GitHub's own variables. ``event`` is what triggered the workflow."""
+    """Where the program runs: GitHub's own variables.
+
+    ``event`` is what triggered the workflow.
+    """
 
     api_url: str
     server_url: str
@@ -79,7 +85,11 @@ class Job:
     @property
     def run_url(self) -> str:
         """Where people read this run's log."""
-        return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}" if self.run_id else self.server_url
+        return (
+            f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}"
+            if self.run_id
+            else self.server_url
+        )
 
     @property
     def pull_request(self) -> int | None:
@@ -95,8 +105,14 @@ class Job:
 
 
 def job_from(environ: Mapping[str, str]) -> Job:
-    """The job by its environment. GitHubError where this is none, or its variables can't be."""
-    repository, api_url = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_API_URL") or "https://api.github.com"
+    """The job by its environment.
+
+    GitHubError where this is none, or its variables can't be.
+    """
+    repository, api_url = (
+        environ.get("GITHUB_REPOSITORY", ""),
+        environ.get("GITHUB_API_URL") or "https://api.github.com",
+    )
     if not _NAME.fullmatch(repository):
         raise GitHubError("this is no job of GitHub Actions: GITHUB_REPOSITORY is not set")
     url = _address(api_url)
@@ -120,7 +136,7 @@ def _event(name: str) -> Mapping[str, Any]:
     if not name:
         return {}
     try:
-        with open(name, encoding="utf-8") as file:  # noqa: PTH123  # a path as the runner gave it
+        with open(name, encoding="utf-8") as file:  # a path as the runner gave it
             found = json.loads(file.read(EVENT_CHARS))
     except (OSError, ValueError, RecursionError):
         raise GitHubError("GITHUB_EVENT_PATH can't be read as JSON") from None
@@ -152,11 +168,15 @@ class GitHub:
     def __init__(self, job: Job, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """GitHubError where the job has no token."""
         if job.token is None:
-            raise GitHubError("GITHUB_TOKEN is not set: give it to the step as `env: GITHUB_TOKEN: ${{ github.token }}`")
+            raise GitHubError(
+                "GITHUB_TOKEN is not set: give it to the step as `env: GITHUB_TOKEN: ${{ github.token }}`"
+            )
         self._job = job
         self._sleep = sleep
         self._http = httpx.Client(
-            timeout=TIMEOUT_S, follow_redirects=False, headers={"User-Agent": f"reconciler/{__version__}"}
+            timeout=TIMEOUT_S,
+            follow_redirects=False,
+            headers={"User-Agent": f"reconciler/{__version__}"},
         )
 
     def __enter__(self) -> Self:
@@ -177,9 +197,13 @@ class GitHub:
         if known is not None and known.body == body:
             return known.url
         if known is None:
-            reply = self._write("POST", f"issues/{pull_request}/comments", {"body": body}, "pull-requests: write")
+            reply = self._write(
+                "POST", f"issues/{pull_request}/comments", {"body": body}, "pull-requests: write"
+            )
         else:
-            reply = self._write("PATCH", f"issues/comments/{known.number}", {"body": body}, "pull-requests: write")
+            reply = self._write(
+                "PATCH", f"issues/comments/{known.number}", {"body": body}, "pull-requests: write"
+            )
         return _text(reply, "html_url")
 
     # --- issues ---
@@ -197,11 +221,18 @@ class GitHub:
             wanted = {"title": title, "body": body, "labels": [LABEL]}
             return _text(self._write("POST", "issues", wanted, "issues: write"), "html_url")
         wanted = {"title": title, "body": body, "state": "open"}
-        return _text(self._write("PATCH", f"issues/{known.number}", wanted, "issues: write"), "html_url")
+        return _text(
+            self._write("PATCH", f"issues/{known.number}", wanted, "issues: write"), "html_url"
+        )
 
     def close_issue(self, known: Post) -> None:
         """Close it, as done."""
-        self._write("PATCH", f"issues/{known.number}", {"state": "closed", "state_reason": "completed"}, "issues: write")
+        self._write(
+            "PATCH",
+            f"issues/{known.number}",
+            {"state": "closed", "state_reason": "completed"},
+            "issues: write",
+        )
 
     # --- the pull request that was merged ---
 
@@ -212,7 +243,11 @@ class GitHub:
         branch = _text(self._read("", {}, "contents: read"), "default_branch")
         for pull in self._pages(f"commits/{sha}/pulls", {}, "pull-requests: read"):
             head, number = _at(pull, "head", "sha"), pull.get("number")
-            merged = pull.get("merged_at") and pull.get("merge_commit_sha") == sha and _at(pull, "base", "ref") == branch
+            merged = (
+                pull.get("merged_at")
+                and pull.get("merge_commit_sha") == sha
+                and _at(pull, "base", "ref") == branch
+            )
             if merged and type(number) is int and isinstance(head, str):
                 return number, head
         return None
@@ -220,11 +255,16 @@ class GitHub:
     # --- the snapshot ---
 
     def snapshot(self) -> str:
-        """The newest snapshot that a run of the default branch published. GitHubError where there is none."""
+        """The newest snapshot that a run of the default branch published.
+
+        GitHubError where there is none.
+        """
         repository = self._read("", {}, "contents: read")
         branch, number = _text(repository, "default_branch"), repository.get("id")
         looked = 0
-        for artifact in sorted(self._artifacts(), key=lambda a: str(a.get("created_at")), reverse=True):
+        for artifact in sorted(
+            self._artifacts(), key=lambda a: str(a.get("created_at")), reverse=True
+        ):
             run = artifact.get("workflow_run")
             same = _at(run, "repository_id") == number and _at(run, "head_repository_id") == number
             if artifact.get("expired") or not same or _at(run, "head_branch") != branch:
@@ -240,10 +280,15 @@ class GitHub:
 
     def _artifacts(self) -> list[dict[str, Any]]:
         """All of that name: whoever floods the repository with others hides ours on a later page."""
-        return list(self._pages("actions/artifacts", {"name": ARTIFACT}, "actions: read", key="artifacts"))
+        return list(
+            self._pages("actions/artifacts", {"name": ARTIFACT}, "actions: read", key="artifacts")
+        )
 
     def _is_trusted(self, run_id: object, branch: str) -> bool:
-        """Rule 5. A tag may have the branch's name, so the commit itself has to be on the branch."""
+        """Rule 5.
+
+        A tag may have the branch's name, so the commit itself has to be on the branch.
+        """
         if type(run_id) is not int:
             return False
         run = self._read(f"actions/runs/{run_id}", {}, "actions: read")
@@ -256,19 +301,35 @@ class GitHub:
 
     def _is_on(self, branch: str, sha: object) -> bool:
         """Whether a commit is the branch's latest one or one of those before it."""
-        tip = _at(self._read(f"branches/{quote(branch, safe='')}", {}, "contents: read"), "commit", "sha")
-        if not isinstance(sha, str) or not isinstance(tip, str) or not _SHA.fullmatch(sha) or not _SHA.fullmatch(tip):
+        tip = _at(
+            self._read(f"branches/{quote(branch, safe='')}", {}, "contents: read"), "commit", "sha"
+        )
+        if (
+            not isinstance(sha, str)
+            or not isinstance(tip, str)
+            or not _SHA.fullmatch(sha)
+            or not _SHA.fullmatch(tip)
+        ):
             return False
-        return self._read(f"compare/{tip}...{sha}", {}, "contents: read").get("status") in {"identical", "behind"}
+        return self._read(f"compare/{tip}...{sha}", {}, "contents: read").get("status") in {
+            "identical",
+            "behind",
+        }
 
     def _download(self, artifact_id: int) -> str:
         reply = self._send("GET", f"{self._url(f'actions/artifacts/{artifact_id}/zip')}", None)
-        if reply.status_code not in {HTTPStatus.FOUND, HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT}:
+        if reply.status_code not in {
+            HTTPStatus.FOUND,
+            HTTPStatus.MOVED_PERMANENTLY,
+            HTTPStatus.TEMPORARY_REDIRECT,
+        }:
             self._refuse(reply, "actions: read")
             raise GitHubError("GitHub gave no place to download the snapshot from: try again")
         place = _address(reply.headers.get("location", ""))
         if place.scheme != "https" and not (place.scheme == "http" and place.host in LOOPBACK):
-            raise GitHubError("GitHub named a place for the snapshot that is not https: it is not read")
+            raise GitHubError(
+                "GitHub named a place for the snapshot that is not https: it is not read"
+            )
         return _unpacked(self._bytes(place))
 
     def _bytes(self, place: httpx.URL) -> bytes:
@@ -277,11 +338,15 @@ class GitHub:
         try:
             with self._http.stream("GET", place) as reply:
                 if reply.status_code != HTTPStatus.OK:
-                    raise GitHubError(f"the snapshot's storage answered with HTTP {reply.status_code}: try again")
+                    raise GitHubError(
+                        f"the snapshot's storage answered with HTTP {reply.status_code}: try again"
+                    )
                 for chunk in reply.iter_bytes():
                     found += chunk
                     if len(found) > SNAPSHOT_BYTES:
-                        raise GitHubError("the published snapshot is larger than 64 MiB: it is not read")
+                        raise GitHubError(
+                            "the published snapshot is larger than 64 MiB: it is not read"
+                        )
         except httpx.HTTPError:
             raise GitHubError("the snapshot could not be downloaded: try again") from None
         return bytes(found)
@@ -313,13 +378,21 @@ class GitHub:
             found = _json(reply)
             if key is not None:
                 found = _at(found, key)
-            yield from (item for item in found if isinstance(item, dict)) if isinstance(found, list) else ()
+            yield from (
+                (item for item in found if isinstance(item, dict))
+                if isinstance(found, list)
+                else ()
+            )
             url = self._next(reply)
 
     def _next(self, reply: httpx.Response) -> str | None:
         """The next page, if it is of the same API: the token goes nowhere else."""
         found = _NEXT.search(reply.headers.get("link", ""))
-        return found["url"] if found is not None and found["url"].startswith(f"{self._job.api_url}/") else None
+        return (
+            found["url"]
+            if found is not None and found["url"].startswith(f"{self._job.api_url}/")
+            else None
+        )
 
     def _read(self, path: str, asked: Mapping[str, str], permission: str) -> dict[str, Any]:
         url = httpx.URL(self._url(path), params=asked) if asked else httpx.URL(self._url(path))
@@ -340,7 +413,9 @@ class GitHub:
                 return reply
         raise AssertionError("the last try returns or raises")
 
-    def _write(self, method: str, path: str, document: dict[str, Any], permission: str) -> dict[str, Any]:
+    def _write(
+        self, method: str, path: str, document: dict[str, Any], permission: str
+    ) -> dict[str, Any]:
         """A write is sent once: a comment made twice would be noise for ever."""
         reply = self._send(method, self._url(path), document)
         self._refuse(reply, permission)
@@ -348,7 +423,8 @@ class GitHub:
         return found if isinstance(found, dict) else {}
 
     def _send(self, method: str, url: str, document: dict[str, Any] | None) -> httpx.Response:
-        assert self._job.token is not None, "checked at the start"  # noqa: S101  # the constructor's own promise
+        # the constructor's own promise
+        assert self._job.token is not None, "checked at the start"
         headers = {
             "Authorization": f"Bearer {self._job.token.reveal()}",
             "Accept": "application/vnd.github+json",
@@ -369,14 +445,20 @@ class GitHub:
         if status < HTTPStatus.MULTIPLE_CHOICES:
             return
         if status < HTTPStatus.BAD_REQUEST:
-            raise GitHubError(f"GitHub answered with HTTP {status} and named another place: is GITHUB_REPOSITORY right?")
-        limited = "retry-after" in reply.headers or reply.headers.get("x-ratelimit-remaining") == "0"
+            raise GitHubError(
+                f"GitHub answered with HTTP {status} and named another place: is GITHUB_REPOSITORY right?"
+            )
+        limited = (
+            "retry-after" in reply.headers or reply.headers.get("x-ratelimit-remaining") == "0"
+        )
         if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.FORBIDDEN and limited):
             raise _BusyError("GitHub's rate limit is used up: try again later", _wait_s(reply))
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _BusyError(f"GitHub answered with HTTP {status}: try again", 1.0)
         if status == HTTPStatus.UNAUTHORIZED:
-            raise GitHubError("GitHub refuses GITHUB_TOKEN: give the step `${{ github.token }}` of this run")
+            raise GitHubError(
+                "GitHub refuses GITHUB_TOKEN: give the step `${{ github.token }}` of this run"
+            )
         if status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
             raise GitHubError(
                 f"GitHub answered with HTTP {status}: the job needs `{permission}`, which pull requests from forks and "
@@ -424,7 +506,16 @@ def _unpacked(archive: bytes) -> str:
             if whole.getinfo(SNAPSHOT_FILE).file_size > SNAPSHOT_BYTES:
                 raise GitHubError("the published snapshot is larger than 64 MiB: it is not read")
             return whole.read(SNAPSHOT_FILE).decode()
-    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, NotImplementedError, RuntimeError, OSError, EOFError):
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        UnicodeDecodeError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        EOFError,
+    ):
         raise GitHubError(
             f"the artifact {ARTIFACT} is no archive with {SNAPSHOT_FILE} in it: run the drift workflow again"
         ) from None

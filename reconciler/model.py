@@ -1,11 +1,15 @@
-"""The values that cross module borders. Frozen, hashable, no behaviour beyond reading themselves.
+"""The values that cross module borders.
+
+Frozen, hashable, no behaviour beyond reading themselves.
 
 Rules this module keeps:
 
 1. Only the standard library; nothing here knows HTTP, Vault, files or the clock.
-2. Instants are ``int`` milliseconds since the Unix epoch, UTC, and end in ``_ms``; so are durations. The exchange and the
-   ledger write ISO-8601 with milliseconds and ``Z``; ``instant_ms`` and ``iso`` are the only translation.
-3. Scopes are a sorted tuple without repetition: two equal sets are equal values and print the same bytes.
+2. Instants are ``int`` milliseconds since the Unix epoch, UTC, and end in ``_ms``; so
+   are durations. The exchange and the ledger write ISO-8601 with milliseconds and
+   ``Z``; ``instant_ms`` and ``iso`` are the only translation.
+3. Scopes are a sorted tuple without repetition: two equal sets are equal values and
+   print the same bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +39,8 @@ _LAST_MS = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
 class Secret:
     """A secret value from where it enters to where it is written; ``reveal`` is called once per adapter.
 
-    It prints as ``***``, is compared by identity only, and refuses to be pickled or copied into something that is.
+    It prints as ``***``, is compared by identity only, and refuses to be pickled or
+    copied into something that is.
     """
 
     __slots__ = ("__value",)
@@ -66,7 +71,8 @@ class Secret:
 def instant_ms(text: str) -> int:
     """Milliseconds since the epoch of an ISO-8601 instant; one without a zone is UTC.
 
-    ValueError if it is not one, or if its zone moves it out of the calendar, so that ``iso`` could not write it again.
+    ValueError if it is not one, or if its zone moves it out of the calendar, so that
+    ``iso`` could not write it again.
     """
     moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -78,7 +84,10 @@ def instant_ms(text: str) -> int:
 
 
 def iso(at_ms: int) -> str:
-    """``2026-11-22T08:30:00.000Z``. What was reckoned past either end of the calendar is shown as that end."""
+    """``2026-11-22T08:30:00.000Z``.
+
+    What was reckoned past either end of the calendar is shown as that end.
+    """
     moment = _EPOCH + min(max(at_ms, _FIRST_MS), _LAST_MS) * _MILLISECOND
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
@@ -101,8 +110,8 @@ class Mark:
 class TokenSpec:
     """One wanted token.
 
-    ``rotate_after_ms`` is None for ``never``. ``protect`` is None where the manifest is silent: silence neither protects nor
-    unprotects. ``path`` is below the prefix.
+    ``rotate_after_ms`` is None for ``never``. ``protect`` is None where the manifest is
+    silent: silence neither protects nor unprotects. ``path`` is below the prefix.
     """
 
     label: str
@@ -117,7 +126,10 @@ class TokenSpec:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The desired state: one or more files read as one. ``files`` are the names that the ledger remembers, sorted."""
+    """The desired state: one or more files read as one.
+
+    ``files`` are the names that the ledger remembers, sorted.
+    """
 
     profile_id: int | None
     manager: str
@@ -182,7 +194,10 @@ class VersionState(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SecretMeta:
-    """What Vault's metadata says of a path: ``latest`` is the number of the latest version, 0 where none was ever written."""
+    """What Vault's metadata says of a path:
+
+    ``latest`` is the number of the latest version, 0 where none was ever written.
+    """
 
     latest: int
     state: VersionState
@@ -196,8 +211,9 @@ NEVER_WRITTEN = SecretMeta(latest=0, state=VersionState.ABSENT)
 class SecretVersion:
     """One version of a secret as read.
 
-    ``version`` is the number that was read; asked for the latest, it is the latest number even where that version is deleted
-    (the number the next check-and-set needs). ``fields`` is None unless the state is LIVING; the value of the field ``secret``
+    ``version`` is the number that was read; asked for the latest, it is the latest
+    number even where that version is deleted (the number the next check-and-set needs).
+    ``fields`` is None unless the state is LIVING; the value of the field ``secret``
     never stands in it but in ``secret``.
     """
 

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.devserver import OpenBaoServer
+from reconciler.demo.openbao import OpenBaoServer
 from tests.support.openbao import new_mount, operator
 
-pytest_plugins = ("tests.simulation.summary",)
+pytest_plugins = ("tests.proofs.simulation.summary",)
 
 
 @pytest.fixture(scope="session")
 def openbao() -> Iterator[OpenBaoServer]:
-    """A real OpenBao, one for each worker of pytest-xdist; share it through ``vault_mount``, and don't seal or suspend it."""
+    """A real OpenBao, one for each worker of pytest-xdist; share it through
+    ``vault_mount``, and don't seal or suspend it.
+    """
     with OpenBaoServer() as server:
         yield server
 

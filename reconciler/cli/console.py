@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from reconciler.errors import ReconcilerError
+from reconciler.escape import safe
 
 MAX_FILE_CHARS = 64 * 1024 * 1024
 
@@ -32,7 +33,8 @@ def print_result(text: str) -> None:
 def write_whole(name: str, text: str) -> None:
     """A file with all of the text or, on a full disk, the file as it was. OSError.
 
-    A link is followed, and what is no regular file (a pipe, a device) is written into, never replaced.
+    A link is followed, and what is no regular file (a pipe, a device) is written into,
+    never replaced.
     """
     path = Path(name).resolve()
     try:
@@ -74,7 +76,20 @@ def refuse_unwritable(name: str) -> None:
 def read_text(name: str) -> str:
     """A text file, within a bound. OSError; ReconcilerError where it is no text."""
     try:
-        with open(name, encoding="utf-8") as file:  # noqa: PTH123  # a path as the user gave it
+        with open(name, encoding="utf-8") as file:  # a path as the user gave it
             return file.read(MAX_FILE_CHARS)
     except UnicodeDecodeError:
         raise ReconcilerError(f"{name} is not a text file") from None
+
+
+def complain(text: str) -> None:
+    """Text that is fit to print, on standard error, if it is still there."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        return
+
+
+def complain_of(sentence: str) -> None:
+    """One line of the same, made fit to print: it may name an id, a label, a path or an argument that others chose."""
+    complain(safe(sentence))

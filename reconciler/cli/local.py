@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.demo import tell
-from reconciler.sandbox.command import run_sandbox
-from reconciler.sandbox.laws import DOCUMENTED_SCOPES
+from reconciler.sandbox import DOCUMENTED_SCOPES, run_sandbox
 
 
 def sandbox(options: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 Rules this module keeps:
 
 1. A line that can't be written (a closed pipe) stops no change.
-2. The first signal lets the step in flight finish; the second ends the process at once, and the next run recovers.
+2. The first signal lets the step in flight finish; the second ends the process at once,
+   and the next run recovers.
 """
 
 from __future__ import annotations
@@ -16,16 +17,22 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-from reconciler.cli import complain
-from reconciler.cli.console import print_result
-from reconciler.cli.opening import Voice
-from reconciler.driver import Driver
+from reconciler.cli.console import complain, print_result
+from reconciler.cli.session import Voice
 from reconciler.errors import Exit, UsageError
 from reconciler.plan import Change
-from reconciler.render.text import row_line
-from reconciler.report import Row
+from reconciler.protocol import Row
+from reconciler.render import row_line
+from reconciler.run import Driver
 
 
 class Lines(Voice):

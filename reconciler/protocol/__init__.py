@@ -13,13 +13,133 @@ One change, step by step (a derive is a rotation without a predecessor):
     7 retire   WriteLedger(start_revoking), Revoke,    recover: revoke again, close
                WriteLedger(close_revoking)
 
-Modules: ``lease`` (who may write the ledger), ``commit`` (was a write of a secret applied?), ``derive`` (steps 1 to 6),
-``rewrite`` (restore, rollback, adopt: steps 1, 5 and 6 for a token that lives already), ``revoke`` (step 7), ``recover``.
+Modules: ``lease`` (who may write the ledger), ``commit`` (was a write of a secret
+applied?), ``derive`` (steps 1 to 6), ``rewrite`` (restore, rollback, adopt: steps 1, 5
+and 6 for a token that lives already), ``revoke`` (step 7), ``recover``.
 
 Rules this package keeps:
 
 1. No I/O, no clock, no randomness, no thread: the import list of each module proves it.
-2. Every write of a secret has an intent; every DELETE a recorded ``revoking``, save of a run's own new token whose commit was
-   never sent or is disproved.
+2. Every write of a secret has an intent; every DELETE a recorded ``revoking``, save of
+   a run's own new token whose commit was never sent or is disproved.
 3. What is unproven is left as it is, for the next run: nothing is deleted on a guess.
 """
+
+from reconciler.protocol.derive import Task, derive_token
+from reconciler.protocol.effects import (
+    AwaitTurn,
+    DeleteVersion,
+    Derive,
+    Done,
+    Effect,
+    LeaseLost,
+    Listing,
+    ListTokens,
+    Mismatch,
+    NewId,
+    NotRecorded,
+    NoTurn,
+    Now,
+    PutLedger,
+    PutSecret,
+    ReadLedger,
+    ReadSecret,
+    Recorded,
+    Refused,
+    Revoke,
+    Sleep,
+    Step,
+    StopDeriving,
+    Turn,
+    Unclear,
+    UseSigner,
+    VerifyToken,
+    WriteLedger,
+    Written,
+    ask,
+    drive,
+)
+from reconciler.protocol.lease import LedgerWriter
+from reconciler.protocol.outcome import (
+    Outcome,
+    Run,
+    Status,
+    applied,
+    failed,
+    held,
+    not_tried,
+    unrecorded,
+)
+from reconciler.protocol.recover import (
+    Recovery,
+    finish_all_revoking,
+    put_right,
+    recover_intent,
+    remove_placeholder,
+)
+from reconciler.protocol.report import Approved, Report, Row, approve
+from reconciler.protocol.revoke import Sight, finish_revoking, revoke_current, revoke_retiring
+from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback
+
+__all__ = [
+    "Approved",
+    "AwaitTurn",
+    "DeleteVersion",
+    "Derive",
+    "Done",
+    "Effect",
+    "LeaseLost",
+    "LedgerWriter",
+    "ListTokens",
+    "Listing",
+    "Mismatch",
+    "NewId",
+    "NoTurn",
+    "NotRecorded",
+    "Now",
+    "Outcome",
+    "Place",
+    "PutLedger",
+    "PutSecret",
+    "ReadLedger",
+    "ReadSecret",
+    "Recorded",
+    "Recovery",
+    "Refused",
+    "Report",
+    "Revoke",
+    "Rewrite",
+    "Row",
+    "Run",
+    "Sight",
+    "Sleep",
+    "Status",
+    "Step",
+    "StopDeriving",
+    "Task",
+    "Turn",
+    "Unclear",
+    "UseSigner",
+    "VerifyToken",
+    "WriteLedger",
+    "Written",
+    "applied",
+    "approve",
+    "ask",
+    "derive_token",
+    "drive",
+    "failed",
+    "finish_all_revoking",
+    "finish_revoking",
+    "held",
+    "not_tried",
+    "put_right",
+    "recover_intent",
+    "remove_placeholder",
+    "restore",
+    "revoke_current",
+    "revoke_retiring",
+    "rewrite_secret",
+    "rollback",
+    "unrecorded",
+]

@@ -1,6 +1,7 @@
 """The commit point: was a write of a secret applied, and how that is made certain.
 
-A write with check-and-set ``cas`` can only ever become version ``cas + 1``. So, at ``cas + 1``:
+A write with check-and-set ``cas`` can only ever become version ``cas + 1``. So, at
+``cas + 1``:
 
     version cas + 1                       verdict
     ------------------------------------  ---------------------------------------------------------------------------------
@@ -13,8 +14,9 @@ A write with check-and-set ``cas`` can only ever become version ``cas + 1``. So,
     is not there, latest is past it       trimmed: committed if a later version carries the operation id on, else taken away
     unreadable                            unproven
 
-An empty document is deleted by its number (``tidy``), but only once the verdict is recorded: so while an intent is open, nobody
-but a person ever deletes its version ``cas + 1``, and a fence is never taken for what a person did.
+An empty document is deleted by its number (``tidy``), but only once the verdict is
+recorded: so while an intent is open, nobody but a person ever deletes its version ``cas
++ 1``, and a fence is never taken for what a person did.
 
 Rules this module keeps:
 
@@ -24,13 +26,24 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from reconciler.effects import DeleteVersion, Done, PutSecret, ReadSecret, Refused, Sleep, Step, Unclear, Written, ask, value
 from reconciler.model import SecretVersion, VersionState
+from reconciler.protocol.effects import (
+    DeleteVersion,
+    Done,
+    PutSecret,
+    ReadSecret,
+    Refused,
+    Sleep,
+    Step,
+    Unclear,
+    Written,
+    ask,
+    value,
+)
+from reconciler.state import OPERATION_ID, TOKEN_ID, is_placeholder
 
 TRIES = 5
 PAUSE_MS = 500
-OPERATION_ID = "operation_id"
-TOKEN_ID = "token_id"  # noqa: S105  # the name of a field
 
 
 @value
@@ -44,8 +57,9 @@ class Committed:
 class NotCommitted:
     """The write is not there and never will be.
 
-    ``rewritten`` is the id whose content a fence wrote again, as version ``version``. ``empty`` is the number of the empty
-    document that is the latest version now, if there is one.
+    ``rewritten`` is the id whose content a fence wrote again, as version ``version``.
+    ``empty`` is the number of the empty document that is the latest version now, if
+    there is one.
     """
 
     version: int
@@ -55,7 +69,10 @@ class NotCommitted:
 
 @value
 class TakenAway:
-    """A version was written there and is gone: it may have been ours, and read. It can't become so any more."""
+    """A version was written there and is gone: it may have been ours, and read.
+
+    It can't become so any more.
+    """
 
     empty: int | None = None
 
@@ -71,7 +88,10 @@ Verdict = Committed | NotCommitted | TakenAway | Unproven
 
 
 def settle(path: str, cas: int, operation_id: str, *, leaving: frozenset[str]) -> Step[Verdict]:
-    """Find out, and fence where nothing was written yet. ``leaving`` are ids that a fence must not write again."""
+    """Find out, and fence where nothing was written yet.
+
+    ``leaving`` are ids that a fence must not write again.
+    """
     sentence = "Vault kept changing under the fence"
     for attempt in range(TRIES):
         if attempt:
@@ -118,27 +138,35 @@ def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> St
 
 def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Verdict]:
     token_id = latest.field(TOKEN_ID)
-    if latest.state is VersionState.LIVING and not is_placeholder(latest) and token_id not in leaving:
+    if (
+        latest.state is VersionState.LIVING
+        and not is_placeholder(latest)
+        and token_id not in leaving
+    ):
         fields = latest.fields or ()
-        reply = yield from ask(PutSecret(path=path, fields=fields, secret=latest.secret, cas=latest.version))
+        reply = yield from ask(
+            PutSecret(path=path, fields=fields, secret=latest.secret, cas=latest.version)
+        )
         if isinstance(reply, Written):
             return NotCommitted(version=reply.version, rewritten=token_id)
     else:
         reply = yield from ask(PutSecret(path=path, fields=(), secret=None, cas=latest.version))
         if isinstance(reply, Written):
             return NotCommitted(version=reply.version, empty=reply.version)
-    sentence = reply.sentence if isinstance(reply, (Refused, Unclear)) else "the secret changed under the fence"
+    sentence = (
+        reply.sentence
+        if isinstance(reply, (Refused, Unclear))
+        else "the secret changed under the fence"
+    )
     return Unproven(sentence=sentence)
 
 
 def tidy(path: str, verdict: NotCommitted | TakenAway) -> Step[Refused | Unclear | None]:
-    """Once the verdict is recorded, delete the empty document by its number. None where none is left."""
+    """Once the verdict is recorded, delete the empty document by its number.
+
+    None where none is left.
+    """
     if verdict.empty is None:
         return None
     reply = yield from ask(DeleteVersion(path=path, version=verdict.empty))
     return None if isinstance(reply, Done) else reply
-
-
-def is_placeholder(content: SecretVersion) -> bool:
-    """A living version without fields: the trace of a fence."""
-    return content.state is VersionState.LIVING and not content.fields and content.secret is None

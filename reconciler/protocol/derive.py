@@ -1,4 +1,6 @@
-"""Steps 1 to 6: a new token for a label, from the intent to the record. The commit point is one check-and-set write.
+"""Steps 1 to 6: a new token for a label, from the intent to the record.
+
+The commit point is one check-and-set write.
 
     after            the reply                             then
     ---------------  ------------------------------------  ---------------------------------------------------------------
@@ -14,14 +16,17 @@
                                                            away, and may have been read) retire it, or leave the intent open
     6 record         lease lost                            stop; the next run records it
 
-A token that is believed gone is asked once more, with its own secret, before anything is derived in its place: lists may lag.
+A token that is believed gone is asked once more, with its own secret, before anything
+is derived in its place: lists may lag.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from reconciler.effects import (
+from reconciler.model import SECOND_MS, USE_MARGIN_MS, Credentials, Derived, LiveToken, TokenSpec
+from reconciler.protocol.commit import NotCommitted, TakenAway, Unproven, settle, tidy
+from reconciler.protocol.effects import (
     AwaitTurn,
     Derive,
     Done,
@@ -47,7 +52,9 @@ from reconciler.effects import (
     ask,
     value,
 )
-from reconciler.ledger import (
+from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, not_tried, unrecorded
+from reconciler.protocol.revoke import ask_the_missing, finish_revoking
+from reconciler.state import (
     Current,
     Entry,
     Farewell,
@@ -60,15 +67,12 @@ from reconciler.ledger import (
     close_intent,
     drop_intent,
     name_intent,
+    only_verified,
     open_intent,
     record_current,
     retire_intent,
+    secret_fields,
 )
-from reconciler.model import SECOND_MS, USE_MARGIN_MS, Credentials, Derived, LiveToken, SecretVersion, TokenSpec, iso
-from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, NotCommitted, TakenAway, Unproven, settle, tidy
-from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, not_tried, unrecorded
-from reconciler.protocol.revoke import ask_the_missing, finish_revoking
-from reconciler.reasons import only_verified
 
 SEND_WITHIN_MS = 10 * SECOND_MS
 """A POST that would go out later than this after its intent is not sent: a run that was paused derives nothing."""
@@ -81,8 +85,8 @@ VERIFY_PAUSE_MS = 500
 class Task:
     """One token to derive.
 
-    ``cas`` is the secret's version that the plan saw, ``before`` the live ids under the label, ``standing`` the recorded tokens
-    of the fleet that live and are to live on.
+    ``cas`` is the secret's version that the plan saw, ``before`` the live ids under the
+    label, ``standing`` the recorded tokens of the fleet that live and are to live on.
     """
 
     spec: TokenSpec
@@ -101,14 +105,16 @@ class Task:
         return IntentKind.DERIVE if self.predecessor is None else IntentKind.ROTATE
 
 
-def derive(run: Run, task: Task) -> Step[Outcome]:
+def derive_token(run: Run, task: Task) -> Step[Outcome]:
     """The whole change, from a last look at the secret to the record, and to the predecessor's end if it is compromised."""
     label, path = task.spec.label, task.spec.path
     content = yield from ask(ReadSecret(path=path))
     if isinstance(content, (Refused, Unclear)):
         return not_tried(content.sentence)
     if content.version != task.cas:
-        return not_tried(f"{path} changed since the plan (version {task.cas} -> {content.version}): run again")
+        return not_tried(
+            f"{path} changed since the plan (version {task.cas} -> {content.version}): run again"
+        )
     proven_gone = False
     if task.believed_gone and task.predecessor is not None:
         asked = yield from ask_the_missing(task.predecessor_path or path, task.predecessor.token_id)
@@ -131,15 +137,27 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
         scopes=task.spec.scopes,
         compromised=task.compromised,
     )
-    opened = yield from ask(WriteLedger(transition=open_intent(label, intent, protect=task.spec.protect)))
+    opened = yield from ask(
+        WriteLedger(transition=open_intent(label, intent, protect=task.spec.protect))
+    )
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
     sent_ms = yield from ask(Now())
     if sent_ms > since_ms + SEND_WITHIN_MS:
-        return (yield from _close(label, operation_id, not_tried("too much time passed before it could be sent: run again")))
+        return (
+            yield from _close(
+                label,
+                operation_id,
+                not_tried("too much time passed before it could be sent: run again"),
+            )
+        )
     reply = yield from ask(Derive(label=label, scopes=task.spec.scopes))
     if isinstance(reply, Derived):
-        return (yield from _keep(run, dataclasses.replace(task, believed_gone=proven_gone), intent, reply))
+        return (
+            yield from _keep(
+                run, dataclasses.replace(task, believed_gone=proven_gone), intent, reply
+            )
+        )
     if isinstance(reply, Refused):
         return (yield from _close(label, operation_id, failed(reply.sentence)))
     return (yield from _leave_unclear(reply.sentence))
@@ -148,14 +166,19 @@ def derive(run: Run, task: Task) -> Step[Outcome]:
 def _leave_unclear(sentence: str) -> Step[Outcome]:
     """What became of the derive can't be known now: the intent stays open, and this run derives no more."""
     yield from ask(StopDeriving(sentence="an earlier derive of this run got no clear answer"))
-    return failed(f"the derive may have been done: {sentence}; the next run finds out and revokes what it left")
+    return failed(
+        f"the derive may have been done: {sentence}; the next run finds out and revokes what it left"
+    )
 
 
 def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
     """Nothing was derived: the intent is closed."""
     now_ms = yield from ask(Now())
     step = close_intent(
-        label, operation_id, outcome="not derived" if outcome.token_id is None else outcome.sentence, at_ms=now_ms
+        label,
+        operation_id,
+        outcome="not derived" if outcome.token_id is None else outcome.sentence,
+        at_ms=now_ms,
     )
     reply = yield from ask(WriteLedger(transition=step))
     return outcome if isinstance(reply, Recorded) else unrecorded(reply)
@@ -164,9 +187,13 @@ def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
 def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcome]:
     """Steps 3 to 6 for a token that this run has in its hands."""
     label, token_id = task.spec.label, derived.token_id
-    named = yield from ask(WriteLedger(transition=name_intent(label, intent.operation_id, token_id)))
+    named = yield from ask(
+        WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
+    )
     if isinstance(named, NotRecorded) and named.contradicted:
-        return (yield from _leave_unclear(f"the exchange answered with an old reply ({named.sentence})"))
+        return (
+            yield from _leave_unclear(f"the exchange answered with an old reply ({named.sentence})")
+        )
     if not isinstance(named, Recorded):
         return (yield from _undo(unrecorded(named, token_id), token_id))
     if run.profile_id is not None and derived.profile_id != run.profile_id:
@@ -174,44 +201,66 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
         return (yield from _close(label, intent.operation_id, failed(stray, token_id)))
     checked = yield from _verify(task, derived)
     if isinstance(checked, Refused):
-        return (yield from _drop(label, intent, token_id, checked.sentence, NotCommitted(version=intent.cas)))
+        return (
+            yield from _drop(
+                label, intent, token_id, checked.sentence, NotCommitted(version=intent.cas)
+            )
+        )
     verified_at_ms = yield from _own_use(token_id)
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
-        yield from ask(StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived"))
+        yield from ask(
+            StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived")
+        )
     version = yield from _commit(run, task, intent, derived, leaving(named.ledger, label))
     if isinstance(version, Outcome):
         return version
     outcome = yield from _record(
-        task, intent, _Kept(derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms)
+        task,
+        intent,
+        _Kept(derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms),
     )
     if not ended:
         return outcome
-    return dataclasses.replace(outcome, sentence=f"{outcome.sentence}, but {', '.join(ended)} vanished meanwhile")
+    return dataclasses.replace(
+        outcome, sentence=f"{outcome.sentence}, but {', '.join(ended)} vanished meanwhile"
+    )
 
 
-def _commit(run: Run, task: Task, intent: Intent, derived: Derived, going: frozenset[str]) -> Step[int | Outcome]:
+def _commit(
+    run: Run, task: Task, intent: Intent, derived: Derived, going: frozenset[str]
+) -> Step[int | Outcome]:
     """Step 5: the version that holds the new token; an outcome where it holds it not, or perhaps."""
     label, token_id = task.spec.label, derived.token_id
-    fields = secret_fields(run, label, intent, derived)
-    reply = yield from ask(PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas))
+    fields = secret_fields(label, derived, api_url=run.api_url, operation_id=intent.operation_id)
+    reply = yield from ask(
+        PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas)
+    )
     if isinstance(reply, Written):
         return reply.version
     verdict = yield from settle(intent.path, intent.cas, intent.operation_id, leaving=going)
     if isinstance(verdict, NotCommitted):
-        return (yield from _drop(label, intent, token_id, "the secret was changed meanwhile", verdict))
+        return (
+            yield from _drop(label, intent, token_id, "the secret was changed meanwhile", verdict)
+        )
     if isinstance(verdict, TakenAway):
-        retired = yield from retire_perhaps(label, intent, token_id, verdict, overlap_ms=task.spec.overlap_ms)
+        retired = yield from retire_perhaps(
+            label, intent, token_id, verdict, overlap_ms=task.spec.overlap_ms
+        )
         return dataclasses.replace(retired, status=Status.FAILED)
     if isinstance(verdict, Unproven):
-        return failed(f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out", token_id)
+        return failed(
+            f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out",
+            token_id,
+        )
     return verdict.content.version
 
 
 def _own_use(token_id: str) -> Step[int]:
     """The last use that the list shows right after our verify: nobody else had the secret until now, so it is ours.
 
-    Where the list does not show it yet, uses until shortly after now are taken for ours.
+    Where the list does not show it yet, uses until shortly after now are taken for
+    ours.
     """
     now_ms = yield from ask(Now())
     listing = yield from ask(ListTokens())
@@ -234,12 +283,19 @@ class _Kept:
 def _undo(outcome: Outcome, token_id: str) -> Step[Outcome]:
     """Revoke the run's own new token without a record: its commit was never sent or is disproved, and nobody else knows it."""
     gone = yield from ask(Revoke(token_id=token_id))
-    undone = "the new token was revoked" if isinstance(gone, Done) else f"the new token {token_id} may live on"
+    undone = (
+        "the new token was revoked"
+        if isinstance(gone, Done)
+        else f"the new token {token_id} may live on"
+    )
     return dataclasses.replace(outcome, sentence=f"{outcome.sentence}; {undone}")
 
 
 def _verify(task: Task, derived: Derived) -> Step[Listing | Refused]:
-    """Sign a list call with the new secret: it must be in the list as asked for. New tokens may take a moment to work."""
+    """Sign a list call with the new secret: it must be in the list as asked for.
+
+    New tokens may take a moment to work.
+    """
     sentence = ""
     for attempt in range(VERIFY_TRIES):
         if attempt:
@@ -267,20 +323,6 @@ def _differs(spec: TokenSpec, derived: Derived, live: LiveToken) -> str | None:
     return None
 
 
-def secret_fields(run: Run, label: str, intent: Intent, derived: Derived) -> tuple[tuple[str, str], ...]:
-    """What consumers read beside the secret itself (contract: all values are strings)."""
-    return (
-        ("token_id", derived.token_id),
-        ("label", label),
-        ("scopes", " ".join(derived.scopes)),
-        ("created_at", iso(derived.created_at_ms)),
-        ("profile_id", str(derived.profile_id)),
-        ("account", derived.account),
-        ("api_url", run.api_url),
-        (OPERATION_ID, intent.operation_id),
-    )
-
-
 def leaving(ledger: Ledger, label: str) -> frozenset[str]:
     """Ids of the label that no fence may write again."""
     entry = ledger.tokens.get(label)
@@ -294,7 +336,9 @@ def fenced_version(entry: Entry, path: str, verdict: NotCommitted) -> int | None
     return verdict.version if verdict.rewritten == entry.current.token_id else None
 
 
-def _drop(label: str, intent: Intent, token_id: str, sentence: str, verdict: NotCommitted) -> Step[Outcome]:
+def _drop(
+    label: str, intent: Intent, token_id: str, sentence: str, verdict: NotCommitted
+) -> Step[Outcome]:
     """The new token is not kept: ledger first, then DELETE."""
     now_ms = yield from ask(Now())
     gone = Gone(token_id=token_id, reason="not committed", at_ms=now_ms)
@@ -320,7 +364,9 @@ def _drop_fenced(label: str, intent: Intent, gone: Gone, verdict: NotCommitted) 
     return step
 
 
-def retire_perhaps(label: str, intent: Intent, token_id: str, verdict: TakenAway, *, overlap_ms: int) -> Step[Outcome]:
+def retire_perhaps(
+    label: str, intent: Intent, token_id: str, verdict: TakenAway, *, overlap_ms: int
+) -> Step[Outcome]:
     """Nobody can tell any more whether the token was committed and read: it retires, and goes by evidence like any other."""
     now_ms = yield from ask(Now())
     perhaps = Retiring(
@@ -331,7 +377,9 @@ def retire_perhaps(label: str, intent: Intent, token_id: str, verdict: TakenAway
         reason="secret taken away",
         verified_at_ms=now_ms + USE_MARGIN_MS,
     )
-    reply = yield from ask(WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps)))
+    reply = yield from ask(
+        WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps))
+    )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
     yield from tidy(intent.path, verdict)  # what this can't delete now, the next run does
@@ -360,11 +408,15 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         revoke_all=task.compromised,
         already_gone=task.believed_gone and old is None,
     )
-    reply = yield from ask(WriteLedger(transition=record_current(label, intent.operation_id, current, farewell)))
+    reply = yield from ask(
+        WriteLedger(transition=record_current(label, intent.operation_id, current, farewell))
+    )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, current.token_id)
     if task.is_manager:
-        yield from ask(UseSigner(credentials=Credentials(token_id=derived.token_id, secret=derived.secret)))
+        yield from ask(
+            UseSigner(credentials=Credentials(token_id=derived.token_id, secret=derived.secret))
+        )
     done = applied("derived" if task.predecessor is None else "rotated", current.token_id)
     entry = reply.ledger.tokens[label]
     ended = yield from finish_superseded(label, entry, farewell.reason)
@@ -372,7 +424,10 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
 
 
 def finish_superseded(label: str, entry: Entry, reason: str) -> Step[Outcome | None]:
-    """Revoke what this record has put on its way out; other ids are in other hands. None where all of it is gone."""
+    """Revoke what this record has put on its way out; other ids are in other hands.
+
+    None where all of it is gone.
+    """
     for revoking in entry.revoking:
         if revoking.reason == reason:
             ended = yield from finish_revoking(label, entry.path, revoking)
@@ -386,11 +441,3 @@ def _nobody_holds(task: Task, old: LiveToken | None) -> bool:
     if task.predecessor is None or old is None:
         return False
     return task.is_manager or only_verified(old.last_used_at_ms, task.predecessor.verified_at_ms)
-
-
-def credentials_of(content: SecretVersion) -> Credentials | None:
-    """The pair that a secret holds, if it holds one."""
-    token_id = content.field(TOKEN_ID)
-    if token_id is None or content.secret is None:
-        return None
-    return Credentials(token_id=token_id, secret=content.secret)

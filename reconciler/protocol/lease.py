@@ -19,7 +19,8 @@ One write of the ledger, at version v:
 
 Rules this module keeps:
 
-1. Expiry only decides who waits. What makes writing safe is the check-and-set version, whatever the clocks say.
+1. Expiry only decides who waits. What makes writing safe is the check-and-set version,
+   whatever the clocks say.
 2. A writer that lost once never writes again: its picture of the ledger is old.
 """
 
@@ -27,7 +28,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.effects import (
+from reconciler.model import SECOND_MS
+from reconciler.protocol.effects import (
     LeaseLost,
     Mismatch,
     NewId,
@@ -43,8 +45,16 @@ from reconciler.effects import (
     Written,
     ask,
 )
-from reconciler.ledger import MAX_ENTRY_BYTES, Holder, Ledger, LedgerError, Transition, lease_held_by, text_bytes, unchanged
-from reconciler.model import SECOND_MS
+from reconciler.state import (
+    MAX_ENTRY_BYTES,
+    Holder,
+    Ledger,
+    LedgerError,
+    Transition,
+    lease_held_by,
+    text_bytes,
+    unchanged,
+)
 
 LEASE_MS = 60 * SECOND_MS
 SETTLE_TRIES = 6
@@ -54,7 +64,10 @@ RESERVE_BYTES = 16_384
 
 
 class LedgerWriter:
-    """A run's picture of the ledger, and the only one who writes it. The driver runs its steps one at a time."""
+    """A run's picture of the ledger, and the only one who writes it.
+
+    The driver runs its steps one at a time.
+    """
 
     def __init__(self, *, run: str, who: str, ledger: Ledger, version: int) -> None:
         self.run = run
@@ -85,19 +98,25 @@ class LedgerWriter:
         """Apply one transition and renew the lease."""
         return (yield from self._write(transition, release=False))
 
-    def _write(self, transition: Transition, *, release: bool) -> Step[Recorded | LeaseLost | NotRecorded]:
+    def _write(
+        self, transition: Transition, *, release: bool
+    ) -> Step[Recorded | LeaseLost | NotRecorded]:
         if self._dead is not None:
             return self._dead
         write_id = yield from ask(NewId())
         now_ms = yield from ask(Now())
         holder = Holder(run=self.run, write=write_id, who=self.who, expires_at_ms=now_ms + LEASE_MS)
         try:
-            ledger = dataclasses.replace(transition(self.ledger), holder=None if release else holder)
+            ledger = dataclasses.replace(
+                transition(self.ledger), holder=None if release else holder
+            )
         except LedgerError as error:
             return NotRecorded(sentence=str(error), contradicted=True)
         reserve = RESERVE_BYTES if _open_intents(ledger) > _open_intents(self.ledger) else 0
         if text_bytes(ledger) + reserve > MAX_ENTRY_BYTES:
-            return NotRecorded(sentence="the ledger would outgrow what one Vault entry holds: split the manifest")
+            return NotRecorded(
+                sentence="the ledger would outgrow what one Vault entry holds: split the manifest"
+            )
         reply = yield from self._put(ledger)
         if isinstance(reply, Recorded):
             self.ledger, self.version, self.wrote = ledger, self.version + 1, True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from reconciler.effects import LeaseLost, NotRecorded, value
+from reconciler.protocol.effects import LeaseLost, NotRecorded, value
 
 
 class Status(enum.Enum):
@@ -31,7 +31,10 @@ class Outcome:
 
 @value
 class Run:
-    """What is the same for all changes of a run. ``profile_id`` is None until an identity told it."""
+    """What is the same for all changes of a run.
+
+    ``profile_id`` is None until an identity told it.
+    """
 
     run: str
     api_url: str

@@ -8,12 +8,16 @@
                                                        without a token: into ``abandoned``
     (e) only then                                      DELETE
 
-Nobody acts on the interrupted token before (a) and (c). A restore, rollback or adopt derives nothing: (d) only closes it.
+Nobody acts on the interrupted token before (a) and (c). A restore, rollback or adopt
+derives nothing: (d) only closes it.
 """
 
 from __future__ import annotations
 
-from reconciler.effects import (
+from reconciler.model import SECOND_MS, USE_MARGIN_MS, LiveToken, SecretVersion, instant_ms
+from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Unproven, settle, tidy
+from reconciler.protocol.derive import fenced_version, finish_superseded, leaving, retire_perhaps
+from reconciler.protocol.effects import (
     DeleteVersion,
     Done,
     Listing,
@@ -30,7 +34,11 @@ from reconciler.effects import (
     ask,
     value,
 )
-from reconciler.ledger import (
+from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tried, unrecorded
+from reconciler.protocol.revoke import finish_revoking
+from reconciler.state import (
+    DERIVE_DEADLINE_MS,
+    TOKEN_ID,
     Current,
     Entry,
     Farewell,
@@ -41,16 +49,13 @@ from reconciler.ledger import (
     Transition,
     abandon_intent,
     close_intent,
+    credentials_of,
     drop_intent,
+    interrupted,
+    is_placeholder,
     record_current,
     set_version,
 )
-from reconciler.model import SECOND_MS, USE_MARGIN_MS, LiveToken, SecretVersion, instant_ms
-from reconciler.observed import DERIVE_DEADLINE_MS, interrupted
-from reconciler.protocol.commit import TOKEN_ID, Committed, NotCommitted, TakenAway, Unproven, is_placeholder, settle, tidy
-from reconciler.protocol.derive import credentials_of, fenced_version, finish_superseded, leaving, retire_perhaps
-from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tried, unrecorded
-from reconciler.protocol.revoke import finish_revoking
 
 LOOKS = 3
 LOOK_PAUSE_MS = SECOND_MS
@@ -58,7 +63,10 @@ LOOK_PAUSE_MS = SECOND_MS
 
 @value
 class Recovery:
-    """The label to recover. ``overlap_ms`` is its predecessor's, should the commit turn out to be there."""
+    """The label to recover.
+
+    ``overlap_ms`` is its predecessor's, should the commit turn out to be there.
+    """
 
     label: str
     overlap_ms: int
@@ -66,7 +74,7 @@ class Recovery:
     has_signer: bool = True
 
 
-def recover(task: Recovery, ledger: Ledger) -> Step[Outcome]:
+def recover_intent(task: Recovery, ledger: Ledger) -> Step[Outcome]:
     """Finish or undo what an earlier run began for a label."""
     intent = ledger.tokens[task.label].intent
     if intent is None:
@@ -75,7 +83,10 @@ def recover(task: Recovery, ledger: Ledger) -> Step[Outcome]:
 
 
 def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
-    """Every id that an earlier run recorded as revoking, in order. The outcome is the first that is not applied, if any."""
+    """Every id that an earlier run recorded as revoking, in order.
+
+    The outcome is the first that is not applied, if any.
+    """
     outcome = applied("nothing was left revoking")
     for revoking in sorted(entry.revoking, key=lambda r: r.token_id):
         ended = yield from finish_revoking(label, entry.path, revoking)
@@ -94,20 +105,31 @@ def remove_placeholder(path: str) -> Step[Outcome]:
     if not is_placeholder(latest):
         return not_tried(f"{path} changed since the plan: run again")
     gone = yield from ask(DeleteVersion(path=path, version=latest.version))
-    return applied("deleted an empty placeholder") if isinstance(gone, Done) else failed(gone.sentence)
+    return (
+        applied("deleted an empty placeholder") if isinstance(gone, Done) else failed(gone.sentence)
+    )
 
 
 def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outcome]:
     label = task.label
-    verdict = yield from settle(intent.path, intent.cas, intent.operation_id, leaving=leaving(ledger, label))
+    verdict = yield from settle(
+        intent.path, intent.cas, intent.operation_id, leaving=leaving(ledger, label)
+    )
     if isinstance(verdict, Committed):
         return (yield from _record(task, intent, verdict.content, ledger))
     if isinstance(verdict, Unproven):
-        return failed(f"the interrupted {intent.kind.value} can't be judged yet: {verdict.sentence}")
+        return failed(
+            f"the interrupted {intent.kind.value} can't be judged yet: {verdict.sentence}"
+        )
     if isinstance(verdict, TakenAway):
         if intent.kind.derives and intent.token_id is not None:
-            return (yield from retire_perhaps(label, intent, intent.token_id, verdict, overlap_ms=task.overlap_ms))
-        # a token that was not named was never committed, and what a rewrite wrote lives on whatever was read
+            return (
+                yield from retire_perhaps(
+                    label, intent, intent.token_id, verdict, overlap_ms=task.overlap_ms
+                )
+            )
+        # a token that was not named was never committed, and what a rewrite wrote lives
+        # on whatever was read
         verdict = NotCommitted(version=intent.cas, empty=verdict.empty)
     return (yield from _undo(task, intent, ledger, verdict))
 
@@ -118,16 +140,26 @@ def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted)
     now_ms = yield from ask(Now())
     if not intent.kind.derives:
         outcome = f"{intent.kind.value} not committed"
-        step = close_intent(label, intent.operation_id, outcome=outcome, at_ms=now_ms, version=version)
-        return (yield from _close(step, intent.path, verdict, sentence="undone: nothing was written"))
+        step = close_intent(
+            label, intent.operation_id, outcome=outcome, at_ms=now_ms, version=version
+        )
+        return (
+            yield from _close(step, intent.path, verdict, sentence="undone: nothing was written")
+        )
     found = yield from _find(task, intent, ledger)
     if isinstance(found, (Refused, Unclear)):
         return failed(found.sentence)
     if found is None:
         step = abandon_intent(label, intent.operation_id, at_ms=now_ms, version=version)
-        return (yield from _close(step, intent.path, verdict, sentence="undone: no token of it is known"))
+        return (
+            yield from _close(
+                step, intent.path, verdict, sentence="undone: no token of it is known"
+            )
+        )
     gone = Gone(token_id=found, reason="interrupted", at_ms=now_ms)
-    reply = yield from ask(WriteLedger(transition=drop_intent(label, intent.operation_id, gone, version=version)))
+    reply = yield from ask(
+        WriteLedger(transition=drop_intent(label, intent.operation_id, gone, version=version))
+    )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, found)
     left = yield from tidy(intent.path, verdict)
@@ -138,7 +170,9 @@ def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted)
     ended = yield from finish_revoking(label, entry.path, revoking)
     if ended.status is not Status.APPLIED:
         return ended
-    return applied(f"undone: the interrupted token {found}, whose secret was lost, is revoked", found)
+    return applied(
+        f"undone: the interrupted token {found}, whose secret was lost, is revoked", found
+    )
 
 
 def _close(step: Transition, path: str, verdict: NotCommitted, *, sentence: str) -> Step[Outcome]:
@@ -151,7 +185,10 @@ def _close(step: Transition, path: str, verdict: NotCommitted, *, sentence: str)
 
 
 def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused | Unclear | None]:
-    """The id that is the intent's: named, or the only one that it can be. A young derive may still show up in the list."""
+    """The id that is the intent's: named, or the only one that it can be.
+
+    A young derive may still show up in the list.
+    """
     if intent.token_id is not None or not task.has_signer:
         return intent.token_id
     for look in range(LOOKS):
@@ -166,10 +203,14 @@ def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused 
     return None
 
 
-def _record(task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledger) -> Step[Outcome]:
+def _record(
+    task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledger
+) -> Step[Outcome]:
     label, token_id = task.label, content.field(TOKEN_ID)
     if token_id is None or intent.token_id not in {None, token_id}:
-        return failed(f"{intent.path} was edited by hand: it holds {token_id}, the ledger expects {intent.token_id}")
+        return failed(
+            f"{intent.path} was edited by hand: it holds {token_id}, the ledger expects {intent.token_id}"
+        )
     entry = ledger.tokens[label]
     live: LiveToken | None = None
     if task.has_signer:
@@ -188,18 +229,26 @@ def _record(task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledg
     farewell = Farewell(
         at_ms=now_ms,
         overlap_ms=task.overlap_ms,
-        reason="compromised" if intent.compromised else "rolled back" if intent.kind is IntentKind.ROLLBACK else "rotated",
+        reason="compromised"
+        if intent.compromised
+        else "rolled back"
+        if intent.kind is IntentKind.ROLLBACK
+        else "rotated",
         revoke_now=intent.compromised,
         revoke_all=intent.compromised,
     )
-    reply = yield from ask(WriteLedger(transition=record_current(label, intent.operation_id, current, farewell)))
+    reply = yield from ask(
+        WriteLedger(transition=record_current(label, intent.operation_id, current, farewell))
+    )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
     credentials = credentials_of(content)
     if task.is_manager and credentials is not None:
         yield from ask(UseSigner(credentials=credentials))
     ended = yield from finish_superseded(label, reply.ledger.tokens[label], farewell.reason)
-    return ended or applied(f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id)
+    return ended or applied(
+        f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id
+    )
 
 
 def _live_label(label: str, token_id: str, entry: Entry, live: LiveToken | None) -> str:
@@ -220,7 +269,8 @@ def _created_ms(content: SecretVersion, intent: Intent) -> int:
 def put_right(label: str, path: str, current: Current, version: int) -> Step[Outcome]:
     """The content is the current token at another version than the recorded one: only the ledger changes.
 
-    ``version`` is the one that was looked at: another one may have another secret beside the same id.
+    ``version`` is the one that was looked at: another one may have another secret
+    beside the same id.
     """
     latest = yield from ask(ReadSecret(path=path))
     if isinstance(latest, (Refused, Unclear)):

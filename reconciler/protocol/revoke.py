@@ -1,4 +1,6 @@
-"""Step 7: a token goes. The ledger says so first, then the secret goes by its version number, then the token.
+"""Step 7: a token goes.
+
+The ledger says so first, then the secret goes by its version number, then the token.
 
     ledger: retiring or current -> revoking      point of no return
     secret still holds it?                       soft-delete that version by number, read again
@@ -7,13 +9,14 @@
 
 Whoever reads Vault finds a working secret or none, never one that we have revoked.
 
-A list may be partial: a token that it lacks is asked itself, with its own secret from Vault, before it goes. One whose secret
-is gone as well can't be asked.
+A list may be partial: a token that it lacks is asked itself, with its own secret from
+Vault, before it goes. One whose secret is gone as well can't be asked.
 """
 
 from __future__ import annotations
 
-from reconciler.effects import (
+from reconciler.model import MINUTE_MS, Credentials, LiveToken, VersionState
+from reconciler.protocol.effects import (
     DeleteVersion,
     Done,
     Listing,
@@ -30,10 +33,8 @@ from reconciler.effects import (
     ask,
     value,
 )
-from reconciler.ledger import Entry, Retiring, Revoking, close_revoking, start_revoking
-from reconciler.model import MINUTE_MS, Credentials, LiveToken, VersionState
-from reconciler.protocol.commit import TOKEN_ID
 from reconciler.protocol.outcome import Outcome, applied, failed, held, not_tried, unrecorded
+from reconciler.state import TOKEN_ID, Entry, Retiring, Revoking, close_revoking, start_revoking
 
 EMPTY_TRIES = 5
 HTTP_BAD_REQUEST = 400
@@ -71,23 +72,34 @@ def revoke_current(label: str, entry: Entry, sight: Sight, *, reason: str) -> St
         if isinstance(asked, Outcome):
             return asked
     if live is not None and live.label != current.live_label:
-        return held(f"the exchange calls {current.token_id} {live.label!r}, the ledger {current.live_label!r}: not revoked")
+        return held(
+            f"the exchange calls {current.token_id} {live.label!r}, the ledger {current.live_label!r}: not revoked"
+        )
     return (yield from _start(label, current.token_id, reason))
 
 
-def revoke_retiring(label: str, entry: Entry, retiring: Retiring, sight: Sight, *, reason: str) -> Step[Outcome]:
-    """The overlap is over, and the evidence says that nobody holds it. The secret is read once more."""
+def revoke_retiring(
+    label: str, entry: Entry, retiring: Retiring, sight: Sight, *, reason: str
+) -> Step[Outcome]:
+    """The overlap is over, and the evidence says that nobody holds it.
+
+    The secret is read once more.
+    """
     token_id, live = retiring.token_id, sight.live
     late = yield from _too_old(sight)
     if late is not None:
         return late
     if live is not None and live.label != retiring.live_label:
-        return held(f"the exchange calls {token_id} {live.label!r}, the ledger {retiring.live_label!r}: not revoked")
+        return held(
+            f"the exchange calls {token_id} {live.label!r}, the ledger {retiring.live_label!r}: not revoked"
+        )
     content = yield from ask(ReadSecret(path=entry.path))
     if isinstance(content, (Refused, Unclear)):
         return failed(content.sentence, token_id)
     if content.field(TOKEN_ID) == token_id and entry.current is not None:
-        return held("the secret holds it again: `reconciler rollback` makes that official", token_id)
+        return held(
+            "the secret holds it again: `reconciler rollback` makes that official", token_id
+        )
     if live is None:
         asked = yield from ask_the_missing(retiring.path or entry.path, token_id)
         if isinstance(asked, Outcome):
@@ -98,7 +110,8 @@ def revoke_retiring(label: str, entry: Entry, retiring: Retiring, sight: Sight, 
 def ask_the_missing(path: str, token_id: str) -> Step[Outcome | bool]:
     """Whether a token that is missing from the list is proven gone; an outcome where it works, or can't be asked now.
 
-    False: its secret is lost as well, so that nobody can ask it. A 403 proves nothing: an address may be blocked.
+    False: its secret is lost as well, so that nobody can ask it. A 403 proves nothing:
+    an address may be blocked.
     """
     holder = yield from _holder(path, token_id)
     if isinstance(holder, (Refused, Unclear)):
@@ -107,7 +120,9 @@ def ask_the_missing(path: str, token_id: str) -> Step[Outcome | bool]:
         return False
     reply = yield from ask(VerifyToken(credentials=holder))
     if isinstance(reply, Listing):
-        return not_tried(f"{token_id} is missing from the list but still signs: the list lags or is partial, run again later")
+        return not_tried(
+            f"{token_id} is missing from the list but still signs: the list lags or is partial, run again later"
+        )
     if isinstance(reply, Refused) and reply.status == HTTP_UNAUTHORIZED:
         return True
     return not_tried(f"whether {token_id} still works could not be found out: {reply.sentence}")
@@ -147,7 +162,11 @@ def finish_revoking(label: str, path: str, revoking: Revoking) -> Step[Outcome]:
     if not isinstance(reply, Done):
         return failed(f"not revoked yet: {reply.sentence}", token_id)
     now_ms = yield from ask(Now())
-    closed = yield from ask(WriteLedger(transition=close_revoking(label, token_id, outcome=revoking.reason, at_ms=now_ms)))
+    closed = yield from ask(
+        WriteLedger(
+            transition=close_revoking(label, token_id, outcome=revoking.reason, at_ms=now_ms)
+        )
+    )
     if not isinstance(closed, Recorded):
         return unrecorded(closed, token_id)
     return applied("revoked", token_id)

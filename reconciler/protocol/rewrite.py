@@ -1,4 +1,6 @@
-"""Writing the secret of a token that lives already: restore, rollback and adopt. Steps 1, 5 and 6 without a derive.
+"""Writing the secret of a token that lives already: restore, rollback and adopt.
+
+Steps 1, 5 and 6 without a derive.
 
     kind       what is written                           what is recorded
     ---------  ----------------------------------------  --------------------------------------------------------------
@@ -7,13 +9,16 @@
                version
     adopt      what a person brought                     the token is current
 
-Recovery finds the operation id at ``cas + 1`` and records the same; or it fences and forgets. It never revokes the token, which
-was there before the intent.
+Recovery finds the operation id at ``cas + 1`` and records the same; or it fences and
+forgets. It never revokes the token, which was there before the intent.
 """
 
 from __future__ import annotations
 
-from reconciler.effects import (
+from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion
+from reconciler.protocol.commit import Committed, NotCommitted, Unproven, settle, tidy
+from reconciler.protocol.derive import fenced_version, leaving
+from reconciler.protocol.effects import (
     Listing,
     NewId,
     Now,
@@ -29,16 +34,27 @@ from reconciler.effects import (
     ask,
     value,
 )
-from reconciler.ledger import Current, Farewell, Intent, IntentKind, close_intent, open_intent, record_current
-from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion
-from reconciler.protocol.commit import OPERATION_ID, TOKEN_ID, Committed, NotCommitted, Unproven, settle, tidy
-from reconciler.protocol.derive import credentials_of, fenced_version, leaving
 from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
+from reconciler.state import (
+    OPERATION_ID,
+    TOKEN_ID,
+    Current,
+    Farewell,
+    Intent,
+    IntentKind,
+    close_intent,
+    credentials_of,
+    open_intent,
+    record_current,
+)
 
 
 @value
 class Place:
-    """Where a label's secret lies: ``source`` is the version to write again, ``cas`` the latest one that was seen."""
+    """Where a label's secret lies:
+
+    ``source`` is the version to write again, ``cas`` the latest one that was seen.
+    """
 
     label: str
     path: str
@@ -48,7 +64,11 @@ class Place:
 
 @value
 class Rewrite:
-    """One secret to write again. ``fields`` are the consumer's fields without an operation id; the intent adds its own."""
+    """One secret to write again.
+
+    ``fields`` are the consumer's fields without an operation id; the intent adds its
+    own.
+    """
 
     kind: IntentKind
     label: str
@@ -68,7 +88,9 @@ def restore(run: Run, place: Place, current: Current, live: LiveToken) -> Step[O
     if isinstance(content, (Refused, Unclear)):
         return failed(content.sentence)
     if content.field(TOKEN_ID) != current.token_id or content.secret is None:
-        return not_tried(f"version {place.source} of {place.path} does not hold {current.token_id} any more: run again")
+        return not_tried(
+            f"version {place.source} of {place.path} does not hold {current.token_id} any more: run again"
+        )
     task = Rewrite(
         kind=IntentKind.RESTORE,
         label=place.label,
@@ -80,7 +102,7 @@ def restore(run: Run, place: Place, current: Current, live: LiveToken) -> Step[O
         secret=content.secret,
         overlap_ms=0,
     )
-    return (yield from rewrite(run, task))
+    return (yield from rewrite_secret(run, task))
 
 
 def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Step[Outcome]:
@@ -90,7 +112,9 @@ def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Ste
         return failed(content.sentence)
     credentials = credentials_of(content)
     if credentials is None or credentials.token_id != live.token_id:
-        return not_tried(f"version {place.source} of {place.path} does not hold {live.token_id} any more: run again")
+        return not_tried(
+            f"version {place.source} of {place.path} does not hold {live.token_id} any more: run again"
+        )
     proof = yield from ask(VerifyToken(credentials=credentials))
     if not isinstance(proof, Listing):
         return failed(f"the predecessor's secret does not sign: {proof.sentence}", live.token_id)
@@ -106,20 +130,22 @@ def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Ste
         secret=credentials.secret,
         overlap_ms=overlap_ms,
     )
-    return (yield from rewrite(run, task))
+    return (yield from rewrite_secret(run, task))
 
 
 def _plain(content: SecretVersion) -> tuple[tuple[str, str], ...]:
     return tuple((name, text) for name, text in content.fields or () if name != OPERATION_ID)
 
 
-def rewrite(run: Run, task: Rewrite) -> Step[Outcome]:
+def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     """Intent, commit, record."""
     latest = yield from ask(ReadSecret(path=task.path))
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
     if latest.version != task.cas:
-        return not_tried(f"{task.path} changed since the plan (version {task.cas} -> {latest.version}): run again")
+        return not_tried(
+            f"{task.path} changed since the plan (version {task.cas} -> {latest.version}): run again"
+        )
     operation_id = yield from ask(NewId())
     since_ms = yield from ask(Now())
     intent = Intent(
@@ -133,28 +159,42 @@ def rewrite(run: Run, task: Rewrite) -> Step[Outcome]:
         scopes=task.live.scopes,
         token_id=task.live.token_id,
     )
-    opened = yield from ask(WriteLedger(transition=open_intent(task.label, intent, protect=task.protect)))
+    opened = yield from ask(
+        WriteLedger(transition=open_intent(task.label, intent, protect=task.protect))
+    )
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
     fields = (*task.fields, (OPERATION_ID, operation_id))
-    reply = yield from ask(PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.cas))
+    reply = yield from ask(
+        PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.cas)
+    )
     if isinstance(reply, Written):
         return (yield from _record(task, intent, reply.version))
-    verdict = yield from settle(task.path, task.cas, operation_id, leaving=leaving(opened.ledger, task.label))
+    verdict = yield from settle(
+        task.path, task.cas, operation_id, leaving=leaving(opened.ledger, task.label)
+    )
     if isinstance(verdict, Committed):
         return (yield from _record(task, intent, verdict.content.version))
     if isinstance(verdict, Unproven):
-        return failed(f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out")
+        return failed(
+            f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out"
+        )
     version = None
     if isinstance(verdict, NotCommitted):
         version = fenced_version(opened.ledger.tokens[task.label], task.path, verdict)
     now_ms = yield from ask(Now())
-    step = close_intent(task.label, operation_id, outcome="not committed", at_ms=now_ms, version=version)
+    step = close_intent(
+        task.label, operation_id, outcome="not committed", at_ms=now_ms, version=version
+    )
     closed = yield from ask(WriteLedger(transition=step))
     if not isinstance(closed, Recorded):
         return unrecorded(closed)
     yield from tidy(task.path, verdict)  # what this can't delete now, the next run does
-    return failed(reply.sentence if isinstance(reply, (Refused, Unclear)) else "the secret was changed meanwhile: run again")
+    return failed(
+        reply.sentence
+        if isinstance(reply, (Refused, Unclear))
+        else "the secret was changed meanwhile: run again"
+    )
 
 
 def _record(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
@@ -171,5 +211,7 @@ def _record(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
     reply = yield from ask(WriteLedger(transition=step))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, task.live.token_id)
-    sentence = {IntentKind.RESTORE: "restored", IntentKind.ROLLBACK: "rolled back"}.get(task.kind, "adopted")
+    sentence = {IntentKind.RESTORE: "restored", IntentKind.ROLLBACK: "rolled back"}.get(
+        task.kind, "adopted"
+    )
     return applied(sentence, task.live.token_id)

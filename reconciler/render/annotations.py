@@ -1,4 +1,6 @@
-"""Problems of a manifest as pipelines show them: GitHub's workflow commands, GitLab's code-quality report.
+"""Problems of a manifest as pipelines show them:
+
+GitHub's workflow commands, GitLab's code-quality report.
 
     part of a command    escaped, as the runner undoes it
     -------------------  ------------------------------------------
@@ -7,9 +9,12 @@
 
 Rules this module keeps:
 
-1. What others chose goes through ``safe`` first, so that it is one visible line; escaping for the runner comes after.
-2. GitHub shows ten annotations of a kind for a step: nine are written, and one that counts the rest.
-3. A fingerprint is made of the place and the sentence, so that GitLab recognises a problem from run to run.
+1. What others chose goes through ``safe`` first, so that it is one visible line;
+   escaping for the runner comes after.
+2. GitHub shows ten annotations of a kind for a step: nine are written, and one that
+   counts the rest.
+3. A fingerprint is made of the place and the sentence, so that GitLab recognises a
+   problem from run to run.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from reconciler.model import Mark
-from reconciler.render import safe
+from reconciler.render.words import safe
 
 MOST = 10
 
@@ -60,7 +65,13 @@ def workflow_commands(remarks: Sequence[Remark]) -> tuple[str, ...]:
             place = {"file": r.mark.file, "line": str(r.mark.line), "col": str(r.mark.column)}
             lines.append(command(severity, r.message, **place, title="reconciler"))
         if len(of_kind) > len(shown):
-            lines.append(command(severity, f"and {len(of_kind) - len(shown)} more: see the log", title="reconciler"))
+            lines.append(
+                command(
+                    severity,
+                    f"and {len(of_kind) - len(shown)} more: see the log",
+                    title="reconciler",
+                )
+            )
     return tuple(lines)
 
 

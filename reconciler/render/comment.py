@@ -2,11 +2,14 @@
 
 Rules this module keeps:
 
-1. The first line is a marker by which the tool finds its own text again: an HTML comment with a JSON object in it. Nothing that
-   others chose can end that comment early.
-2. Within a size, in bytes of UTF-8, whatever the size of the fleet: see ``markdown.fitted``. What was left out is counted, and
-   the text says where the whole is.
-3. Nothing here depends on the time but the age of a snapshot, in whole units: a run that finds nothing new posts nothing new.
+1. The first line is a marker by which the tool finds its own text again: an HTML
+   comment with a JSON object in it. Nothing that others chose can end that comment
+   early.
+2. Within a size, in bytes of UTF-8, whatever the size of the fleet: see
+   ``markdown.fitted``. What was left out is counted, and the text says where the whole
+   is.
+3. Nothing here depends on the time but the age of a snapshot, in whole units: a run
+   that finds nothing new posts nothing new.
 """
 
 from __future__ import annotations
@@ -17,15 +20,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from reconciler.escape import short
 from reconciler.model import iso
-from reconciler.plan import Plan
-from reconciler.reasons import CATEGORIES, Category
-from reconciler.render import safe, short, subject, why
+from reconciler.plan import CATEGORIES, Category, Plan, Review
+from reconciler.protocol import Report
 from reconciler.render.markdown import MORE, Block, Rank, code, fitted, plan_blocks
-from reconciler.render.table import span
+from reconciler.render.status import span
 from reconciler.render.text import report_last_line
-from reconciler.report import Report
-from reconciler.review import Review
+from reconciler.render.words import safe, subject, why
 
 COMMENT_BYTES = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""
@@ -39,7 +41,10 @@ _MARKER = re.compile(r"<!-- reconciler:(?P<kind>[a-z]+) (?P<json>\{[^\n]*\}) -->
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a plan comes from: ``taken_at_ms`` is the snapshot's instant, None for a plan of what is there now."""
+    """Where a plan comes from:
+
+    ``taken_at_ms`` is the snapshot's instant, None for a plan of what is there now.
+    """
 
     manifest: str
     head: str
@@ -69,26 +74,46 @@ def read_marker(kind: str, body: str) -> dict[str, Any] | None:
 
 def plan_comment(plan: Plan, source: Source, *, guards: Sequence[str], review: Review) -> str:
     """The comment of a pull request, with its marker."""
-    body, left_out = _body(plan, source, guards=guards, review=review, most_bytes=COMMENT_BYTES - _NOTE_BYTES)
-    facts = {"manifest": source.manifest, "digest": plan.digest(), "head": source.head, "truncated": bool(left_out)}
+    body, left_out = _body(
+        plan, source, guards=guards, review=review, most_bytes=COMMENT_BYTES - _NOTE_BYTES
+    )
+    facts = {
+        "manifest": source.manifest,
+        "digest": plan.digest(),
+        "head": source.head,
+        "truncated": bool(left_out),
+    }
     return f"{marker('plan', facts)}\n{body}\n"
 
 
-def plan_summary(plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None) -> str:
+def plan_summary(
+    plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None
+) -> str:
     """The summary of a job."""
     return _body(plan, source, guards=guards, review=review, most_bytes=SUMMARY_BYTES)[0] + "\n"
 
 
 def drift_issue(plan: Plan, source: Source) -> str:
-    """The rolling issue: what differs and what is due, and what to do about it. Of a plan with something to do."""
+    """The rolling issue: what differs and what is due, and what to do about it.
+
+    Of a plan with something to do.
+    """
     due = [c for c in (*plan.acting, *plan.decisions) if CATEGORIES[c.reason] is Category.ROTATION]
-    other = [c for c in (*plan.acting, *plan.decisions) if CATEGORIES[c.reason] is not Category.ROTATION]
+    other = [
+        c for c in (*plan.acting, *plan.decisions) if CATEGORIES[c.reason] is not Category.ROTATION
+    ]
     advice = []
     if other:
-        advice.append(f"- {len(other)} to put right: run the apply workflow, or change the manifest.")
+        advice.append(
+            f"- {len(other)} to put right: run the apply workflow, or change the manifest."
+        )
     if due:
-        advice.append(f"- {len(due)} rotations due: hand over an identity token, then run the rotate workflow.")
-    steady = dataclasses.replace(source, head="", run_url="")  # each run has another; what is due has not changed by that
+        advice.append(
+            f"- {len(due)} rotations due: hand over an identity token, then run the rotate workflow."
+        )
+    steady = dataclasses.replace(
+        source, head="", run_url=""
+    )  # each run has another; what is due has not changed by that
     blocks = [Block(head="\n".join(advice)), *_blocks(plan, steady, guards=(), review=None)]
     body, _ = fitted(blocks, COMMENT_BYTES - _NOTE_BYTES)
     return f"{marker('drift', {'manifest': source.manifest})}\n{body}\n"
@@ -96,7 +121,11 @@ def drift_issue(plan: Plan, source: Source) -> str:
 
 def report_summary(report: Report) -> str:
     """What an apply did, for the summary of its job."""
-    head = "### reconciler apply: " + report_last_line(report) + (f"\n\n{code(report.sentence)}" if report.sentence else "")
+    head = (
+        "### reconciler apply: "
+        + report_last_line(report)
+        + (f"\n\n{code(report.sentence)}" if report.sentence else "")
+    )
     table = "| change | label | end | token |\n|---|---|---|---|"
     rows = [
         f"| {row.change.action.value} | {code(subject(row.change.label))} | {row.outcome.status.value}: "
@@ -105,8 +134,16 @@ def report_summary(report: Report) -> str:
     ]
     held = [f"- held {code(subject(c.label))}: {code(why(c))}" for c in report.holds]
     blocks = [Block(head=head)]
-    blocks += [Block(head=table, rows=tuple(rows), rank=Rank.LOUD, more=f"| {MORE} | | | |")] if rows else []
-    blocks += [Block(head=held[0], rows=tuple(held[1:]), rank=Rank.WAIT, more=f"- {MORE}")] if held else []
+    blocks += (
+        [Block(head=table, rows=tuple(rows), rank=Rank.LOUD, more=f"| {MORE} | | | |")]
+        if rows
+        else []
+    )
+    blocks += (
+        [Block(head=held[0], rows=tuple(held[1:]), rank=Rank.WAIT, more=f"- {MORE}")]
+        if held
+        else []
+    )
     return fitted(blocks, SUMMARY_BYTES)[0] + "\n"
 
 
@@ -121,7 +158,9 @@ def failure_issue(workflow: str, run_url: str) -> str:
     return f"{marker('failure', {'workflow': workflow})}\n{said}\n\nThis issue closes itself with the next run that succeeds.\n"
 
 
-def _body(plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None, most_bytes: int) -> tuple[str, int]:
+def _body(
+    plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None, most_bytes: int
+) -> tuple[str, int]:
     blocks = _blocks(plan, source, guards=guards, review=review)
     text, left_out = fitted(blocks, most_bytes)
     if not left_out:
@@ -134,17 +173,25 @@ def _body(plan: Plan, source: Source, *, guards: Sequence[str], review: Review |
     return fitted([blocks[0], Block(head=note), *blocks[1:]], most_bytes)
 
 
-def _blocks(plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None) -> list[Block]:
+def _blocks(
+    plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None
+) -> list[Block]:
     blocks = list(plan_blocks(plan, guards=guards, review=review))
     sentences = []
     if source.taken_at_ms is not None:
         age = span(max(0, source.now_ms - source.taken_at_ms))
-        sentences.append(f"Planned without any credential, from the snapshot of {iso(source.taken_at_ms)}, {age} old.")
+        sentences.append(
+            f"Planned without any credential, from the snapshot of {iso(source.taken_at_ms)}, {age} old."
+        )
     if review is not None and review.base_unreadable:
-        sentences.append("The base branch's manifest could not be read, so the causes of the rows are not known.")
+        sentences.append(
+            "The base branch's manifest could not be read, so the causes of the rows are not known."
+        )
     if sentences:
         blocks.insert(1, Block(head=" ".join(sentences)))
     head = f"commit {code(source.head[:12])}, " if source.head else ""
     run = f"[run]({source.run_url}), " if source.run_url else ""
-    blocks.append(Block(head=f"<sub>{head}{run}reconciler {safe(source.version)}</sub>", rank=Rank.HEAD))
+    blocks.append(
+        Block(head=f"<sub>{head}{run}reconciler {safe(source.version)}</sub>", rank=Rank.HEAD)
+    )
     return blocks

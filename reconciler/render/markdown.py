@@ -2,12 +2,16 @@
 
 Rules this module keeps:
 
-1. Text of others stands in code spans only, after ``safe``: there it is no markup, HTML, mention, link or reference.
-2. A span's fence is longer than any run of backticks in it. A pipe would end a table's cell even there, and ``<!--`` would look
-   like the marker by which a comment is found again, so both become visible escapes.
-3. What may hurt stands first. Nothing here depends on the time, so an unchanged plan makes an unchanged comment.
-4. A plan is a list of blocks, and a block may lose rows but never its head. ``fitted`` keeps within a size by dropping whole
-   rows, the least important first; what revokes, grants, moves or unprotects goes last, and only when it alone is too much.
+1. Text of others stands in code spans only, after ``safe``: there it is no markup,
+   HTML, mention, link or reference.
+2. A span's fence is longer than any run of backticks in it. A pipe would end a table's
+   cell even there, and ``<!--`` would look like the marker by which a comment is found
+   again, so both become visible escapes.
+3. What may hurt stands first. Nothing here depends on the time, so an unchanged plan
+   makes an unchanged comment.
+4. A plan is a list of blocks, and a block may lose rows but never its head. ``fitted``
+   keeps within a size by dropping whole rows, the least important first; what revokes,
+   grants, moves or unprotects goes last, and only when it alone is too much.
 """
 
 from __future__ import annotations
@@ -17,29 +21,32 @@ import enum
 import re
 from collections.abc import Iterable, Sequence
 
-from reconciler.observed import Kind
-from reconciler.plan import Change, Plan
-from reconciler.reasons import SENTENCES, Action
-from reconciler.render import (
-    NOT_CHECKED,
+from reconciler.escape import counted, short
+from reconciler.plan import (
+    SENTENCES,
+    Action,
     Alarm,
-    alarms,
-    counted,
+    Change,
+    Plan,
+    Review,
+    alarms_of,
+    gained_scopes,
+    is_loud,
+)
+from reconciler.render.words import (
+    NOT_CHECKED,
     extras,
     flags_line,
     foreign_shown,
-    gained_scopes,
-    is_loud,
     not_touched_count,
     place_line,
     safe,
     selection_line,
-    short,
     subject,
     summary_line,
     twin_sentence,
 )
-from reconciler.review import Review
+from reconciler.state import Kind
 
 _BETWEEN = "\n\n"
 _COUNT_BYTES = 16
@@ -69,7 +76,10 @@ class Rank(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A piece of Markdown: ``head`` and ``tail`` frame it, ``rows`` are whole lines that could be left out one by one.
+    """A piece of Markdown:
+
+    ``head`` and ``tail`` frame it, ``rows`` are whole lines that could be left out one
+    by one.
 
     ``more`` is the row that stands for those left out, with ``{n}`` for their number.
     """
@@ -124,21 +134,34 @@ def code(text: str) -> str:
     return f"{fence}{edge}{shown}{edge}{fence}"
 
 
-def plan_markdown(plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[str] = (), review: Review | None = None) -> str:
+def plan_markdown(
+    plan: Plan,
+    *,
+    guards: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    review: Review | None = None,
+) -> str:
     """The whole plan: title, what may hurt, changes, holds, and folded away what stays as it is; then the digest."""
     blocks = plan_blocks(plan, guards=guards, warnings=warnings, review=review)
     return _BETWEEN.join(block.text() for block in blocks) + "\n"
 
 
 def plan_blocks(
-    plan: Plan, *, guards: Sequence[str] = (), warnings: Sequence[str] = (), review: Review | None = None
+    plan: Plan,
+    *,
+    guards: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    review: Review | None = None,
 ) -> tuple[Block, ...]:
-    """The parts of the comment, in order. None is empty. With a review, each row says what caused it."""
+    """The parts of the comment, in order. None is empty.
+
+    With a review, each row says what caused it.
+    """
     loud = [c for c in plan.acting if is_loud(c)]
     holds = [c for c in plan.changes if c.action is Action.HOLD]
     blocks: Iterable[Block | None] = (
         _title(plan),
-        _alarms([*_findings(review), *alarms(plan)]),
+        _alarms([*_findings(review), *alarms_of(plan)]),
         _quoted("CAUTION", "apply will refuse", guards),
         _quoted("NOTE", "warning", warnings),
         _changes(loud, review, Rank.LOUD),
@@ -157,11 +180,17 @@ def _title(plan: Plan) -> Block:
     limits = selection_line(plan.selection)
     limited = f", limited to {code(limits)}" if limits else ""
     limited += f", made with {code(flags_line(plan))}" if plan.flags else ""
-    return Block(head=f"### reconciler plan: {summary_line(plan)}\n\nfor {code(place_line(plan))}{limited}")
+    return Block(
+        head=f"### reconciler plan: {summary_line(plan)}\n\nfor {code(place_line(plan))}{limited}"
+    )
 
 
 def _findings(review: Review | None) -> list[Alarm]:
-    return [Alarm(sentence=f.sentence, about=f.about) for f in review.findings] if review is not None else []
+    return (
+        [Alarm(sentence=f.sentence, about=f.about) for f in review.findings]
+        if review is not None
+        else []
+    )
 
 
 def _alarms(found: Sequence[Alarm]) -> Block | None:
@@ -225,9 +254,15 @@ def _beside(review: Review | None) -> Iterable[Block]:
     """What is no part of this plan, but of interest: rows that other jobs make, and rows that go away with this change."""
     if review is None:
         return
-    for rows, what in ((review.elsewhere, "planned apart, and not part of this plan"), (review.undone, "no longer planned")):
+    for rows, what in (
+        (review.elsewhere, "planned apart, and not part of this plan"),
+        (review.undone, "no longer planned"),
+    ):
         if rows:
-            lines = [f"- {c.action.value} {code(subject(c.label))}: {_why(c)}{_apart(c, review)}" for c in rows]
+            lines = [
+                f"- {c.action.value} {code(subject(c.label))}: {_why(c)}{_apart(c, review)}"
+                for c in rows
+            ]
             summary = f"{len(rows)} {what}"
             yield dataclasses.replace(_folded(summary, lines), rank=Rank.ELSEWHERE)
 
@@ -239,7 +274,9 @@ def _apart(change: Change, review: Review) -> str:
 
 def _action(change: Change) -> str:
     """Revocations and widened scopes stand out among the rows as well."""
-    loud = change.action is Action.REVOKE or (change.action is Action.ROTATE and bool(gained_scopes(change)))
+    loud = change.action is Action.REVOKE or (
+        change.action is Action.ROTATE and bool(gained_scopes(change))
+    )
     return f"**{change.action.value}**" if loud else change.action.value
 
 
@@ -263,7 +300,9 @@ def _holds(holds: Sequence[Change], review: Review | None, rank: Rank) -> Block 
         for c in holds
     ]
     head = (_TABLE_CAUSES if causes else _TABLE).replace("change", "held", 1)
-    return Block(head=head, rows=tuple(rows), rank=rank, more=f"| {MORE} | | | |" + (" |" if causes else ""))
+    return Block(
+        head=head, rows=tuple(rows), rank=rank, more=f"| {MORE} | | | |" + (" |" if causes else "")
+    )
 
 
 def _folded(summary: str, rows: Iterable[str]) -> Block:
@@ -272,7 +311,11 @@ def _folded(summary: str, rows: Iterable[str]) -> Block:
 
 
 def _kept(keeps: Sequence[Change]) -> Block | None:
-    return _folded(f"{len(keeps)} kept", (f"- {code(subject(c.label))}" for c in keeps)) if keeps else None
+    return (
+        _folded(f"{len(keeps)} kept", (f"- {code(subject(c.label))}" for c in keeps))
+        if keeps
+        else None
+    )
 
 
 def _not_touched(plan: Plan) -> Block | None:
@@ -280,10 +323,17 @@ def _not_touched(plan: Plan) -> Block | None:
         return None
     twins = [row for row in plan.not_touched if row.kind is Kind.TWIN]
     named, more = foreign_shown(plan)
-    rows = [f"- twin {code(row.label or '')} {code(row.token_id)}: {twin_sentence(row)}" for row in twins]
-    rows += [f"- foreign {code(row.label or '(no label)')} {code(short(row.token_id))}" for row in named]
+    rows = [
+        f"- twin {code(row.label or '')} {code(row.token_id)}: {twin_sentence(row)}"
+        for row in twins
+    ]
+    rows += [
+        f"- foreign {code(row.label or '(no label)')} {code(short(row.token_id))}" for row in named
+    ]
     if more:
-        rows.append(f"- {counted(more, 'more foreign token' if named else 'foreign token')}, not named here")
+        rows.append(
+            f"- {counted(more, 'more foreign token' if named else 'foreign token')}, not named here"
+        )
     return _folded(f"{not_touched_count(plan)} not touched", rows)
 
 

@@ -14,9 +14,12 @@ r"""A plan, and what became of it, as lines of text for a terminal or a log.
 
 Rules this module keeps:
 
-1. One line for each change: what, about whom, why. A line that is too long for the width goes on below, indented, never cut.
-2. What may hurt stands last, where the eye of somebody at a terminal is: alarms, guards, warnings, counts, digest.
-3. Without colour there is no escape sequence at all; with colour only those that click makes.
+1. One line for each change: what, about whom, why. A line that is too long for the
+   width goes on below, indented, never cut.
+2. What may hurt stands last, where the eye of somebody at a terminal is: alarms,
+   guards, warnings, counts, digest.
+3. Without colour there is no escape sequence at all; with colour only those that click
+   makes.
 """
 
 from __future__ import annotations
@@ -26,29 +29,32 @@ from collections.abc import Callable, Iterable, Sequence
 
 import click
 
-from reconciler.documents import report_counts
-from reconciler.observed import Kind
-from reconciler.plan import Change, Plan, Side, row_key
-from reconciler.protocol.outcome import Status
-from reconciler.reasons import SENTENCES, Action
-from reconciler.render import (
+from reconciler.escape import counted, short
+from reconciler.plan import (
+    SENTENCES,
+    Action,
+    Alarm,
+    Change,
+    Plan,
+    Side,
+    alarms_of,
+    gained_scopes,
+    plus_minus,
+    row_key,
+)
+from reconciler.protocol import Report, Row, Status
+from reconciler.render.words import (
     FEW,
     NOT_CHECKED,
     WORDS,
-    Alarm,
-    alarms,
     cells,
-    counted,
     extras,
     flags_line,
     foreign_shown,
-    gained_scopes,
     not_touched_count,
     place_line,
-    plus_minus,
     safe,
     selection_line,
-    short,
     short_digest,
     some,
     subject,
@@ -56,7 +62,7 @@ from reconciler.render import (
     twin_sentence,
     why,
 )
-from reconciler.report import Report, Row
+from reconciler.state import Kind
 
 MOST_LABEL_CELLS = 32
 LEAST_LABEL_CELLS = 8
@@ -118,13 +124,18 @@ def padded(text: str, width: int) -> str:
 
 def label_cells(width: int | None) -> int:
     """How many columns labels may take, so that one long label does not push everything else aside."""
-    return MOST_LABEL_CELLS if width is None else max(LEAST_LABEL_CELLS, min(MOST_LABEL_CELLS, width // 3))
+    return (
+        MOST_LABEL_CELLS
+        if width is None
+        else max(LEAST_LABEL_CELLS, min(MOST_LABEL_CELLS, width // 3))
+    )
 
 
 def line(head: str, said: str, width: int | None, gap: str = "  ") -> str:
     """``head`` and what is said of it: on one line if that fits the width, else below it and indented.
 
-    It breaks at spaces only, so that the start of a line is never chosen by somebody else (see ``safe``).
+    It breaks at spaces only, so that the start of a line is never chosen by somebody
+    else (see ``safe``).
     """
     if width is None or cells(head) + len(gap) + cells(said) <= width:
         return f"{head}{gap}{said}"
@@ -166,7 +177,10 @@ def plan_text(
     if not_touched_count(plan):
         lines += [*_not_touched(plan, width, paint), ""]
     lines += [paint(alarm, fg="red", bold=True) for alarm in _alarms(plan, width)]
-    lines += [paint(line("apply will refuse:", safe(said), width, gap=" "), fg="red", bold=True) for said in guards]
+    lines += [
+        paint(line("apply will refuse:", safe(said), width, gap=" "), fg="red", bold=True)
+        for said in guards
+    ]
     lines += [paint(line("warning:", safe(said), width, gap=" "), fg="yellow") for said in warnings]
     if any(c.derives for c in plan.changes):
         lines.append(NOT_CHECKED)
@@ -178,7 +192,11 @@ def _group(action: Action, rows: Sequence[Change], width: int | None, paint: Pai
     heading = f"{len(rows)} {WORDS[action]}"
     if action is Action.KEEP:
         names = ", ".join(subject(c.label) for c in rows)
-        return [paint(heading if len(rows) > FEW else line(f"{heading}:", names, width, gap=" "), dim=True)]
+        return [
+            paint(
+                heading if len(rows) > FEW else line(f"{heading}:", names, width, gap=" "), dim=True
+            )
+        ]
     column = min(label_cells(width), max(cells(subject(c.label)) for c in rows))
     return [paint(f"{heading}:", bold=True), *(_row(c, column, width, paint) for c in rows)]
 
@@ -200,19 +218,30 @@ def _not_touched(plan: Plan, width: int | None, paint: Paint) -> list[str]:
             head = f"  twin     {subject(row.label or '')}  {safe(row.token_id)}"
             lines.append(paint(line(head, twin_sentence(row), width), fg="yellow"))
     named, more = foreign_shown(plan)
-    lines += [f"  foreign  {safe(row.label) if row.label else '(no label)'}  {short(row.token_id)}" for row in named]
+    lines += [
+        f"  foreign  {safe(row.label) if row.label else '(no label)'}  {short(row.token_id)}"
+        for row in named
+    ]
     if more:
         lines.append(f"  foreign  {more} more" if named else f"  foreign  {more}, not named here")
     return lines
 
 
 def _alarms(plan: Plan, width: int | None) -> list[str]:
-    found = alarms(plan)
-    return [*(["ATTENTION"] if found else []), *(line(f"  {a.sentence}:", _names(a), width, gap=" ") for a in found)]
+    found = alarms_of(plan)
+    return [
+        *(["ATTENTION"] if found else []),
+        *(line(f"  {a.sentence}:", _names(a), width, gap=" ") for a in found),
+    ]
 
 
 def _names(alarm: Alarm) -> str:
-    return some([f"{subject(label)} ({detail})" if detail else subject(label) for label, detail in alarm.about])
+    return some(
+        [
+            f"{subject(label)} ({detail})" if detail else subject(label)
+            for label, detail in alarm.about
+        ]
+    )
 
 
 # --- what became of it ---
@@ -227,24 +256,36 @@ def row_line(row: Row) -> str:
     verb = _DONE[change.action]
     if not change.derives and change.action is not Action.REVOKE:
         return f"{verb} {name}: {safe(outcome.sentence)}"
-    token = [f"{'new token' if change.derives else 'token'} {short(outcome.token_id)}"] if outcome.token_id else []
+    token = (
+        [f"{'new token' if change.derives else 'token'} {short(outcome.token_id)}"]
+        if outcome.token_id
+        else []
+    )
     said = [safe(outcome.sentence)] if outcome.sentence != verb else []
     ending = "; ".join([*token, *said])
-    return f"{verb} {name} ({'; '.join([why(change), *extras(change)])})" + (f": {ending}" if ending else "")
+    return f"{verb} {name} ({'; '.join([why(change), *extras(change)])})" + (
+        f": {ending}" if ending else ""
+    )
 
 
 def report_last_line(report: Report) -> str:
-    """The last line of every apply (contract). What waits by the plan counts as held, like what the run itself held."""
-    return ", ".join(f"{status.value} {number}" for status, number in report_counts(report).items())
+    """The last line of every apply (contract).
+
+    What waits by the plan counts as held, like what the run itself held.
+    """
+    return ", ".join(f"{status.value} {number}" for status, number in report.counts().items())
 
 
 # --- two plans ---
 
 
 def stale_text(approved: Plan | None, now: Plan) -> str:
-    """What was approved and what would be done now: ``- `` only in the approved plan, ``+ `` only now.
+    """What was approved and what would be done now:
 
-    Without the approved plan (only its digest is known) every row of now is told. Empty if nothing differs.
+    ``- `` only in the approved plan, ``+ `` only now.
+
+    Without the approved plan (only its digest is known) every row of now is told. Empty
+    if nothing differs.
     """
     before = _told(approved) if approved is not None else {}
     after = _told(now)
@@ -266,7 +307,10 @@ def _told(plan: Plan) -> dict[str, str]:
         f"limited to {selection_line(plan.selection) or 'nothing'}",
         f"made with {flags_line(plan) or 'no flags'}",
     )
-    return {**{f"head {head}": head for head in heads}, **{row_key(c): _whole(c) for c in plan.acting}}
+    return {
+        **{f"head {head}": head for head in heads},
+        **{row_key(c): _whole(c) for c in plan.acting},
+    }
 
 
 def _whole(change: Change) -> str:

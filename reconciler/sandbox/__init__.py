@@ -1,12 +1,14 @@
 """A faithful stand-in of the exchange's token API on loopback, with faults on demand; standard library only."""
 
 from reconciler.sandbox.answers import ErrorShape, Garbage
+from reconciler.sandbox.command import run_sandbox
 from reconciler.sandbox.faults import Fault, FaultBook, FaultKind
-from reconciler.sandbox.laws import IdStyle, Operation, RetryAfter, SandboxConfig
+from reconciler.sandbox.laws import DOCUMENTED_SCOPES, IdStyle, Operation, RetryAfter, SandboxConfig
 from reconciler.sandbox.server import Sandbox
 from reconciler.sandbox.state import Call, SandboxState, Token
 
 __all__ = [
+    "DOCUMENTED_SCOPES",
     "Call",
     "ErrorShape",
     "Fault",
@@ -20,4 +22,5 @@ __all__ = [
     "SandboxConfig",
     "SandboxState",
     "Token",
+    "run_sandbox",
 ]

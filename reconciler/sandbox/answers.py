@@ -3,7 +3,8 @@
 Rules this module keeps:
 
 1. Pure: values in, an ``Answer`` out; the server adds Date and framing.
-2. A reply in JSON says so; an HTML page (what an edge in front of the exchange sends) says that.
+2. A reply in JSON says so; an HTML page (what an edge in front of the exchange sends)
+   says that.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ class ErrorShape(enum.Enum):
 
 
 class Garbage(enum.Enum):
-    """How a successful reply is spoiled: JSON cut in half, a page, other types, nothing, or fewer bytes than announced."""
+    """How a successful reply is spoiled:
+
+    JSON cut in half, a page, other types, nothing, or fewer bytes than announced.
+    """
 
     TRUNCATED = "truncated"
     HTML = "html"
@@ -62,7 +66,9 @@ def error_answer(status: int, message: str, *, shape: ErrorShape = ErrorShape.ME
         case ErrorShape.MESSAGE:
             return json_answer(status, {"message": message})
         case ErrorShape.LIST:
-            return json_answer(status, {"statusCode": status, "message": [message, "a second sentence"]})
+            return json_answer(
+                status, {"statusCode": status, "message": [message, "a second sentence"]}
+            )
         case ErrorShape.ERROR:
             return json_answer(status, {"error": message})
         case ErrorShape.MSG:

@@ -15,7 +15,7 @@ from reconciler.sandbox.server import Sandbox
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_sandbox(  # noqa: PLR0913 - one argument per option of the command
+def run_sandbox(
     *,
     stdout: TextIO,
     port: int = 0,
@@ -27,10 +27,13 @@ def run_sandbox(  # noqa: PLR0913 - one argument per option of the command
     opaque_identity: bool = False,
     state_file: Path | None = None,
 ) -> None:
-    """Serve on loopback until SIGINT or SIGTERM. Port 0: any free one. To be called from the main thread.
+    """Serve on loopback until SIGINT or SIGTERM. Port 0: any free one.
 
-    When it is ready, the first line on ``stdout`` is ``{"url": …, "identity_token": …, "control": …}``. ReconcilerError if
-    the port is taken or the state file can't be used.
+    To be called from the main thread.
+
+    When it is ready, the first line on ``stdout`` is ``{"url": …, "identity_token": …,
+    "control": …}``. ReconcilerError if the port is taken or the state file can't be
+    used.
     """
     config = SandboxConfig(
         limits=limits,
@@ -48,7 +51,11 @@ def run_sandbox(  # noqa: PLR0913 - one argument per option of the command
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         sandbox.start()
-        first = {"url": sandbox.url, "identity_token": sandbox.identity_token, "control": sandbox.control_token}
+        first = {
+            "url": sandbox.url,
+            "identity_token": sandbox.identity_token,
+            "control": sandbox.control_token,
+        }
         print(json.dumps(first), file=stdout, flush=True)
         sandbox.wait_for_stop()
     finally:
@@ -62,6 +69,10 @@ def _open(port: int, config: SandboxConfig, state_file: Path | None) -> Sandbox:
         return Sandbox(port=port, config=config, state_file=state_file)
     except OSError as error:
         reason = error.strerror or "unknown reason"
-        raise ReconcilerError(f"the sandbox can't open port {port} or its state file ({reason}): choose others") from None
+        raise ReconcilerError(
+            f"the sandbox can't open port {port} or its state file ({reason}): choose others"
+        ) from None
     except (ValueError, TypeError, KeyError):
-        raise ReconcilerError("the sandbox's state file can't be read: remove it, or name another") from None
+        raise ReconcilerError(
+            "the sandbox's state file can't be read: remove it, or name another"
+        ) from None

@@ -1,6 +1,7 @@
 """The control plane of the sandbox, ``/_sandbox/…``: for other processes to set faults and to act as a person.
 
-Every request carries ``Authorization: Bearer <control>``, the token of the command's first line. Bodies are JSON.
+Every request carries ``Authorization: Bearer <control>``, the token of the command's
+first line. Bodies are JSON.
 
 | request | body | answer |
 |---|---|---|
@@ -66,7 +67,9 @@ class Control:
         """401 without the control token, 404 for an unknown path, 400 with a sentence for a body that can't be used."""
         sent = request.header("authorization") or ""
         if not hmac.compare_digest(sent.encode(), f"Bearer {self._token}".encode()):
-            return answers.error_answer(HTTPStatus.UNAUTHORIZED, "the control token is missing or wrong")
+            return answers.error_answer(
+                HTTPStatus.UNAUTHORIZED, "the control token is missing or wrong"
+            )
         act = self._table.get((request.method, request.target.removeprefix(PREFIX)))
         if act is None:
             return answers.error_answer(HTTPStatus.NOT_FOUND, "the sandbox has no such control")
@@ -75,7 +78,9 @@ class Control:
         except json.JSONDecodeError:
             return answers.error_answer(HTTPStatus.BAD_REQUEST, "the body is not JSON")
         except KeyError:
-            return answers.error_answer(HTTPStatus.BAD_REQUEST, "there is no such token, or it is revoked")
+            return answers.error_answer(
+                HTTPStatus.BAD_REQUEST, "there is no such token, or it is revoked"
+            )
         except (ValueError, RecursionError) as error:
             return answers.error_answer(HTTPStatus.BAD_REQUEST, str(error))
 
@@ -83,7 +88,9 @@ class Control:
         return answers.json_answer(HTTPStatus.OK, [plain(fault) for fault in self._faults.pending])
 
     def _add_faults(self, data: Any) -> Answer:
-        self._faults.add(*(read(Fault, item) for item in (data if isinstance(data, list) else [data])))
+        self._faults.add(
+            *(read(Fault, item) for item in (data if isinstance(data, list) else [data]))
+        )
         return self._pending()
 
     def _clear_faults(self, _data: Any) -> Answer:
@@ -99,12 +106,16 @@ class Control:
         return answers.json_answer(HTTPStatus.OK, value)
 
     def _tokens(self) -> Answer:
-        return answers.json_answer(HTTPStatus.OK, [_without_secret(token) for token in self._state.tokens()])
+        return answers.json_answer(
+            HTTPStatus.OK, [_without_secret(token) for token in self._state.tokens()]
+        )
 
     def _derive(self, data: Any) -> Answer:
         wish = read(_Derive, data)
         token = self._state.derive_by_hand(wish.label, wish.scopes, token_id=wish.token_id)
-        return answers.json_answer(HTTPStatus.CREATED, {"token_id": token.token_id, "secret": token.secret})
+        return answers.json_answer(
+            HTTPStatus.CREATED, {"token_id": token.token_id, "secret": token.secret}
+        )
 
     def _revoke(self, data: Any) -> Answer:
         self._state.revoke_by_hand(read(_Revoke, data).token_id)
@@ -164,7 +175,9 @@ class _Clock:
 def plain(value: object) -> object:
     """A frozen value of this package as JSON: enums by value, tuples as lists."""
     if dataclasses.is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, tuple):
@@ -181,7 +194,10 @@ T = typing.TypeVar("T")
 
 
 def read(cls: type[T], data: Any) -> T:
-    """A value of the dataclass ``cls`` from JSON. ValueError with a sentence that names the field, not its content."""
+    """A value of the dataclass ``cls`` from JSON.
+
+    ValueError with a sentence that names the field, not its content.
+    """
     fields = read_fields(cls, data)
     try:
         return cls(**fields)
@@ -190,7 +206,10 @@ def read(cls: type[T], data: Any) -> T:
 
 
 def read_fields(cls: type[Any], data: Any) -> dict[str, Any]:
-    """The fields of ``cls`` that a JSON object names, each of its type. ValueError otherwise."""
+    """The fields of ``cls`` that a JSON object names, each of its type.
+
+    ValueError otherwise.
+    """
     if not isinstance(data, Mapping):
         raise _InputError("the body must be an object")
     hints = typing.get_type_hints(cls)

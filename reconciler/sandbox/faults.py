@@ -2,10 +2,11 @@
 
 Rules this module keeps:
 
-1. A fault says *what* happens; when it hits follows from its match (operation, label, token id) and from ``skip`` and
-   ``count``. Nothing is random, so that a test that saw it once sees it again.
-2. ``EDGE`` faults hit any arrival, before authentication and limits, and the work is never done. All others hit only calls
-   that were authenticated and admitted.
+1. A fault says *what* happens; when it hits follows from its match (operation, label,
+   token id) and from ``skip`` and ``count``. Nothing is random, so that a test that saw
+   it once sees it again.
+2. ``EDGE`` faults hit any arrival, before authentication and limits, and the work is
+   never done. All others hit only calls that were authenticated and admitted.
 3. Each call uses up at most one fault of either sort: the first one added that is due.
 """
 
@@ -42,7 +43,13 @@ class FaultKind(enum.Enum):
 
 
 EDGE = frozenset(
-    {FaultKind.CLOSE_BEFORE, FaultKind.ERROR_BEFORE, FaultKind.MESSAGE_LIST, FaultKind.RATE_LIMIT, FaultKind.MAINTENANCE}
+    {
+        FaultKind.CLOSE_BEFORE,
+        FaultKind.ERROR_BEFORE,
+        FaultKind.MESSAGE_LIST,
+        FaultKind.RATE_LIMIT,
+        FaultKind.MAINTENANCE,
+    }
 )
 _DEFAULT_STATUS = {
     FaultKind.MESSAGE_LIST: HTTPStatus.BAD_REQUEST,
@@ -53,11 +60,16 @@ _DEFAULT_STATUS = {
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. ``operation``, ``label`` and ``token_id`` None match any; see ``state.Subject`` for whose they are.
+    """One fault.
 
-    It lets ``skip`` matching calls pass, then hits ``count`` of them (None: all until cleared). ``delay_ms`` is waited before
-    anything else is done, with any kind. ``status``: 400 to 599, default by kind (500; 400, 429, 503). ``retry_after_s`` goes
-    with any error, as seconds or as a date. ``scopes`` are those that ``trim_scopes`` grants.
+    ``operation``, ``label`` and ``token_id`` None match any; see ``state.Subject`` for
+    whose they are.
+
+    It lets ``skip`` matching calls pass, then hits ``count`` of them (None: all until
+    cleared). ``delay_ms`` is waited before anything else is done, with any kind.
+    ``status``: 400 to 599, default by kind (500; 400, 429, 503). ``retry_after_s`` goes
+    with any error, as seconds or as a date. ``scopes`` are those that ``trim_scopes``
+    grants.
     """
 
     kind: FaultKind
@@ -80,7 +92,8 @@ class Fault:
             raise ValueError("skip is 0 or more, count 1 or more, or null for always")
         if not 0 <= self.delay_ms <= DELAY_MAX_MS:
             raise ValueError(f"delay_ms is between 0 and {DELAY_MAX_MS}")
-        if self.status is not None and not HTTPStatus.BAD_REQUEST <= self.status < 600:  # noqa: PLR2004 - the end of 5xx
+        # the end of 5xx
+        if self.status is not None and not HTTPStatus.BAD_REQUEST <= self.status < 600:
             raise ValueError("status is between 400 and 599")
         if (self.kind is FaultKind.TRIM_SCOPES) != bool(self.scopes):
             raise ValueError("scopes go with trim_scopes, and only with it")
@@ -88,7 +101,11 @@ class Fault:
     @property
     def error_status(self) -> int:
         """The status of the error that this fault answers with."""
-        return self.status if self.status is not None else _DEFAULT_STATUS.get(self.kind, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return (
+            self.status
+            if self.status is not None
+            else _DEFAULT_STATUS.get(self.kind, HTTPStatus.INTERNAL_SERVER_ERROR)
+        )
 
     @property
     def error_shape(self) -> ErrorShape:
@@ -111,7 +128,9 @@ class _Entry:
     hits: int = 0
 
     def due(self) -> bool:
-        return self.seen > self.fault.skip and (self.fault.count is None or self.hits < self.fault.count)
+        return self.seen > self.fault.skip and (
+            self.fault.count is None or self.hits < self.fault.count
+        )
 
 
 class FaultBook:
@@ -142,7 +161,11 @@ class FaultBook:
     def take(self, subject: Subject, *, edge: bool) -> Fault | None:
         """The fault that hits this call at the edge, or at its work."""
         with self._lock:
-            matching = [entry for entry in self._entries if (entry.fault.kind in EDGE) == edge and entry.fault.matches(subject)]
+            matching = [
+                entry
+                for entry in self._entries
+                if (entry.fault.kind in EDGE) == edge and entry.fault.matches(subject)
+            ]
             for entry in matching:
                 entry.seen += 1
             hit = next((entry for entry in matching if entry.due()), None)

@@ -2,9 +2,11 @@
 
 Rules this module keeps:
 
-1. Written from the exchange's documentation, not from our client: nothing of ``reconciler.exchange`` is imported, the
-   signature included, so that the two can disagree and a test can see it.
-2. Pure: no HTTP, no clock, no randomness; instants come in as milliseconds since the Unix epoch, UTC.
+1. Written from the exchange's documentation, not from our client: nothing of
+   ``reconciler.exchange`` is imported, the signature included, so that the two can
+   disagree and a test can see it.
+2. Pure: no HTTP, no clock, no randomness; instants come in as milliseconds since the
+   Unix epoch, UTC.
 3. What the documentation leaves open is decided here once and marked *assumption*.
 4. No refusal repeats what was sent: a header or a body may hold a secret.
 """
@@ -62,8 +64,9 @@ _FIXED_ROUTES = {
 class IdStyle(enum.Enum):
     """What token ids look like: the documentation calls them opaque and lets them hold ``/ + =``.
 
-    ``MIXED`` is the default: one in four needs percent-encoding (``/`` and ``+``). ``=`` is only in ``UNSAFE``, because the
-    official Python SDK signs ``%3D`` while its transport (yarl) sends ``=``, so it can't revoke such an id here.
+    ``MIXED`` is the default: one in four needs percent-encoding (``/`` and ``+``).
+    ``=`` is only in ``UNSAFE``, because the official Python SDK signs ``%3D`` while its
+    transport (yarl) sends ``=``, so it can't revoke such an id here.
     """
 
     PLAIN = "plain"
@@ -91,10 +94,13 @@ class RefusedError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """How this exchange behaves where profiles or undocumented things differ. All durations are in milliseconds.
+    """How this exchange behaves where profiles or undocumented things differ.
 
-    ``listed_after_ms`` / ``unlisted_after_ms``: how late the list shows a derive / a revocation. ``active_after_ms``: how late
-    a new token's signature is accepted. ``last_used_grain_ms``: ``lastUsedAt`` is rounded down to this; None: always null.
+    All durations are in milliseconds.
+
+    ``listed_after_ms`` / ``unlisted_after_ms``: how late the list shows a derive / a
+    revocation. ``active_after_ms``: how late a new token's signature is accepted.
+    ``last_used_grain_ms``: ``lastUsedAt`` is rounded down to this; None: always null.
     ``max_in_flight`` and ``min_gap_ms`` hold per credential while ``limits`` is on.
     """
 
@@ -116,7 +122,12 @@ class SandboxConfig:
 
     def __post_init__(self) -> None:
         """ValueError where a number can't be."""
-        durations = (self.min_gap_ms, self.listed_after_ms, self.unlisted_after_ms, self.active_after_ms)
+        durations = (
+            self.min_gap_ms,
+            self.listed_after_ms,
+            self.unlisted_after_ms,
+            self.active_after_ms,
+        )
         if min(durations) < 0:
             raise ValueError("a duration is 0 ms or more")
         if self.max_in_flight < 1:
@@ -127,7 +138,10 @@ class SandboxConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as received: ``target`` is the raw path with query, header names are lower case, order is kept."""
+    """One request as received:
+
+    ``target`` is the raw path with query, header names are lower case, order is kept.
+    """
 
     method: str
     target: str
@@ -164,7 +178,10 @@ def iso(at_ms: int) -> str:
 
 
 def route(method: str, target: str) -> Route:
-    """The operation of a request line. RefusedError: 404 where it is none, 400 where the id is not a well-formed segment."""
+    """The operation of a request line.
+
+    RefusedError: 404 where it is none, 400 where the id is not a well-formed segment.
+    """
     path = target.partition("?")[0]
     fixed = _FIXED_ROUTES.get((method, path))
     if fixed is not None:
@@ -185,9 +202,17 @@ def _decode_segment(segment: str) -> str:
 
 
 def bearer(request: Request) -> str:
-    """The identity token of a request that has to carry it alone. RefusedError (401) otherwise."""
-    if any(request.header(name) is not None for name in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)):
-        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Identity token required, without HMAC headers beside it")
+    """The identity token of a request that has to carry it alone.
+
+    RefusedError (401) otherwise.
+    """
+    if any(
+        request.header(name) is not None
+        for name in (KEY_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
+    ):
+        raise RefusedError(
+            HTTPStatus.UNAUTHORIZED, "Identity token required, without HMAC headers beside it"
+        )
     scheme, space, token = (request.header(IDENTITY_HEADER) or "").partition(" ")
     if scheme != "Bearer" or not space or not token:
         raise RefusedError(HTTPStatus.UNAUTHORIZED, "Identity token required")
@@ -195,12 +220,17 @@ def bearer(request: Request) -> str:
 
 
 def signed(request: Request, now_ms: int) -> Signed:
-    """The HMAC headers of a request that has to carry them alone, within 30 s of ``now_ms``. RefusedError (401) otherwise.
+    """The HMAC headers of a request that has to carry them alone, within 30 s of ``now_ms``.
 
-    Assumption: the documentation gives list and revoke "any" authentication, but shows HMAC only; an identity is refused.
+    RefusedError (401) otherwise.
+
+    Assumption: the documentation gives list and revoke "any" authentication, but shows
+    HMAC only; an identity is refused.
     """
     if request.header(IDENTITY_HEADER) is not None:
-        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Identity token on this endpoint is undocumented: refused")
+        raise RefusedError(
+            HTTPStatus.UNAUTHORIZED, "Identity token on this endpoint is undocumented: refused"
+        )
     token_id = request.header(KEY_HEADER)
     timestamp = request.header(TIMESTAMP_HEADER)
     mac = request.header(SIGNATURE_HEADER)
@@ -213,7 +243,9 @@ def signed(request: Request, now_ms: int) -> Signed:
 
 def _timestamp_ms(text: str) -> int:
     if not _TIMESTAMP.fullmatch(text):
-        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Timestamp must be ISO-8601 in UTC with milliseconds and Z")
+        raise RefusedError(
+            HTTPStatus.UNAUTHORIZED, "Timestamp must be ISO-8601 in UTC with milliseconds and Z"
+        )
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
@@ -227,7 +259,9 @@ def signature(secret: str, timestamp: str, request: Request) -> str:
     The message is four lines: timestamp, method, raw path with query, body.
     """
     message = f"{timestamp}\n{request.method}\n{request.target}\n".encode() + request.body
-    return base64.b64encode(hmac.digest(base64.b64decode(secret), message, hashlib.sha256)).decode("ascii")
+    return base64.b64encode(hmac.digest(base64.b64decode(secret), message, hashlib.sha256)).decode(
+        "ascii"
+    )
 
 
 def check_signature(secret: str, headers: Signed, request: Request) -> None:
@@ -252,10 +286,12 @@ def check_management(config: SandboxConfig) -> None:
 
 
 def read_derive(request: Request, config: SandboxConfig) -> tuple[str | None, tuple[str, ...]]:
-    """Label and scopes that a derive asks for. RefusedError: 400 for what can't be, 403 for a scope that is not allowed.
+    """Label and scopes that a derive asks for.
 
-    Assumptions: an unknown key is refused; a repeated scope counts once; the label is measured in UTF-16 units, as the
-    exchange's JavaScript would.
+    RefusedError: 400 for what can't be, 403 for a scope that is not allowed.
+
+    Assumptions: an unknown key is refused; a repeated scope counts once; the label is
+    measured in UTF-16 units, as the exchange's JavaScript would.
     """
     content_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if content_type != "application/json":
@@ -269,7 +305,9 @@ def read_derive(request: Request, config: SandboxConfig) -> tuple[str | None, tu
     label = _check_label(data["label"]) if "label" in data else None
     scopes = _check_scopes(data["scopes"], config) if "scopes" in data else DEFAULT_SCOPES
     if not set(scopes) <= set(config.allowed_scopes):
-        raise RefusedError(HTTPStatus.FORBIDDEN, "A requested scope is not allowed for this partner")
+        raise RefusedError(
+            HTTPStatus.FORBIDDEN, "A requested scope is not allowed for this partner"
+        )
     return label, scopes
 
 
@@ -277,7 +315,9 @@ def _check_label(label: object) -> str:
     if not isinstance(label, str):
         raise RefusedError(HTTPStatus.BAD_REQUEST, "label must be a string")
     if len(label.encode("utf-16-le", "surrogatepass")) // 2 > LABEL_UNITS_MAX:
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "label must be shorter than or equal to 128 characters")
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST, "label must be shorter than or equal to 128 characters"
+        )
     return label
 
 
@@ -295,8 +335,9 @@ def _check_scopes(scopes: object, config: SandboxConfig) -> tuple[str, ...]:
 class Pace:
     """The limit of the exchange: at most 2 requests at once and 300 ms between two starts, per credential.
 
-    Assumptions: the identity's bucket is not documented, it is taken as one more credential; a refused call starts no new
-    gap. Instants here are monotonic, so that a shifted wall clock changes no gap.
+    Assumptions: the identity's bucket is not documented, it is taken as one more
+    credential; a refused call starts no new gap. Instants here are monotonic, so that a
+    shifted wall clock changes no gap.
     """
 
     def __init__(self) -> None:
@@ -306,7 +347,10 @@ class Pace:
 
     @contextmanager
     def admitted(self, key: str, at_ms: int, config: SandboxConfig) -> Iterator[None]:
-        """Hold a place for the credential ``key``. RefusedError (429) where there is none, or too soon."""
+        """Hold a place for the credential ``key``.
+
+        RefusedError (429) where there is none, or too soon.
+        """
         self._admit(key, at_ms, config)
         try:
             yield
@@ -317,10 +361,18 @@ class Pace:
     def _admit(self, key: str, at_ms: int, config: SandboxConfig) -> None:
         with self._lock:
             running = self._running.get(key, 0)
-            wait_ms = self._started_ms.get(key, at_ms - config.min_gap_ms) + config.min_gap_ms - at_ms
+            wait_ms = (
+                self._started_ms.get(key, at_ms - config.min_gap_ms) + config.min_gap_ms - at_ms
+            )
             if config.limits and running >= config.max_in_flight:
-                raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests at once", wait_ms=config.min_gap_ms)
+                raise RefusedError(
+                    HTTPStatus.TOO_MANY_REQUESTS,
+                    "Too many requests at once",
+                    wait_ms=config.min_gap_ms,
+                )
             if config.limits and wait_ms > 0:
-                raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", wait_ms=wait_ms)
+                raise RefusedError(
+                    HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", wait_ms=wait_ms
+                )
             self._running[key] = running + 1
             self._started_ms[key] = at_ms

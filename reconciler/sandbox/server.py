@@ -1,12 +1,18 @@
-"""The sandbox as a server: HTTP/1.1 on loopback in front of the laws, with faults on demand.
+"""The sandbox as a server:
+
+HTTP/1.1 on loopback in front of the laws, with faults on demand.
 
 Rules this module keeps:
 
-1. The order of a call: route (404), edge faults, authentication (401), limits (429), faults of the work, the work.
-2. The place in the limit is given back and the call is noted as ended before the first byte of the reply leaves, so that
-   a client that acts on a reply never meets the traces of its own call.
-3. Nothing that came in or goes out is printed: request lines, headers and bodies may hold secrets.
-4. Every wait ends when the sandbox stops; connections, request sizes and idle times are bounded.
+1. The order of a call: route (404), edge faults, authentication (401), limits (429),
+   faults of the work, the work.
+2. The place in the limit is given back and the call is noted as ended before the first
+   byte of the reply leaves, so that a client that acts on a reply never meets the
+   traces of its own call.
+3. Nothing that came in or goes out is printed: request lines, headers and bodies may
+   hold secrets.
+4. Every wait ends when the sandbox stops; connections, request sizes and idle times are
+   bounded.
 """
 
 from __future__ import annotations
@@ -33,7 +39,15 @@ from typing import Any, Self, assert_never
 from reconciler.sandbox import answers, control, laws, store
 from reconciler.sandbox.answers import Answer
 from reconciler.sandbox.faults import Fault, FaultBook, FaultKind
-from reconciler.sandbox.laws import Operation, Pace, RefusedError, Request, RetryAfter, Route, SandboxConfig
+from reconciler.sandbox.laws import (
+    Operation,
+    Pace,
+    RefusedError,
+    Request,
+    RetryAfter,
+    Route,
+    SandboxConfig,
+)
 from reconciler.sandbox.state import Caller, Reply, SandboxState, Twist
 
 BODY_BYTES_MAX = 64 * 1024
@@ -56,7 +70,11 @@ def _wall_ms() -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What becomes of one call. Without an ``answer`` the connection ends (by a reset, if ``reset``); then ``later`` runs."""
+    """What becomes of one call.
+
+    Without an ``answer`` the connection ends (by a reset, if ``reset``); then ``later``
+    runs.
+    """
 
     answer: Answer | None
     reset: bool = False
@@ -68,12 +86,13 @@ class Verdict:
 class Sandbox:
     """A stand-in of the exchange's token API at ``url``, listening from the start and answering from ``start`` on.
 
-    As a context manager it starts and stops. ``state`` and ``faults`` may be read and changed from any thread.
-    ``clock`` gives milliseconds since the epoch, ``entropy(n)`` n random bytes. OSError if the port is taken; ValueError if
+    As a context manager it starts and stops. ``state`` and ``faults`` may be read and
+    changed from any thread. ``clock`` gives milliseconds since the epoch,
+    ``entropy(n)`` n random bytes. OSError if the port is taken; ValueError if
     ``state_file`` is not a state file.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
+    def __init__(
         self,
         *,
         port: int = 0,
@@ -85,11 +104,15 @@ class Sandbox:
     ) -> None:
         self._state_file = state_file
         saved = store.load(state_file) if state_file is not None else None
-        self.state = SandboxState(clock=clock, entropy=entropy, config=config, saved=saved, on_change=self._save)
+        self.state = SandboxState(
+            clock=clock, entropy=entropy, config=config, saved=saved, on_change=self._save
+        )
         self.faults = FaultBook()
         self.identity_token = self.state.issue_identity()
         self.control_token = secrets.token_urlsafe(24)
-        self._control = control.Control(token=self.control_token, state=self.state, faults=self.faults)
+        self._control = control.Control(
+            token=self.control_token, state=self.state, faults=self.faults
+        )
         self._pace = Pace()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -98,14 +121,21 @@ class Sandbox:
 
     def start(self) -> None:
         """Answer in the background until ``stop``."""
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="sandbox", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="sandbox", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering, end all connections and waits; may be repeated. RuntimeError if a handler had failed."""
+        """Stop answering, end all connections and waits; may be repeated.
+
+        RuntimeError if a handler had failed.
+        """
         self._stopping.set()
         if self._thread is not None:
-            with contextlib.suppress(OSError):  # wakes the loop at once where the system allows it, else it wakes by itself
+            with contextlib.suppress(
+                OSError
+            ):  # wakes the loop at once where the system allows it, else it wakes by itself
                 self._server.socket.shutdown(socket.SHUT_RDWR)
             self._server.shutdown()
             self._thread.join()
@@ -127,12 +157,21 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def wait(self, delay_ms: int) -> bool:
         """Wait; False if the sandbox stopped meanwhile."""
-        return not self._stopping.wait(delay_ms / 1000) if delay_ms > 0 else not self._stopping.is_set()
+        return (
+            not self._stopping.wait(delay_ms / 1000)
+            if delay_ms > 0
+            else not self._stopping.is_set()
+        )
 
     def decide(self, request: Request, *, arrived_ms: int) -> Verdict:
         """What becomes of a request; ``arrived_ms`` is monotonic."""
@@ -167,9 +206,13 @@ class Sandbox:
                 fault = self.faults.take(subject, edge=False)
                 if fault is None:
                     reply = self.state.perform(route, caller, request)
-                    return Verdict(answer=answers.json_answer(reply.status, reply.body), changed=reply.changed)
+                    return Verdict(
+                        answer=answers.json_answer(reply.status, reply.body), changed=reply.changed
+                    )
                 if fault.kind is FaultKind.LATE:
-                    later = functools.partial(self._late, fault.delay_ms, route, caller, request, number)
+                    later = functools.partial(
+                        self._late, fault.delay_ms, route, caller, request, number
+                    )
                     return Verdict(answer=None, reset=True, fault=fault.kind, later=later)
                 if not self.wait(fault.delay_ms):
                     return Verdict(answer=None, fault=fault.kind)
@@ -196,7 +239,9 @@ class Sandbox:
             answer = answers.json_answer(reply.status, reply.body)
         return Verdict(answer=answer, fault=fault.kind, changed=reply.changed)
 
-    def _late(self, delay_ms: int, route: Route, caller: Caller, request: Request, number: int) -> None:
+    def _late(
+        self, delay_ms: int, route: Route, caller: Caller, request: Request, number: int
+    ) -> None:
         """The work of a call whose client has long gone: authenticated at its arrival, done now."""
         if not self.wait(delay_ms):
             return
@@ -214,7 +259,9 @@ class Sandbox:
     # --- errors
 
     def _error_of(self, fault: Fault) -> Answer:
-        answer = answers.error_answer(fault.error_status, "The sandbox was asked to fail", shape=fault.error_shape)
+        answer = answers.error_answer(
+            fault.error_status, "The sandbox was asked to fail", shape=fault.error_shape
+        )
         if fault.retry_after_s is None:
             return answer
         form = RetryAfter.DATE if fault.retry_after_as_date else RetryAfter.SECONDS
@@ -225,7 +272,8 @@ class Sandbox:
         if refusal.wait_ms is None:
             return answer
         return dataclasses.replace(
-            answer, headers=self._retry_after(self.state.config.retry_after, -(-refusal.wait_ms // 1000))
+            answer,
+            headers=self._retry_after(self.state.config.retry_after, -(-refusal.wait_ms // 1000)),
         )
 
     def _retry_after(self, form: RetryAfter, wait_s: int) -> tuple[tuple[str, str], ...]:
@@ -303,7 +351,11 @@ class _Server(ThreadingHTTPServer):
             return
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
-        place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace is not None else "?"
+        place = (
+            f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+            if trace is not None
+            else "?"
+        )
         self.failures.append(f"{type(error).__name__} at {place}")
 
 
@@ -319,7 +371,9 @@ class _Handler(BaseHTTPRequestHandler):
         arrived_ms = time.monotonic_ns() // 1_000_000
         try:
             request = self._read()
-        except RefusedError as refusal:  # the rest of what was sent is unknown, so the connection can't go on
+        except (
+            RefusedError
+        ) as refusal:  # the rest of what was sent is unknown, so the connection can't go on
             self._send(answers.error_answer(refusal.status, refusal.message), close=True)
             return
         verdict = self.server.sandbox.decide(request, arrived_ms=arrived_ms)
@@ -330,12 +384,15 @@ class _Handler(BaseHTTPRequestHandler):
         if verdict.later is not None:
             verdict.later()
 
-    do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_OPTIONS = _serve  # noqa: N815 - http.server looks for these names
+    # http.server looks for these names
+    do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_OPTIONS = _serve
 
     def _read(self) -> Request:
         target = self.requestline.split()[1]
         if len(target) > TARGET_CHARACTERS_MAX or not target.isascii():
-            raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "Request target too long, or not ASCII")
+            raise RefusedError(
+                HTTPStatus.REQUEST_URI_TOO_LONG, "Request target too long, or not ASCII"
+            )
         headers = tuple((name.lower(), value) for name, value in self.headers.items())
         request = Request(method=self.command, target=target, headers=headers)
         if request.header("transfer-encoding") is not None:
@@ -380,7 +437,8 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, *_: Any, **__: Any) -> None:
         """What the parent can't parse (400, 414, 431) or does not know, said as the exchange says errors.
 
-        Its 501 is a method without a route, its 505 an unknown version of HTTP: neither is a failure of this side.
+        Its 501 is a method without a route, its 505 an unknown version of HTTP: neither
+        is a failure of this side.
         """
         status = _CLIENTS_FAULT.get(code, code)
         self._send(answers.error_answer(status, "Request can't be understood"), close=True)

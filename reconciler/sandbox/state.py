@@ -2,9 +2,12 @@
 
 Rules this module keeps:
 
-1. Time and randomness are given at the start (``clock``, ``entropy``); no HTTP and no files in here.
-2. Every public method is atomic: threads of the server and a test that looks on share one lock.
-3. Nothing is forgotten: a revoked token stays known, with its secret, so that a test can search for leaks.
+1. Time and randomness are given at the start (``clock``, ``entropy``); no HTTP and no
+   files in here.
+2. Every public method is atomic: threads of the server and a test that looks on share
+   one lock.
+3. Nothing is forgotten: a revoked token stays known, with its secret, so that a test
+   can search for leaks.
 4. No secret, identity token or signature stands in a repr or in the log of calls.
 """
 
@@ -69,7 +72,8 @@ class Caller:
 class Subject:
     """What a fault is matched against.
 
-    ``label`` and ``token_id`` are those of the token that is asked for (derive: label only), revoked (revoke), or signs (list).
+    ``label`` and ``token_id`` are those of the token that is asked for (derive: label
+    only), revoked (revoke), or signs (list).
     """
 
     operation: Operation
@@ -79,10 +83,13 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call as seen from here. ``credential`` is a known token id, ``identity`` or ``unknown``.
+    """One call as seen from here.
 
-    ``status`` is None while the call is under way and where no reply was sent; ``ended`` tells the two apart.
-    ``fault`` is the kind of the fault that was done to it. ``changed``: a token was derived or revoked by it.
+    ``credential`` is a known token id, ``identity`` or ``unknown``.
+
+    ``status`` is None while the call is under way and where no reply was sent;
+    ``ended`` tells the two apart. ``fault`` is the kind of the fault that was done to
+    it. ``changed``: a token was derived or revoked by it.
     """
 
     number: int
@@ -124,8 +131,9 @@ def _nothing() -> None:
 class SandboxState:
     """The exchange of one test or one demo; see the module's rules.
 
-    ``clock`` gives milliseconds since the epoch, ``entropy(n)`` n random bytes. ``on_change`` is called, under the lock, after
-    each change of tokens and identities. ``saved`` is what ``dump`` returned earlier.
+    ``clock`` gives milliseconds since the epoch, ``entropy(n)`` n random bytes.
+    ``on_change`` is called, under the lock, after each change of tokens and identities.
+    ``saved`` is what ``dump`` returned earlier.
     """
 
     def __init__(
@@ -154,7 +162,10 @@ class SandboxState:
     # --- the clock and the settings
 
     def now_ms(self) -> int:
-        """The exchange's clock: Date, createdAt, the HMAC window and expiries follow it."""
+        """The exchange's clock:
+
+        Date, createdAt, the HMAC window and expiries follow it.
+        """
         return self._clock() + self._shift_ms
 
     def shift_clock(self, shift_ms: int) -> None:
@@ -167,28 +178,44 @@ class SandboxState:
         return self._config
 
     def configure(self, **changes: Any) -> None:
-        """Change some of the settings. TypeError for an unknown one, ValueError for one that can't be."""
+        """Change some of the settings.
+
+        TypeError for an unknown one, ValueError for one that can't be.
+        """
         with self._lock:
             self._config = dataclasses.replace(self._config, **changes)
 
     # --- a person's acts, outside of the API
 
-    def issue_identity(self, *, lifetime_ms: int | None = None, profile_id: int | None = None) -> str:
+    def issue_identity(
+        self, *, lifetime_ms: int | None = None, profile_id: int | None = None
+    ) -> str:
         """A new identity token, by default for the configured profile and lifetime; 0 or less: it has expired already."""
         with self._lock:
             now_ms = self.now_ms()
             lifetime_ms = self._config.identity_lifetime_ms if lifetime_ms is None else lifetime_ms
             expires_s = (now_ms + lifetime_ms) // 1000
-            text = self._opaque() if self._config.identity_opaque else self._jwt(now_ms // 1000, expires_s)
+            text = (
+                self._opaque()
+                if self._config.identity_opaque
+                else self._jwt(now_ms // 1000, expires_s)
+            )
             profile_id = self._config.profile_id if profile_id is None else profile_id
             self._identities[text] = Identity(profile_id=profile_id, expires_at_ms=expires_s * 1000)
             self._on_change()
             return text
 
     def derive_by_hand(
-        self, label: str | None, scopes: Iterable[str] = laws.DEFAULT_SCOPES, *, token_id: str | None = None
+        self,
+        label: str | None,
+        scopes: Iterable[str] = laws.DEFAULT_SCOPES,
+        *,
+        token_id: str | None = None,
     ) -> Token:
-        """A token that a person made on the website; ``token_id`` may be chosen. ValueError if that id is taken."""
+        """A token that a person made on the website; ``token_id`` may be chosen.
+
+        ValueError if that id is taken.
+        """
         with self._lock:
             if token_id in self._tokens:
                 raise ValueError("that token id is taken")
@@ -202,10 +229,15 @@ class SandboxState:
             self._revoke(token_id)
 
     def touch(self, token_id: str, at_ms: int | None = None) -> None:
-        """A consumer uses the token now, or at ``at_ms``. KeyError if the id was never given out."""
+        """A consumer uses the token now, or at ``at_ms``.
+
+        KeyError if the id was never given out.
+        """
         with self._lock:
             at_ms = self.now_ms() if at_ms is None else at_ms
-            self._tokens[token_id] = dataclasses.replace(self._tokens[token_id], last_used_at_ms=at_ms)
+            self._tokens[token_id] = dataclasses.replace(
+                self._tokens[token_id], last_used_at_ms=at_ms
+            )
             self._on_change()
 
     # --- what a test looks at
@@ -227,7 +259,9 @@ class SandboxState:
     def all_secrets(self) -> frozenset[str]:
         """For leak searches: every token's secret and every identity token, of the dead as well."""
         with self._lock:
-            return frozenset(token.secret for token in self._tokens.values()) | self._identities.keys()
+            return (
+                frozenset(token.secret for token in self._tokens.values()) | self._identities.keys()
+            )
 
     def all_signatures(self) -> frozenset[str]:
         """For leak searches: every HMAC signature that was accepted."""
@@ -259,8 +293,13 @@ class SandboxState:
                 return self._by_identity(request)
             return self._by_signature(request)
 
-    def perform(self, route: Route, caller: Caller, request: Request, *, twist: Twist = STRAIGHT) -> Reply:
-        """Do the work. RefusedError as documented. A request's own use is not in its own reply."""
+    def perform(
+        self, route: Route, caller: Caller, request: Request, *, twist: Twist = STRAIGHT
+    ) -> Reply:
+        """Do the work. RefusedError as documented.
+
+        A request's own use is not in its own reply.
+        """
         with self._lock:
             try:
                 return self._perform(route, caller, request, twist)
@@ -279,7 +318,11 @@ class SandboxState:
                 token_id = route.token_id or request.header(laws.KEY_HEADER) or ""
                 with self._lock:
                     token = self._tokens.get(token_id)
-                return Subject(operation=route.operation, label=token.label if token else None, token_id=token_id)
+                return Subject(
+                    operation=route.operation,
+                    label=token.label if token else None,
+                    token_id=token_id,
+                )
             case _:
                 assert_never(route.operation)
 
@@ -300,12 +343,16 @@ class SandboxState:
                 del self._calls[next(iter(self._calls))]
             return number
 
-    def end_call(self, number: int, *, status: int | None, fault: str | None, changed: bool) -> None:
+    def end_call(
+        self, number: int, *, status: int | None, fault: str | None, changed: bool
+    ) -> None:
         """Note how a call ended; ``status`` None: without a reply."""
         with self._lock:
             call = self._calls.get(number)
             if call is not None:
-                self._calls[number] = dataclasses.replace(call, status=status, ended=True, fault=fault, changed=changed)
+                self._calls[number] = dataclasses.replace(
+                    call, status=status, ended=True, fault=fault, changed=changed
+                )
 
     def dump(self) -> dict[str, Any]:
         """Tokens and identities as a JSON object, with their secrets."""
@@ -313,7 +360,10 @@ class SandboxState:
             return {
                 "format": _FORMAT,
                 "tokens": [dataclasses.asdict(token) for token in self._tokens.values()],
-                "identities": {text: dataclasses.asdict(identity) for text, identity in self._identities.items()},
+                "identities": {
+                    text: dataclasses.asdict(identity)
+                    for text, identity in self._identities.items()
+                },
             }
 
     # --- below: the lock is held
@@ -325,7 +375,9 @@ class SandboxState:
             token = Token(**{**fields, "scopes": tuple(fields["scopes"])})
             self._tokens[token.token_id] = token
         identities = {text: Identity(**fields) for text, fields in saved["identities"].items()}
-        self._identities = {text: one for text, one in identities.items() if one.expires_at_ms > self.now_ms()}
+        self._identities = {
+            text: one for text, one in identities.items() if one.expires_at_ms > self.now_ms()
+        }
 
     def _by_identity(self, request: Request) -> Caller:
         identity = self._identities.get(laws.bearer(request))
@@ -337,11 +389,17 @@ class SandboxState:
         now_ms = self.now_ms()
         headers = laws.signed(request, now_ms)
         token = self._tokens.get(headers.token_id)
-        if token is None or not token.live or _lags(token.created_at_ms, self._config.active_after_ms, now_ms):
+        if (
+            token is None
+            or not token.live
+            or _lags(token.created_at_ms, self._config.active_after_ms, now_ms)
+        ):
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "Invalid API token")
         laws.check_signature(token.secret, headers, request)
         self._signatures.add(headers.signature)
-        return Caller(key=f"token:{token.token_id}", profile_id=token.profile_id, token_id=token.token_id)
+        return Caller(
+            key=f"token:{token.token_id}", profile_id=token.profile_id, token_id=token.token_id
+        )
 
     def _perform(self, route: Route, caller: Caller, request: Request, twist: Twist) -> Reply:
         match route.operation:
@@ -367,7 +425,11 @@ class SandboxState:
     def _derive(self, caller: Caller, request: Request, twist: Twist) -> Reply:
         laws.check_management(self._config)
         label, scopes = laws.read_derive(request, self._config)
-        older = [token.token_id for token in self.live() if token.label == label and token.profile_id == caller.profile_id]
+        older = [
+            token.token_id
+            for token in self.live()
+            if token.label == label and token.profile_id == caller.profile_id
+        ]
         token = self._new_token(label, twist.grant or scopes, caller.profile_id, None)
         if twist.ends_older:
             for token_id in older:
@@ -385,7 +447,11 @@ class SandboxState:
     def _listed(self, profile_id: int) -> list[dict[str, object]]:
         """The rows of the list; its order is documented nowhere, so it follows a hash and not the age."""
         now_ms = self.now_ms()
-        rows = [token for token in self._tokens.values() if token.profile_id == profile_id and self._is_listed(token, now_ms)]
+        rows = [
+            token
+            for token in self._tokens.values()
+            if token.profile_id == profile_id and self._is_listed(token, now_ms)
+        ]
         rows.sort(key=lambda token: hashlib.sha256(token.token_id.encode()).digest())
         return [
             {
@@ -401,7 +467,9 @@ class SandboxState:
     def _is_listed(self, token: Token, now_ms: int) -> bool:
         if _lags(token.created_at_ms, self._config.listed_after_ms, now_ms):
             return False
-        return token.revoked_at_ms is None or _lags(token.revoked_at_ms, self._config.unlisted_after_ms, now_ms)
+        return token.revoked_at_ms is None or _lags(
+            token.revoked_at_ms, self._config.unlisted_after_ms, now_ms
+        )
 
     def _last_used(self, token: Token) -> str | None:
         grain_ms = self._config.last_used_grain_ms
@@ -415,13 +483,19 @@ class SandboxState:
         if token is None or not token.live or token.profile_id != caller.profile_id:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "Token not found or already revoked")
         self._revoke(token_id)
-        return Reply(status=HTTPStatus.OK, body={"message": "Token revoked successfully"}, changed=True)
+        return Reply(
+            status=HTTPStatus.OK, body={"message": "Token revoked successfully"}, changed=True
+        )
 
     def _revoke(self, token_id: str) -> None:
-        self._tokens[token_id] = dataclasses.replace(self._tokens[token_id], revoked_at_ms=self.now_ms())
+        self._tokens[token_id] = dataclasses.replace(
+            self._tokens[token_id], revoked_at_ms=self.now_ms()
+        )
         self._on_change()
 
-    def _new_token(self, label: str | None, scopes: tuple[str, ...], profile_id: int, token_id: str | None) -> Token:
+    def _new_token(
+        self, label: str | None, scopes: tuple[str, ...], profile_id: int, token_id: str | None
+    ) -> Token:
         token = Token(
             token_id=self._new_id() if token_id is None else token_id,
             secret=base64.b64encode(self._entropy(SECRET_BYTES)).decode("ascii"),
@@ -453,9 +527,17 @@ class SandboxState:
 
     def _jwt(self, issued_s: int, expires_s: int) -> str:
         """The shape of the identity provider's token; the signature is noise, the expiry is real."""
-        claims = {"sub": "did:privy:sandbox", "iss": "privy.io", "aud": "sandbox", "iat": issued_s, "exp": expires_s}
+        claims = {
+            "sub": "did:privy:sandbox",
+            "iss": "privy.io",
+            "aud": "sandbox",
+            "iat": issued_s,
+            "exp": expires_s,
+        }
         parts = (_compact({"alg": "ES256", "typ": "JWT"}), _compact(claims), self._entropy(64))
-        return ".".join(base64.urlsafe_b64encode(part).decode("ascii").rstrip("=") for part in parts)
+        return ".".join(
+            base64.urlsafe_b64encode(part).decode("ascii").rstrip("=") for part in parts
+        )
 
     def _credential(self, request: Request) -> str:
         token_id = request.header(laws.KEY_HEADER)

@@ -2,7 +2,8 @@
 
 Rules this module keeps:
 
-1. The file is replaced whole or not at all, and only its owner can read it: it holds secrets (made-up ones).
+1. The file is replaced whole or not at all, and only its owner can read it: it holds
+   secrets (made-up ones).
 2. It outlives the process, not the machine: no fsync.
 """
 
@@ -17,20 +18,26 @@ from typing import Any
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """What ``save`` wrote, or None where there is no file. ValueError if it is not one of ours."""
+    """What ``save`` wrote, or None where there is no file.
+
+    ValueError if it is not one of ours.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     data = json.loads(text)
     if not isinstance(data, dict):
-        raise ValueError("the sandbox's state file is not an object: remove it")  # noqa: TRY004 - the content is wrong
+        # the content is wrong
+        raise ValueError("the sandbox's state file is not an object: remove it")
     return data
 
 
 def save(path: Path, data: Mapping[str, Any]) -> None:
     """Replace the file. OSError if the folder can't be written."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # created with mode 0600
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name}.", dir=path.parent
+    )  # created with mode 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(data, file)

@@ -13,7 +13,11 @@ from tests.bench.table import print_table
 
 def main() -> int:
     """Measure one after the other: they would disturb each other."""
-    rows = [row for part in (bench_start, bench_planner, bench_plan, bench_apply) for row in part.measure()]
+    rows = [
+        row
+        for part in (bench_start, bench_planner, bench_plan, bench_apply)
+        for row in part.measure()
+    ]
     print_table(rows)
     return int(any(row.measured > row.limit for row in rows))
 

@@ -1,4 +1,6 @@
-"""``apply`` of 50 derives with the exchange's limits on, against the schedule that these limits allow."""
+"""``apply`` of 50 derives with the exchange's limits on, against the schedule that
+these limits allow.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from reconciler.devserver import OpenBaoServer
+from reconciler.demo.openbao import OpenBaoServer
 from reconciler.sandbox import Sandbox
 from tests.bench.processes import RUNS, median, once, program
 from tests.bench.table import Row
@@ -16,7 +18,9 @@ DERIVES, GAP_S, TIMES = 50, 0.3, 1.1
 
 
 def measure() -> list[Row]:
-    """One figure: the identity asks for its capabilities, then derives, each call 300 ms after the one before."""
+    """One figure: the identity asks for its capabilities, then derives, each call 300
+    ms after the one before.
+    """
     schedule_s = DERIVES * GAP_S
     with tempfile.TemporaryDirectory() as name, OpenBaoServer() as bao:
         costs = []
@@ -36,7 +40,15 @@ def measure() -> list[Row]:
                 once(program("bootstrap"), cwd=folder, environ=environ)
                 costs.append(once(program("apply", "--yes"), cwd=folder, environ=environ))
     wall_s = median(costs).wall_s
-    return [Row(f"apply of {DERIVES} derives, limits on", wall_s, TIMES * schedule_s, "s", f"the schedule: {schedule_s:.1f} s")]
+    return [
+        Row(
+            f"apply of {DERIVES} derives, limits on",
+            wall_s,
+            TIMES * schedule_s,
+            "s",
+            f"the schedule: {schedule_s:.1f} s",
+        )
+    ]
 
 
 def _write(folder: Path, run: int) -> None:

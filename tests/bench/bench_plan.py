@@ -1,4 +1,6 @@
-"""``plan`` with nothing to do, 1,000 tokens, against the same calls made by httpx and hvac alone."""
+"""``plan`` with nothing to do, 1,000 tokens, against the same calls made by httpx and
+hvac alone.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ from pathlib import Path
 
 import yaml
 
-from reconciler.devserver import OpenBaoServer
-from reconciler.ledger import Current, Entry, Ledger, to_text
+from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import Secret
 from reconciler.sandbox import Sandbox, SandboxConfig
-from reconciler.vault import SecretStore
-from reconciler.vault_auth import settings_from_environment
+from reconciler.state.ledger import Current, Entry, Ledger, to_text
+from reconciler.vault.settings import settings_from_environment
+from reconciler.vault.store import SecretStore
 from tests.bench.processes import program, several
 from tests.bench.table import Row
 
@@ -41,11 +43,22 @@ def measure() -> list[Row]:
         }
         _furnish(folder, sandbox, environ)
         raw_s = min(
-            several([sys.executable, str(YARDSTICK), str(TOKENS), str(n)], cwd=folder, environ=environ).wall_s for n in THREADS
+            several(
+                [sys.executable, str(YARDSTICK), str(TOKENS), str(n)], cwd=folder, environ=environ
+            ).wall_s
+            for n in THREADS
         )
         cost = several(program("plan", "--detailed-exitcode"), cwd=folder, environ=environ)
     limit_s = TIMES * raw_s + PLUS_S
-    return [Row(f"plan, {TOKENS:,} tokens, nothing to do", cost.wall_s, limit_s, "s", f"httpx and hvac alone: {raw_s:.2f} s")]
+    return [
+        Row(
+            f"plan, {TOKENS:,} tokens, nothing to do",
+            cost.wall_s,
+            limit_s,
+            "s",
+            f"httpx and hvac alone: {raw_s:.2f} s",
+        )
+    ]
 
 
 def _furnish(folder: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
@@ -65,7 +78,9 @@ def _furnish(folder: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
                 verified_at_ms=token.created_at_ms,
             )
             entries[label] = Entry(path=label, current=current)
-        ledger = Ledger(ledger_id="bench", api_url=sandbox.url, files=("tokens.yaml",), tokens=entries)
+        ledger = Ledger(
+            ledger_id="bench", api_url=sandbox.url, files=("tokens.yaml",), tokens=entries
+        )
         store.write(f"{PREFIX}/_ledger", {"ledger": to_text(ledger)}, cas=0)
     document = {
         "version": 1,

@@ -1,6 +1,8 @@
-"""How long the planner takes over a large fleet in which nothing is to be done, and that it grows no faster than the fleet.
+"""How long the planner takes over a large fleet in which nothing is to be done, and
+that it grows no faster than the fleet.
 
-Run it with ``python tests/bench/bench_planner.py``. Nothing is written and nobody is called: the planner is a pure function.
+Run it with ``python tests/bench/bench_planner.py``. Nothing is written and nobody is
+called: the planner is a pure function.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ import sys
 import time
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a script, its own folder is on the path instead of the repository
+if (
+    __name__ == "__main__"
+):  # run as a script, its own folder is on the path instead of the repository
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from reconciler.model import Manifest
-from reconciler.observed import Observed
-from reconciler.plan import Plan, plan
-from reconciler.reasons import Action
+from reconciler.plan.planner import Plan, plan
+from reconciler.plan.reasons import Action
+from reconciler.state.snapshot import Observed
 from tests.bench.table import Row, print_table
 from tests.support.worlds import MANAGER, NOW_MS, manifest, settled, spec
 
@@ -25,17 +29,23 @@ LIMIT_S = 1.0
 ROUNDS = 5
 SIZES = (10_000, 50_000, 100_000)
 GROWTH_LIMIT = 2.0
-"""Time per token at the largest fleet over that at the smallest: sorting, caches and the collector take it above 1."""
+"""Time per token at the largest fleet over that at the smallest: sorting, caches and
+the collector take it above 1."""
 
 
 def fleet(tokens: int) -> tuple[Manifest, Observed]:
     """So many tokens, the manager among them, all in sync."""
-    specs = (spec(MANAGER), *(spec(f"bot-{n:06d}", path=f"team-{n % 97:02d}/bot-{n:06d}") for n in range(tokens - 1)))
+    specs = (
+        spec(MANAGER),
+        *(spec(f"bot-{n:06d}", path=f"team-{n % 97:02d}/bot-{n:06d}") for n in range(tokens - 1)),
+    )
     return manifest(*specs), settled(specs)
 
 
 def seconds_to_plan(tokens: int, rounds: int = ROUNDS) -> float:
-    """The median over the rounds, in seconds of processor time; the plan is checked to have nothing to do."""
+    """The median over the rounds, in seconds of processor time; the plan is checked to
+    have nothing to do.
+    """
     desired, seen = fleet(tokens)
     taken_s = []
     for _ in range(rounds):
@@ -48,12 +58,16 @@ def seconds_to_plan(tokens: int, rounds: int = ROUNDS) -> float:
 
 
 def _check(found: Plan, tokens: int) -> None:
-    assert found.counts() == {Action.KEEP: tokens}, "the fleet is in sync, so the planner keeps every token"
+    assert found.counts() == {Action.KEEP: tokens}, (
+        "the fleet is in sync, so the planner keeps every token"
+    )
     assert found.not_touched == (), "no token is foreign"
 
 
 def measure() -> list[Row]:
-    """The planner's rows of the benchmark: the limit at 100,000 tokens, and how time grows with the fleet."""
+    """The planner's rows of the benchmark: the limit at 100,000 tokens, and how time
+    grows with the fleet.
+    """
     taken_s = {tokens: seconds_to_plan(tokens) for tokens in SIZES}
     largest, smallest = max(SIZES), min(SIZES)
     growth = (taken_s[largest] / largest) / (taken_s[smallest] / smallest)

@@ -1,4 +1,7 @@
-"""How long a user waits before anything happens: ``--version``, ``--help``, and ``validate`` of a large manifest."""
+"""How long a user waits before anything happens:
+
+``--version``, ``--help``, and ``validate`` of a large manifest.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,17 @@ def measure() -> list[Row]:
         (folder / "tokens.yaml").write_text(large_manifest(TOKENS), encoding="utf-8")
         cost = several(program("validate"), cwd=folder, environ=environ)
         rows.append(Row(f"validate, {TOKENS:,} tokens", cost.wall_s, VALIDATE_S, "s", OCTODNS_S))
-        rows.append(Row(f"validate, {TOKENS:,} tokens, memory", cost.peak_mib, VALIDATE_MIB, "MiB", ""))
+        rows.append(
+            Row(f"validate, {TOKENS:,} tokens, memory", cost.peak_mib, VALIDATE_MIB, "MiB", "")
+        )
     return rows
 
 
 def large_manifest(count: int) -> str:
     """A manifest of the usual shape."""
-    head = "version: 1\nmanager: bot-0\nvault:\n  mount: secret\n  prefix: limitless/tokens\ntokens:\n"
+    head = (
+        "version: 1\nmanager: bot-0\nvault:\n  mount: secret\n  prefix: limitless/tokens\ntokens:\n"
+    )
     return head + "".join(
         f"  - label: bot-{n}\n    description: market maker {n}\n    scopes: [trading, account_creation]\n    overlap: 2h\n"
         f"    path: prod/bot-{n}\n"

@@ -1,4 +1,6 @@
-"""Whole processes, as a user starts them: wall time and peak memory by the operating system's own accounting."""
+"""Whole processes, as a user starts them: wall time and peak memory by the operating
+system's own accounting.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Cost(NamedTuple):
 def once(command: list[str], *, cwd: Path, environ: Mapping[str, str], expected: int = 0) -> Cost:
     """One run. AssertionError if it ends otherwise than expected."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -37,7 +41,14 @@ def median(costs: list[Cost]) -> Cost:
     return Cost(*(statistics.median(figures) for figures in zip(*costs, strict=True)))
 
 
-def several(command: list[str], *, cwd: Path, environ: Mapping[str, str], runs: int = RUNS, expected: int = 0) -> Cost:
+def several(
+    command: list[str],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    runs: int = RUNS,
+    expected: int = 0,
+) -> Cost:
     """The median after a run that doesn't count."""
     once(command, cwd=cwd, environ=environ, expected=expected)
     return median([once(command, cwd=cwd, environ=environ, expected=expected) for _ in range(runs)])

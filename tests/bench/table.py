@@ -1,4 +1,6 @@
-"""How a benchmark says what it measured: a plain table, each figure beside its limit and where that comes from."""
+"""How a benchmark says what it measured: a plain table, each figure beside its limit
+and where that comes from.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,18 @@ def print_table(rows: Iterable[Row], *, file: TextIO | None = None) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    return row.what, f"{row.measured:,.3f}", f"{row.limit:,.3f}", row.unit, "yes" if row.within else "NO", row.yardstick
+    return (
+        row.what,
+        f"{row.measured:,.3f}",
+        f"{row.limit:,.3f}",
+        row.unit,
+        "yes" if row.within else "NO",
+        row.yardstick,
+    )
 
 
 def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
     columns = zip(HEAD, texts, widths, strict=True)
-    return "  ".join(text.rjust(width) if name in RIGHT else text.ljust(width) for name, text, width in columns).rstrip()
+    return "  ".join(
+        text.rjust(width) if name in RIGHT else text.ljust(width) for name, text, width in columns
+    ).rstrip()

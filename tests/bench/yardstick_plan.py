@@ -1,4 +1,7 @@
-"""The calls of a plan by httpx and hvac alone: ``yardstick_plan.py TOKENS THREADS``, in the same environment as the program."""
+"""The calls of a plan by httpx and hvac alone:
+
+``yardstick_plan.py TOKENS THREADS``, in the same environment as the program.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +27,32 @@ def main() -> None:
     session = requests.Session()
     session.trust_env = False
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=threads))
-    client = hvac.Client(url=os.environ["VAULT_ADDR"], token=os.environ["VAULT_TOKEN"], session=session)
+    client = hvac.Client(
+        url=os.environ["VAULT_ADDR"], token=os.environ["VAULT_TOKEN"], session=session
+    )
     kv = client.secrets.kv.v2
     kv.read_secret_version(f"{PREFIX}/_ledger", mount_point=MOUNT, raise_on_deleted_version=False)
-    manager = kv.read_secret_version(f"{PREFIX}/{MANAGER}", mount_point=MOUNT, raise_on_deleted_version=False)["data"]["data"]
+    manager = kv.read_secret_version(
+        f"{PREFIX}/{MANAGER}", mount_point=MOUNT, raise_on_deleted_version=False
+    )["data"]["data"]
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     key = base64.b64decode(manager["secret"])
-    signature = base64.b64encode(hmac.digest(key, f"{now}\nGET\n{PATH}\n".encode(), hashlib.sha256)).decode()
-    headers = {"lmts-api-key": manager["token_id"], "lmts-timestamp": now, "lmts-signature": signature}
-    with httpx.Client(base_url=os.environ["LIMITLESS_API_URL"]) as exchange, ThreadPoolExecutor(threads) as pool:
+    signature = base64.b64encode(
+        hmac.digest(key, f"{now}\nGET\n{PATH}\n".encode(), hashlib.sha256)
+    ).decode()
+    headers = {
+        "lmts-api-key": manager["token_id"],
+        "lmts-timestamp": now,
+        "lmts-signature": signature,
+    }
+    with (
+        httpx.Client(base_url=os.environ["LIMITLESS_API_URL"]) as exchange,
+        ThreadPoolExecutor(threads) as pool,
+    ):
         listing = pool.submit(exchange.get, PATH, headers=headers)
-        for _ in pool.map(lambda n: kv.read_secret_metadata(f"{PREFIX}/bot-{n}", mount_point=MOUNT), range(tokens)):
+        for _ in pool.map(
+            lambda n: kv.read_secret_metadata(f"{PREFIX}/bot-{n}", mount_point=MOUNT), range(tokens)
+        ):
             pass
         assert len(listing.result().json()) == tokens
 

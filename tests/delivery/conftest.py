@@ -20,24 +20,40 @@ Tool = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def tool() -> Tool:
-    """Runs a program of the checkers' environment: its name, its arguments, and ``environ`` on top of ours.
+    """Runs a program of the checkers' environment: its name, its arguments, and
+    ``environ`` on top of ours.
 
-    With a token of GitHub's in the environment some of them go online, so none reaches them.
+    With a token of GitHub's in the environment some of them go online, so none reaches
+    them.
     """
 
     def run(
-        name: str, *arguments: str | Path, cwd: Path = ROOT, environ: Mapping[str, str] | None = None
+        name: str,
+        *arguments: str | Path,
+        cwd: Path = ROOT,
+        environ: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         program = CHECKS_BIN / name
         if not program.exists():
-            pytest.fail(f"the checker {name} is missing at {program}: run `make test`, which makes its environment")
-        ours = {key: text for key, text in os.environ.items() if not key.startswith(("GH_", "GITHUB_", "ZIZMOR_", "GIT_"))}
+            pytest.fail(
+                f"the checker {name} is missing at {program}: run `make test`, which makes its environment"
+            )
+        ours = {
+            key: text
+            for key, text in os.environ.items()
+            if not key.startswith(("GH_", "GITHUB_", "ZIZMOR_", "GIT_"))
+        }
         argv: list[str | Path] = [program, *arguments]
         return subprocess.run(
             argv,
             stdin=subprocess.DEVNULL,
             cwd=cwd,
-            env={**ours, "PATH": f"{CHECKS_BIN}{os.pathsep}{ours['PATH']}", "NO_COLOR": "1", **(environ or {})},
+            env={
+                **ours,
+                "PATH": f"{CHECKS_BIN}{os.pathsep}{ours['PATH']}",
+                "NO_COLOR": "1",
+                **(environ or {}),
+            },
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

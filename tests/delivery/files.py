@@ -1,6 +1,8 @@
-"""The process files as values: workflows, the action, and what stands in them, each with its place.
+"""The process files as values: workflows, the action, and what stands in them, each
+with its place.
 
-YAML 1.1 would read the key ``on`` as true; GitHub reads YAML 1.2, so the loader here knows ``true`` and ``false`` only.
+YAML 1.1 would read the key ``on`` as true; GitHub reads YAML 1.2, so the loader here
+knows ``true`` and ``false`` only.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ GITLAB = GITHUB / "examples" / "gitlab" / ".gitlab-ci.yml"
 CRONJOB = GITHUB / "examples" / "kubernetes" / "cronjob.yaml"
 
 OWN_ACTION = re.compile(r"(?:\$|acme/reconciler)/\.github/actions/reconciler(?:@[0-9a-f]{40})?")
-OWN_WORKFLOW = re.compile(r"(?:\$|acme/reconciler)/\.github/workflows/([a-z-]+\.yml)(?:@[0-9a-f]{40})?")
+OWN_WORKFLOW = re.compile(
+    r"(?:\$|acme/reconciler)/\.github/workflows/([a-z-]+\.yml)(?:@[0-9a-f]{40})?"
+)
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 
 
@@ -42,7 +46,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false"
 @functools.cache
 def load(path: Path) -> Any:
     """A YAML file's only document."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,9 @@ class Step:
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """What our action gives the program: the words of ``command``, then a line each of ``arguments``."""
+        """What our action gives the program: the words of ``command``, then a line each
+        of ``arguments``.
+        """
         lines = str(self.inputs.get("arguments", "")).splitlines()
         return (*str(self.inputs.get("command", "")).split(), *(line for line in lines if line))
 
@@ -90,11 +96,17 @@ def steps(path: Path) -> tuple[Step, ...]:
     """Every step of a workflow or a composite action, in order."""
     if path == ACTION:
         return _steps(path, "", load(path)["runs"]["steps"])
-    return tuple(step for name, job in jobs(path).items() for step in _steps(path, name, job.get("steps", ())))
+    return tuple(
+        step
+        for name, job in jobs(path).items()
+        for step in _steps(path, name, job.get("steps", ()))
+    )
 
 
 def _steps(path: Path, job: str, specs: Any) -> tuple[Step, ...]:
-    return tuple(Step(path=path, job=job, number=number, spec=spec) for number, spec in enumerate(specs, 1))
+    return tuple(
+        Step(path=path, job=job, number=number, spec=spec) for number, spec in enumerate(specs, 1)
+    )
 
 
 def steps_of_all() -> tuple[Step, ...]:
@@ -103,7 +115,10 @@ def steps_of_all() -> tuple[Step, ...]:
 
 
 def scripts_of_all() -> dict[str, str]:
-    """Every shell script in the files by its place: ``run:`` of GitHub, ``script:`` of GitLab."""
+    """Every shell script in the files by its place:
+
+    ``run:`` of GitHub, ``script:`` of GitLab.
+    """
     found = {str(step): str(step.spec["run"]) for step in steps_of_all() if "run" in step.spec}
     for name, job in gitlab_jobs().items():
         found[f"{GITLAB.relative_to(ROOT)}: {name}"] = "\n".join(job.get("script", ()))
@@ -111,10 +126,16 @@ def scripts_of_all() -> dict[str, str]:
 
 
 def gitlab_jobs() -> dict[str, dict[str, Any]]:
-    """GitLab's jobs with what they extend merged in; templates, which start with a point, are left out."""
+    """GitLab's jobs with what they extend merged in; templates, which start with a
+    point, are left out.
+    """
     document = load(GITLAB)
     globals_ = {"stages", "workflow", "variables", "default", "include"}
-    return {name: _extended(document, spec) for name, spec in document.items() if name not in globals_ and name[0] != "."}
+    return {
+        name: _extended(document, spec)
+        for name, spec in document.items()
+        if name not in globals_ and name[0] != "."
+    }
 
 
 def _extended(document: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:

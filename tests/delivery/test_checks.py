@@ -1,6 +1,8 @@
-"""The process files and the packages pass the checkers of those who own their formats, offline.
+"""The process files and the packages pass the checkers of those who own their formats,
+offline.
 
-Some checkers skip what they can't read and say that all is well: a file with a mistake shows that they would find one.
+Some checkers skip what they can't read and say that all is well: a file with a mistake
+shows that they would find one.
 """
 
 from __future__ import annotations
@@ -19,13 +21,32 @@ import pytest
 
 from reconciler import __version__
 from tests.delivery.conftest import TIMEOUT_S, Tool
-from tests.delivery.files import ACTION, CRONJOB, EXAMPLE_WORKFLOWS, GITHUB, GITLAB, ROOT, WORKFLOWS, scripts_of_all, steps
+from tests.delivery.files import (
+    ACTION,
+    CRONJOB,
+    EXAMPLE_WORKFLOWS,
+    GITHUB,
+    GITLAB,
+    ROOT,
+    WORKFLOWS,
+    scripts_of_all,
+    steps,
+)
 from tests.delivery.played.hosting import git
 
-ZIZMOR = ("--offline", "--strict-collection", "--no-config", "--persona", "pedantic", "--no-progress")
+ZIZMOR = (
+    "--offline",
+    "--strict-collection",
+    "--no-config",
+    "--persona",
+    "pedantic",
+    "--no-progress",
+)
 SCHEMAS = {
     "vendor.github-workflows": WORKFLOWS,
-    "custom.github-workflows-require-timeout": tuple(path for path in WORKFLOWS if path.name != "by-reusable-workflow.yml"),
+    "custom.github-workflows-require-timeout": tuple(
+        path for path in WORKFLOWS if path.name != "by-reusable-workflow.yml"
+    ),
     "vendor.github-actions": (ACTION,),
     "vendor.dependabot": (GITHUB / "dependabot.yml",),
     "vendor.gitlab-ci": (GITLAB,),
@@ -38,14 +59,24 @@ done = [CliRunner().invoke(main, argv) for argv in json.loads(sys.argv[1])]
 print(json.dumps([(one.exit_code, one.output) for one in done]))
 """
 HOOKS = ROOT / ".pre-commit-hooks.yaml"
-SOURCES = ("reconciler", "schemas", "pyproject.toml", "README.md", "LICENSE", "tokens.yaml", ".pre-commit-hooks.yaml")
+SOURCES = (
+    "reconciler",
+    "schemas",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "tokens.yaml",
+    ".pre-commit-hooks.yaml",
+)
 
 
 def copy_sources(folder: Path, *names: str) -> Path:
     """A copy of the tree's sources, with no trace of this checkout."""
     for name in (*SOURCES, *names):
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -62,8 +93,19 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built by the locked build backend."""
     folder = tmp_path_factory.mktemp("dist")
-    argv = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    done = subprocess.run(argv, cwd=sources, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    argv = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(folder),
+    ]
+    done = subprocess.run(
+        argv, cwd=sources, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     (built,) = folder.iterdir()
     return built
@@ -79,7 +121,9 @@ def wrong(folder: Path, original: Path, right: str, mistake: str) -> Path:
 
 
 def test_zizmor_finds_nothing(tool: Tool) -> None:
-    """At its most pedantic, zizmor has nothing to say of any workflow, action, dependabot.yml or example, and read them all."""
+    """At its most pedantic, zizmor has nothing to say of any workflow, action,
+    dependabot.yml or example, and read them all.
+    """
     done = tool("zizmor", *ZIZMOR, GITHUB, *EXAMPLE_WORKFLOWS)
     assert done.returncode == 0, done.stdout + done.stderr
     for path in (*WORKFLOWS, ACTION, GITHUB / "dependabot.yml"):
@@ -88,18 +132,33 @@ def test_zizmor_finds_nothing(tool: Tool) -> None:
 
 @pytest.mark.parametrize(
     ("right", "mistake", "code"),
-    [("$/.github/", "./.github/", 12), (" # to download the newest snapshot", "", 12), ("jobs:", "nonsense:", 1)],
+    [
+        ("$/.github/", "./.github/", 12),
+        (" # to download the newest snapshot", "", 12),
+        ("jobs:", "nonsense:", 1),
+    ],
     ids=["not by commit", "unexplained permission", "unreadable"],
 )
 def test_zizmor_would_find(tool: Tool, tmp_path: Path, right: str, mistake: str, code: int) -> None:
-    """The same call fails for a workflow with a mistake (11 to 14: how grave), and for one that it can't read (1)."""
-    assert tool("zizmor", *ZIZMOR, wrong(tmp_path, GITHUB / "workflows" / "tokens-plan.yml", right, mistake)).returncode == code
+    """The same call fails for a workflow with a mistake (11 to 14: how grave), and for
+    one that it can't read (1).
+    """
+    assert (
+        tool(
+            "zizmor",
+            *ZIZMOR,
+            wrong(tmp_path, GITHUB / "workflows" / "tokens-plan.yml", right, mistake),
+        ).returncode
+        == code
+    )
 
 
 def test_schemas(tool: Tool, tmp_path: Path) -> None:
-    """Each file has the shape that its reader asks for, and a job without a timeout would be found.
+    """Each file has the shape that its reader asks for, and a job without a timeout
+    would be found.
 
-    Jobs that call a workflow can have no timeout; the called ones do. All schemas are asked in one process.
+    Jobs that call a workflow can have no timeout; the called ones do. All schemas are
+    asked in one process.
     """
     untimed = wrong(tmp_path, GITHUB / "workflows" / "ci.yml", "    timeout-minutes: 30\n", "")
     calls = [["--builtin-schema", schema, *map(str, paths)] for schema, paths in SCHEMAS.items()]
@@ -113,31 +172,55 @@ def test_schemas(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_cronjob(tool: Tool, tmp_path: Path) -> None:
-    """Kubernetes would take the CronJob, strictly read, and would not take one without its template."""
-    done = tool("kubernetes-validate", "--strict", CRONJOB, wrong(tmp_path, CRONJOB, "jobTemplate:", "template:"))
-    told = [line.split(" ", 2) for line in (done.stdout + done.stderr).splitlines() if "cronjob/tokens-drift" in line]
-    assert [(level, file) for level, file, _ in told] == [("INFO", str(CRONJOB)), ("ERROR", str(tmp_path / CRONJOB.name))]
+    """Kubernetes would take the CronJob, strictly read, and would not take one without
+    its template.
+    """
+    done = tool(
+        "kubernetes-validate",
+        "--strict",
+        CRONJOB,
+        wrong(tmp_path, CRONJOB, "jobTemplate:", "template:"),
+    )
+    told = [
+        line.split(" ", 2)
+        for line in (done.stdout + done.stderr).splitlines()
+        if "cronjob/tokens-drift" in line
+    ]
+    assert [(level, file) for level, file, _ in told] == [
+        ("INFO", str(CRONJOB)),
+        ("ERROR", str(tmp_path / CRONJOB.name)),
+    ]
 
 
 def test_shell_scripts(tool: Tool, tmp_path: Path) -> None:
-    """Of the scripts in the files shellcheck has nothing to say, and would have of one that forgets its quotes."""
+    """Of the scripts in the files shellcheck has nothing to say, and would have of one
+    that forgets its quotes.
+    """
     scripts = {**scripts_of_all(), "wrong": "rm $1"}
     files = {tmp_path / f"{number}.bash": place for number, place in enumerate(scripts)}
     for file, place in files.items():
         file.write_text(f"#!/bin/bash\n{scripts[place]}\n", encoding="utf-8")
     done = tool("shellcheck", "--format", "json", *files)
-    assert [(files[Path(found["file"])], found["code"]) for found in json.loads(done.stdout)] == [("wrong", 2086)], done.stdout
+    assert [(files[Path(found["file"])], found["code"]) for found in json.loads(done.stdout)] == [
+        ("wrong", 2086)
+    ], done.stdout
     assert len(files) > len(WORKFLOWS)
 
 
 def test_pre_commit_hook(tool: Tool, sources: Path, tmp_path: Path) -> None:
-    """pre-commit takes the hook from the tree, installs our package and validates the manifest with it.
+    """pre-commit takes the hook from the tree, installs our package and validates the
+    manifest with it.
 
-    The hook's environment finds its packages here and not at the registry: what is proven is the hook and our package.
+    The hook's environment finds its packages here and not at the registry: what is
+    proven is the hook and our package.
     """
     assert tool("pre-commit", "validate-manifest", HOOKS).returncode == 0
     tree = Path(shutil.copytree(sources, tmp_path / "tree"))
-    for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "all")):
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message", "all"),
+    ):
         git(tree, *arguments)
     environ = {
         "PRE_COMMIT_HOME": str(tmp_path / "home"),
@@ -146,29 +229,53 @@ def test_pre_commit_hook(tool: Tool, sources: Path, tmp_path: Path) -> None:
         "PYTHONPATH": sysconfig.get_path("purelib"),
         "PIP_NO_DEPS": "1",
         "PIP_NO_INDEX": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads switches that begin with "no" the other way round
+        # pip reads switches that begin with "no" the other way round
+        "PIP_NO_BUILD_ISOLATION": "0",
     }
-    done = tool("pre-commit", "try-repo", tree, "tokens-validate", "--all-files", "--verbose", cwd=tree, environ=environ)
+    done = tool(
+        "pre-commit",
+        "try-repo",
+        tree,
+        "tokens-validate",
+        "--all-files",
+        "--verbose",
+        cwd=tree,
+        environ=environ,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tokens.yaml: 8 tokens, valid" in done.stdout
 
 
 def test_wheel(tool: Tool, wheel: Path) -> None:
-    """The wheel holds every module and schema, nothing beside them, and a description that PyPI would render."""
+    """The wheel holds every module and schema, nothing beside them, and a description
+    that PyPI would render.
+    """
     assert wheel.name == f"reconciler-{__version__}-py3-none-any.whl"
     done = tool("twine", "check", "--strict", wheel)
     assert done.returncode == 0, done.stdout
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {f"reconciler/schemas/{path.name}" for path in (ROOT / "schemas").iterdir()} <= names
-    assert {name.split("/")[0] for name in names} == {"reconciler", f"reconciler-{__version__}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "reconciler",
+        f"reconciler-{__version__}.dist-info",
+    }
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "reconciler").rglob("*.py")}
     assert modules == {name for name in names if name.endswith(".py")}
 
 
 def test_bill_of_materials(tool: Tool) -> None:
-    """A CycloneDX bill of materials can be made of what users install: each locked dependency with its version and hashes."""
-    done = tool("cyclonedx-py", "requirements", ROOT / "requirements.txt", "--pyproject", ROOT / "pyproject.toml", "--validate")
+    """A CycloneDX bill of materials can be made of what users install: each locked
+    dependency with its version and hashes.
+    """
+    done = tool(
+        "cyclonedx-py",
+        "requirements",
+        ROOT / "requirements.txt",
+        "--pyproject",
+        ROOT / "pyproject.toml",
+        "--validate",
+    )
     assert done.returncode == 0, done.stderr
     bill = json.loads(done.stdout)
     assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "reconciler")
@@ -181,20 +288,38 @@ def act(name: str, workspace: Path, environ: dict[str, str]) -> subprocess.Compl
     """One step of the action, as a runner would do it."""
     (script,) = (step.spec["run"] for step in steps(ACTION) if step.spec["name"] == name)
     argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
-    return subprocess.run(argv, cwd=workspace, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    return subprocess.run(
+        argv,
+        cwd=workspace,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
 
 
 def test_the_action_installs(sources: Path, tmp_path: Path) -> None:
-    """The action puts on the PATH the program of its own commit, whatever lies in the workspace; its folders may hold a blank.
+    """The action puts on the PATH the program of its own commit, whatever lies in the
+    workspace; its folders may hold a blank.
 
-    A virtual environment, the locked dependencies from the registry, no build; and the second time nothing of that.
+    A virtual environment, the locked dependencies from the registry, no build; and the
+    second time nothing of that.
     """
     root = Path(shutil.copytree(sources, tmp_path / "the action"))
     shutil.copy(ROOT / "requirements.txt", root)
     workspace, home, added = tmp_path / "workspace", tmp_path / "a temp", tmp_path / "path"
-    for name in ("reconciler/__init__.py", "yaml.py", "pip/__init__.py", "venv/__init__.py", "sitecustomize.py"):
+    for name in (
+        "reconciler/__init__.py",
+        "yaml.py",
+        "pip/__init__.py",
+        "venv/__init__.py",
+        "sitecustomize.py",
+    ):
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
-        (workspace / name).write_text("raise SystemExit('the workspace was imported')\n", encoding="utf-8")
+        (workspace / name).write_text(
+            "raise SystemExit('the workspace was imported')\n", encoding="utf-8"
+        )
     shutil.copy(ROOT / "tokens.yaml", workspace)
     environ = {
         **os.environ,
@@ -208,7 +333,11 @@ def test_the_action_installs(sources: Path, tmp_path: Path) -> None:
     }
     home.mkdir()
     Path(environ["GITHUB_ACTION_PATH"]).mkdir(parents=True)
-    for name, python in (("install", sys.executable), ("install", "/bin/false"), ("run", "/bin/false")):
+    for name, python in (
+        ("install", sys.executable),
+        ("install", "/bin/false"),
+        ("run", "/bin/false"),
+    ):
         done = act(name, workspace, {**environ, "PYTHON": python})
         assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "tokens.yaml: 8 tokens, valid\n"
@@ -218,7 +347,13 @@ def test_the_action_installs(sources: Path, tmp_path: Path) -> None:
 
 def test_the_action_refuses_an_old_python(tmp_path: Path) -> None:
     """A Python that is too old, or none, is told in one sentence."""
-    environ = {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(tmp_path), "GITHUB_ACTION_PATH": str(ACTION.parent)}
+    environ = {
+        "PATH": os.environ["PATH"],
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_ACTION_PATH": str(ACTION.parent),
+    }
     done = act("install", tmp_path, {**environ, "PYTHON": "false"})
-    sentence = "::error title=reconciler::false is no Python 3.11 or newer: name one in the input python\n"
+    sentence = (
+        "::error title=reconciler::false is no Python 3.11 or newer: name one in the input python\n"
+    )
     assert (done.returncode, done.stdout) == (1, sentence)

@@ -1,4 +1,5 @@
-"""What no checker of others knows about the process files: our own rules of security, and that files, program and pages agree.
+"""What no checker of others knows about the process files: our own rules of security,
+and that files, program and pages agree.
 
 tests/delivery/README.md says which test holds which rule.
 """
@@ -19,8 +20,8 @@ import click
 import pytest
 import yaml
 
-from reconciler import cli
-from reconciler.manifest import ManifestError, Pins, load_manifest
+from reconciler.cli import commands as cli
+from reconciler.manifest.load import ManifestError, Pins, load_manifest
 from reconciler.schema_files import load_schema
 from tests.delivery.files import (
     ACTION,
@@ -48,7 +49,9 @@ from tests.delivery.files import (
 
 ACTIONS_OF_OTHERS = {"actions/checkout", "actions/upload-artifact", "actions/download-artifact"}
 PIN = re.compile(r"uses: (?P<action>[^@ ]+)@(?P<sha>[0-9a-f]{40}) # (?P<version>v\d+\.\d+\.\d+)")
-SECRET_LIKE = re.compile(r"secret|token|passw|credential|jwt|identity|(?:^|[^a-z])key(?:$|[^a-z])", re.IGNORECASE)
+SECRET_LIKE = re.compile(
+    r"secret|token|passw|credential|jwt|identity|(?:^|[^a-z])key(?:$|[^a-z])", re.IGNORECASE
+)
 VAULT_EXAMPLES = GITHUB / "examples" / "vault"
 ACTION_PAGE = ACTION.parent / "README.md"
 PAGES = (ROOT / "README.md", *sorted(GITHUB.rglob("*.md")))
@@ -73,7 +76,8 @@ def role_of(path: Path, job: str) -> str | None:
 
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=named)
 each_job = pytest.mark.parametrize(
-    ("path", "job"), [pytest.param(*one, id=f"{one[0].name}-{one[1]}") for one in job_ids(WORKFLOWS)]
+    ("path", "job"),
+    [pytest.param(*one, id=f"{one[0].name}-{one[1]}") for one in job_ids(WORKFLOWS)],
 )
 
 
@@ -82,7 +86,9 @@ each_job = pytest.mark.parametrize(
 
 @each_workflow
 def test_permissions(path: Path) -> None:
-    """Nothing is permitted on top; each job says what it may, and each line of that says what for."""
+    """Nothing is permitted on top; each job says what it may, and each line of that
+    says what for.
+    """
     assert load(path)["permissions"] == {}
     lines = path.read_text(encoding="utf-8").splitlines()
     tree = yaml.compose(path.read_text(encoding="utf-8"))
@@ -91,7 +97,9 @@ def test_permissions(path: Path) -> None:
         for permission, level in _children(_child(job, "permissions")):
             assert level.value in {"read", "write"}
             line = lines[level.start_mark.line]
-            assert re.fullmatch(rf" +{permission}: {level.value} # to [a-z].+", line), f"{name}: {line}"
+            assert re.fullmatch(rf" +{permission}: {level.value} # to [a-z].+", line), (
+                f"{name}: {line}"
+            )
 
 
 def _children(node: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
@@ -105,17 +113,23 @@ def _child(node: yaml.Node, key: str) -> yaml.Node:
 
 @each_workflow
 def test_no_dangerous_trigger_or_inheritance(path: Path) -> None:
-    """No trigger that runs with the repository's rights on somebody else's words, no stored secret, no blanket permission."""
+    """No trigger that runs with the repository's rights on somebody else's words, no
+    stored secret, no blanket permission.
+    """
     triggers = load(path)["on"]
     assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(
         [triggers] if isinstance(triggers, str) else triggers
     )
     text = path.read_text(encoding="utf-8")
-    assert not re.search(r"secrets\b|write-all|read-all|allow-unsafe", re.sub(r"#.*|vars\b.*secret", "", text))
+    assert not re.search(
+        r"secrets\b|write-all|read-all|allow-unsafe", re.sub(r"#.*|vars\b.*secret", "", text)
+    )
 
 
 def test_actions_are_pinned() -> None:
-    """Of others only three of GitHub's own, each at one commit everywhere with its version beside it; ours by ``$/``."""
+    """Of others only three of GitHub's own, each at one commit everywhere with its
+    version beside it; ours by ``$/``.
+    """
     pinned: dict[str, set[tuple[str, str]]] = {}
     for path in (*WORKFLOWS, ACTION):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -127,15 +141,21 @@ def test_actions_are_pinned() -> None:
             pin = PIN.fullmatch(line.strip().removeprefix("- "))
             assert pin, f"{path.name}: {line}"
             pinned.setdefault(pin["action"], set()).add((pin["sha"], pin["version"]))
-    others = {action: pins for action, pins in pinned.items() if not action.startswith("acme/reconciler/")}
+    others = {
+        action: pins for action, pins in pinned.items() if not action.startswith("acme/reconciler/")
+    }
     assert others.keys() == ACTIONS_OF_OTHERS
     assert [action for action, pins in others.items() if len(pins) > 1] == []
-    assert {pin for action in pinned.keys() - others.keys() for pin in pinned[action]} == {("0" * 40, "v0.1.0")}
+    assert {pin for action in pinned.keys() - others.keys() for pin in pinned[action]} == {
+        ("0" * 40, "v0.1.0")
+    }
 
 
 @pytest.mark.parametrize("step", steps_of_all(), ids=str)
 def test_steps(step: Step) -> None:
-    """No expression in a script, where its value would be code; and no checkout leaves its token behind."""
+    """No expression in a script, where its value would be code; and no checkout leaves
+    its token behind.
+    """
     assert "${{" not in str(step.spec.get("run", ""))
     assert "${{" not in str(step.spec.get("shell", ""))
     if step.uses.startswith("actions/checkout@"):
@@ -144,16 +164,21 @@ def test_steps(step: Step) -> None:
 
 @each_job
 def test_identity_only_in_an_environment(path: Path, job: str) -> None:
-    """A job may prove who it is only in an environment, whose rules then hold, and nothing else asks for Vault.
+    """A job may prove who it is only in an environment, whose rules then hold, and
+    nothing else asks for Vault.
 
-    A job that calls a workflow of ours passes the right on to jobs with an environment, and never for a pull request.
+    A job that calls a workflow of ours passes the right on to jobs with an environment,
+    and never for a pull request.
     """
     spec = jobs(path)[job]
     proves = spec["permissions"].get("id-token") == "write"
     if "uses" in spec:
         called = OWN_WORKFLOW.fullmatch(spec["uses"])
         assert called
-        assert proves == any("id-token" in one["permissions"] for one in jobs(GITHUB / "workflows" / called[1]).values())
+        assert proves == any(
+            "id-token" in one["permissions"]
+            for one in jobs(GITHUB / "workflows" / called[1]).values()
+        )
         assert not proves or "pull_request" not in spec["if"]
     else:
         assert proves == ("VAULT_ADDR" in spec.get("env", {}))
@@ -161,12 +186,16 @@ def test_identity_only_in_an_environment(path: Path, job: str) -> None:
 
 
 def test_pull_requests_hold_no_credential() -> None:
-    """What a pull request starts has no environment, no identity and no address of Vault: it can be edited there."""
+    """What a pull request starts has no environment, no identity and no address of
+    Vault: it can be edited there.
+    """
     for path in WORKFLOWS:
         if "pull_request" not in load(path)["on"]:
             continue
         for name, spec in jobs(path).items():
-            elsewhere = re.search(r"event_name == 'push'|event\.schedule ==", str(spec.get("if", ""))) or _needs(spec)
+            elsewhere = re.search(
+                r"event_name == 'push'|event\.schedule ==", str(spec.get("if", ""))
+            ) or _needs(spec)
             if not elsewhere or path.name == "tokens-plan.yml":
                 assert "id-token" not in spec["permissions"], name
                 assert not {"environment", "secrets"} & spec.keys(), name
@@ -183,7 +212,9 @@ def test_nothing_secret_is_asked_for(path: Path) -> None:
     """Inputs are shown and kept by GitHub, so none is made for a secret."""
     triggers = load(path)["on"]
     for trigger in ("workflow_dispatch", "workflow_call"):
-        given = (triggers[trigger] or {}) if isinstance(triggers, dict) and trigger in triggers else {}
+        given = (
+            (triggers[trigger] or {}) if isinstance(triggers, dict) and trigger in triggers else {}
+        )
         assert not given.keys() - {"inputs"}
         for name, spec in given.get("inputs", {}).items():
             assert not SECRET_LIKE.search(f"{name} {spec['description']}"), name
@@ -199,14 +230,20 @@ def test_the_action_asks_for_nothing_secret() -> None:
 
 @each_job
 def test_writers_take_turns(path: Path, job: str) -> None:
-    """Every job with the role that writes is in one group, where nobody is cancelled or dropped, and nobody else is in it.
+    """Every job with the role that writes is in one group, where nobody is cancelled or
+    dropped, and nobody else is in it.
 
-    A job that waits for its reviewers holds its group, so the reviewers' environment is in a job that can do nothing.
+    A job that waits for its reviewers holds its group, so the reviewers' environment is
+    in a job that can do nothing.
     """
     spec = jobs(path)[job]
     writes = role_of(path, job) == "tokens-apply"
-    commands = {step.argv[0] for step in steps(path) if step.job == job and step.is_ours and step.argv}
-    assert writes == bool(commands & {"apply", "rotate", "rollback", "bootstrap", "adopt", "verify"})
+    commands = {
+        step.argv[0] for step in steps(path) if step.job == job and step.is_ours and step.argv
+    }
+    assert writes == bool(
+        commands & {"apply", "rotate", "rollback", "bootstrap", "adopt", "verify"}
+    )
     assert spec.get("concurrency") == (WRITERS_GROUP if writes else None)
     assert (spec.get("environment") == "tokens-apply") == writes
     assert (spec.get("environment") == "tokens-plan") == (role_of(path, job) == "tokens-plan")
@@ -215,7 +252,9 @@ def test_writers_take_turns(path: Path, job: str) -> None:
 
 
 def test_groups_of_workflows() -> None:
-    """A pull request's newer push ends the older run; whatever may write is never ended by another run."""
+    """A pull request's newer push ends the older run; whatever may write is never ended
+    by another run.
+    """
     for path in WORKFLOWS:
         cancels = load(path)["concurrency"]["cancel-in-progress"]
         if any(role_of(path, job) == "tokens-apply" for job in jobs(path)):
@@ -226,7 +265,9 @@ def test_groups_of_workflows() -> None:
 
 
 def test_callers_grant_what_is_needed() -> None:
-    """A called workflow gets exactly the permissions that its jobs ask for: with less GitHub would not start it at all."""
+    """A called workflow gets exactly the permissions that its jobs ask for: with less
+    GitHub would not start it at all.
+    """
     found = 0
     for path, job in job_ids(EXAMPLE_WORKFLOWS):
         spec = jobs(path)[job]
@@ -239,12 +280,17 @@ def test_callers_grant_what_is_needed() -> None:
             for name, level in one["permissions"].items():
                 asked[name] = max(level, asked.get(name, ""))  # "write" comes after "read"
         assert spec["permissions"] == asked, job
-        assert spec.get("with", {}).keys() <= load(GITHUB / "workflows" / called[1])["on"]["workflow_call"]["inputs"].keys()
+        assert (
+            spec.get("with", {}).keys()
+            <= load(GITHUB / "workflows" / called[1])["on"]["workflow_call"]["inputs"].keys()
+        )
     assert found == len(OUR_WORKFLOWS) - 1
 
 
 def test_jobs_reach_vault_alike() -> None:
-    """All jobs that reach Vault have one environment of variables but for the role, and its audience is Vault's address."""
+    """All jobs that reach Vault have one environment of variables but for the role, and
+    its audience is Vault's address.
+    """
     seen = {
         json.dumps({**jobs(path)[job]["env"], "RECONCILER_VAULT_ROLE": "…"})
         for path, job in job_ids(OUR_WORKFLOWS)
@@ -266,14 +312,22 @@ def test_jobs_reach_vault_alike() -> None:
         ("skipped", "skipped", False),
     ],
 )
-def test_gate(validate: str, plan: str, passes: bool) -> None:  # noqa: FBT001  # a column of the table
-    """The required check ends whatever happened, and passes only when the manifest was validated and no plan failed."""
+# a column of the table
+def test_gate(validate: str, plan: str, passes: bool) -> None:
+    """The required check ends whatever happened, and passes only when the manifest was
+    validated and no plan failed.
+    """
     gate = jobs(GITHUB / "workflows" / "tokens-plan.yml")["gate"]
     assert (gate["if"], gate["needs"]) == ("always()", ["validate", "plan"])
     (step,) = gate["steps"]
-    assert step["env"] == {"VALIDATE": "${{ needs.validate.result }}", "PLAN": "${{ needs.plan.result }}"}
+    assert step["env"] == {
+        "VALIDATE": "${{ needs.validate.result }}",
+        "PLAN": "${{ needs.plan.result }}",
+    }
     argv = ["bash", "-e", "-c", step["run"]]
-    done = subprocess.run(argv, env={"VALIDATE": validate, "PLAN": plan}, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        argv, env={"VALIDATE": validate, "PLAN": plan}, capture_output=True, timeout=60, check=False
+    )
     assert (done.returncode == 0) is passes
 
 
@@ -282,14 +336,23 @@ def test_gate(validate: str, plan: str, passes: bool) -> None:  # noqa: FBT001  
 
 def vault_roles(kind: str) -> dict[Path, dict[str, Any]]:
     """The example roles for one kind of identity."""
-    return {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(VAULT_EXAMPLES.glob(f"roles/{kind}-*.json"))}
+    return {
+        path: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(VAULT_EXAMPLES.glob(f"roles/{kind}-*.json"))
+    }
 
 
 @pytest.mark.parametrize(
-    ("kind", "who"), [("github", {"repository_id", "repository_owner_id"}), ("gitlab", {"project_id", "namespace_id"})]
+    ("kind", "who"),
+    [
+        ("github", {"repository_id", "repository_owner_id"}),
+        ("gitlab", {"project_id", "namespace_id"}),
+    ],
 )
 def test_vault_roles_are_bound(kind: str, who: set[str]) -> None:
-    """Roles are bound to numbers that nobody can take over and to an environment, and never to the subject."""
+    """Roles are bound to numbers that nobody can take over and to an environment, and
+    never to the subject.
+    """
     roles = vault_roles(kind)
     assert len(roles) > 1
     for path, role in roles.items():
@@ -298,26 +361,39 @@ def test_vault_roles_are_bound(kind: str, who: set[str]) -> None:
         assert role["bound_audiences"], path.name
     for path in VAULT_EXAMPLES.rglob("*"):
         if path.is_file() and path.suffix != ".md":
-            assert not re.search(r"bound_subject|\"sub\"", path.read_text(encoding="utf-8")), path.name
+            assert not re.search(r"bound_subject|\"sub\"", path.read_text(encoding="utf-8")), (
+                path.name
+            )
 
 
 def installed_roles() -> dict[tuple[str, str], dict[str, Any]]:
     """Each role that the page for Vault installs, by its mount and name."""
     text = (VAULT_EXAMPLES / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"auth/([a-z-]+)/role/([a-z-]+) @(\S+)", text)
-    return {(mount, name): json.loads((VAULT_EXAMPLES / file).read_text(encoding="utf-8")) for mount, name, file in found}
+    return {
+        (mount, name): json.loads((VAULT_EXAMPLES / file).read_text(encoding="utf-8"))
+        for mount, name, file in found
+    }
 
 
 def test_vault_admits_our_jobs() -> None:
-    """The example roles let in every job of the workflows: by the role's name, the environment and what started it."""
+    """The example roles let in every job of the workflows: by the role's name, the
+    environment and what started it.
+    """
     roles = installed_roles()
     for path, job in job_ids(OUR_WORKFLOWS):
         name = role_of(path, job)
         if name is None:
             continue
-        claims = next(role["bound_claims"] for (mount, one), role in roles.items() if one == name and "github" in mount)
+        claims = next(
+            role["bound_claims"]
+            for (mount, one), role in roles.items()
+            if one == name and "github" in mount
+        )
         assert jobs(path)[job]["environment"] in _listed(claims["environment"])
-        assert set(load(path)["on"]) - {"workflow_call"} <= set(_listed(claims.get("event_name", list(load(path)["on"]))))
+        assert set(load(path)["on"]) - {"workflow_call"} <= set(
+            _listed(claims.get("event_name", list(load(path)["on"])))
+        )
 
 
 def _listed(claim: str | list[str]) -> list[str]:
@@ -325,18 +401,26 @@ def _listed(claim: str | list[str]) -> list[str]:
 
 
 def test_vault_admits_gitlab_and_the_cluster() -> None:
-    """The roles that GitLab's jobs and the CronJob ask for are installed where they look, for their environment or account."""
+    """The roles that GitLab's jobs and the CronJob ask for are installed where they
+    look, for their environment or account.
+    """
     roles = installed_roles()
     for name, job in gitlab_jobs().items():
         variables = job.get("variables", {})
         if "RECONCILER_VAULT_ROLE" in variables:
-            role = roles[variables["RECONCILER_VAULT_AUTH_MOUNT"], variables["RECONCILER_VAULT_ROLE"]]
+            role = roles[
+                variables["RECONCILER_VAULT_AUTH_MOUNT"], variables["RECONCILER_VAULT_ROLE"]
+            ]
             assert job["environment"]["name"] in _listed(role["bound_claims"]["environment"]), name
     account, cron = yaml.safe_load_all(CRONJOB.read_text(encoding="utf-8"))
     pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     variables = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
     role = roles[variables["RECONCILER_VAULT_AUTH"], variables["RECONCILER_VAULT_ROLE"]]
-    (token,) = (one["projected"]["sources"][0]["serviceAccountToken"] for one in pod["volumes"] if "projected" in one)
+    (token,) = (
+        one["projected"]["sources"][0]["serviceAccountToken"]
+        for one in pod["volumes"]
+        if "projected" in one
+    )
     assert account["metadata"]["name"] == pod["serviceAccountName"]
     assert pod["serviceAccountName"] in role["bound_service_account_names"]
     assert account["metadata"]["namespace"] in role["bound_service_account_namespaces"]
@@ -347,7 +431,9 @@ def test_vault_admits_gitlab_and_the_cluster() -> None:
 
 
 def test_gitlab_jobs() -> None:
-    """In GitLab too: an identity only in an environment and off merge requests, writers in one group, artifacts not public."""
+    """In GitLab too: an identity only in an environment and off merge requests, writers
+    in one group, artifacts not public.
+    """
     found = gitlab_jobs()
     for name, job in found.items():
         conditions = [rule["if"] for rule in job["rules"]]
@@ -355,24 +441,34 @@ def test_gitlab_jobs() -> None:
         writes = any("reconciler apply" in line for line in job["script"])
         assert reaches == ("environment" in job), name
         assert not reaches or not any("merge_request" in one for one in conditions), name
-        assert not reaches or all("schedule" in one or "CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in one for one in conditions), (
-            name
-        )
+        assert not reaches or all(
+            "schedule" in one or "CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in one
+            for one in conditions
+        ), name
         assert job.get("resource_group") == ("tokens-write" if writes else None), name
         assert writes == (job.get("environment", {}).get("name") == "tokens-apply"), name
         kept = job.get("artifacts", {})
-        assert not {"paths", "terraform"} & {*kept, *kept.get("reports", {})} or kept["public"] is False, name
+        assert (
+            not {"paths", "terraform"} & {*kept, *kept.get("reports", {})}
+            or kept["public"] is False
+        ), name
     reports = {key for job in found.values() for key in job.get("artifacts", {}).get("reports", {})}
     assert reports == {"codequality", "terraform"}
 
 
 def test_cronjob_is_confined() -> None:
-    """The CronJob never overlaps or repeats itself, and its container has no right that it does not need."""
+    """The CronJob never overlaps or repeats itself, and its container has no right that
+    it does not need.
+    """
     _, cron = yaml.safe_load_all(CRONJOB.read_text(encoding="utf-8"))
     job = cron["spec"]["jobTemplate"]["spec"]
     pod = job["template"]["spec"]
     (container,) = pod["containers"]
-    assert (cron["spec"]["concurrencyPolicy"], job["backoffLimit"], pod["restartPolicy"]) == ("Forbid", 0, "Never")
+    assert (cron["spec"]["concurrencyPolicy"], job["backoffLimit"], pod["restartPolicy"]) == (
+        "Forbid",
+        0,
+        "Never",
+    )
     assert cron["spec"]["startingDeadlineSeconds"] > 0
     assert job["activeDeadlineSeconds"] > 0
     assert pod["automountServiceAccountToken"] is False
@@ -384,7 +480,9 @@ def test_cronjob_is_confined() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", container["image"])
-    sources = re.findall(r"^COPY (\S+)", (CRONJOB.parent / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    sources = re.findall(
+        r"^COPY (\S+)", (CRONJOB.parent / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert all((ROOT / source).exists() for source in sources)
 
 
@@ -392,7 +490,9 @@ def test_cronjob_is_confined() -> None:
 
 
 def invocations() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every call of the program in the files: where, and its arguments, with a word in place of each expression or variable."""
+    """Every call of the program in the files: where, and its arguments, with a word in
+    place of each expression or variable.
+    """
     for step in steps_of_all():
         if step.is_ours and step.argv:
             yield str(step), tuple(EXPRESSION.sub("word", one) for one in step.argv)
@@ -403,7 +503,10 @@ def invocations() -> Iterator[tuple[str, tuple[str, ...]]]:
             for call in re.findall(r"(?:^|-m )reconciler ([^|&;>]+)", line.strip()):
                 yield place, tuple(re.sub(r"\$\{?\w+\}?", "word", one) for one in shlex.split(call))
     *_, cron = yaml.safe_load_all(CRONJOB.read_text(encoding="utf-8"))
-    yield CRONJOB.name, tuple(cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"])
+    yield (
+        CRONJOB.name,
+        tuple(cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"]),
+    )
     for hook in load(ROOT / ".pre-commit-hooks.yaml"):
         yield ".pre-commit-hooks.yaml", tuple(hook["entry"].split()[1:])
 
@@ -424,7 +527,9 @@ def test_the_program_takes_every_call(place: str, argv: tuple[str, ...]) -> None
 
 @pytest.mark.parametrize("step", [step for step in steps_of_all() if "uses" in step.spec], ids=str)
 def test_inputs_exist(step: Step) -> None:
-    """Whatever is given to our action is an input of it; and it is given a command of ours."""
+    """Whatever is given to our action is an input of it; and it is given a command of
+    ours.
+    """
     if step.is_ours:
         assert step.inputs.keys() <= load(ACTION)["inputs"].keys()
         assert step.argv[0] in cli.cli.commands
@@ -434,7 +539,8 @@ def test_inputs_exist(step: Step) -> None:
 
 @each_job
 def test_references(path: Path, job: str) -> None:
-    """Every expression speaks of something that is there: needed jobs, earlier steps, their outputs, variables, inputs.
+    """Every expression speaks of something that is there: needed jobs, earlier steps,
+    their outputs, variables, inputs.
 
     GitHub reads what is not there as empty, and says nothing.
     """
@@ -442,12 +548,19 @@ def test_references(path: Path, job: str) -> None:
     own = {name: entry for name, entry in spec.items() if name not in {"steps", "outputs"}}
     outputs = load(ACTION)["outputs"].keys()
     triggers = document["on"]
-    inputs = ((triggers.get("workflow_call") or {}) if isinstance(triggers, dict) else {}).get("inputs", {})
+    inputs = ((triggers.get("workflow_call") or {}) if isinstance(triggers, dict) else {}).get(
+        "inputs", {}
+    )
     for text in _conditions_and_expressions({**own, "steps": spec.get("steps", [])}):
-        for needed, what, output in re.findall(r"\bneeds\.([\w-]+)\.(result|outputs)(?:\.([\w-]+))?", text):
+        for needed, what, output in re.findall(
+            r"\bneeds\.([\w-]+)\.(result|outputs)(?:\.([\w-]+))?", text
+        ):
             assert needed in _needs(spec), text
             assert what == "result" or output in jobs(path)[needed]["outputs"], text
-        assert set(re.findall(r"\benv\.(\w+)", text)) <= document.get("env", {}).keys() | spec.get("env", {}).keys(), text
+        assert (
+            set(re.findall(r"\benv\.(\w+)", text))
+            <= document.get("env", {}).keys() | spec.get("env", {}).keys()
+        ), text
         assert set(re.findall(r"\binputs\.([\w-]+)", text)) <= set(inputs), text
     known: dict[str, Step] = {}
     for step in (one for one in steps(path) if one.job == job):
@@ -456,7 +569,11 @@ def test_references(path: Path, job: str) -> None:
         known |= {str(step.spec["id"]): step} if "id" in step.spec else {}
     for text in _conditions_and_expressions(spec.get("outputs", {})):
         for step_id, output in re.findall(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)", text):
-            assert output in outputs if known[step_id].is_ours else f"{output}=" in known[step_id].spec["run"], text
+            assert (
+                output in outputs
+                if known[step_id].is_ours
+                else f"{output}=" in known[step_id].spec["run"]
+            ), text
 
 
 def _conditions_and_expressions(spec: Any) -> Iterator[str]:
@@ -469,14 +586,20 @@ def _conditions_and_expressions(spec: Any) -> Iterator[str]:
 
 @each_workflow
 def test_conditions(path: Path) -> None:
-    """A condition is one expression: text around ``${{ }}`` would make it a string, which is always true."""
+    """A condition is one expression: text around ``${{ }}`` would make it a string,
+    which is always true.
+    """
     for spec in [*jobs(path).values(), *(step.spec for step in steps(path))]:
         condition = str(spec.get("if", "")).strip()
-        assert "${{" not in condition or re.fullmatch(r"\$\{\{(?:(?!\$\{\{).)*\}\}", condition, re.DOTALL), condition
+        assert "${{" not in condition or re.fullmatch(
+            r"\$\{\{(?:(?!\$\{\{).)*\}\}", condition, re.DOTALL
+        ), condition
 
 
 def test_the_action_gives_the_arguments_as_they_are(tmp_path: Path) -> None:
-    """Each line reaches the program as one argument, whatever is in it: nothing is expanded, split or run."""
+    """Each line reaches the program as one argument, whatever is in it: nothing is
+    expanded, split or run.
+    """
     program = tmp_path / "reconciler" / "bin" / "reconciler"
     program.parent.mkdir(parents=True)
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$#" "$@"\n', encoding="utf-8")
@@ -501,7 +624,9 @@ def test_the_action_gives_the_arguments_as_they_are(tmp_path: Path) -> None:
         "ARGUMENTS": "\n".join([*lines, "", ""]),
     }
     argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.spec["run"]]
-    done = subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        argv, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [str(len(lines) + 2), "github", "snapshot", *lines]
     assert not (tmp_path / "escaped").exists()
@@ -511,23 +636,41 @@ def test_the_action_gives_the_arguments_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_page_of_the_action() -> None:
-    """Its tables are the action's inputs and outputs, word for word; each output is one of the step that runs the program."""
+    """Its tables are the action's inputs and outputs, word for word; each output is one
+    of the step that runs the program.
+    """
     action, page = load(ACTION), ACTION_PAGE.read_text(encoding="utf-8")
-    told = {name.strip("`"): (default.strip("`"), text) for name, default, text in table(page, "input")}
-    assert told == {name: (str(one.get("default", "")), one["description"]) for name, one in action["inputs"].items()}
+    told = {
+        name.strip("`"): (default.strip("`"), text) for name, default, text in table(page, "input")
+    }
+    assert told == {
+        name: (str(one.get("default", "")), one["description"])
+        for name, one in action["inputs"].items()
+    }
     told_outputs = {name.strip("`"): text for name, text in table(page, "output")}
     assert told_outputs == {name: one["description"] for name, one in action["outputs"].items()}
-    assert all(one["value"] == f"${{{{ steps.run.outputs.{name} }}}}" for name, one in action["outputs"].items())
+    assert all(
+        one["value"] == f"${{{{ steps.run.outputs.{name} }}}}"
+        for name, one in action["outputs"].items()
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_snippets_are_of_the_files(page: Path) -> None:
-    """Where a page shows lines of a workflow, a file has these very lines, one after the other."""
-    shown = re.findall(r"^```ya?ml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    files = [_unindented(path.read_text(encoding="utf-8")) for path in (*WORKFLOWS, GITLAB, CRONJOB)]
+    """Where a page shows lines of a workflow, a file has these very lines, one after
+    the other.
+    """
+    shown = re.findall(
+        r"^```ya?ml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    files = [
+        _unindented(path.read_text(encoding="utf-8")) for path in (*WORKFLOWS, GITLAB, CRONJOB)
+    ]
     for snippet in shown:
         if re.search(r"\b(?:uses|run|script): ", snippet):
-            assert any(_unindented(snippet) in text for text in files), f"{page.name}:\n{textwrap.dedent(snippet)}"
+            assert any(_unindented(snippet) in text for text in files), (
+                f"{page.name}:\n{textwrap.dedent(snippet)}"
+            )
 
 
 def _unindented(text: str) -> str:
@@ -535,19 +678,30 @@ def _unindented(text: str) -> str:
 
 
 def test_variables_are_explained() -> None:
-    """Every variable of the repository that a workflow reads is in the page on settings, and that page names no other."""
+    """Every variable of the repository that a workflow reads is in the page on
+    settings, and that page names no other.
+    """
     page = (GITHUB / "examples" / "github" / "README.md").read_text(encoding="utf-8")
     told = {name for first, _ in table(page, "variable") for name in re.findall(r"`(\w+)`", first)}
-    read = {name for path in WORKFLOWS for text in texts(load(path)) for name in re.findall(r"\bvars\.(\w+)", text)}
+    read = {
+        name
+        for path in WORKFLOWS
+        for text in texts(load(path))
+        for name in re.findall(r"\bvars\.(\w+)", text)
+    }
     assert told == read
     environments = {name.strip("`") for name, *_ in table(page, "environment")}
-    assert environments == {jobs(path)[job].get("environment") for path, job in job_ids(WORKFLOWS)} - {None}
+    assert environments == {
+        jobs(path)[job].get("environment") for path, job in job_ids(WORKFLOWS)
+    } - {None}
 
 
 def test_every_named_test_exists() -> None:
     """The table beside this file has all 25 rules, and names tests that are there."""
     page = (Path(__file__).parent / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(number) for number in range(1, 26)]
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [
+        str(number) for number in range(1, 26)
+    ]
     short = {"files": "delivery/test_files.py", "checks": "delivery/test_checks.py"}
     named = re.findall(r"`([\w/.]+)::(test_\w+)`", page)
     assert len(named) > len(short) * 10
@@ -558,29 +712,71 @@ def test_every_named_test_exists() -> None:
 
 # The manifest is data from a pull request.
 
-HEAD = {"version": 1, "manager": "m", "vault": {"mount": "secret", "prefix": "tokens"}, "tokens": [{"label": "m"}]}
+HEAD = {
+    "version": 1,
+    "manager": "m",
+    "vault": {"mount": "secret", "prefix": "tokens"},
+    "tokens": [{"label": "m"}],
+}
 
 
 @pytest.mark.parametrize(
     "mistake",
     [
         {"vault": {**HEAD["vault"], key: "x"}}  # type: ignore[dict-item]  # a mapping, as the line above shows
-        for key in ("address", "addr", "url", "role", "auth", "auth_mount", "namespace", "token", "ca_cert", "skip_verify")
+        for key in (
+            "address",
+            "addr",
+            "url",
+            "role",
+            "auth",
+            "auth_mount",
+            "namespace",
+            "token",
+            "ca_cert",
+            "skip_verify",
+        )
     ]
     + [
         {key: "x"}
-        for key in ("vault_addr", "api_url", "identity_command", "exec", "plugins", "include", "environment", "proxy")
+        for key in (
+            "vault_addr",
+            "api_url",
+            "identity_command",
+            "exec",
+            "plugins",
+            "include",
+            "environment",
+            "proxy",
+        )
     ]
     + [
         {"tokens": [{"label": "m", "path": path}]}
-        for path in ("../other", "/etc", "a/../../b", "a//b", "_ledger", ".hidden", "a/./b", "https://x")
+        for path in (
+            "../other",
+            "/etc",
+            "a/../../b",
+            "a//b",
+            "_ledger",
+            ".hidden",
+            "a/./b",
+            "https://x",
+        )
     ]
-    + [{"tokens": [{"label": "m", key: "x"}]} for key in ("command", "exec", "address", "role", "mount", "secret")]
-    + [{"vault": {"mount": "secret", "prefix": prefix}} for prefix in ("../tokens", "/tokens", "tokens/../..")],
+    + [
+        {"tokens": [{"label": "m", key: "x"}]}
+        for key in ("command", "exec", "address", "role", "mount", "secret")
+    ]
+    + [
+        {"vault": {"mount": "secret", "prefix": prefix}}
+        for prefix in ("../tokens", "/tokens", "tokens/../..")
+    ],
     ids=json.dumps,
 )
 def test_a_manifest_can_choose_nobody(tmp_path: Path, mistake: dict[str, object]) -> None:
-    """A manifest that names a helper, an address, a role, a CA or a place outside its prefix is refused."""
+    """A manifest that names a helper, an address, a role, a CA or a place outside its
+    prefix is refused.
+    """
     file = tmp_path / "tokens.yaml"
     file.write_text(json.dumps(HEAD), encoding="utf-8")
     assert load_manifest([file]).manifest.prefix == "tokens"
@@ -590,7 +786,9 @@ def test_a_manifest_can_choose_nobody(tmp_path: Path, mistake: dict[str, object]
 
 
 def test_a_pinned_prefix_holds(tmp_path: Path) -> None:
-    """Whoever runs the pipeline pins mount and prefix, and a manifest with others is refused."""
+    """Whoever runs the pipeline pins mount and prefix, and a manifest with others is
+    refused.
+    """
     file = tmp_path / "tokens.yaml"
     file.write_text(json.dumps(HEAD), encoding="utf-8")
     assert load_manifest([file], pins=Pins(vault_prefix="secret/tokens"))
@@ -599,7 +797,9 @@ def test_a_pinned_prefix_holds(tmp_path: Path) -> None:
 
 
 def test_the_schema_has_no_place_for_more() -> None:
-    """Every key of the manifest is known here, and every object in the schema is closed."""
+    """Every key of the manifest is known here, and every object in the schema is
+    closed.
+    """
     schema = load_schema("tokens")
     objects = [schema, *schema["properties"].values(), *schema["$defs"].values()]
     shapes = [one for one in objects if "properties" in one]

@@ -1,4 +1,6 @@
-"""The GitHub client against a stand-in of its API: whose text is ours, which snapshot counts, and what each refusal says."""
+"""The GitHub client against a stand-in of its API: whose text is ours, which snapshot
+counts, and what each refusal says.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import pipeline
+from reconciler.cli import ci as pipeline
 from reconciler.github import ARTIFACT, GitHub, GitHubError, job_from
-from reconciler.plan import Policy, plan
+from reconciler.plan.planner import Policy, plan
+from reconciler.plan.review import NoBase, review_of
 from reconciler.render.comment import marker, read_marker
-from reconciler.review import NoBase, review
 from tests.support import github as stand_in
 from tests.support.github import Fault, problem, rate_limited
 from tests.support.github_http import Reply
@@ -22,8 +24,14 @@ REPOSITORY = "partner/tokens"
 BOT = "github-actions[bot]"
 HEAD, BASE, MERGED = "a" * 40, "b" * 40, "c" * 40
 ALL = {"contents": "read", "pull-requests": "write", "issues": "write", "actions": "read"}
-NEEDED = "the job needs `pull-requests: write`, which pull requests from forks and Dependabot never have"
-BUSY = (Fault(reply=problem(502, "x"), times=2), Fault(times=2), Fault(reply=rate_limited(), times=2))
+NEEDED = (
+    "the job needs `pull-requests: write`, which pull requests from forks and Dependabot never have"
+)
+BUSY = (
+    Fault(reply=problem(502, "x"), times=2),
+    Fault(times=2),
+    Fault(reply=rate_limited(), times=2),
+)
 
 Ours = Callable[[str], bool]
 
@@ -33,11 +41,15 @@ def host() -> Iterator[stand_in.GitHub]:
     """A host with one repository and one open pull request, number 1."""
     with stand_in.GitHub() as made:
         made.state.add_repository(REPOSITORY).history += [BASE, MERGED]
-        made.state.add_pull(REPOSITORY, login="ann", head=(REPOSITORY, "topic", HEAD), base=("main", BASE))
+        made.state.add_pull(
+            REPOSITORY, login="ann", head=(REPOSITORY, "topic", HEAD), base=("main", BASE)
+        )
         yield made
 
 
-def environ(host: stand_in.GitHub, permissions: Mapping[str, str] = ALL, **more: str) -> dict[str, str]:
+def environ(
+    host: stand_in.GitHub, permissions: Mapping[str, str] = ALL, **more: str
+) -> dict[str, str]:
     """The variables of a job."""
     token = host.issue_token(REPOSITORY, login=BOT, permissions=permissions)
     return {
@@ -71,7 +83,8 @@ def text(name: str = "tokens.yaml", words: str = "plan") -> str:
 def test_the_comment_is_found_by_author_and_marker(host: stand_in.GitHub) -> None:
     """Ours stands on page 2, after those of others.
 
-    A forged marker of another author is nothing, nor is our comment about another manifest; of two of ours the newest counts.
+    A forged marker of another author is nothing, nor is our comment about another
+    manifest; of two of ours the newest counts.
     """
     for number in range(120):
         host.state.add_comment(REPOSITORY, 1, login="ann", body=f"word {number}")
@@ -101,7 +114,9 @@ def test_an_issue_is_opened_edited_closed_and_opened_again(host: stand_in.GitHub
     """One issue for ever."""
     with opened(host) as client:
         for words in ("one", "two"):
-            client.put_issue(client.find_issue(about("tokens.yaml")), title="drift", body=text(words=words))
+            client.put_issue(
+                client.find_issue(about("tokens.yaml")), title="drift", body=text(words=words)
+            )
         known = client.find_issue(about("tokens.yaml"))
         assert known is not None
         client.close_issue(known)
@@ -130,12 +145,17 @@ def test_an_issue_is_opened_edited_closed_and_opened_again(host: stand_in.GitHub
         ),
         (Fault(reply=problem(422, "Validation Failed")), "GitHub answered with HTTP 422"),
         (Fault(reply=rate_limited(status=429)), "GitHub's rate limit is used up: try again later"),
-        (Fault(reply=rate_limited(retry_after_s=None)), "GitHub's rate limit is used up: try again later"),
+        (
+            Fault(reply=rate_limited(retry_after_s=None)),
+            "GitHub's rate limit is used up: try again later",
+        ),
         (Fault(reply=problem(502, "Server Error")), "GitHub answered with HTTP 502: try again"),
         (Fault(), "GitHub does not answer (RemoteProtocolError): try again"),
     ],
 )
-def test_each_refusal_of_a_write_is_one_sentence_and_no_second_try(host: stand_in.GitHub, fault: Fault, expected: str) -> None:
+def test_each_refusal_of_a_write_is_one_sentence_and_no_second_try(
+    host: stand_in.GitHub, fault: Fault, expected: str
+) -> None:
     """A write is sent once, whatever comes back."""
     host.fail(fault)
     with opened(host) as client, pytest.raises(GitHubError) as raised:
@@ -145,7 +165,8 @@ def test_each_refusal_of_a_write_is_one_sentence_and_no_second_try(host: stand_i
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(reply=problem(502, "x"), times=2), Fault(times=2), Fault(reply=rate_limited(), times=2)]
+    "fault",
+    [Fault(reply=problem(502, "x"), times=2), Fault(times=2), Fault(reply=rate_limited(), times=2)],
 )
 def test_a_read_is_sent_again(host: stand_in.GitHub, fault: Fault) -> None:
     """A busy GitHub gets two more tries."""
@@ -166,17 +187,28 @@ def test_a_page_elsewhere_is_not_asked_for(host: stand_in.GitHub) -> None:
 
 
 def published(
-    host: stand_in.GitHub, *, event: str = "schedule", branch: str = "main", fork: str | None = None, sha: str = BASE
+    host: stand_in.GitHub,
+    *,
+    event: str = "schedule",
+    branch: str = "main",
+    fork: str | None = None,
+    sha: str = BASE,
 ) -> None:
     """A run that published a snapshot."""
-    run = host.state.add_run(REPOSITORY, event=event, head_branch=branch, head_sha=sha, head_repository=fork)
-    host.state.add_artifact(REPOSITORY, run, ARTIFACT, {"snapshot.json": json.dumps(event).encode()})
+    run = host.state.add_run(
+        REPOSITORY, event=event, head_branch=branch, head_sha=sha, head_repository=fork
+    )
+    host.state.add_artifact(
+        REPOSITORY, run, ARTIFACT, {"snapshot.json": json.dumps(event).encode()}
+    )
 
 
 def test_only_a_snapshot_of_the_default_branch_counts(host: stand_in.GitHub) -> None:
-    """Newer ones of a pull request, a fork's branch called main, another branch, and an expired one are passed over.
+    """Newer ones of a pull request, a fork's branch called main, another branch, and an
+    expired one are passed over.
 
-    So is one of a tag called main whose commit is not on the branch; and a hundred of others hide ours on no other page.
+    So is one of a tag called main whose commit is not on the branch; and a hundred of
+    others hide ours on no other page.
     """
     host.state.add_repository("mallory/tokens", parent=REPOSITORY)
     published(host, event="push")
@@ -214,7 +246,9 @@ def test_an_artifact_of_something_else(host: stand_in.GitHub, content: dict[str,
 
 
 def test_the_merged_pull_request_of_a_commit(host: stand_in.GitHub) -> None:
-    """Only one that was merged by this commit, into the default branch, counts; with its last commit."""
+    """Only one that was merged by this commit, into the default branch, counts; with
+    its last commit.
+    """
     with opened(host) as client:
         assert client.merged_pull(HEAD) is None
         host.state.merge_pull(REPOSITORY, 1, MERGED)
@@ -225,8 +259,12 @@ def test_the_merged_pull_request_of_a_commit(host: stand_in.GitHub) -> None:
         assert client.merged_pull(MERGED) is None
 
 
-@pytest.mark.parametrize("odd", [{"id": None}, {"id": "7"}, {"id": [7]}, {"user": None}, {"body": None}, {}])
-def test_comments_of_an_odd_shape_are_nobodys(host: stand_in.GitHub, odd: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "odd", [{"id": None}, {"id": "7"}, {"id": [7]}, {"user": None}, {"body": None}, {}]
+)
+def test_comments_of_an_odd_shape_are_nobodys(
+    host: stand_in.GitHub, odd: dict[str, object]
+) -> None:
     """Whatever GitHub sends, a plan does not fail for it."""
     whole = {"id": 7, "user": {"login": BOT}, "body": text(), "html_url": 5}
     shape = {key: value for key, value in {**whole, **odd}.items() if odd or key != "id"}
@@ -237,23 +275,44 @@ def test_comments_of_an_odd_shape_are_nobodys(host: stand_in.GitHub, odd: dict[s
 
 def test_a_redirect_is_no_success(host: stand_in.GitHub) -> None:
     """A repository that was renamed: nothing was posted, and that is said."""
-    host.fail(Fault(reply=Reply(status=307, document={}, headers={"Location": f"{host.url}/repositories/1"})))
+    host.fail(
+        Fault(
+            reply=Reply(status=307, document={}, headers={"Location": f"{host.url}/repositories/1"})
+        )
+    )
     with opened(host) as client, pytest.raises(GitHubError) as raised:
         client.put_comment(1, None, text())
-    assert str(raised.value) == "GitHub answered with HTTP 307 and named another place: is GITHUB_REPOSITORY right?"
+    assert (
+        str(raised.value)
+        == "GitHub answered with HTTP 307 and named another place: is GITHUB_REPOSITORY right?"
+    )
 
 
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"GITHUB_REPOSITORY": ""}, "this is no job of GitHub Actions: GITHUB_REPOSITORY is not set"),
-        ({"GITHUB_REPOSITORY": "../.."}, "this is no job of GitHub Actions: GITHUB_REPOSITORY is not set"),
-        ({"GITHUB_API_URL": "https://a:b"}, "GITHUB_API_URL, or a place that GitHub named, is no address"),
-        ({"GITHUB_API_URL": "http://api.example"}, "GITHUB_API_URL is not https: the token is not sent there"),
+        (
+            {"GITHUB_REPOSITORY": ""},
+            "this is no job of GitHub Actions: GITHUB_REPOSITORY is not set",
+        ),
+        (
+            {"GITHUB_REPOSITORY": "../.."},
+            "this is no job of GitHub Actions: GITHUB_REPOSITORY is not set",
+        ),
+        (
+            {"GITHUB_API_URL": "https://a:b"},
+            "GITHUB_API_URL, or a place that GitHub named, is no address",
+        ),
+        (
+            {"GITHUB_API_URL": "http://api.example"},
+            "GITHUB_API_URL is not https: the token is not sent there",
+        ),
         ({"GITHUB_EVENT_PATH": "/nowhere.json"}, "GITHUB_EVENT_PATH can't be read as JSON"),
     ],
 )
-def test_a_job_that_can_not_be(host: stand_in.GitHub, changed: dict[str, str], expected: str) -> None:
+def test_a_job_that_can_not_be(
+    host: stand_in.GitHub, changed: dict[str, str], expected: str
+) -> None:
     """Nothing is sent on variables that make no sense."""
     with pytest.raises(GitHubError) as raised:
         job_from({**environ(host), **changed})
@@ -265,7 +324,10 @@ def test_the_token_is_not_shown(host: stand_in.GitHub) -> None:
     variables = environ(host)
     assert variables["GITHUB_TOKEN"] not in repr(job_from(variables))
     host.fail(Fault(times=5))
-    with GitHub(job_from(variables), sleep=lambda _: None) as client, pytest.raises(GitHubError) as raised:
+    with (
+        GitHub(job_from(variables), sleep=lambda _: None) as client,
+        pytest.raises(GitHubError) as raised,
+    ):
         client.find_comment(1, about("tokens.yaml"))
     assert (raised.value.__cause__, raised.value.__context__) == (None, None)
 
@@ -276,10 +338,14 @@ def test_the_token_is_not_shown(host: stand_in.GitHub) -> None:
 class Published:
     """A job's files and streams."""
 
-    def __init__(self, host: stand_in.GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, host: stand_in.GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.summary, self.outputs = folder / "summary.md", folder / "outputs"
         self.event = folder / "event.json"
-        self.event.write_text(json.dumps({"pull_request": {"number": 1, "head": {"sha": HEAD}}}), encoding="utf-8")
+        self.event.write_text(
+            json.dumps({"pull_request": {"number": 1, "head": {"sha": HEAD}}}), encoding="utf-8"
+        )
         files = {
             "GITHUB_STEP_SUMMARY": str(self.summary),
             "GITHUB_OUTPUT": str(self.outputs),
@@ -289,15 +355,19 @@ class Published:
             monkeypatch.setenv(name, value)
 
     def of(self, *labels: str, **wanted: str) -> dict[str, str]:
-        """Publish the plan of these labels, where only the manager is there; the step's outputs."""
+        """Publish the plan of these labels, where only the manager is there; the step's
+        outputs.
+        """
         state = observed(ledger({"manager": entry("id-m", "manager")}), live("id-m", "manager"))
         head = manifest(spec("manager"), *(spec(label) for label in labels), manager="manager")
         made = plan(head, state, now_ms=NOW_MS)
-        seen = review(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
+        seen = review_of(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
         self.outputs.unlink(missing_ok=True)
         source = pipeline.source_of(("tokens.yaml",), NOW_MS)
         pipeline.publish_plan(made, source, guards=(), review=seen, wanted=wanted)
-        return dict(line.split("=", 1) for line in self.outputs.read_text(encoding="utf-8").splitlines())
+        return dict(
+            line.split("=", 1) for line in self.outputs.read_text(encoding="utf-8").splitlines()
+        )
 
 
 @pytest.fixture
@@ -327,22 +397,33 @@ def test_a_plan_leaves_comment_summary_and_outputs(host: stand_in.GitHub, job: P
 
 
 def test_a_comment_that_github_refuses_fails_nothing(
-    host: stand_in.GitHub, job: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    host: stand_in.GitHub,
+    job: Published,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A fork's token is read-only: a notice says so, the summary has the plan, and nothing was written."""
+    """A fork's token is read-only: a notice says so, the summary has the plan, and
+    nothing was written.
+    """
     read_only = {"contents": "read", "pull-requests": "read", "actions": "read"}
-    monkeypatch.setenv("GITHUB_TOKEN", host.issue_token(REPOSITORY, login=BOT, permissions=read_only))
+    monkeypatch.setenv(
+        "GITHUB_TOKEN", host.issue_token(REPOSITORY, login=BOT, permissions=read_only)
+    )
     outputs = job.of("new", comment="github")
     assert outputs["comment-url"] == ""
     assert outputs["changes"] == "true"
     err = capsys.readouterr().err
-    assert err.startswith("::notice title=reconciler::the comment was not posted or read: GitHub answered with HTTP 403")
+    assert err.startswith(
+        "::notice title=reconciler::the comment was not posted or read: GitHub answered with HTTP 403"
+    )
     assert job.summary.exists()
     assert host.writes(granted=True) == []
 
 
 def test_the_drift_issue_opens_and_closes_itself(host: stand_in.GitHub, job: Published) -> None:
-    """Something to do opens it, the same again leaves it, nothing to do closes it, and it is opened again when there is."""
+    """Something to do opens it, the same again leaves it, nothing to do closes it, and
+    it is opened again when there is.
+    """
     seen = []
     for labels in (("new",), ("new",), (), (), ("new",)):
         job.of(*labels, issue="github")
@@ -355,17 +436,33 @@ def test_the_drift_issue_opens_and_closes_itself(host: stand_in.GitHub, job: Pub
 @pytest.mark.parametrize(
     ("labels", "edited", "expected"),
     [
-        pytest.param(("new",), False, ("true", "tokens-apply"), id="the reviewed plan, and harmless"),
+        pytest.param(
+            ("new",), False, ("true", "tokens-apply"), id="the reviewed plan, and harmless"
+        ),
         pytest.param(("new", "other"), False, ("false", "tokens-apply-review"), id="another plan"),
-        pytest.param(("new",), True, ("false", "tokens-apply-review"), id="pushed to after the comment"),
+        pytest.param(
+            ("new",), True, ("false", "tokens-apply-review"), id="pushed to after the comment"
+        ),
     ],
 )
 def test_the_reviewed_plan_is_recognised(
-    host: stand_in.GitHub, job: Published, labels: tuple[str, ...], *, edited: bool, expected: tuple[str, str]
+    host: stand_in.GitHub,
+    job: Published,
+    labels: tuple[str, ...],
+    *,
+    edited: bool,
+    expected: tuple[str, str],
 ) -> None:
-    """On main: only the digest of our own comment about the last commit of the merged pull request counts."""
+    """On main: only the digest of our own comment about the last commit of the merged
+    pull request counts.
+    """
     digest = job.of("new", comment="github")["digest"]
-    host.state.add_comment(REPOSITORY, 1, login="mallory", body=marker("plan", {"manifest": "tokens.yaml", "digest": digest}))
+    host.state.add_comment(
+        REPOSITORY,
+        1,
+        login="mallory",
+        body=marker("plan", {"manifest": "tokens.yaml", "digest": digest}),
+    )
     if edited:
         host.state.push_to_pull(REPOSITORY, 1, "d" * 40)
     host.state.merge_pull(REPOSITORY, 1, MERGED)
@@ -382,12 +479,17 @@ def test_a_failure_issue_names_its_workflow(host: stand_in.GitHub, job: Publishe
     for solved in (False, False, True, True):
         pipeline.report_failure(solved=solved)
     issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
-    assert [(i.state, i.title) for i in issues] == [("open", ""), ("closed", "Workflow failed: tokens-apply")]
+    assert [(i.state, i.title) for i in issues] == [
+        ("open", ""),
+        ("closed", "Workflow failed: tokens-apply"),
+    ]
     assert "https://git.example/partner/tokens/actions/runs/7" in issues[1].body
 
 
 def test_a_failure_issue_by_name(host: stand_in.GitHub, job: Published) -> None:
-    """Workflows that one workflow calls share its name with GitHub; each closes the issue that it opened, and no other."""
+    """Workflows that one workflow calls share its name with GitHub; each closes the
+    issue that it opened, and no other.
+    """
     assert job.event.exists()
     for name in ("tokens-apply a.yaml", "tokens-drift a.yaml"):
         pipeline.report_failure(solved=False, name=name)
@@ -417,12 +519,16 @@ def test_files_that_can_not_be_written_fail_nothing(
     """A runner's disk may be full."""
     variable = {"summary": "GITHUB_STEP_SUMMARY", "outputs": "GITHUB_OUTPUT"}[what]
     monkeypatch.setenv(variable, str(job.summary.parent))
-    (pipeline.write_summary if what == "summary" else lambda _: pipeline.write_outputs({"a": 1}))("text")
+    (pipeline.write_summary if what == "summary" else lambda _: pipeline.write_outputs({"a": 1}))(
+        "text"
+    )
     assert capsys.readouterr().err.startswith("::notice title=reconciler::the ")
 
 
 def test_masks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each line of a value, on standard error, in a job only; short ones would blot out words."""
+    """Each line of a value, on standard error, in a job only; short ones would blot out
+    words.
+    """
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     pipeline.mask("a-long-value")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.devserver import OpenBaoServer
+from reconciler.demo.openbao import OpenBaoServer
 from reconciler.sandbox import Sandbox, SandboxConfig
 from tests.support.fleet import Fleet
 
@@ -18,7 +18,9 @@ NewFleet = Callable[[], contextlib.AbstractContextManager[Fleet]]
 
 @pytest.fixture
 def new_fleet(tmp_path: Path, openbao: OpenBaoServer, vault_mount: str) -> NewFleet:
-    """Makes fleets without the exchange's limits; at the end of each nothing secret may have been printed or written."""
+    """Makes fleets without the exchange's limits; at the end of each nothing secret may
+    have been printed or written.
+    """
 
     @contextlib.contextmanager
     def make() -> Iterator[Fleet]:

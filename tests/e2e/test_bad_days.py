@@ -1,7 +1,9 @@
-"""Everything that goes wrong around the program: manifests, Vault, the ledger, the identity, the exchange, the disk.
+"""Everything that goes wrong around the program: manifests, Vault, the ledger, the
+identity, the exchange, the disk.
 
-Each time: one clear line on standard error (what, where, what to do), the right exit code, never a traceback (the fleet checks
-that of every output), nothing half done, and the next run on a good day heals it.
+Each time: one clear line on standard error (what, where, what to do), the right exit
+code, never a traceback (the fleet checks that of every output), nothing half done, and
+the next run on a good day heals it.
 """
 
 from __future__ import annotations
@@ -23,9 +25,17 @@ from typing import Any
 import hvac
 import pytest
 
-from reconciler.devserver import OpenBaoServer
+from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import Secret
-from reconciler.sandbox import ErrorShape, Fault, FaultKind, Garbage, Operation, Sandbox, SandboxConfig
+from reconciler.sandbox import (
+    ErrorShape,
+    Fault,
+    FaultKind,
+    Garbage,
+    Operation,
+    Sandbox,
+    SandboxConfig,
+)
 from tests.support.fleet import ROOT, Fleet, judged
 from tests.support.http_stub import HttpStub, http, say
 from tests.support.openbao import new_mount, operator
@@ -47,10 +57,16 @@ def free_port() -> int:
 
 HEAD = "version: 1\nmanager: m\nvault: {mount: secret, prefix: p}\n"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefghi", "bcdefghij", strict=True)
 )
 MERGE_BOMB = (
-    HEAD + "tokens:\n" + "".join(f"  - &t{i} {{<<: [{', '.join([f'*t{i - 1}'] * (i > 0))}], label: l{i}}}\n" for i in range(50))
+    HEAD
+    + "tokens:\n"
+    + "".join(
+        f"  - &t{i} {{<<: [{', '.join([f'*t{i - 1}'] * (i > 0))}], label: l{i}}}\n"
+        for i in range(50)
+    )
 )
 
 MANIFESTS: dict[str, bytes] = {
@@ -85,7 +101,9 @@ MANIFESTS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_bad_manifest(fleet: Fleet, name: str) -> None:
-    """Every problem with file, line and column, then the verdict; exit 1; nobody is asked anything; quickly."""
+    """Every problem with file, line and column, then the verdict; exit 1; nobody is
+    asked anything; quickly.
+    """
     (fleet.folder / "tokens.yaml").write_bytes(MANIFESTS[name])
     started_s = time.monotonic()
     for command in (("validate",), ("apply", "--yes")):
@@ -103,7 +121,9 @@ def test_a_bad_manifest(fleet: Fleet, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["missing.yaml", "folder", "x" * 5000, "dangling", "loop"])
 def test_a_manifest_that_cannot_be_read(fleet: Fleet, name: str) -> None:
-    """No file, a folder without any, a name that can't be, links to nowhere: named with what is wrong."""
+    """No file, a folder without any, a name that can't be, links to nowhere: named with
+    what is wrong.
+    """
     (fleet.folder / "folder").mkdir()
     (fleet.folder / "dangling").symlink_to("nowhere")
     (fleet.folder / "loop").symlink_to("loop")
@@ -162,11 +182,17 @@ def test_a_wrong_vault_token(fleet: Fleet) -> None:
 
 
 def test_mounts_that_will_not_do(fleet: Fleet, openbao: OpenBaoServer) -> None:
-    """KV version 1, a missing mount, another engine: refused before anything is written or derived."""
+    """KV version 1, a missing mount, another engine: refused before anything is written
+    or derived.
+    """
     with operator(openbao) as client:
         first = new_mount_of(client, "kv", {"version": "1"})
         transit = new_mount_of(client, "transit", None)
-    for mount, said in ((first, "version 2"), ("no-such-mount", "no-such-mount"), (transit, "version 2")):
+    for mount, said in (
+        (first, "version 2"),
+        ("no-such-mount", "no-such-mount"),
+        (transit, "version 2"),
+    ):
         fleet.mount = mount
         fleet.write(BOT)
         for command in (("bootstrap",), ("plan",), ("apply", "--yes")):
@@ -186,7 +212,10 @@ def new_mount_of(client: Any, kind: str, options: dict[str, str] | None) -> str:
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (http(200, body=b"<html>login</html>", headers={"Content-Type": "text/html"}), "is not Vault"),
+        (
+            http(200, body=b"<html>login</html>", headers={"Content-Type": "text/html"}),
+            "is not Vault",
+        ),
         (http(307, headers={"Location": "https://vault.example.com/"}), "redirects"),
         (http(503, {"errors": ["Vault is sealed"]}), "sealed"),
         (http(500, {"errors": ["internal error"]}), "inside"),
@@ -205,8 +234,14 @@ def test_something_else_than_vault(fleet: Fleet, reply: bytes, said: str) -> Non
 
 
 def test_vault_is_sealed_in_the_middle(tmp_path: Path) -> None:
-    """Sealed after the derive: the new token is revoked or recorded, exit 5; unsealed, the next run makes it whole."""
-    with OpenBaoServer() as server, Sandbox(config=SandboxConfig(limits=False)) as sandbox, operator(server) as client:
+    """Sealed after the derive: the new token is revoked or recorded, exit 5; unsealed,
+    the next run makes it whole.
+    """
+    with (
+        OpenBaoServer() as server,
+        Sandbox(config=SandboxConfig(limits=False)) as sandbox,
+        operator(server) as client,
+    ):
         fleet = Fleet(tmp_path, sandbox, server, new_mount(client))
         fleet.begin()
         fleet.write(BOT)
@@ -246,27 +281,44 @@ def deleted(fleet: Fleet) -> None:
 def destroyed(fleet: Fleet) -> None:
     """The latest version destroyed."""
     with fleet.operator() as client:
-        client.secrets.kv.v2.destroy_secret_versions(f"{fleet.prefix}/prod/bot", [1], mount_point=fleet.mount)
+        client.secrets.kv.v2.destroy_secret_versions(
+            f"{fleet.prefix}/prod/bot", [1], mount_point=fleet.mount
+        )
 
 
 def forgotten(fleet: Fleet) -> None:
     """All versions and the metadata deleted, which resets the counter."""
     with fleet.operator() as client:
-        client.secrets.kv.v2.delete_metadata_and_all_versions(f"{fleet.prefix}/prod/bot", mount_point=fleet.mount)
+        client.secrets.kv.v2.delete_metadata_and_all_versions(
+            f"{fleet.prefix}/prod/bot", mount_point=fleet.mount
+        )
 
 
 def written_again(fleet: Fleet) -> None:
     """The same content as a new version."""
     content = fleet.secret("prod/bot")
     with fleet.store() as store:
-        store.write(f"{fleet.prefix}/prod/bot", dict(content.fields or ()), secret=content.secret, cas=1)
+        store.write(
+            f"{fleet.prefix}/prod/bot", dict(content.fields or ()), secret=content.secret, cas=1
+        )
 
 
 @pytest.mark.parametrize(
-    ("harm", "same_token"), [(by_hand, True), (deleted, False), (written_again, True), (destroyed, False), (forgotten, False)]
+    ("harm", "same_token"),
+    [
+        (by_hand, True),
+        (deleted, False),
+        (written_again, True),
+        (destroyed, False),
+        (forgotten, False),
+    ],
 )
-def test_a_secret_harmed_by_hand(fleet: Fleet, harm: Callable[[Fleet], None], *, same_token: bool) -> None:
-    """Restored from the version that holds the current token, or rotated if there is none."""
+def test_a_secret_harmed_by_hand(
+    fleet: Fleet, harm: Callable[[Fleet], None], *, same_token: bool
+) -> None:
+    """Restored from the version that holds the current token, or rotated if there is
+    none.
+    """
     fleet.begin(BOT)
     token_id = fleet.live("bot")[0].token_id
     harm(fleet)
@@ -278,13 +330,20 @@ def test_a_secret_harmed_by_hand(fleet: Fleet, harm: Callable[[Fleet], None], *,
 
 @pytest.mark.parametrize("emptied", [False, True], ids=["latest", "under an empty one"])
 def test_another_secret_beside_the_right_id(fleet: Fleet, *, emptied: bool) -> None:
-    """Edited by hand, it signs no more: the recorded version is restored, be the edited one still the latest or not."""
+    """Edited by hand, it signs no more: the recorded version is restored, be the edited
+    one still the latest or not.
+    """
     fleet.begin(BOT)
     path = f"{fleet.prefix}/prod/bot"
     with fleet.store() as store:
         good = store.read(path)
         fields = dict(good.fields or ())
-        store.write(path, fields, secret=Secret("bm90IHRoZSBzZWNyZXQgb2YgdGhpcyB0b2tlbg=="), cas=good.version)
+        store.write(
+            path,
+            fields,
+            secret=Secret("bm90IHRoZSBzZWNyZXQgb2YgdGhpcyB0b2tlbg=="),
+            cas=good.version,
+        )
         if emptied:
             store.write(path, {}, cas=good.version + 1)
     assert "restored bot" in fleet.must("apply", "--yes").out
@@ -294,7 +353,9 @@ def test_another_secret_beside_the_right_id(fleet: Fleet, *, emptied: bool) -> N
 
 
 def test_a_harmed_manager_locks_nobody_out(fleet: Fleet) -> None:
-    """The manager's secret deleted by hand: its older version signs, and it is restored; destroyed: bootstrap heals it."""
+    """The manager's secret deleted by hand: its older version signs, and it is
+    restored; destroyed: bootstrap heals it.
+    """
     fleet.begin(BOT)
     with fleet.store() as store:
         store.delete_version(f"{fleet.prefix}/reconciler", 1)
@@ -323,7 +384,9 @@ EVERY_COMMAND: tuple[tuple[str, ...], ...] = (
 
 
 def test_a_deleted_ledger(fleet: Fleet) -> None:
-    """Every command gives the command that brings it back, and nothing else; that command heals it."""
+    """Every command gives the command that brings it back, and nothing else; that
+    command heals it.
+    """
     fleet.begin(BOT)
     with fleet.store() as store:
         version = store.read_meta(f"{fleet.prefix}/_ledger").latest
@@ -331,18 +394,27 @@ def test_a_deleted_ledger(fleet: Fleet) -> None:
     with fleet.untouched():
         for command in EVERY_COMMAND:
             said = fleet.refused(1, *command)
-            assert f"`vault kv undelete -versions={version} -mount={fleet.mount} {fleet.prefix}/_ledger`" in said
+            assert (
+                f"`vault kv undelete -versions={version} -mount={fleet.mount} {fleet.prefix}/_ledger`"
+                in said
+            )
     with fleet.operator() as client:
-        client.secrets.kv.v2.undelete_secret_versions(f"{fleet.prefix}/_ledger", [version], mount_point=fleet.mount)
+        client.secrets.kv.v2.undelete_secret_versions(
+            f"{fleet.prefix}/_ledger", [version], mount_point=fleet.mount
+        )
     fleet.assert_whole()
     fleet.assert_quiet()
 
 
 def test_a_destroyed_ledger(fleet: Fleet) -> None:
-    """Without any trace of it, but with secrets below the prefix: nothing is done, by bootstrap least of all."""
+    """Without any trace of it, but with secrets below the prefix: nothing is done, by
+    bootstrap least of all.
+    """
     fleet.begin(BOT)
     with fleet.operator() as client:
-        client.secrets.kv.v2.delete_metadata_and_all_versions(f"{fleet.prefix}/_ledger", mount_point=fleet.mount)
+        client.secrets.kv.v2.delete_metadata_and_all_versions(
+            f"{fleet.prefix}/_ledger", mount_point=fleet.mount
+        )
     with fleet.untouched():
         for command in EVERY_COMMAND:
             said = fleet.refused(1, *command)
@@ -366,7 +438,9 @@ GARBAGE_LEDGERS: tuple[dict[str, str], ...] = (
 
 
 def test_a_ledger_edited_to_garbage(fleet: Fleet) -> None:
-    """Every command says that the ledger is broken and nothing is changed; an older version of it, written again, heals it."""
+    """Every command says that the ledger is broken and nothing is changed; an older
+    version of it, written again, heals it.
+    """
     fleet.begin(BOT)
     good = fleet.secret("_ledger")
     for number, content in enumerate(GARBAGE_LEDGERS):
@@ -376,7 +450,11 @@ def test_a_ledger_edited_to_garbage(fleet: Fleet) -> None:
             for command in EVERY_COMMAND[: 8 if number == 0 else 3]:
                 assert "ledger" in fleet.refused(1, *command), content
     with fleet.store() as store:
-        store.write(f"{fleet.prefix}/_ledger", dict(good.fields or ()), cas=good.version + len(GARBAGE_LEDGERS))
+        store.write(
+            f"{fleet.prefix}/_ledger",
+            dict(good.fields or ()),
+            cas=good.version + len(GARBAGE_LEDGERS),
+        )
     fleet.assert_whole()
     fleet.assert_quiet()
 
@@ -395,7 +473,9 @@ def test_a_ledger_edited_to_garbage(fleet: Fleet) -> None:
     ids=["token id", "version", "path", "profile", "url", "without bot", "without manager"],
 )
 def test_a_ledger_edited_by_hand(fleet: Fleet, edit: Callable[[dict[str, object]], object]) -> None:
-    """Well-formed, but untrue: no token is revoked that the secrets still hold, and every secret goes on signing."""
+    """Well-formed, but untrue: no token is revoked that the secrets still hold, and
+    every secret goes on signing.
+    """
     fleet.begin(BOT, {"label": "other"})
     latest = fleet.secret("_ledger")
     plain = json.loads(latest.field("ledger") or "")
@@ -436,7 +516,9 @@ def test_bootstrap_for_another_profile(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("opaque", [False, True])
 def test_an_identity_that_the_exchange_refuses(fleet: Fleet, *, opaque: bool) -> None:
-    """Expired where its text does not tell, or made up: a person is needed (exit 4), before any write."""
+    """Expired where its text does not tell, or made up: a person is needed (exit 4),
+    before any write.
+    """
     fleet.begin()
     fleet.write(BOT)
     fleet.sandbox.state.configure(identity_opaque=opaque)
@@ -454,12 +536,16 @@ def test_an_identity_that_expired_before_the_write(fleet: Fleet) -> None:
     identity = fleet.sandbox.state.issue_identity(lifetime_ms=-60_000)
     asked = fleet.sandbox.state.count(Operation.CAPABILITIES)
     with fleet.untouched():
-        assert "expired" in fleet.refused(4, "apply", "--yes", environ={"LIMITLESS_IDENTITY_TOKEN": identity})
+        assert "expired" in fleet.refused(
+            4, "apply", "--yes", environ={"LIMITLESS_IDENTITY_TOKEN": identity}
+        )
     assert fleet.sandbox.state.count(Operation.CAPABILITIES) == asked
 
 
 def test_identities_from_everywhere(fleet: Fleet) -> None:
-    """A file, standard input, or a command give it; none of them is needed where nothing is derived."""
+    """A file, standard input, or a command give it; none of them is needed where
+    nothing is derived.
+    """
     fleet.begin()
     token = fleet.environ["LIMITLESS_IDENTITY_TOKEN"]
     (fleet.folder / "identity").write_text(token + "\n")
@@ -493,7 +579,9 @@ def test_token_management_switched_off(fleet: Fleet) -> None:
 
 
 def test_a_scope_that_is_not_allowed(fleet: Fleet) -> None:
-    """Known before anything is derived, for the whole plan: not one call that changes anything."""
+    """Known before anything is derived, for the whole plan: not one call that changes
+    anything.
+    """
     fleet.begin()
     fleet.sandbox.state.configure(allowed_scopes=("trading",))
     fleet.write({"label": "fine"}, WIDE)
@@ -539,7 +627,9 @@ def test_another_exchange(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("shift_ms", [20_000, -20_000, 300_000, -300_000])
 def test_a_wrong_clock(fleet: Fleet, shift_ms: int) -> None:
-    """Our clock differs by seconds or minutes: requests are signed with the exchange's time, and a warning says so."""
+    """Our clock differs by seconds or minutes: requests are signed with the exchange's
+    time, and a warning says so.
+    """
     fleet.write(BOT)
     fleet.sandbox.state.shift_clock(shift_ms)
     fleet.environ["LIMITLESS_IDENTITY_TOKEN"] = fleet.sandbox.state.issue_identity()
@@ -553,10 +643,14 @@ def test_a_wrong_clock(fleet: Fleet, shift_ms: int) -> None:
 
 
 def test_a_clock_that_jumps_in_the_middle(fleet: Fleet) -> None:
-    """The exchange's clock is set while a token is derived; the lease seems over, nobody took it: the run ends well."""
+    """The exchange's clock is set while a token is derived; the lease seems over,
+    nobody took it: the run ends well.
+    """
     fleet.begin()
     fleet.write(BOT, {"label": "other"})
-    fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=300, count=2))
+    fleet.sandbox.faults.add(
+        Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=300, count=2)
+    )
     jump = threading.Timer(0.15, fleet.later, kwargs={"minutes": 3})
     jump.start()
     assert fleet.must("apply", "--yes").last_line == "applied 2, failed 0, held 0, not tried 0"
@@ -566,7 +660,9 @@ def test_a_clock_that_jumps_in_the_middle(fleet: Fleet) -> None:
 
 
 def test_an_empty_list(fleet: Fleet) -> None:
-    """A list without any token, not even the one that signed, is not believed: nothing is done on it."""
+    """A list without any token, not even the one that signed, is not believed: nothing
+    is done on it.
+    """
     fleet.begin(BOT)
     fleet.write({"label": "new"})
     fleet.sandbox.state.configure(listed_after_ms=AN_HOUR_MS)
@@ -589,25 +685,37 @@ def test_a_list_without_our_own_token(fleet: Fleet) -> None:
 
 
 def test_a_list_that_lags(fleet: Fleet) -> None:
-    """A current token that is not listed yet, but signs, is not replaced: nothing is derived and no version written."""
+    """A current token that is not listed yet, but signs, is not replaced: nothing is
+    derived and no version written.
+    """
     fleet.write(BOT)
     fleet.sandbox.state.shift_clock(-2 * AN_HOUR_MS)
-    fleet.environ["LIMITLESS_IDENTITY_TOKEN"] = fleet.sandbox.state.issue_identity(lifetime_ms=10 * AN_HOUR_MS)
+    fleet.environ["LIMITLESS_IDENTITY_TOKEN"] = fleet.sandbox.state.issue_identity(
+        lifetime_ms=10 * AN_HOUR_MS
+    )
     fleet.must("bootstrap")
     fleet.sandbox.state.shift_clock(0)
     fleet.must("apply", "--yes")
     fleet.sandbox.state.configure(listed_after_ms=AN_HOUR_MS)
-    calls, version = fleet.sandbox.state.mutating_calls, fleet.versions()[f"{fleet.prefix}/prod/bot"]
+    calls, version = (
+        fleet.sandbox.state.mutating_calls,
+        fleet.versions()[f"{fleet.prefix}/prod/bot"],
+    )
     done = fleet.attempt("apply", "--yes")
     assert "lags" in done.out + done.err
-    assert (fleet.sandbox.state.mutating_calls, fleet.versions()[f"{fleet.prefix}/prod/bot"]) == (calls, version)
+    assert (fleet.sandbox.state.mutating_calls, fleet.versions()[f"{fleet.prefix}/prod/bot"]) == (
+        calls,
+        version,
+    )
     fleet.sandbox.state.configure(listed_after_ms=0)
     fleet.assert_whole()
     fleet.assert_quiet()
 
 
 def test_too_many_missing(fleet: Fleet) -> None:
-    """One token revoked elsewhere is rotated; two stop everything, until --max-missing says that it is meant."""
+    """One token revoked elsewhere is rotated; two stop everything, until --max-missing
+    says that it is meant.
+    """
     fleet.begin(BOT, {"label": "other"})
     fleet.sandbox.state.revoke_by_hand(fleet.live("bot")[0].token_id)
     fleet.must("apply", "--yes")
@@ -622,7 +730,9 @@ def test_too_many_missing(fleet: Fleet) -> None:
 
 
 def test_a_revoked_manager(fleet: Fleet) -> None:
-    """The manager's own token revoked elsewhere: exit 4 with bootstrap as the way, and bootstrap heals it."""
+    """The manager's own token revoked elsewhere: exit 4 with bootstrap as the way, and
+    bootstrap heals it.
+    """
     fleet.begin(BOT)
     fleet.sandbox.state.revoke_by_hand(fleet.live("reconciler")[0].token_id)
     with fleet.untouched():
@@ -635,7 +745,10 @@ def test_a_revoked_manager(fleet: Fleet) -> None:
 
 BAD_LISTS = (
     *(Fault(kind=FaultKind.GARBAGE, garbage=garbage, count=None) for garbage in Garbage),
-    *(Fault(kind=FaultKind.ERROR_BEFORE, status=status, count=None) for status in (400, 403, 404, 500, 502, 504)),
+    *(
+        Fault(kind=FaultKind.ERROR_BEFORE, status=status, count=None)
+        for status in (400, 403, 404, 500, 502, 504)
+    ),
     Fault(kind=FaultKind.ERROR_BEFORE, status=403, shape=ErrorShape.HTML, count=None),
     Fault(kind=FaultKind.MAINTENANCE, count=None),
     Fault(kind=FaultKind.RATE_LIMIT, count=None),
@@ -692,11 +805,18 @@ def fault_id(fault: Fault) -> str:
 
 @pytest.mark.parametrize(
     ("fault", "rotates"),
-    [*((fault, False) for fault in (*REFUSED_DERIVES, *UNCLEAR_DERIVES)), *((f, True) for f in UNCLEAR_DERIVES[:2])],
-    ids=lambda value: fault_id(value) if isinstance(value, Fault) else ("rotate" if value else "derive"),
+    [
+        *((fault, False) for fault in (*REFUSED_DERIVES, *UNCLEAR_DERIVES)),
+        *((f, True) for f in UNCLEAR_DERIVES[:2]),
+    ],
+    ids=lambda value: (
+        fault_id(value) if isinstance(value, Fault) else ("rotate" if value else "derive")
+    ),
 )
 def test_a_derive_that_goes_wrong(fleet: Fleet, fault: Fault, *, rotates: bool) -> None:
-    """Exit 5, nothing lost; the next run revokes what was interrupted and derives anew; the one after does nothing."""
+    """Exit 5, nothing lost; the next run revokes what was interrupted and derives anew;
+    the one after does nothing.
+    """
     fleet.defaults = {"overlap": "3h"}
     fleet.begin(*([BOT] if rotates else []))
     before = {token.token_id for token in fleet.live("bot")}
@@ -712,7 +832,11 @@ def test_a_derive_that_goes_wrong(fleet: Fleet, fault: Fault, *, rotates: bool) 
         fleet.use(path)
     fleet.later(hours=1)
     done = fleet.must("apply", "--yes")
-    lost = {t.token_id for t in fleet.sandbox.state.tokens() if t.label == "bot"} - before - {fleet.use("prod/bot")}
+    lost = (
+        {t.token_id for t in fleet.sandbox.state.tokens() if t.label == "bot"}
+        - before
+        - {fleet.use("prod/bot")}
+    )
     assert all(token_id in done.out for token_id in lost), "a lost token is named in the report"
     assert not any(fleet.sandbox.state.token(token_id).live for token_id in lost)
     fleet.assert_whole()
@@ -720,7 +844,9 @@ def test_a_derive_that_goes_wrong(fleet: Fleet, fault: Fault, *, rotates: bool) 
 
 
 def test_a_derive_that_lands_late(fleet: Fleet) -> None:
-    """A token that appears after its intent was given up is never touched, but named until a person decides."""
+    """A token that appears after its intent was given up is never touched, but named
+    until a person decides.
+    """
     fleet.begin()
     fleet.write(BOT)
     fleet.sandbox.faults.add(Fault(kind=FaultKind.LATE, operation=Operation.DERIVE, delay_ms=1_500))
@@ -740,10 +866,14 @@ def test_a_derive_that_lands_late(fleet: Fleet) -> None:
 
 
 def test_trimmed_scopes(fleet: Fleet) -> None:
-    """The exchange grants less than was asked for: the token is revoked, nothing is stored, exit 5."""
+    """The exchange grants less than was asked for: the token is revoked, nothing is
+    stored, exit 5.
+    """
     fleet.begin(BOT)
     fleet.write(WIDE)
-    fault = Fault(kind=FaultKind.TRIM_SCOPES, operation=Operation.DERIVE, label="bot", scopes=("trading",))
+    fault = Fault(
+        kind=FaultKind.TRIM_SCOPES, operation=Operation.DERIVE, label="bot", scopes=("trading",)
+    )
     fleet.sandbox.faults.add(fault)
     version = fleet.versions()[f"{fleet.prefix}/prod/bot"]
     done = fleet.attempt("apply", "--yes")
@@ -757,18 +887,24 @@ def test_trimmed_scopes(fleet: Fleet) -> None:
 
 
 def test_a_derive_that_ends_its_predecessor(fleet: Fleet) -> None:
-    """The new one is stored all the same, for it may be the only one that works; it is said, and nothing more is derived."""
+    """The new one is stored all the same, for it may be the only one that works; it is
+    said, and nothing more is derived.
+    """
     fleet.defaults = {"overlap": "1h"}
     labels = [f"bot-{number}" for number in range(8)]
     fleet.begin(*({"label": label} for label in labels))
     fleet.write(*({"label": label, "scopes": ["withdrawal"]} for label in labels))
     before = fleet.sandbox.state.count(Operation.DERIVE)
-    fleet.sandbox.faults.add(Fault(kind=FaultKind.ENDS_OLDER, operation=Operation.DERIVE, count=None))
+    fleet.sandbox.faults.add(
+        Fault(kind=FaultKind.ENDS_OLDER, operation=Operation.DERIVE, count=None)
+    )
     done = fleet.attempt("apply", "--yes")
     fleet.sandbox.faults.clear()
     assert done.code == 5, done
     assert "vanished" in done.out
-    assert fleet.sandbox.state.count(Operation.DERIVE) - before < len(labels), "it did not end them all"
+    assert fleet.sandbox.state.count(Operation.DERIVE) - before < len(labels), (
+        "it did not end them all"
+    )
     for label in labels:
         fleet.use(label)
     fleet.must("apply", "--yes", "--max-missing", "8")
@@ -778,7 +914,9 @@ def test_a_derive_that_ends_its_predecessor(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("fault", UNCLEAR_DERIVES[:2], ids=fault_id)
 def test_a_bootstrap_that_goes_wrong(fleet: Fleet, fault: Fault) -> None:
-    """Nobody can list yet: repeated, it derives anew, and the lost token is revoked as soon as somebody can list."""
+    """Nobody can list yet: repeated, it derives anew, and the lost token is revoked as
+    soon as somebody can list.
+    """
     fleet.write(BOT)
     fleet.sandbox.faults.add(dataclasses.replace(fault, operation=Operation.DERIVE))
     fleet.refused(5, "bootstrap")
@@ -808,7 +946,9 @@ def test_a_bootstrap_that_goes_wrong(fleet: Fleet, fault: Fault) -> None:
     ids=fault_id,
 )
 def test_a_revocation_that_goes_wrong(fleet: Fleet, fault: Fault) -> None:
-    """Done or not, it ends well: exit 0 if the list proves it, else 5, and the next run finishes it."""
+    """Done or not, it ends well: exit 0 if the list proves it, else 5, and the next run
+    finishes it.
+    """
     fleet.begin(BOT)
     token = fleet.live("bot")[0]
     fleet.write()
@@ -828,9 +968,22 @@ def test_a_revocation_that_goes_wrong(fleet: Fleet, fault: Fault) -> None:
 
 def shell(fleet: Fleet, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """``script`` by bash, where ``"$@"`` is the program with these arguments."""
-    argv = ["bash", "-o", "pipefail", "-c", script, "bash", sys.executable, "-m", "reconciler", *arguments]
+    argv = [
+        "bash",
+        "-o",
+        "pipefail",
+        "-c",
+        script,
+        "bash",
+        sys.executable,
+        "-m",
+        "reconciler",
+        *arguments,
+    ]
     environ = {**fleet.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(argv, cwd=fleet.folder, env=environ, capture_output=True, text=True, check=False, timeout=90)
+    done = subprocess.run(
+        argv, cwd=fleet.folder, env=environ, capture_output=True, text=True, check=False, timeout=90
+    )
     fleet.outputs += [done.stdout, done.stderr]
     for unseemly in ("Traceback", "internal error", "Exception ignored"):
         assert unseemly not in done.stdout + done.stderr, done
@@ -838,7 +991,9 @@ def shell(fleet: Fleet, script: str, *arguments: str) -> subprocess.CompletedPro
 
 
 def limited(fleet: Fleet, *arguments: str) -> tuple[int, str]:
-    """A command that may write no byte into any file: its exit code and the last line of its standard error."""
+    """A command that may write no byte into any file: its exit code and the last line
+    of its standard error.
+    """
     process = fleet.start(*arguments)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
     done = fleet.finish(process)
@@ -846,12 +1001,17 @@ def limited(fleet: Fleet, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_full_disk(fleet: Fleet) -> None:
-    """A plan that can't be written: exit 1 and the file as it was; a report: exit 5, and the work is done."""
+    """A plan that can't be written: exit 1 and the file as it was; a report: exit 5,
+    and the work is done.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     (fleet.folder / "plan.json").write_text("as it was")
     with fleet.untouched():
-        assert limited(fleet, "plan", "--out", "plan.json") == (1, "error: File too large: plan.json")
+        assert limited(fleet, "plan", "--out", "plan.json") == (
+            1,
+            "error: File too large: plan.json",
+        )
     assert (fleet.folder / "plan.json").read_text() == "as it was"
     code, said = limited(fleet, "apply", "--yes", "--report", "report.json")
     assert code == 5
@@ -873,7 +1033,9 @@ def test_a_target_that_cannot_be_written(fleet: Fleet, target: str) -> None:
 
 
 def test_an_empty_file_name(fleet: Fleet) -> None:
-    """``--plan "$PLAN"`` with an unset variable must not mean "no plan was asked for", which would apply everything."""
+    """``--plan "$PLAN"`` with an unset variable must not mean "no plan was asked for",
+    which would apply everything.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     with fleet.untouched():
@@ -909,7 +1071,9 @@ def test_a_target_that_is_no_file(fleet: Fleet) -> None:
 
 
 def test_a_report_of_a_run_that_was_refused(fleet: Fleet) -> None:
-    """Whatever the exit code, the report's file is a report or is not there: never an empty one."""
+    """Whatever the exit code, the report's file is a report or is not there: never an
+    empty one.
+    """
     fleet.begin(BOT)
     fleet.write(WIDE)
     fleet.lend_lease(60)
@@ -924,7 +1088,9 @@ def test_a_report_of_a_run_that_was_refused(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("redirect", ['"$@" >&-', '"$@" >/dev/full', '"$@" | head -0'])
 def test_a_plan_that_nobody_reads(fleet: Fleet, redirect: str) -> None:
-    """Standard output that is closed, full or cut off: exit 1, and at most one line about it."""
+    """Standard output that is closed, full or cut off: exit 1, and at most one line
+    about it.
+    """
     fleet.begin(BOT)
     done = shell(fleet, redirect, "plan")
     assert done.returncode == 1, done
@@ -943,7 +1109,9 @@ def test_an_apply_that_nobody_watches(fleet: Fleet, redirect: str) -> None:
 
 
 def test_no_standard_input(fleet: Fleet) -> None:
-    """Standard input closed: who would have to answer or to give a secret can't, and that is said."""
+    """Standard input closed: who would have to answer or to give a secret can't, and
+    that is said.
+    """
     fleet.begin()
     fleet.write(BOT)
     token = fleet.sandbox.state.derive_by_hand("bot")
@@ -958,7 +1126,9 @@ def test_no_standard_input(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    "environ", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}], ids=str
+    "environ",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
+    ids=str,
 )
 def test_a_terminal_that_knows_no_unicode(fleet: Fleet, environ: dict[str, str | None]) -> None:
     """Signs that can't be printed there are replaced; nothing fails for them."""
@@ -971,7 +1141,9 @@ def test_a_terminal_that_knows_no_unicode(fleet: Fleet, environ: dict[str, str |
 
 
 def test_labels_that_bite(fleet: Fleet) -> None:
-    """Labels that look like options, markup, commands of a CI runner, or formulas go through the whole story as text."""
+    """Labels that look like options, markup, commands of a CI runner, or formulas go
+    through the whole story as text.
+    """
     labels = (
         "--yes",
         "[red]x[/red]",
@@ -985,7 +1157,13 @@ def test_labels_that_bite(fleet: Fleet) -> None:
     )
     fleet.begin(*({"label": label, "path": f"p{number}"} for number, label in enumerate(labels)))
     fleet.assert_whole()
-    for arguments in (("plan",), ("plan", "--format", "markdown"), ("plan", "--format", "json"), ("status",), ("verify",)):
+    for arguments in (
+        ("plan",),
+        ("plan", "--format", "markdown"),
+        ("plan", "--format", "json"),
+        ("status",),
+        ("verify",),
+    ):
         out = fleet.must(*arguments).out
         assert not re.search(r"^\s*::error", out, re.MULTILINE)
         assert "##[" not in out

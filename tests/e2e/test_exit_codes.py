@@ -16,19 +16,27 @@ OTHER = {"label": "other"}
 
 def jwt(expires_at_ms: int) -> str:
     """A token in the shape of a JWT that ends then."""
-    claims = base64.urlsafe_b64encode(json.dumps({"exp": expires_at_ms // 1000}).encode()).decode().rstrip("=")
+    claims = (
+        base64.urlsafe_b64encode(json.dumps({"exp": expires_at_ms // 1000}).encode())
+        .decode()
+        .rstrip("=")
+    )
     return f"e30.{claims}.c2ln"
 
 
 def reported(fleet: Fleet, *arguments: str) -> Done:
-    """An apply whose report says the same exit code as the process, and is what its schema allows."""
+    """An apply whose report says the same exit code as the process, and is what its
+    schema allows.
+    """
     done = fleet.attempt("apply", "--yes", "--report", "report.json", *arguments)
     assert judged("report", (fleet.folder / "report.json").read_text())["exit_code"] == done.code
     return done
 
 
 def test_0_done_nothing_to_do_or_waiting(fleet: Fleet) -> None:
-    """Done is 0, nothing to do is 0, and so are holds that wait for time, a consumer, or the budget."""
+    """Done is 0, nothing to do is 0, and so are holds that wait for time, a consumer,
+    or the budget.
+    """
     fleet.defaults = {"overlap": "1h", "rotate_after": "2h"}
     fleet.begin(BOT, OTHER)
     assert reported(fleet).code == 0
@@ -52,12 +60,16 @@ def test_1_error_and_nothing_changed(fleet: Fleet) -> None:
         fleet.refused(1, "verify")
         fleet.refused(1, "plan", "--max-missing", "0")
         document = (fleet.folder / "tokens.yaml").read_text()
-        (fleet.folder / "tokens.yaml").write_text(document[: document.index("tokens:")] + "tokens: []\n")
+        (fleet.folder / "tokens.yaml").write_text(
+            document[: document.index("tokens:")] + "tokens: []\n"
+        )
         fleet.refused(1, "apply", "--yes")
 
 
 def test_2_changes_pending(fleet: Fleet) -> None:
-    """``plan --detailed-exitcode`` alone says 2, and only for changes: neither holds nor errors are."""
+    """``plan --detailed-exitcode`` alone says 2, and only for changes: neither holds
+    nor errors are.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
     fleet.write(BOT, OTHER)
@@ -85,7 +97,9 @@ def test_3_stale(fleet: Fleet) -> None:
 
 
 def test_4_no_identity_that_can_derive(fleet: Fleet) -> None:
-    """Missing, expired, or too short-lived for what is planned: known before any write, with what to do."""
+    """Missing, expired, or too short-lived for what is planned: known before any write,
+    with what to do.
+    """
     fleet.begin()
     fleet.write(*({"label": f"bot-{number}"} for number in range(5)))
     now_ms = fleet.sandbox.state.now_ms()
@@ -95,15 +109,26 @@ def test_4_no_identity_that_can_derive(fleet: Fleet) -> None:
             (jwt(now_ms - 5_000), "expired"),
             (jwt(now_ms + 33_000), "expires in"),
         ):
-            assert said in fleet.refused(4, "apply", "--yes", environ={"LIMITLESS_IDENTITY_TOKEN": token})
-        fleet.refused(4, "rotate", "--target", "reconciler", "--yes", environ={"LIMITLESS_IDENTITY_TOKEN": None})
+            assert said in fleet.refused(
+                4, "apply", "--yes", environ={"LIMITLESS_IDENTITY_TOKEN": token}
+            )
+        fleet.refused(
+            4,
+            "rotate",
+            "--target",
+            "reconciler",
+            "--yes",
+            environ={"LIMITLESS_IDENTITY_TOKEN": None},
+        )
         fleet.refused(4, "apply", "--yes", "--identity-file", "missing")
         fleet.refused(4, "apply", "--yes", "--identity-command", "false")
         fleet.refused(4, "apply", "--yes", "--identity-command", "/no/such/program --now")
 
 
 def test_4_no_signer(fleet: Fleet) -> None:
-    """Before bootstrap every command but bootstrap says so; bootstrap itself needs an identity token."""
+    """Before bootstrap every command but bootstrap says so; bootstrap itself needs an
+    identity token.
+    """
     fleet.write(BOT)
     commands = (
         ("plan",),
@@ -136,23 +161,36 @@ def test_4_a_decision(fleet: Fleet) -> None:
 
 
 def test_5_partly_applied(fleet: Fleet) -> None:
-    """One derive is refused, the others are done; the report says which; the next run goes on."""
+    """One derive is refused, the others are done; the report says which; the next run
+    goes on.
+    """
     fleet.write(BOT, OTHER)
     fleet.must("bootstrap")
-    refusal = Fault(kind=FaultKind.ERROR_BEFORE, operation=Operation.DERIVE, label="bot", status=403, shape=ErrorShape.HTML)
+    refusal = Fault(
+        kind=FaultKind.ERROR_BEFORE,
+        operation=Operation.DERIVE,
+        label="bot",
+        status=403,
+        shape=ErrorShape.HTML,
+    )
     fleet.sandbox.faults.add(refusal)
     done = reported(fleet)
     assert (done.code, done.last_line) == (5, "applied 1, failed 1, held 0, not tried 0")
     assert "run again" in done.refusal(5)
     report = judged("report", (fleet.folder / "report.json").read_text())
-    assert {row["label"]: row["status"] for row in report["rows"]} == {"bot": "failed", "other": "applied"}
+    assert {row["label"]: row["status"] for row in report["rows"]} == {
+        "bot": "failed",
+        "other": "applied",
+    }
     fleet.must("apply", "--yes")
     fleet.assert_whole()
     fleet.assert_quiet()
 
 
 def test_6_another_run_holds_the_lease(fleet: Fleet) -> None:
-    """Every command that writes says who has it and for how long it may last; looking and doing nothing need no lease."""
+    """Every command that writes says who has it and for how long it may last; looking
+    and doing nothing need no lease.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
     fleet.must("rotate", "--target", "bot", "--yes")
@@ -181,7 +219,9 @@ def test_6_another_run_holds_the_lease(fleet: Fleet) -> None:
 
 
 def test_6_waiting_for_the_lease(fleet: Fleet) -> None:
-    """With --wait it goes on as soon as the lease is over, and gives up when its time is."""
+    """With --wait it goes on as soon as the lease is over, and gives up when its time
+    is.
+    """
     fleet.begin()
     fleet.write(BOT)
     fleet.lend_lease(60)
@@ -254,7 +294,9 @@ ENVIRONMENTS: tuple[dict[str, str | None], ...] = (
 
 @pytest.mark.parametrize("environ", ENVIRONMENTS, ids=" ".join)
 def test_64_whatever_is_set_wrongly(fleet: Fleet, environ: dict[str, str | None]) -> None:
-    """A variable that can't be meant is named in one sentence; its value, which may be a secret, is not told."""
+    """A variable that can't be meant is named in one sentence; its value, which may be
+    a secret, is not told.
+    """
     fleet.begin()
     fleet.write(BOT)
     with fleet.untouched():
@@ -265,13 +307,25 @@ def test_64_whatever_is_set_wrongly(fleet: Fleet, environ: dict[str, str | None]
 
 
 def test_64_a_signer_that_is_a_consumers(fleet: Fleet) -> None:
-    """The pinned signer may not be another managed token: its use would look like its consumer's."""
+    """The pinned signer may not be another managed token: its use would look like its
+    consumer's.
+    """
     fleet.begin(BOT)
     token = fleet.live("bot")[0]
-    pinned: dict[str, str | None] = {"LIMITLESS_TOKEN_ID": token.token_id, "LIMITLESS_TOKEN_SECRET": token.secret}
+    pinned: dict[str, str | None] = {
+        "LIMITLESS_TOKEN_ID": token.token_id,
+        "LIMITLESS_TOKEN_SECRET": token.secret,
+    }
     with fleet.untouched():
         assert "bot" in fleet.refused(64, "apply", "--yes", environ=pinned)
     stranger = fleet.sandbox.state.derive_by_hand("ci")
     fleet.write(BOT, OTHER)
-    fleet.must("apply", "--yes", environ={"LIMITLESS_TOKEN_ID": stranger.token_id, "LIMITLESS_TOKEN_SECRET": stranger.secret})
+    fleet.must(
+        "apply",
+        "--yes",
+        environ={
+            "LIMITLESS_TOKEN_ID": stranger.token_id,
+            "LIMITLESS_TOKEN_SECRET": stranger.secret,
+        },
+    )
     fleet.assert_whole()

@@ -1,6 +1,8 @@
-"""Each single request of each kind of change goes wrong once, at Vault and at the exchange: one more run makes it whole.
+"""Each single request of each kind of change goes wrong once, at Vault and at the
+exchange: one more run makes it whole.
 
-The kill test ends the program after every effect; here the program lives on and has to make sense of what it is told.
+The kill test ends the program after every effect; here the program lives on and has to
+make sense of what it is told.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ class Change:
 
 
 DERIVED, MOVED, REMOVED = Change(prepare=derived), Change(prepare=moved), Change(prepare=removed)
-SUPERSEDED = Change(prepare=superseded, command=("rotate", "--target", "reconciler", "--compromised", "--yes"))
+SUPERSEDED = Change(
+    prepare=superseded, command=("rotate", "--target", "reconciler", "--compromised", "--yes")
+)
 LOST_REPLY = Fault(kind=FaultKind.LOST_REPLY)
 ERRORS = Fault(kind=FaultKind.ERROR_BEFORE, status=500, count=None)
 
@@ -63,7 +67,9 @@ def name(value: object) -> str:
     """For the test's name."""
     if isinstance(value, Change):
         return value.prepare.__name__
-    return str(value.value if isinstance(value, Mishap) else "errors" if value == ERRORS else "lost reply")
+    return str(
+        value.value if isinstance(value, Mishap) else "errors" if value == ERRORS else "lost reply"
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,9 @@ def name(value: object) -> str:
     ids=name,
 )
 def test_vault_fails_once(new_fleet: NewFleet, change: Change, mishap: Mishap) -> None:
-    """Whichever write of Vault goes wrong, in whichever way: a right exit code, and the next run makes it whole."""
+    """Whichever write of Vault goes wrong, in whichever way: a right exit code, and the
+    next run makes it whole.
+    """
     for at in range(1, MOST):
         with new_fleet() as fleet:
             change.prepare(fleet)
@@ -87,7 +95,10 @@ def test_vault_fails_once(new_fleet: NewFleet, change: Change, mishap: Mishap) -
             with proxy.serving() as address, honest(fleet):
                 done = fleet.attempt(*change.command, environ={"VAULT_ADDR": address})
             if mishap in {Mishap.LOST_REPLY, Mishap.ERROR_AFTER}:
-                assert done.code == 0, (at, done)  # it was done, and looking shows it: nothing is done twice
+                assert done.code == 0, (
+                    at,
+                    done,
+                )  # it was done, and looking shows it: nothing is done twice
             if done.code:
                 settle(fleet, at)
             if proxy.changes < at:
@@ -99,7 +110,9 @@ def test_vault_fails_once(new_fleet: NewFleet, change: Change, mishap: Mishap) -
 
 @contextlib.contextmanager
 def honest(fleet: Fleet) -> Iterator[None]:
-    """The exit code of the command within is true: 0, it is done; 1, nothing was changed; 5, something may be missing."""
+    """The exit code of the command within is true: 0, it is done; 1, nothing was
+    changed; 5, something may be missing.
+    """
     before, calls = secrets_of(fleet), fleet.sandbox.state.mutating_calls
     seen = len(fleet.ends)
     yield
@@ -115,12 +128,18 @@ def honest(fleet: Fleet) -> Iterator[None]:
 
 
 def secrets_of(fleet: Fleet) -> dict[str, int]:
-    """The versions of all secrets; the ledger's, where the lease is taken and given back, is left out."""
-    return {path: version for path, version in fleet.versions().items() if not path.endswith("/_ledger")}
+    """The versions of all secrets; the ledger's, where the lease is taken and given
+    back, is left out.
+    """
+    return {
+        path: version for path, version in fleet.versions().items() if not path.endswith("/_ledger")
+    }
 
 
 def settle(fleet: Fleet, at: int) -> None:
-    """A good day: the lease of the run before may have been left, and what is used here is not meant to be held."""
+    """A good day: the lease of the run before may have been left, and what is used here
+    is not meant to be held.
+    """
     fleet.later(minutes=2)
     done = fleet.attempt("apply", "--yes", "--revoke-in-use")
     assert done.code == 0, (at, done)
@@ -129,7 +148,9 @@ def settle(fleet: Fleet, at: int) -> None:
 
 
 def test_vault_goes_away(new_fleet: NewFleet) -> None:
-    """From whichever write on, nothing can be written any more: it stops with one sentence, and the next run makes it whole."""
+    """From whichever write on, nothing can be written any more: it stops with one
+    sentence, and the next run makes it whole.
+    """
     change = DERIVED
     for at in range(1, MOST):
         with new_fleet() as fleet:
@@ -145,11 +166,19 @@ def test_vault_goes_away(new_fleet: NewFleet) -> None:
 
 @pytest.mark.parametrize(
     ("change", "fault"),
-    [(DERIVED, LOST_REPLY), (DERIVED, ERRORS), (MOVED, LOST_REPLY), (REMOVED, ERRORS), (SUPERSEDED, ERRORS)],
+    [
+        (DERIVED, LOST_REPLY),
+        (DERIVED, ERRORS),
+        (MOVED, LOST_REPLY),
+        (REMOVED, ERRORS),
+        (SUPERSEDED, ERRORS),
+    ],
     ids=name,
 )
 def test_the_exchange_fails(new_fleet: NewFleet, change: Change, fault: Fault) -> None:
-    """Whichever call of the exchange goes wrong, and whether the later ones do as well: the next run makes it whole."""
+    """Whichever call of the exchange goes wrong, and whether the later ones do as well:
+    the next run makes it whole.
+    """
     for skip in range(MOST):
         with new_fleet() as fleet:
             change.prepare(fleet)

@@ -1,4 +1,6 @@
-"""The identity token handed over by way of Vault: pushed by a person, taken by one apply, and nowhere afterwards."""
+"""The identity token handed over by way of Vault: pushed by a person, taken by one
+apply, and nowhere afterwards.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import PersonNeededError
-from reconciler.handoff import take
-from reconciler.vault import SecretStore
+from reconciler.identity.handoff import take
+from reconciler.vault.store import SecretStore
 from tests.support.fleet import Fleet
 
 BOT = {"label": "bot"}
@@ -31,16 +33,28 @@ def without_identity(fleet: Fleet) -> dict[str, str | None]:
 
 
 def test_pushed_taken_and_gone(fleet: Fleet) -> None:
-    """A person pushes it from standard input, an apply without any other identity derives with it; a second finds nothing."""
+    """A person pushes it from standard input, an apply without any other identity
+    derives with it; a second finds nothing.
+    """
     fleet.begin()
     fleet.write(BOT)
     token = fleet.environ["LIMITLESS_IDENTITY_TOKEN"]
-    done = fleet.must("identity", "push", place(fleet), "--identity-file", "-", text=token, environ=without_identity(fleet))
+    done = fleet.must(
+        "identity",
+        "push",
+        place(fleet),
+        "--identity-file",
+        "-",
+        text=token,
+        environ=without_identity(fleet),
+    )
     assert (
         done.out
         == f"handed over at {place(fleet)} for 900 s: start the apply that takes it (--identity-vault {place(fleet)})\n"
     )
-    applied = fleet.must("apply", "--yes", "--identity-vault", place(fleet), environ=without_identity(fleet))
+    applied = fleet.must(
+        "apply", "--yes", "--identity-vault", place(fleet), environ=without_identity(fleet)
+    )
     assert applied.last_line == "applied 1, failed 0, held 0, not tried 0"
     with fleet.operator() as client:
         path = place(fleet).partition("/")[2]
@@ -48,14 +62,18 @@ def test_pushed_taken_and_gone(fleet: Fleet) -> None:
         assert meta["delete_version_after"] == "15m0s"
         readable = [n for n, v in meta["versions"].items() if not v["destroyed"]]
         contents = [
-            client.secrets.kv.v2.read_secret_version(path, int(n), fleet.mount, raise_on_deleted_version=False)["data"]["data"]
+            client.secrets.kv.v2.read_secret_version(
+                path, int(n), fleet.mount, raise_on_deleted_version=False
+            )["data"]["data"]
             for n in readable
         ]
         assert contents == [{}]
     fleet.write(BOT, {"label": "more"})
     path = place(fleet).partition("/")[2]
     with fleet.untouched():
-        sentence = fleet.refused(4, "apply", "--yes", "--identity-vault", place(fleet), environ=without_identity(fleet))
+        sentence = fleet.refused(
+            4, "apply", "--yes", "--identity-vault", place(fleet), environ=without_identity(fleet)
+        )
     assert sentence == (
         f"no identity token is waiting at {path}: a person puts one there with `reconciler identity push`, shortly before"
     )
@@ -87,7 +105,9 @@ def test_of_two_that_take_it_one_gets_it(fleet: Fleet) -> None:
                     outcomes.append("taken")
                 except PersonNeededError as error:
                     outcomes.append(
-                        "told" if "handed" in str(error) or "hand" in str(error) or "waiting" in str(error) else "?"
+                        "told"
+                        if "handed" in str(error) or "hand" in str(error) or "waiting" in str(error)
+                        else "?"
                     )
 
         threads = [threading.Thread(target=one) for _ in range(2)]
@@ -101,7 +121,9 @@ def test_of_two_that_take_it_one_gets_it(fleet: Fleet) -> None:
 def jwt(end_s: float) -> str:
     """A token that tells its end; nobody checks its signature before the exchange does."""
     parts = ({"alg": "ES256"}, {"exp": round(end_s)})
-    texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    texts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts
+    ]
     return ".".join([*texts, "c2lnbmF0dXJl"])
 
 
@@ -120,11 +142,15 @@ def test_its_life_is_no_longer_than_its_own(fleet: Fleet) -> None:
 def test_a_place_that_is_none(fleet: Fleet, text: str) -> None:
     """Refused before anything is read or sent."""
     code = 64
-    assert fleet.refused(code, "identity", "push", text).endswith("write MOUNT/PATH, such as ci/identity")
+    assert fleet.refused(code, "identity", "push", text).endswith(
+        "write MOUNT/PATH, such as ci/identity"
+    )
 
 
 def test_never_as_an_argument(fleet: Fleet) -> None:
-    """There is no option that takes the token itself: everybody on the machine could read it."""
+    """There is no option that takes the token itself: everybody on the machine could
+    read it.
+    """
     done = fleet.attempt("identity", "push", place(fleet), "--identity-token", "x")
     assert done.code == 64
 
@@ -132,35 +158,52 @@ def test_never_as_an_argument(fleet: Fleet) -> None:
 def test_two_sources_are_refused(fleet: Fleet) -> None:
     """Which one is meant is not guessed."""
     fleet.write(BOT)
-    sentence = fleet.refused(64, "apply", "--yes", "--identity-vault", place(fleet), "--identity-file", "x")
+    sentence = fleet.refused(
+        64, "apply", "--yes", "--identity-vault", place(fleet), "--identity-file", "x"
+    )
     assert sentence == "--identity-file and --identity-vault exclude each other: give one"
 
 
 def test_an_input_of_a_workflow_is_refused(fleet: Fleet, tmp_path: Path) -> None:
-    """Typed into a form of GitHub's it lies open in the event: refused with the reason, before anything is derived."""
+    """Typed into a form of GitHub's it lies open in the event: refused with the reason,
+    before anything is derived.
+    """
     fleet.begin()
     fleet.write(BOT)
     event = tmp_path / "event.json"
-    event.write_text(json.dumps({"inputs": {"token": f" {fleet.environ['LIMITLESS_IDENTITY_TOKEN']}\n"}}), encoding="utf-8")
+    event.write_text(
+        json.dumps({"inputs": {"token": f" {fleet.environ['LIMITLESS_IDENTITY_TOKEN']}\n"}}),
+        encoding="utf-8",
+    )
     environ = {"GITHUB_EVENT_PATH": str(event)}
     with fleet.untouched():
-        assert "came as an input of the workflow" in fleet.refused(4, "apply", "--yes", environ=environ)
-        assert "came as an input of the workflow" in fleet.refused(4, "identity", "push", place(fleet), environ=environ)
+        assert "came as an input of the workflow" in fleet.refused(
+            4, "apply", "--yes", environ=environ
+        )
+        assert "came as an input of the workflow" in fleet.refused(
+            4, "identity", "push", place(fleet), environ=environ
+        )
 
 
 def test_nothing_to_hand_over(fleet: Fleet) -> None:
     """Without a source and without a terminal to ask on: what to do."""
     sentence = fleet.refused(4, "identity", "push", place(fleet), environ=without_identity(fleet))
-    assert sentence.startswith("there is no identity token to hand over: set LIMITLESS_IDENTITY_TOKEN, or use ")
+    assert sentence.startswith(
+        "there is no identity token to hand over: set LIMITLESS_IDENTITY_TOKEN, or use "
+    )
 
 
 def test_a_place_of_somebody_else(fleet: Fleet) -> None:
-    """Neither among the manifest's secrets, nor over anything that does not end by itself: consumers would read the token."""
+    """Neither among the manifest's secrets, nor over anything that does not end by
+    itself: consumers would read the token.
+    """
     fleet.begin(BOT)
     fleet.write(BOT, {"label": "more"})
     ours = f"{fleet.mount}/{fleet.prefix}/bot"
     with fleet.untouched():
-        assert "lies among the secrets of" in fleet.refused(64, "apply", "--yes", "--identity-vault", ours)
+        assert "lies among the secrets of" in fleet.refused(
+            64, "apply", "--yes", "--identity-vault", ours
+        )
         assert "there is something else at" in fleet.refused(64, "identity", "push", ours)
     fleet.must("identity", "push", place(fleet))
     fleet.must("identity", "push", place(fleet))

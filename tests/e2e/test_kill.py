@@ -1,4 +1,6 @@
-"""``kill -9`` after every effect of every kind of change, and one more run: nothing is lost, and a further run does nothing."""
+"""``kill -9`` after every effect of every kind of change, and one more run: nothing is
+lost, and a further run does nothing.
+"""
 
 from __future__ import annotations
 
@@ -97,8 +99,16 @@ STORIES = (
     Story(name="retire", prepare=superseded),
     Story(name="restore", prepare=overwritten),
     Story(name="roll back", prepare=rotated, command=("rollback", "--target", "bot", "--yes")),
-    Story(name="compromised", prepare=applied, command=("rotate", "--target", "bot", "--compromised", "--yes")),
-    Story(name="manager", prepare=applied, command=("rotate", "--target", "reconciler", "--compromised", "--yes")),
+    Story(
+        name="compromised",
+        prepare=applied,
+        command=("rotate", "--target", "bot", "--compromised", "--yes"),
+    ),
+    Story(
+        name="manager",
+        prepare=applied,
+        command=("rotate", "--target", "reconciler", "--compromised", "--yes"),
+    ),
 )
 
 
@@ -111,7 +121,9 @@ def kill_server() -> Iterator[KillServer]:
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_killed_after_every_effect(new_fleet: NewFleet, kill_server: KillServer, story: Story) -> None:
+def test_killed_after_every_effect(
+    new_fleet: NewFleet, kill_server: KillServer, story: Story
+) -> None:
     """The invariants hold after one more run, whichever effect was the last."""
     for at in range(1, MOST_EFFECTS):
         with new_fleet() as fleet:

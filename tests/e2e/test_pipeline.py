@@ -1,4 +1,6 @@
-"""What a pipeline asks of the program: saved plans with their flags, causes by the base branch, forms, outputs, summaries."""
+"""What a pipeline asks of the program: saved plans with their flags, causes by the base
+branch, forms, outputs, summaries.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.driver import Driver
-from reconciler.effects import Derive, Effect
-from reconciler.plan import MAX_REVOCATIONS
+from reconciler.plan.planner import MAX_REVOCATIONS
+from reconciler.protocol.effects import Derive, Effect
+from reconciler.run.driver import Driver
 from tests.support.fleet import Fleet, judged
 
 BOT = {"label": "bot"}
@@ -35,15 +37,21 @@ def edited(file: Path, **flags: object) -> str:
 
 
 def test_a_saved_plan_has_its_flags(fleet: Fleet) -> None:
-    """What lifted a guard for the plan lifts it for its apply; other flags than those make it stale."""
+    """What lifted a guard for the plan lifts it for its apply; other flags than those
+    make it stale.
+    """
     fleet.begin(*LEAVING)
     fleet.write()
     fleet.later(hours=2)
     guarded = saved(fleet)
     assert "more than --max-revocations 3" in fleet.refused(1, "apply", "--plan", str(guarded))
     with fleet.untouched():
-        assert "edited by hand" in fleet.refused(3, "apply", "--plan", edited(guarded, max_revocations=9))
-        assert "is stale" in fleet.refused(3, "apply", "--plan", str(guarded), "--max-revocations", "9")
+        assert "edited by hand" in fleet.refused(
+            3, "apply", "--plan", edited(guarded, max_revocations=9)
+        )
+        assert "is stale" in fleet.refused(
+            3, "apply", "--plan", str(guarded), "--max-revocations", "9"
+        )
     lifted = saved(fleet, "--max-revocations", "9")
     assert "made with --max-revocations 9" in fleet.outputs[-2]
     done = fleet.must("apply", "--plan", str(lifted))
@@ -51,13 +59,19 @@ def test_a_saved_plan_has_its_flags(fleet: Fleet) -> None:
 
 
 def test_a_stale_plan_is_told_apart(fleet: Fleet) -> None:
-    """Exit 3, and both plans' rows side by side: on standard error, and in the job's summary."""
+    """Exit 3, and both plans' rows side by side: on standard error, and in the job's
+    summary.
+    """
     fleet.begin(BOT)
     fleet.write(BOT, {"label": "new"})
     file = saved(fleet)
     fleet.write(BOT, {"label": "other"})
     summary, outputs = fleet.folder / "summary.md", fleet.folder / "outputs"
-    environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
+    environ = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "GITHUB_OUTPUT": str(outputs),
+    }
     with fleet.untouched():
         done = fleet.attempt("apply", "--plan", str(file), environ=environ)
     assert done.code == 3
@@ -69,14 +83,25 @@ def test_a_stale_plan_is_told_apart(fleet: Fleet) -> None:
 
 
 def test_an_apply_in_a_job_leaves_summary_outputs_and_masks(fleet: Fleet) -> None:
-    """Counts as outputs, the rows as a summary; the identity token is masked first of all."""
+    """Counts as outputs, the rows as a summary; the identity token is masked first of
+    all.
+    """
     fleet.begin()
     fleet.write(BOT)
     summary, outputs = fleet.folder / "summary.md", fleet.folder / "outputs"
-    environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
+    environ = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "GITHUB_OUTPUT": str(outputs),
+    }
     done = fleet.must("apply", "--yes", environ=environ)
-    assert outputs.read_text(encoding="utf-8") == "applied=1\nfailed=0\nheld=0\nnot-tried=0\nexit-code=0\n"
-    assert "### reconciler apply: applied 1, failed 0, held 0, not tried 0" in summary.read_text(encoding="utf-8")
+    assert (
+        outputs.read_text(encoding="utf-8")
+        == "applied=1\nfailed=0\nheld=0\nnot-tried=0\nexit-code=0\n"
+    )
+    assert "### reconciler apply: applied 1, failed 0, held 0, not tried 0" in summary.read_text(
+        encoding="utf-8"
+    )
     assert "| derive | `bot` | applied: " in summary.read_text(encoding="utf-8")
     mask, *rest = done.err.splitlines()
     assert mask == f"::add-mask::{fleet.environ['LIMITLESS_IDENTITY_TOKEN']}"
@@ -90,13 +115,19 @@ def test_what_ends_a_command_early_is_in_the_summary(fleet: Fleet, command: str)
     fleet.write(BOT)
     summary = fleet.folder / "summary.md"
     arguments = ["--yes"] if command == "apply" else []
-    done = fleet.attempt(command, *arguments, environ={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)})
+    done = fleet.attempt(
+        command, *arguments, environ={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    )
     assert done.code == 4
-    assert summary.read_text(encoding="utf-8").startswith(f"### reconciler {command}: refused\n\n``there is no ledger at ")
+    assert summary.read_text(encoding="utf-8").startswith(
+        f"### reconciler {command}: refused\n\n``there is no ledger at "
+    )
 
 
 def test_causes_by_the_base_branch(fleet: Fleet) -> None:
-    """From a snapshot, with no credential at all: each row says whether this change, drift or a due rotation caused it."""
+    """From a snapshot, with no credential at all: each row says whether this change,
+    drift or a due rotation caused it.
+    """
     fleet.begin(BOT, {"label": "gone"})
     (gone,) = fleet.live("gone")
     fleet.sandbox.state.revoke_by_hand(gone.token_id)
@@ -105,7 +136,9 @@ def test_causes_by_the_base_branch(fleet: Fleet) -> None:
     base.mkdir()
     (base / "tokens.yaml").write_bytes((fleet.folder / "tokens.yaml").read_bytes())
     fleet.write(BOT, {"label": "gone"}, {"label": "new"})
-    bare = dict.fromkeys(("LIMITLESS_IDENTITY_TOKEN", "LIMITLESS_API_URL", "VAULT_ADDR", "VAULT_TOKEN"))
+    bare = dict.fromkeys(
+        ("LIMITLESS_IDENTITY_TOKEN", "LIMITLESS_API_URL", "VAULT_ADDR", "VAULT_TOKEN")
+    )
     arguments = ("plan", "--observed", str(snapshot), "--format", "markdown")
 
     def text(base: str) -> str:
@@ -124,13 +157,21 @@ def test_causes_by_the_base_branch(fleet: Fleet) -> None:
 
 
 def test_the_forms_for_gitlab(fleet: Fleet) -> None:
-    """Its plan widget's three numbers, and its code-quality report, which is there for a valid manifest too."""
+    """Its plan widget's three numbers, and its code-quality report, which is there for
+    a valid manifest too.
+    """
     fleet.begin(BOT)
     assert json.loads(fleet.must("validate", "--format", "gitlab").out) == []
-    assert fleet.must("validate", "--format", "github").out.splitlines() == ["tokens.yaml: 2 tokens, valid"]
+    assert fleet.must("validate", "--format", "github").out.splitlines() == [
+        "tokens.yaml: 2 tokens, valid"
+    ]
     fleet.write({"label": "new"})
     fleet.later(hours=2)
-    assert json.loads(fleet.must("plan", "--format", "gitlab").out) == {"create": 1, "update": 0, "delete": 1}
+    assert json.loads(fleet.must("plan", "--format", "gitlab").out) == {
+        "create": 1,
+        "update": 0,
+        "delete": 1,
+    }
     fleet.write({"label": "bot", "scopes": ["tradng"]})
     done = fleet.attempt("validate", "--format", "gitlab")
     (problem,) = json.loads(done.out)
@@ -138,11 +179,17 @@ def test_the_forms_for_gitlab(fleet: Fleet) -> None:
 
 
 def test_annotations_for_github(fleet: Fleet) -> None:
-    """The place and the hint, as a workflow command; the same line for people on standard error."""
+    """The place and the hint, as a workflow command; the same line for people on
+    standard error.
+    """
     fleet.write({"label": "bot", "scopes": ["tradng"]})
     done = fleet.attempt("validate", "--format", "github")
     assert done.code == 1
-    line = next(n for n, text in enumerate((fleet.folder / "tokens.yaml").read_text().splitlines(), 1) if "tradng" in text)
+    line = next(
+        n
+        for n, text in enumerate((fleet.folder / "tokens.yaml").read_text().splitlines(), 1)
+        if "tradng" in text
+    )
     expected = f"::error file=tokens.yaml,line={line},col=5,title=reconciler::scope 'tradng' - did you mean 'trading'?"
     assert re.sub(r"col=\d+", "col=5", done.out) == f"{expected}\n"
     assert f"tokens.yaml:{line}:" in done.err
@@ -155,7 +202,9 @@ def test_an_earlier_report_does_not_pass_for_this_ones(fleet: Fleet) -> None:
     report = fleet.folder / "report.json"
     fleet.must("apply", "--yes", "--report", str(report))
     fleet.write(BOT, {"label": "more"})
-    fleet.refused(4, "apply", "--yes", "--report", str(report), environ={"LIMITLESS_IDENTITY_TOKEN": None})
+    fleet.refused(
+        4, "apply", "--yes", "--report", str(report), environ={"LIMITLESS_IDENTITY_TOKEN": None}
+    )
     assert not report.exists()
 
 
@@ -170,8 +219,12 @@ def test_a_report_is_in_the_plans_order(fleet: Fleet) -> None:
     assert [row["label"] for row in document["rows"]] == labels
 
 
-def test_what_nobody_foresaw_ends_in_a_report(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of our own in the middle of an apply: exit 5, a report, the last line; and the next run puts all right."""
+def test_what_nobody_foresaw_ends_in_a_report(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of our own in the middle of an apply: exit 5, a report, the last line;
+    and the next run puts all right.
+    """
     fleet.begin()
     fleet.write(BOT, {"label": "second"})
     report = fleet.folder / "report.json"
@@ -187,7 +240,9 @@ def test_what_nobody_foresaw_ends_in_a_report(fleet: Fleet, monkeypatch: pytest.
 
     with monkeypatch.context() as patched:
         patched.setattr(Driver, "perform", faulty)
-        with pytest.raises(AssertionError):  # the fleet takes every word of an internal error for a fault
+        with pytest.raises(
+            AssertionError
+        ):  # the fleet takes every word of an internal error for a fault
             fleet.attempt("apply", "--yes", "--report", str(report))
     done = fleet.ends[-1]
     assert "internal error: ZeroDivisionError in faulty" in done.err
@@ -202,7 +257,9 @@ def test_what_nobody_foresaw_ends_in_a_report(fleet: Fleet, monkeypatch: pytest.
 
 
 def test_a_link_to_the_base_hides_nothing(fleet: Fleet) -> None:
-    """A pull request that makes its manifest a link to the base branch's would show no difference for ever."""
+    """A pull request that makes its manifest a link to the base branch's would show no
+    difference for ever.
+    """
     fleet.begin(BOT)
     snapshot, base = fleet.folder / "snapshot.json", fleet.folder / "base"
     fleet.must("observe", "--out", str(snapshot))
@@ -210,4 +267,7 @@ def test_a_link_to_the_base_hides_nothing(fleet: Fleet) -> None:
     (fleet.folder / "tokens.yaml").rename(base / "tokens.yaml")
     (fleet.folder / "tokens.yaml").symlink_to(base / "tokens.yaml")
     sentence = fleet.refused(1, "plan", "--observed", str(snapshot), "--base", "base/tokens.yaml")
-    assert sentence == "the manifest is, or links to, the base branch's: the two have to be different files"
+    assert (
+        sentence
+        == "the manifest is, or links to, the base branch's: the two have to be different files"
+    )

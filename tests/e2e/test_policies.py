@@ -1,4 +1,6 @@
-"""The two policies that README gives are enough, are least, and where one falls short the error names path and capability."""
+"""The two policies that README gives are enough, are least, and where one falls short
+the error names path and capability.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from reconciler.devserver import OpenBaoServer
+from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import VersionState
 from reconciler.sandbox import Fault, FaultKind, Operation
 from tests.support.fleet import ROOT, Done, Fleet
@@ -27,7 +29,9 @@ class Rule(NamedTuple):
     capabilities: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f'path "{self.path}" {{ capabilities = [{", ".join(f"{c!r}" for c in self.capabilities)}] }}'.replace("'", '"')
+        return f'path "{self.path}" {{ capabilities = [{", ".join(f"{c!r}" for c in self.capabilities)}] }}'.replace(
+            "'", '"'
+        )
 
 
 def policies() -> dict[str, tuple[Rule, ...]]:
@@ -38,7 +42,9 @@ def policies() -> dict[str, tuple[Rule, ...]]:
 
 def rules_in(text: str) -> tuple[Rule, ...]:
     """The rules of a policy in HCL."""
-    return tuple(Rule(path, tuple(re.findall(r'"(\w+)"', listed))) for path, listed in _RULE.findall(text))
+    return tuple(
+        Rule(path, tuple(re.findall(r'"(\w+)"', listed))) for path, listed in _RULE.findall(text)
+    )
 
 
 def test_readme_has_both() -> None:
@@ -46,27 +52,43 @@ def test_readme_has_both() -> None:
     found = policies()
     assert found.keys() == {"reconciler-apply", "reconciler-plan"}
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert sum(len(rules) for rules in found.values()) == len(re.findall(r'^path "', text, re.MULTILINE))
-    granted = {capability for rules in found.values() for rule in rules for capability in rule.capabilities}
+    assert sum(len(rules) for rules in found.values()) == len(
+        re.findall(r'^path "', text, re.MULTILINE)
+    )
+    granted = {
+        capability for rules in found.values() for rule in rules for capability in rule.capabilities
+    }
     assert granted <= {"create", "read", "update", "list"}
     assert not any("destroy" in rule.path for rules in found.values() for rule in rules)
 
 
-def limited(fleet: Fleet, openbao: OpenBaoServer, rules: Sequence[Rule], *, bare: bool = False) -> dict[str, str | None]:
-    """The environment with a Vault token that may do only this (``bare``: not even what Vault's default policy allows)."""
+def limited(
+    fleet: Fleet, openbao: OpenBaoServer, rules: Sequence[Rule], *, bare: bool = False
+) -> dict[str, str | None]:
+    """The environment with a Vault token that may do only this (``bare``: not even what
+    Vault's default policy allows).
+    """
     name = f"policy-{secrets.token_hex(6)}"
     text = "\n".join(map(str, rules))
     for kind in ("data", "metadata", "delete"):
-        text = text.replace(f"secret/{kind}/limitless/tokens", f"{fleet.mount}/{kind}/{fleet.prefix}")
+        text = text.replace(
+            f"secret/{kind}/limitless/tokens", f"{fleet.mount}/{kind}/{fleet.prefix}"
+        )
     with operator(openbao) as client:
         client.sys.create_or_update_policy(name, text)
-        token = client.auth.token.create(policies=[name], ttl="10m", no_default_policy=bare)["auth"]["client_token"]
+        token = client.auth.token.create(policies=[name], ttl="10m", no_default_policy=bare)[
+            "auth"
+        ]["client_token"]
     return {"VAULT_TOKEN": str(token)}
 
 
 def test_the_whole_story_with_the_apply_policy(fleet: Fleet, openbao: OpenBaoServer) -> None:
     """Everything that the program can do, with nothing but README's policy."""
-    fleet.environ |= {k: v for k, v in limited(fleet, openbao, policies()["reconciler-apply"], bare=True).items() if v}
+    fleet.environ |= {
+        k: v
+        for k, v in limited(fleet, openbao, policies()["reconciler-apply"], bare=True).items()
+        if v
+    }
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT, {"label": "other"})
     fleet.must("status")
@@ -98,16 +120,24 @@ def test_the_whole_story_with_the_apply_policy(fleet: Fleet, openbao: OpenBaoSer
 
 
 def test_the_audit_trail_can_be_made_longer_first(fleet: Fleet, openbao: OpenBaoServer) -> None:
-    """README's advice, followed before the first bootstrap, leaves metadata without any version: that is no lost ledger."""
+    """README's advice, followed before the first bootstrap, leaves metadata without any
+    version: that is no lost ledger.
+    """
     with operator(openbao) as client:
-        client.secrets.kv.v2.update_metadata(f"{fleet.prefix}/_ledger", max_versions=200, mount_point=fleet.mount)
-    fleet.environ |= {k: v for k, v in limited(fleet, openbao, policies()["reconciler-apply"]).items() if v}
+        client.secrets.kv.v2.update_metadata(
+            f"{fleet.prefix}/_ledger", max_versions=200, mount_point=fleet.mount
+        )
+    fleet.environ |= {
+        k: v for k, v in limited(fleet, openbao, policies()["reconciler-apply"]).items() if v
+    }
     fleet.begin(BOT)
     fleet.assert_whole()
 
 
 def test_the_plan_policy_plans_and_cannot_apply(fleet: Fleet, openbao: OpenBaoServer) -> None:
-    """plan, status and observe work; whatever writes fails with one sentence before anything is derived."""
+    """plan, status and observe work; whatever writes fails with one sentence before
+    anything is derived.
+    """
     fleet.begin(BOT, {"label": "other"})
     fleet.write({**BOT, "scopes": ["withdrawal"]}, {"label": "other"}, {"label": "new"})
     environ = limited(fleet, openbao, policies()["reconciler-plan"])
@@ -132,11 +162,20 @@ def test_the_plan_policy_plans_and_cannot_apply(fleet: Fleet, openbao: OpenBaoSe
 
 
 def test_a_plan_of_the_plan_role_can_be_applied(fleet: Fleet, openbao: OpenBaoServer) -> None:
-    """What the plan role saved, the apply role applies: where every secret is in place, both see the same."""
+    """What the plan role saved, the apply role applies: where every secret is in place,
+    both see the same.
+    """
     fleet.begin(BOT)
     fleet.write({**BOT, "scopes": ["withdrawal"]}, {"label": "new"})
-    fleet.must("plan", "--out", "plan.json", environ=limited(fleet, openbao, policies()["reconciler-plan"]))
-    fleet.must("apply", "--plan", "plan.json", environ=limited(fleet, openbao, policies()["reconciler-apply"]))
+    fleet.must(
+        "plan", "--out", "plan.json", environ=limited(fleet, openbao, policies()["reconciler-plan"])
+    )
+    fleet.must(
+        "apply",
+        "--plan",
+        "plan.json",
+        environ=limited(fleet, openbao, policies()["reconciler-apply"]),
+    )
     fleet.assert_whole()
 
 
@@ -144,7 +183,11 @@ def without(rules: Sequence[Rule], number: int, capability: str) -> list[Rule]:
     """The policy short of one capability; a rule without any is left out."""
     rule = rules[number]
     rest = tuple(c for c in rule.capabilities if c != capability)
-    return [r for r in (*rules[:number], rule._replace(capabilities=rest), *rules[number + 1 :]) if r.capabilities]
+    return [
+        r
+        for r in (*rules[:number], rule._replace(capabilities=rest), *rules[number + 1 :])
+        if r.capabilities
+    ]
 
 
 APPLY, PLAN = policies()["reconciler-apply"], policies()["reconciler-plan"]
@@ -152,18 +195,30 @@ APPLY, PLAN = policies()["reconciler-apply"], policies()["reconciler-plan"]
 
 def lacking(rules: Sequence[Rule]) -> list[tuple[int, str]]:
     """Each capability of each rule."""
-    return [(number, capability) for number, rule in enumerate(rules) for capability in rule.capabilities]
+    return [
+        (number, capability)
+        for number, rule in enumerate(rules)
+        for capability in rule.capabilities
+    ]
 
 
 def names(said: str, fleet: Fleet, rule: Rule, capability: str) -> bool:
     """Whether a sentence says that this capability is missing on a path of this rule."""
-    place = re.escape(rule.path.rstrip("*").replace("secret/", f"{fleet.mount}/").replace("limitless/tokens", fleet.prefix))
+    place = re.escape(
+        rule.path.rstrip("*")
+        .replace("secret/", f"{fleet.mount}/")
+        .replace("limitless/tokens", fleet.prefix)
+    )
     return re.search(rf'"{capability}"[^:;]* on {place}', said) is not None
 
 
 @pytest.mark.parametrize(("number", "capability"), lacking(APPLY), ids=str)
-def test_each_capability_is_needed(fleet: Fleet, openbao: OpenBaoServer, number: int, capability: str) -> None:
-    """Without it something fails, naming the capability and the path; with it, the next run makes everything whole."""
+def test_each_capability_is_needed(
+    fleet: Fleet, openbao: OpenBaoServer, number: int, capability: str
+) -> None:
+    """Without it something fails, naming the capability and the path; with it, the next
+    run makes everything whole.
+    """
     environ = limited(fleet, openbao, without(APPLY, number, capability))
     first = first_failure(fleet, openbao, environ)
     said = first.out + first.err
@@ -183,7 +238,9 @@ def test_each_capability_is_needed(fleet: Fleet, openbao: OpenBaoServer, number:
 def test_each_capability_of_the_plan_policy_is_needed(
     fleet: Fleet, openbao: OpenBaoServer, number: int, capability: str
 ) -> None:
-    """Without it a plan fails, or the loss of the ledger could not be told from an empty prefix; each names what is missing."""
+    """Without it a plan fails, or the loss of the ledger could not be told from an
+    empty prefix; each names what is missing.
+    """
     fleet.begin(BOT)
     environ = limited(fleet, openbao, without(PLAN, number, capability))
     if capability == "list":
@@ -196,14 +253,20 @@ def test_each_capability_of_the_plan_policy_is_needed(
 def lose_ledger(fleet: Fleet, openbao: OpenBaoServer) -> None:
     """Only listing finds the secrets that it was about."""
     with operator(openbao) as client:
-        client.secrets.kv.v2.delete_metadata_and_all_versions(f"{fleet.prefix}/_ledger", mount_point=fleet.mount)
+        client.secrets.kv.v2.delete_metadata_and_all_versions(
+            f"{fleet.prefix}/_ledger", mount_point=fleet.mount
+        )
 
 
 def first_failure(fleet: Fleet, openbao: OpenBaoServer, environ: dict[str, str | None]) -> Done:
     """The first command of a short story that fails."""
     fleet.defaults = {"overlap": "0s"}
     fleet.write(BOT, {"label": "leaving"})
-    story: list[tuple[str, ...]] = [("bootstrap",), ("apply", "--yes"), ("rotate", "--target", "bot", "--yes")]
+    story: list[tuple[str, ...]] = [
+        ("bootstrap",),
+        ("apply", "--yes"),
+        ("rotate", "--target", "bot", "--yes"),
+    ]
     for command in story:
         done = fleet.attempt(*command, environ=environ)
         if done.code:

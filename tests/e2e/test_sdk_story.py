@@ -1,11 +1,13 @@
-"""What the program stores is what the exchange's own SDK needs: every stored secret signs, given only what lies in Vault.
+"""What the program stores is what the exchange's own SDK needs: every stored secret
+signs, given only what lies in Vault.
 
-The SDK lives in an environment of its own (see tests/sdk), because it brings forty packages.
+The SDK lives in an environment of its own (see tests/adapters/sdk), because it brings
+forty packages.
 """
 
 from __future__ import annotations
 
-from tests.sdk.test_official_sdk import told
+from tests.adapters.sdk.test_official_sdk import told
 from tests.support.fleet import Fleet
 
 
@@ -17,7 +19,9 @@ def fields_of(fleet: Fleet, path: str) -> dict[str, str]:
 
 
 def test_the_sdk_signs_with_every_stored_secret(fleet: Fleet) -> None:
-    """After bootstrap, apply, rotations, a move and an adoption, each path holds a pair that the SDK lists with."""
+    """After bootstrap, apply, rotations, a move and an adoption, each path holds a pair
+    that the SDK lists with.
+    """
     fleet.defaults = {"overlap": "1h"}
     specs: list[dict[str, object]] = [
         {"label": "bot", "path": "prod/bot"},
@@ -34,6 +38,12 @@ def test_the_sdk_signs_with_every_stored_secret(fleet: Fleet) -> None:
     fleet.must("apply", "--yes")
     paths = ("reconciler", "prod/elsewhere", "prod/bot", "trader", "treasury", "adopted")
     everything = sorted(one.token_id for one in fleet.sandbox.state.live())
-    assert len(everything) == len(paths) + 1, "the trader's predecessor lives as well, in an older version"
-    assert fields_of(fleet, "prod/bot") == old, "a consumer of the old path reads the old token until it has moved"
-    assert told("list_with.py", [fields_of(fleet, path) for path in paths]) == [everything] * len(paths)
+    assert len(everything) == len(paths) + 1, (
+        "the trader's predecessor lives as well, in an older version"
+    )
+    assert fields_of(fleet, "prod/bot") == old, (
+        "a consumer of the old path reads the old token until it has moved"
+    )
+    assert told("list_with.py", [fields_of(fleet, path) for path in paths]) == [everything] * len(
+        paths
+    )

@@ -1,4 +1,8 @@
-"""Signals and the terminal: Ctrl-C lets the step in flight finish, twice stops at once, and the next run makes it whole."""
+"""Signals and the terminal:
+
+Ctrl-C lets the step in flight finish, twice stops at once, and the next run makes it
+whole.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,9 @@ def until(holds: Callable[[], bool]) -> None:
 
 def delay(fleet: Fleet, operation: Operation, delay_ms: int, count: int | None = None) -> None:
     """Make the exchange slow."""
-    fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=operation, delay_ms=delay_ms, count=count))
+    fleet.sandbox.faults.add(
+        Fault(kind=FaultKind.DELAY, operation=operation, delay_ms=delay_ms, count=count)
+    )
 
 
 def derives(fleet: Fleet) -> int:
@@ -40,7 +46,9 @@ def derives(fleet: Fleet) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_finishes_the_step_in_flight(fleet: Fleet, number: signal.Signals) -> None:
-    """Exit 5; what was begun is done, the rest not tried; the lease is given back; one more apply completes, and is quiet."""
+    """Exit 5; what was begun is done, the rest not tried; the lease is given back; one
+    more apply completes, and is quiet.
+    """
     fleet.begin()
     fleet.write(*({"label": label} for label in LABELS))
     delay(fleet, Operation.DERIVE, 200)
@@ -51,7 +59,9 @@ def test_a_signal_finishes_the_step_in_flight(fleet: Fleet, number: signal.Signa
         begun = derives(fleet) - before
         done = fleet.finish(process)
     fleet.sandbox.faults.clear()
-    assert derives(fleet) - before <= begun + 1, "no new derive was begun, save one that was on its way"
+    assert derives(fleet) - before <= begun + 1, (
+        "no new derive was begun, save one that was on its way"
+    )
     assert "run again" in done.refusal(5)
     assert "stopped by a signal" in done.out
     assert "finishing the step in flight" in done.err
@@ -68,7 +78,9 @@ def test_a_signal_finishes_the_step_in_flight(fleet: Fleet, number: signal.Signa
 
 
 def test_two_signals_stop_at_once(fleet: Fleet) -> None:
-    """The second one ends the process in the middle of a derive; the next run revokes what was lost, and completes."""
+    """The second one ends the process in the middle of a derive; the next run revokes
+    what was lost, and completes.
+    """
     fleet.begin()
     fleet.write(*({"label": label} for label in LABELS[:2]))
     delay(fleet, Operation.DERIVE, 1_500)
@@ -119,12 +131,21 @@ def test_a_signal_while_waiting_for_the_lease(fleet: Fleet) -> None:
 
 
 def at_the_prompt(fleet: Fleet, keys: bytes, *arguments: str) -> tuple[int, str]:
-    """The program on a terminal of its own; ``keys`` are pressed at the question. Its exit code and all that was shown."""
+    """The program on a terminal of its own; ``keys`` are pressed at the question.
+
+    Its exit code and all that was shown.
+    """
     ours, theirs = pty.openpty()
     program = [sys.executable, "-c", ON_A_TERMINAL, sys.executable, "-m", "reconciler", *arguments]
     environ = {**fleet.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     with subprocess.Popen(
-        program, cwd=fleet.folder, env=environ, start_new_session=True, stdin=theirs, stdout=theirs, stderr=theirs
+        program,
+        cwd=fleet.folder,
+        env=environ,
+        start_new_session=True,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
     ) as process:
         os.close(theirs)
         watchdog = threading.Timer(TIMEOUT_S, process.kill)
@@ -133,7 +154,9 @@ def at_the_prompt(fleet: Fleet, keys: bytes, *arguments: str) -> tuple[int, str]
         while part := read(ours):
             shown += part
             if keys and b"[y/N]: " in shown:
-                time.sleep(0.2)  # so that the question is waiting when the key comes, as a person is
+                time.sleep(
+                    0.2
+                )  # so that the question is waiting when the key comes, as a person is
                 os.write(ours, keys)
                 keys = b""
         code = process.wait()
@@ -154,7 +177,9 @@ def read(terminal: int) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("keys", [b"\x03", b"\x04", b"n\n", b"\n"], ids=["Ctrl-C", "Ctrl-D", "no", "Enter"])
+@pytest.mark.parametrize(
+    "keys", [b"\x03", b"\x04", b"n\n", b"\n"], ids=["Ctrl-C", "Ctrl-D", "no", "Enter"]
+)
 def test_not_agreeing_changes_nothing(fleet: Fleet, keys: bytes) -> None:
     """Whatever is not a yes at the question: exit 1, nothing changed."""
     fleet.begin()
@@ -179,7 +204,9 @@ def test_agreeing_applies_what_was_shown(fleet: Fleet) -> None:
 
 
 def test_agreeing_to_what_has_changed_meanwhile(fleet: Fleet) -> None:
-    """Between the question and the yes somebody made a twin: what was agreed to is not what would be done, so nothing is."""
+    """Between the question and the yes somebody made a twin: what was agreed to is not
+    what would be done, so nothing is.
+    """
     fleet.begin()
     fleet.write({"label": "bot"}, {"label": "other"})
     delay(fleet, Operation.LIST, 700)

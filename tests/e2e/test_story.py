@@ -1,6 +1,8 @@
-"""The story as a user lives it: bootstrap, plan, apply, rotate, move, remove, roll back, adopt, and all that holds a change.
+"""The story as a user lives it: bootstrap, plan, apply, rotate, move, remove, roll
+back, adopt, and all that holds a change.
 
-Time passes on the exchange's clock (``fleet.later``); a consumer is ``fleet.use``, which reads the secret and signs with it.
+Time passes on the exchange's clock (``fleet.later``); a consumer is ``fleet.use``,
+which reads the secret and signs with it.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def held(done: Done) -> list[str]:
 
 
 def test_from_nothing_to_quiet(fleet: Fleet) -> None:
-    """Nothing but an identity and Vault, then bootstrap, plan, apply; whatever is repeated writes nothing."""
+    """Nothing but an identity and Vault, then bootstrap, plan, apply; whatever is
+    repeated writes nothing.
+    """
     fleet.write(BOT, {"label": "trader", "scopes": ["trading", "delegated_signing"]})
     with fleet.untouched():
         assert "bootstrap" in fleet.refused(4, "plan")
@@ -66,13 +70,19 @@ def test_from_nothing_to_quiet(fleet: Fleet) -> None:
         fleet.must("plan", "--detailed-exitcode")
         assert fleet.must("apply", "--yes").last_line == NOTHING_DONE
         assert fleet.must("apply").last_line == NOTHING_DONE, "nothing to do is nothing to ask"
-        assert fleet.must("verify").out.splitlines() == ["ok     bot", "ok     reconciler", "ok     trader"]
+        assert fleet.must("verify").out.splitlines() == [
+            "ok     bot",
+            "ok     reconciler",
+            "ok     trader",
+        ]
     fleet.assert_whole()
     fleet.assert_quiet()
 
 
 def test_what_lies_in_vault(fleet: Fleet) -> None:
-    """A secret has the fields of the contract, all text; the ledger is one text without any secret."""
+    """A secret has the fields of the contract, all text; the ledger is one text without
+    any secret.
+    """
     fleet.begin({**BOT, "scopes": ["trading", "account_creation"]})
     secret, token = fleet.secret("prod/bot"), fleet.live("bot")[0]
     fields = dict(secret.fields or ())
@@ -93,12 +103,18 @@ def test_what_lies_in_vault(fleet: Fleet) -> None:
     assert [name for name, _ in ledger.fields or ()] == ["ledger"]
     text = ledger.field("ledger") or ""
     assert not any(secret in text for secret in fleet.secrets())
-    assert {"schema", "ledger_id", "profile_id", "api_url", "files", "tokens"} <= json.loads(text).keys()
+    assert {"schema", "ledger_id", "profile_id", "api_url", "files", "tokens"} <= json.loads(
+        text
+    ).keys()
 
 
 def test_an_account_that_is_in_use(fleet: Fleet) -> None:
-    """Bootstrap beside tokens that people made, one of them with the manager's label: none of them is touched."""
-    people = [fleet.sandbox.state.derive_by_hand(label).token_id for label in ("reconciler", "somebody's")]
+    """Bootstrap beside tokens that people made, one of them with the manager's label:
+    none of them is touched.
+    """
+    people = [
+        fleet.sandbox.state.derive_by_hand(label).token_id for label in ("reconciler", "somebody's")
+    ]
     fleet.begin(BOT)
     fleet.assert_quiet()
     assert all(fleet.sandbox.state.token(token_id).live for token_id in people)
@@ -107,9 +123,13 @@ def test_an_account_that_is_in_use(fleet: Fleet) -> None:
 
 
 def test_one_exchange_in_two_spellings(fleet: Fleet) -> None:
-    """A slash at the end of the address, of Vault's or the exchange's, is no other address."""
+    """A slash at the end of the address, of Vault's or the exchange's, is no other
+    address.
+    """
     fleet.begin(BOT)
-    slashes: dict[str, str | None] = {name: f"{fleet.environ[name]}/" for name in ("LIMITLESS_API_URL", "VAULT_ADDR")}
+    slashes: dict[str, str | None] = {
+        name: f"{fleet.environ[name]}/" for name in ("LIMITLESS_API_URL", "VAULT_ADDR")
+    }
     with fleet.untouched():
         fleet.must("apply", "--yes", environ=slashes)
 
@@ -118,7 +138,9 @@ def test_one_exchange_in_two_spellings(fleet: Fleet) -> None:
 
 
 def test_a_plan_in_every_form(fleet: Fleet) -> None:
-    """Text, JSON, Markdown and the saved file tell of the same digest; making them writes nothing."""
+    """Text, JSON, Markdown and the saved file tell of the same digest; making them
+    writes nothing.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     with fleet.untouched():
@@ -136,7 +158,9 @@ def test_a_plan_in_every_form(fleet: Fleet) -> None:
 
 
 def test_what_was_approved_is_what_is_applied(fleet: Fleet) -> None:
-    """A saved plan is applied without a question, and the report tells its digest; a second time it is stale."""
+    """A saved plan is applied without a question, and the report tells its digest; a
+    second time it is stale.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     fleet.must("plan", "--out", "plan.json")
@@ -178,7 +202,9 @@ def somebody_was_faster(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("meddle", [other_scopes, other_label, other_prefix, somebody_was_faster])
 def test_a_stale_plan_changes_nothing(fleet: Fleet, meddle: Callable[[Fleet], None]) -> None:
-    """Exit 3, what differs line by line, and neither a write nor a call that changes anything."""
+    """Exit 3, what differs line by line, and neither a write nor a call that changes
+    anything.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     fleet.must("plan", "--out", "plan.json")
@@ -191,7 +217,9 @@ def test_a_stale_plan_changes_nothing(fleet: Fleet, meddle: Callable[[Fleet], No
 
 
 def test_a_plan_of_another_profile_is_stale(fleet: Fleet) -> None:
-    """The digest binds the profile: a ledger that was edited to another one does not fit."""
+    """The digest binds the profile: a ledger that was edited to another one does not
+    fit.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     fleet.must("plan", "--out", "plan.json")
@@ -206,7 +234,10 @@ def test_a_plan_of_another_profile_is_stale(fleet: Fleet) -> None:
 
 def another_row(document: Any) -> None:
     """More scopes than were approved."""
-    next(row for row in document["changes"] if row["label"] == "bot")["after"]["scopes"] = ["trading", "withdrawal"]
+    next(row for row in document["changes"] if row["label"] == "bot")["after"]["scopes"] = [
+        "trading",
+        "withdrawal",
+    ]
 
 
 def another_digest(document: Any) -> None:
@@ -269,7 +300,9 @@ def test_a_plan_has_its_time(fleet: Fleet) -> None:
     fleet.must("bootstrap")
     fleet.must("plan", "--out", "plan.json")
     document = plain((fleet.folder / "plan.json").read_text())
-    (fleet.folder / "future.json").write_text(json.dumps({**document, "as_of": "2099-01-01T00:00:00.000Z"}))
+    (fleet.folder / "future.json").write_text(
+        json.dumps({**document, "as_of": "2099-01-01T00:00:00.000Z"})
+    )
     fleet.later(days=7, seconds=30)
     with fleet.untouched():
         assert "older than seven days" in fleet.refused(3, "apply", "--plan", "plan.json")
@@ -277,13 +310,18 @@ def test_a_plan_has_its_time(fleet: Fleet) -> None:
 
 
 def test_a_saved_plan_excludes_a_selection(fleet: Fleet) -> None:
-    """The selection is part of what was approved, and can't be given beside it; saved with one, it is applied with it."""
+    """The selection is part of what was approved, and can't be given beside it; saved
+    with one, it is applied with it.
+    """
     fleet.write(BOT, {"label": "other"})
     fleet.must("bootstrap")
     fleet.must("plan", "--target", "bot", "--out", "plan.json")
     with fleet.untouched():
         fleet.refused(64, "apply", "--plan", "plan.json", "--target", "bot")
-    assert fleet.must("apply", "--plan", "plan.json").last_line == "applied 1, failed 0, held 0, not tried 0"
+    assert (
+        fleet.must("apply", "--plan", "plan.json").last_line
+        == "applied 1, failed 0, held 0, not tried 0"
+    )
     assert fleet.live("other") == []
 
 
@@ -291,7 +329,9 @@ def test_a_saved_plan_excludes_a_selection(fleet: Fleet) -> None:
 
 
 def test_a_rotation_from_request_to_revocation(fleet: Fleet) -> None:
-    """The predecessor lives through its overlap, while it is used, and until somebody uses the successor; then it goes."""
+    """The predecessor lives through its overlap, while it is used, and until somebody
+    uses the successor; then it goes.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
     old = fleet.use("prod/bot")
@@ -319,7 +359,9 @@ def test_a_rotation_from_request_to_revocation(fleet: Fleet) -> None:
 
 
 def test_a_predecessor_waits_for_its_successor(fleet: Fleet) -> None:
-    """Time alone revokes nothing: as long as nobody but our own verify used the successor, the predecessor is held."""
+    """Time alone revokes nothing: as long as nobody but our own verify used the
+    successor, the predecessor is held.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
     old = fleet.use("prod/bot")
@@ -337,11 +379,15 @@ def test_a_predecessor_waits_for_its_successor(fleet: Fleet) -> None:
 
 
 def test_compromised_means_now(fleet: Fleet) -> None:
-    """``rotate --compromised`` revokes the predecessor at once, though it is used and has an overlap."""
+    """``rotate --compromised`` revokes the predecessor at once, though it is used and
+    has an overlap.
+    """
     fleet.defaults = {"overlap": "24h"}
     fleet.begin(BOT)
     old = fleet.use("prod/bot")
-    done = fleet.must("rotate", "--target", "bot", "--compromised", "--yes", "--report", "report.json")
+    done = fleet.must(
+        "rotate", "--target", "bot", "--compromised", "--yes", "--report", "report.json"
+    )
     assert done.last_line == "applied 1, failed 0, held 0, not tried 0"
     judged("report", (fleet.folder / "report.json").read_text())
     assert old not in {token.token_id for token in fleet.live("bot")}
@@ -358,7 +404,9 @@ def test_rotate_wants_labels_of_the_manifest(fleet: Fleet) -> None:
 
 
 def test_a_due_rotation_has_a_budget(fleet: Fleet) -> None:
-    """At most --max-rotations due ones a run, the oldest first; the rest is held, which is no failure."""
+    """At most --max-rotations due ones a run, the oldest first; the rest is held, which
+    is no failure.
+    """
     labels = [f"bot-{number}" for number in range(3)]
     fleet.begin(*({"label": label, "rotate_after": "2h"} for label in labels))
     before = {label: fleet.live(label)[0].token_id for label in labels}
@@ -382,9 +430,17 @@ class Scopes:
 @pytest.mark.parametrize(
     "case",
     [
-        Scopes(before=("trading",), after=("trading", "withdrawal"), said="scopes widened: +withdrawal"),
-        Scopes(before=("trading", "withdrawal"), after=("trading",), said="scopes narrowed: -withdrawal"),
-        Scopes(before=("trading",), after=("withdrawal",), said="scopes changed: +withdrawal -trading"),
+        Scopes(
+            before=("trading",), after=("trading", "withdrawal"), said="scopes widened: +withdrawal"
+        ),
+        Scopes(
+            before=("trading", "withdrawal"),
+            after=("trading",),
+            said="scopes narrowed: -withdrawal",
+        ),
+        Scopes(
+            before=("trading",), after=("withdrawal",), said="scopes changed: +withdrawal -trading"
+        ),
     ],
     ids=lambda case: case.said,
 )
@@ -404,13 +460,17 @@ def test_other_scopes_are_another_token(fleet: Fleet, case: Scopes) -> None:
 
 
 def test_a_path_moves_with_its_token(fleet: Fleet) -> None:
-    """Another path rotates into it; the old path keeps its working secret until its token goes, and is empty then."""
+    """Another path rotates into it; the old path keeps its working secret until its
+    token goes, and is empty then.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
     old = fleet.use("prod/bot")
     fleet.later(minutes=1)
     fleet.write({**BOT, "path": "prod/other"})
-    assert "path prod/bot -> prod/other" in fleet.must("plan").out.replace("path changed: ", "path ")
+    assert "path prod/bot -> prod/other" in fleet.must("plan").out.replace(
+        "path changed: ", "path "
+    )
     fleet.must("apply", "--yes")
     fleet.assert_whole()
     assert fleet.use("prod/bot") == old
@@ -425,7 +485,9 @@ def test_a_path_moves_with_its_token(fleet: Fleet) -> None:
 
 
 def test_paths_can_swap_when_the_old_ones_are_free(fleet: Fleet) -> None:
-    """Two labels that swap paths never overwrite each other: each waits until the other's token is gone."""
+    """Two labels that swap paths never overwrite each other: each waits until the
+    other's token is gone.
+    """
     fleet.begin({"label": "one", "path": "a"}, {"label": "two", "path": "b"})
     owners = {name: fleet.use(name) for name in ("a", "b")}
     fleet.write({"label": "one", "path": "b"}, {"label": "two", "path": "a"})
@@ -439,7 +501,9 @@ def test_paths_can_swap_when_the_old_ones_are_free(fleet: Fleet) -> None:
 
 
 def test_what_leaves_the_file_is_revoked(fleet: Fleet) -> None:
-    """The token goes, its secret with it; the label may come back as a new token at the same path."""
+    """The token goes, its secret with it; the label may come back as a new token at the
+    same path.
+    """
     fleet.begin(BOT)
     old = fleet.live("bot")[0].token_id
     fleet.write()
@@ -456,19 +520,28 @@ def test_what_leaves_the_file_is_revoked(fleet: Fleet) -> None:
 
 
 def test_more_than_three_removals_are_a_mistake(fleet: Fleet) -> None:
-    """A guard stops the whole apply before its first write; its own flag lifts it; a plan shows it."""
+    """A guard stops the whole apply before its first write; its own flag lifts it; a
+    plan shows it.
+    """
     fleet.begin(*({"label": f"bot-{number}"} for number in range(4)))
     fleet.write()
     with fleet.untouched():
         assert "--max-revocations" in fleet.refused(1, "apply", "--yes")
-        assert "--max-revocations" in fleet.refused(1, "apply", "--yes", "--target", "bot-1"), "guards look at the whole fleet"
+        assert "--max-revocations" in fleet.refused(1, "apply", "--yes", "--target", "bot-1"), (
+            "guards look at the whole fleet"
+        )
         assert "apply will refuse" in fleet.must("plan").out
-    assert fleet.must("apply", "--yes", "--max-revocations", "4").last_line == "applied 4, failed 0, held 0, not tried 0"
+    assert (
+        fleet.must("apply", "--yes", "--max-revocations", "4").last_line
+        == "applied 4, failed 0, held 0, not tried 0"
+    )
     fleet.assert_quiet()
 
 
 def test_an_empty_list_and_no_manager_are_mistakes(fleet: Fleet) -> None:
-    """``tokens: []`` needs --allow-empty, and then --allow-missing-manager; the token that signs stays all the same."""
+    """``tokens: []`` needs --allow-empty, and then --allow-missing-manager; the token
+    that signs stays all the same.
+    """
     fleet.begin(BOT)
     document = yaml.safe_load((fleet.folder / "tokens.yaml").read_text())
     (fleet.folder / "tokens.yaml").write_text(yaml.safe_dump({**document, "tokens": []}))
@@ -482,7 +555,9 @@ def test_an_empty_list_and_no_manager_are_mistakes(fleet: Fleet) -> None:
 
 
 def test_what_is_used_is_not_revoked(fleet: Fleet) -> None:
-    """A label that left the file, and was used within the hour, is held; --revoke-in-use, or an hour, lifts that."""
+    """A label that left the file, and was used within the hour, is held;
+    --revoke-in-use, or an hour, lifts that.
+    """
     fleet.begin(BOT, {"label": "other"})
     fleet.later(minutes=5)
     for path in ("prod/bot", "other"):
@@ -502,7 +577,9 @@ def test_what_is_used_is_not_revoked(fleet: Fleet) -> None:
 
 
 def test_protection_outlives_its_line(fleet: Fleet) -> None:
-    """A protected label that left the file is held; only ``protect: false``, applied as a row of its own, ends that."""
+    """A protected label that left the file is held; only ``protect: false``, applied as
+    a row of its own, ends that.
+    """
     fleet.begin({**BOT, "protect": True})
     fleet.write()
     with fleet.untouched():
@@ -521,10 +598,13 @@ def test_protection_outlives_its_line(fleet: Fleet) -> None:
 
 
 def test_what_is_not_ours_is_never_touched(fleet: Fleet) -> None:
-    """Foreign tokens and twins survive everything that a user can ask for, and are named."""
+    """Foreign tokens and twins survive everything that a user can ask for, and are
+    named.
+    """
     fleet.begin(BOT, {"label": "other"})
     strangers = [
-        fleet.sandbox.state.derive_by_hand(label).token_id for label in ("somebody's", "bot", "other", "reconciler", None)
+        fleet.sandbox.state.derive_by_hand(label).token_id
+        for label in ("somebody's", "bot", "other", "reconciler", None)
     ]
     assert "5 not touched" in fleet.must("plan").out
     fleet.assert_quiet()
@@ -539,7 +619,9 @@ def test_what_is_not_ours_is_never_touched(fleet: Fleet) -> None:
 
 
 def test_rollback_while_the_predecessor_lives(fleet: Fleet) -> None:
-    """The predecessor is current again and the successor retires, with the overlap; afterwards there is a way forth as well."""
+    """The predecessor is current again and the successor retires, with the overlap;
+    afterwards there is a way forth as well.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
     old = fleet.use("prod/bot")
@@ -565,7 +647,9 @@ def test_rollback_while_the_predecessor_lives(fleet: Fleet) -> None:
 
 
 def test_a_rollback_by_hand_waits_for_a_word(fleet: Fleet) -> None:
-    """A person wrote the predecessor's secret again: apply asks (exit 4) and touches nothing; ``rollback`` is the answer."""
+    """A person wrote the predecessor's secret again: apply asks (exit 4) and touches
+    nothing; ``rollback`` is the answer.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
     old = fleet.secret("prod/bot")
@@ -584,7 +668,9 @@ def test_a_rollback_by_hand_waits_for_a_word(fleet: Fleet) -> None:
 
 
 def test_adopting_a_token(fleet: Fleet) -> None:
-    """A twin holds its label (exit 4) until it is adopted with its secret from standard input; then all is quiet."""
+    """A twin holds its label (exit 4) until it is adopted with its secret from standard
+    input; then all is quiet.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     token = fleet.sandbox.state.derive_by_hand("bot")
@@ -603,7 +689,9 @@ def test_adopting_a_token(fleet: Fleet) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """An adoption that must not be: its label and id (None: the hand-made token's), the secret, and how it is refused."""
+    """An adoption that must not be: its label and id (None: the hand-made token's), the
+    secret, and how it is refused.
+    """
 
     name: str
     code: int
@@ -617,14 +705,27 @@ class Refusal:
 @pytest.mark.parametrize(
     "case",
     [
-        Refusal(name="unknown id", code=1, said="does not list", token_id="6f6f6f6f-0000-0000-0000-000000000000"),
+        Refusal(
+            name="unknown id",
+            code=1,
+            said="does not list",
+            token_id="6f6f6f6f-0000-0000-0000-000000000000",
+        ),
         Refusal(name="other label", code=1, said="--other-label", made_as="bott"),
         Refusal(name="wrong secret", code=1, said="refused the signature", secret="AAAA"),
         Refusal(name="secret is no base64", code=64, said="base64", secret="?!"),
         Refusal(name="no secret", code=64, said="standard input", secret=""),
         Refusal(name="two words", code=64, said="standard input", secret="AAAA BBBB"),
-        Refusal(name="not in the manifest", code=64, said="not a label", label="nobody", made_as="nobody"),
-        Refusal(name="has a token", code=1, said="has a token already", label="other", made_as="other"),
+        Refusal(
+            name="not in the manifest",
+            code=64,
+            said="not a label",
+            label="nobody",
+            made_as="nobody",
+        ),
+        Refusal(
+            name="has a token", code=1, said="has a token already", label="other", made_as="other"
+        ),
         Refusal(name="occupied", code=4, said="occupied", label="squatted", made_as="squatted"),
     ],
     ids=lambda case: case.name,
@@ -641,21 +742,33 @@ def test_adoptions_that_are_refused(fleet: Fleet, case: Refusal) -> None:
     secret = token.secret if case.secret is None else case.secret
     with fleet.untouched():
         said = fleet.refused(
-            case.code, "adopt", "--label", case.label, "--token-id", case.token_id or token.token_id, text=secret
+            case.code,
+            "adopt",
+            "--label",
+            case.label,
+            "--token-id",
+            case.token_id or token.token_id,
+            text=secret,
         )
     assert case.said in said
 
 
 def test_adopting_what_is_managed_or_named_otherwise(fleet: Fleet) -> None:
-    """A managed token can't be adopted under another label; one of another name can, with --other-label."""
+    """A managed token can't be adopted under another label; one of another name can,
+    with --other-label.
+    """
     fleet.begin({"label": "other"})
     fleet.write({"label": "other"}, BOT)
     managed = fleet.live("other")[0]
     with fleet.untouched():
-        said = fleet.refused(1, "adopt", "--label", "bot", "--token-id", managed.token_id, text=managed.secret)
+        said = fleet.refused(
+            1, "adopt", "--label", "bot", "--token-id", managed.token_id, text=managed.secret
+        )
     assert "managed already" in said
     token = fleet.sandbox.state.derive_by_hand("the old bot")
-    fleet.must("adopt", "--label", "bot", "--token-id", token.token_id, "--other-label", text=token.secret)
+    fleet.must(
+        "adopt", "--label", "bot", "--token-id", token.token_id, "--other-label", text=token.secret
+    )
     assert fleet.use("prod/bot") == token.token_id
     fleet.assert_quiet()
     fleet.later(hours=2)
@@ -668,16 +781,26 @@ def test_adopting_what_is_managed_or_named_otherwise(fleet: Fleet) -> None:
 
 
 def test_verify_finds_what_is_broken(fleet: Fleet) -> None:
-    """A stored secret that does not sign is named, exit 1; apply restores it, and all is well."""
+    """A stored secret that does not sign is named, exit 1; apply restores it, and all
+    is well.
+    """
     fleet.begin(BOT, {"label": "other"})
     good = fleet.secret("prod/bot")
     with fleet.store() as store:
         fields = dict(good.fields or ())
-        store.write(f"{fleet.prefix}/prod/bot", {**fields, "token_id": "a stranger's", "secret_was": "here"}, cas=1)
+        store.write(
+            f"{fleet.prefix}/prod/bot",
+            {**fields, "token_id": "a stranger's", "secret_was": "here"},
+            cas=1,
+        )
     with fleet.untouched():
         done = fleet.attempt("verify")
     assert "1 of 3" in done.refusal(1)
-    assert [line[:10] for line in done.out.splitlines()] == ["FAILED bot", "ok     oth", "ok     rec"]
+    assert [line[:10] for line in done.out.splitlines()] == [
+        "FAILED bot",
+        "ok     oth",
+        "ok     rec",
+    ]
     fleet.must("apply", "--yes")
     assert fleet.must("verify").out.count("ok     ") == 3
     fleet.assert_whole()
@@ -685,12 +808,20 @@ def test_verify_finds_what_is_broken(fleet: Fleet) -> None:
 
 
 def test_status_in_both_forms(fleet: Fleet) -> None:
-    """Every label with its state, in text and as a document that its schema allows; looking changes nothing."""
+    """Every label with its state, in text and as a document that its schema allows;
+    looking changes nothing.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT, {"label": "draining"}, {"label": "young", "rotate_after": "2h"})
     fleet.must("rotate", "--target", "draining", "--yes")
     fleet.later(hours=3)
-    fleet.write(BOT, {"label": "draining"}, {"label": "young", "rotate_after": "2h"}, {"label": "absent"}, {"label": "twin"})
+    fleet.write(
+        BOT,
+        {"label": "draining"},
+        {"label": "young", "rotate_after": "2h"},
+        {"label": "absent"},
+        {"label": "twin"},
+    )
     fleet.sandbox.state.derive_by_hand("twin")
     with fleet.untouched():
         text = fleet.must("status").out
@@ -709,7 +840,9 @@ def test_status_in_both_forms(fleet: Fleet) -> None:
 
 
 def test_a_plan_without_any_credential(fleet: Fleet) -> None:
-    """``observe`` gives a snapshot without secrets, names of strangers or addresses; a plan from it needs nothing but it."""
+    """``observe`` gives a snapshot without secrets, names of strangers or addresses; a
+    plan from it needs nothing but it.
+    """
     fleet.begin(BOT)
     fleet.sandbox.state.derive_by_hand("a stranger's name")
     fleet.write({**BOT, "scopes": ["trading", "withdrawal"]}, {"label": "new"})
@@ -719,7 +852,9 @@ def test_a_plan_without_any_credential(fleet: Fleet) -> None:
     judged("snapshot", snapshot)
     assert "a stranger's name" not in snapshot
     nothing: dict[str, str | None] = dict.fromkeys(fleet.environ)
-    bare = plain(fleet.must("plan", "--observed", "observed.json", "--format", "json", environ=nothing).out)
+    bare = plain(
+        fleet.must("plan", "--observed", "observed.json", "--format", "json", environ=nothing).out
+    )
     full = plain(fleet.must("plan", "--format", "json").out)
     assert bare["digest"] == full["digest"]
     assert changes(bare) == {"bot": "rotate", "new": "derive", "reconciler": "keep"}
@@ -732,14 +867,20 @@ def test_a_plan_without_any_credential(fleet: Fleet) -> None:
 
 
 def test_limits_and_lags_of_the_exchange(fleet: Fleet) -> None:
-    """At the exchange's real pace, and with lists and activations that come late, nothing is refused and nothing is lost."""
+    """At the exchange's real pace, and with lists and activations that come late,
+    nothing is refused and nothing is lost.
+    """
     labels = [f"bot-{number}" for number in range(2)]
     fleet.write(*({"label": label} for label in labels))
-    fleet.sandbox.state.configure(limits=True, listed_after_ms=400, active_after_ms=400, unlisted_after_ms=400)
+    fleet.sandbox.state.configure(
+        limits=True, listed_after_ms=400, active_after_ms=400, unlisted_after_ms=400
+    )
     fleet.ok("bootstrap")
     assert fleet.ok("apply", "--yes").last_line == "applied 2, failed 0, held 0, not tried 0"
     fleet.ok("rotate", "--target", "bot-0", "--target", "reconciler", "--compromised", "--yes")
-    fleet.sandbox.state.configure(limits=False, listed_after_ms=0, active_after_ms=0, unlisted_after_ms=0)
+    fleet.sandbox.state.configure(
+        limits=False, listed_after_ms=0, active_after_ms=0, unlisted_after_ms=0
+    )
     assert {call.status for call in fleet.sandbox.state.calls if call.status in {400, 429}} == set()
     fleet.assert_whole()
     fleet.assert_quiet()
@@ -751,18 +892,35 @@ def test_limits_and_lags_of_the_exchange(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("selection", "acting"),
     [
-        ((), {"absent": "derive", "due": "rotate", "gone": "revoke", "lost": "restore", "wide": "rotate"}),
+        (
+            (),
+            {
+                "absent": "derive",
+                "due": "rotate",
+                "gone": "revoke",
+                "lost": "restore",
+                "wide": "rotate",
+            },
+        ),
         (("--target", "wide"), {"wide": "rotate"}),
         (("--target", "wide", "--target", "gone"), {"gone": "revoke", "wide": "rotate"}),
-        (("--exclude", "wide", "--exclude", "due"), {"absent": "derive", "gone": "revoke", "lost": "restore"}),
+        (
+            ("--exclude", "wide", "--exclude", "due"),
+            {"absent": "derive", "gone": "revoke", "lost": "restore"},
+        ),
         (("--only", "rotation"), {"due": "rotate"}),
         (("--only", "cleanup"), {"lost": "restore"}),
         (("--only", "config"), {"absent": "derive", "gone": "revoke", "wide": "rotate"}),
-        (("--only", "config", "--exclude", "gone", "--target", "due", "--target", "wide"), {"wide": "rotate"}),
+        (
+            ("--only", "config", "--exclude", "gone", "--target", "due", "--target", "wide"),
+            {"wide": "rotate"},
+        ),
     ],
 )
 def test_selections(fleet: Fleet, selection: tuple[str, ...], acting: dict[str, str]) -> None:
-    """--target, --exclude and --only limit plan and apply to the same rows; cleanup needs no identity token."""
+    """--target, --exclude and --only limit plan and apply to the same rows; cleanup
+    needs no identity token.
+    """
     due, wide = {"label": "due", "rotate_after": "2h"}, {"label": "wide"}
     fleet.begin(due, wide, {"label": "gone"}, {"label": "lost"})
     fleet.later(hours=3)
@@ -770,7 +928,9 @@ def test_selections(fleet: Fleet, selection: tuple[str, ...], acting: dict[str, 
         store.write(f"{fleet.prefix}/lost", {"by": "hand"}, cas=1)
     fleet.write(due, {**wide, "scopes": ["withdrawal"]}, {"label": "lost"}, {"label": "absent"})
     rows = planned(fleet, *selection)
-    assert {label: action for label, action in rows.items() if action not in {"keep", "hold"}} == acting
+    assert {
+        label: action for label, action in rows.items() if action not in {"keep", "hold"}
+    } == acting
     without = {"LIMITLESS_IDENTITY_TOKEN": None} if "cleanup" in selection else {}
     done = fleet.must("apply", "--yes", *selection, environ=without)
     assert done.last_line.startswith(f"applied {len(acting)}, failed 0, ")
@@ -779,7 +939,9 @@ def test_selections(fleet: Fleet, selection: tuple[str, ...], acting: dict[str, 
 
 
 def test_a_selection_of_nobody_is_a_typo(fleet: Fleet) -> None:
-    """A label that neither the manifest nor the ledger has is a usage error, in plan and apply."""
+    """A label that neither the manifest nor the ledger has is a usage error, in plan
+    and apply.
+    """
     fleet.begin(BOT)
     with fleet.untouched():
         for command in (("plan",), ("apply", "--yes")):
@@ -792,7 +954,9 @@ def test_a_selection_of_nobody_is_a_typo(fleet: Fleet) -> None:
 
 
 def test_a_manifest_of_several_files(fleet: Fleet) -> None:
-    """Two files are one manifest; while one of them is missing nothing counts as removed, unless --allow-missing-files."""
+    """Two files are one manifest; while one of them is missing nothing counts as
+    removed, unless --allow-missing-files.
+    """
     fleet.write()
     folder = fleet.folder / "fleet"
     folder.mkdir()
@@ -817,12 +981,18 @@ def test_a_manifest_of_several_files(fleet: Fleet) -> None:
 
 
 def test_months_go_by(fleet: Fleet) -> None:
-    """Every ten days a run, consumers that read their secret now and then: everything is rotated, nothing ever piles up."""
+    """Every ten days a run, consumers that read their secret now and then: everything
+    is rotated, nothing ever piles up.
+    """
     fleet.defaults = {"rotate_after": "30d", "overlap": "2d"}
-    fleet.begin(BOT, {"label": "lazy"}, {"label": "unused"}, {"label": "never", "rotate_after": "never"})
+    fleet.begin(
+        BOT, {"label": "lazy"}, {"label": "unused"}, {"label": "never", "rotate_after": "never"}
+    )
     first = {token.token_id for token in fleet.sandbox.state.live()}
     for tens in range(10):
-        fleet.later(days=10, minutes=1)  # our picture of the exchange's clock is right to the second: never at the brink
+        fleet.later(
+            days=10, minutes=1
+        )  # our picture of the exchange's clock is right to the second: never at the brink
         fleet.use("prod/bot")
         if tens % 3 == 0:
             fleet.use("lazy")
@@ -839,7 +1009,9 @@ def test_months_go_by(fleet: Fleet) -> None:
 
 
 def test_another_manager(fleet: Fleet) -> None:
-    """The manifest names another manager: bootstrap makes it, and then it revokes the old one."""
+    """The manifest names another manager: bootstrap makes it, and then it revokes the
+    old one.
+    """
     fleet.begin(BOT)
     text = (fleet.folder / "tokens.yaml").read_text().replace("reconciler", "operator")
     (fleet.folder / "tokens.yaml").write_text(text)
@@ -854,7 +1026,9 @@ def test_another_manager(fleet: Fleet) -> None:
 
 
 def test_a_manager_that_moves_and_rotates(fleet: Fleet) -> None:
-    """The manager's own path and scopes change like any other's; it signs all the while, and its successor revokes it."""
+    """The manager's own path and scopes change like any other's; it signs all the
+    while, and its successor revokes it.
+    """
     fleet.begin(BOT)
     document = yaml.safe_load((fleet.folder / "tokens.yaml").read_text())
     document["tokens"][0] |= {"path": "ops/manager", "scopes": ["trading", "account_creation"]}
@@ -869,7 +1043,9 @@ def test_a_manager_that_moves_and_rotates(fleet: Fleet) -> None:
 
 
 def test_a_label_that_is_renamed(fleet: Fleet) -> None:
-    """Another label at the same path: the old token goes first, then the new one is derived into the path."""
+    """Another label at the same path: the old token goes first, then the new one is
+    derived into the path.
+    """
     fleet.begin(BOT)
     fleet.write({**BOT, "label": "renamed"})
     done = fleet.attempt("apply", "--yes")
@@ -881,7 +1057,9 @@ def test_a_label_that_is_renamed(fleet: Fleet) -> None:
 
 
 def test_a_label_that_leaves_while_its_predecessor_lives(fleet: Fleet) -> None:
-    """Both tokens go, each when nobody uses it any more, and nothing of the label is left."""
+    """Both tokens go, each when nobody uses it any more, and nothing of the label is
+    left.
+    """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
     fleet.use("prod/bot")
@@ -899,11 +1077,18 @@ def test_a_label_that_leaves_while_its_predecessor_lives(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize(
     "after",
-    [{}, {**BOT, "path": "elsewhere"}, {**BOT, "scopes": ["withdrawal"]}, {**BOT, "label": "renamed"}],
+    [
+        {},
+        {**BOT, "path": "elsewhere"},
+        {**BOT, "scopes": ["withdrawal"]},
+        {**BOT, "label": "renamed"},
+    ],
     ids=["removed", "moved", "other scopes", "renamed"],
 )
 def test_a_manifest_that_changes_after_a_crash(fleet: Fleet, after: dict[str, object]) -> None:
-    """A rotation was interrupted, and then the line was changed: what was begun is undone first, then the new wish is done."""
+    """A rotation was interrupted, and then the line was changed: what was begun is
+    undone first, then the new wish is done.
+    """
     fleet.begin(BOT)
     fleet.sandbox.faults.add(Fault(kind=FaultKind.LOST_REPLY, operation=Operation.DERIVE))
     fleet.attempt("rotate", "--target", "bot", "--yes").refusal(5)
@@ -917,7 +1102,9 @@ def test_a_manifest_that_changes_after_a_crash(fleet: Fleet, after: dict[str, ob
 
 
 def test_a_mount_that_keeps_one_version(fleet: Fleet) -> None:
-    """Without history and with ``cas_required`` all goes on; there is no way back, and that is said."""
+    """Without history and with ``cas_required`` all goes on; there is no way back, and
+    that is said.
+    """
     fleet.defaults = {"overlap": "1h"}
     with fleet.operator() as client:
         client.secrets.kv.v2.configure(max_versions=1, cas_required=True, mount_point=fleet.mount)
@@ -942,7 +1129,9 @@ def test_a_mount_that_keeps_one_version(fleet: Fleet) -> None:
 
 
 def test_advice_can_be_followed(fleet: Fleet) -> None:
-    """A sentence that names a flag is worth something only if the same command takes it, or works without."""
+    """A sentence that names a flag is worth something only if the same command takes
+    it, or works without.
+    """
     labels = [f"bot-{number}" for number in range(6)]
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(*({"label": label} for label in labels))
@@ -958,7 +1147,9 @@ def test_advice_can_be_followed(fleet: Fleet) -> None:
 
 
 def followed(fleet: Fleet, *command: str) -> None:
-    """Run a command; where it fails and names a flag, run it with that flag, until it succeeds."""
+    """Run a command; where it fails and names a flag, run it with that flag, until it
+    succeeds.
+    """
     flags: list[str] = []
     for _ in range(4):
         done = fleet.attempt(*command, *flags)
@@ -971,7 +1162,11 @@ def followed(fleet: Fleet, *command: str) -> None:
 
 
 def test_a_plan_with_flags_is_applied_with_them(fleet: Fleet) -> None:
-    """A plan that was saved with flags is applied, or the refusal says which flags it lacks: "plan again" would never help."""
+    """A plan that was saved with flags is applied, or the refusal says which flags it
+    lacks:
+
+    "plan again" would never help.
+    """
     fleet.begin()
     fleet.write(BOT)
     fleet.sandbox.state.derive_by_hand("bot")
@@ -1009,7 +1204,9 @@ def test_replacing_a_twin(fleet: Fleet) -> None:
 
 
 def test_replacing_what_occupies_a_path(fleet: Fleet) -> None:
-    """A secret at a path that the ledger does not own is never overwritten, unless --replace names the label."""
+    """A secret at a path that the ledger does not own is never overwritten, unless
+    --replace names the label.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     with fleet.store() as store:

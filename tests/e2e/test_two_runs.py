@@ -1,4 +1,6 @@
-"""Two runs at once: one applies, the other waits or gives up; one that was paused and wakes up can do no harm any more."""
+"""Two runs at once: one applies, the other waits or gives up; one that was paused and
+wakes up can do no harm any more.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +28,30 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def slow_derives(fleet: Fleet) -> int:
-    """Every derive takes a moment, so that the two runs meet. How many there were before."""
-    fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=700, count=None))
+    """Every derive takes a moment, so that the two runs meet.
+
+    How many there were before.
+    """
+    fleet.sandbox.faults.add(
+        Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=700, count=None)
+    )
     return fleet.sandbox.state.count(Operation.DERIVE)
 
 
-@pytest.mark.parametrize(("wait", "codes"), [((), [0, 6]), (("--wait", "60"), [0, 0])], ids=["gives up", "waits"])
+@pytest.mark.parametrize(
+    ("wait", "codes"), [((), [0, 6]), (("--wait", "60"), [0, 0])], ids=["gives up", "waits"]
+)
 def test_two_applies(fleet: Fleet, wait: tuple[str, ...], codes: list[int]) -> None:
-    """Exactly one of them derives, each token once; the other exits 6, or with --wait finds nothing left to do."""
+    """Exactly one of them derives, each token once; the other exits 6, or with --wait
+    finds nothing left to do.
+    """
     fleet.begin()
     fleet.write(*({"label": label} for label in LABELS))
     before = slow_derives(fleet)
-    with fleet.running("apply", "--yes", *wait) as one, fleet.running("apply", "--yes", *wait) as other:
+    with (
+        fleet.running("apply", "--yes", *wait) as one,
+        fleet.running("apply", "--yes", *wait) as other,
+    ):
         done = [fleet.finish(process) for process in (one, other)]
     assert sorted(run.code for run in done) == codes
     assert fleet.sandbox.state.count(Operation.DERIVE) == before + len(LABELS)
@@ -67,7 +81,9 @@ def test_two_bootstraps(fleet: Fleet) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pause:
-    """Where the run sleeps: the call during which it is stopped, and what the other run is asked to do meanwhile."""
+    """Where the run sleeps: the call during which it is stopped, and what the other run
+    is asked to do meanwhile.
+    """
 
     name: str
     operation: Operation
@@ -85,7 +101,9 @@ PAUSES = (
 
 @pytest.mark.parametrize("pause", PAUSES, ids=lambda pause: pause.name)
 def test_a_run_that_slept_too_long(fleet: Fleet, pause: Pause) -> None:
-    """It was stopped (a laptop's lid), its lease ran out, another run took over; awake, it exits 6 and has changed nothing."""
+    """It was stopped (a laptop's lid), its lease ran out, another run took over; awake,
+    it exits 6 and has changed nothing.
+    """
     fleet.begin(*([BOT] if pause.rotates else []))
     fleet.write({**BOT, "scopes": ["trading", "withdrawal"]})
     fault = Fault(kind=FaultKind.DELAY, operation=pause.operation, label=pause.label, delay_ms=400)
@@ -94,7 +112,11 @@ def test_a_run_that_slept_too_long(fleet: Fleet, pause: Pause) -> None:
     with fleet.running("apply", "--yes") as process:
         calls = fleet.sandbox.state
         until(
-            lambda: calls.count(pause.operation) > seen and any(not call.ended for call in calls.calls) and not_pending(fleet)
+            lambda: (
+                calls.count(pause.operation) > seen
+                and any(not call.ended for call in calls.calls)
+                and not_pending(fleet)
+            )
         )
         process.send_signal(signal.SIGSTOP)
         until(lambda: all(call.ended for call in fleet.sandbox.state.calls))
@@ -110,7 +132,9 @@ def test_a_run_that_slept_too_long(fleet: Fleet, pause: Pause) -> None:
 
 
 def test_a_run_that_slept_with_a_token_that_nobody_knows(fleet: Fleet) -> None:
-    """The other run can't tell it from a person's of the same label and touches neither; awake, the run revokes its own."""
+    """The other run can't tell it from a person's of the same label and touches
+    neither; awake, the run revokes its own.
+    """
     fleet.begin(BOT)
     fleet.write({**BOT, "scopes": ["trading", "withdrawal"]})
     fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=400))
@@ -138,7 +162,9 @@ def not_pending(fleet: Fleet) -> bool:
 
 
 def test_a_run_that_slept_before_its_lease(fleet: Fleet) -> None:
-    """Stopped while it looks, without a lease yet: awake, it finds that another run did it all, and does nothing."""
+    """Stopped while it looks, without a lease yet: awake, it finds that another run did
+    it all, and does nothing.
+    """
     fleet.begin()
     fleet.write(BOT)
     fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.LIST, delay_ms=400))
@@ -157,7 +183,9 @@ def test_a_run_that_slept_before_its_lease(fleet: Fleet) -> None:
 
 
 def test_two_ledgers_at_one_exchange(new_fleet: NewFleet) -> None:
-    """Two prefixes with the same labels see each other's tokens as twins, and never touch them."""
+    """Two prefixes with the same labels see each other's tokens as twins, and never
+    touch them.
+    """
     with new_fleet() as fleet:
         fleet.begin(BOT)
         first = fleet.prefix

@@ -1,6 +1,8 @@
-"""A fleet in miniature for end-to-end tests: a manifest, the sandbox, a mount of a real OpenBao, and the program as a process.
+"""A fleet in miniature for end-to-end tests: a manifest, the sandbox, a mount of a real
+OpenBao, and the program as a process.
 
-Everything that any process prints is kept; at the end it is searched for every secret that was ever made.
+Everything that any process prints is kept; at the end it is searched for every secret
+that was ever made.
 """
 
 from __future__ import annotations
@@ -26,17 +28,21 @@ import jsonschema
 import pytest
 import yaml
 
-from reconciler import cli, driver, exchange, pacing, vault_http
-from reconciler.devserver import OpenBaoServer
-from reconciler.exchange import TokenClient
-from reconciler.ledger import Holder, Ledger, from_text, to_text
+from reconciler.cli import entry
+from reconciler.demo.openbao import OpenBaoServer
+from reconciler.exchange import client as exchange
+from reconciler.exchange import pacing
+from reconciler.exchange.client import TokenClient
 from reconciler.model import SecretVersion, VersionState
-from reconciler.protocol.derive import credentials_of
+from reconciler.run import driver
 from reconciler.sandbox import Sandbox
 from reconciler.sandbox.state import Token
 from reconciler.schema_files import load_schema
-from reconciler.vault import SecretStore
-from reconciler.vault_auth import settings_from_environment
+from reconciler.state.ledger import Holder, Ledger, from_text, to_text
+from reconciler.state.secret import credentials_of
+from reconciler.vault import http as vault_http
+from reconciler.vault.settings import settings_from_environment
+from reconciler.vault.store import SecretStore
 
 TIMEOUT_S = 90
 LONGEST_PAUSE_MS = 20
@@ -61,7 +67,9 @@ class Done:
         return self.out.rstrip("\n").rpartition("\n")[2]
 
     def refusal(self, code: int) -> str:
-        """The sentence of a command that must have failed with this code: the last line of standard error, and no other."""
+        """The sentence of a command that must have failed with this code: the last line
+        of standard error, and no other.
+        """
         assert self.code == code, self
         lines = self.err.splitlines()
         errors = [line for line in lines if line.startswith("error: ")]
@@ -73,7 +81,12 @@ class Fleet:
     """``folder`` holds tokens.yaml; ``environ`` is all that a process sees."""
 
     def __init__(
-        self, folder: Path, sandbox: Sandbox, openbao: OpenBaoServer, mount: str, prefix: str = "limitless/tokens"
+        self,
+        folder: Path,
+        sandbox: Sandbox,
+        openbao: OpenBaoServer,
+        mount: str,
+        prefix: str = "limitless/tokens",
     ) -> None:
         self.folder = folder
         self.sandbox = sandbox
@@ -109,7 +122,9 @@ class Fleet:
             "tokens": self.tokens,
             **head,
         }
-        (self.folder / "tokens.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        (self.folder / "tokens.yaml").write_text(
+            yaml.safe_dump(document, sort_keys=False), encoding="utf-8"
+        )
 
     def begin(self, *tokens: Spec) -> None:
         """The manager and these tokens, all in place."""
@@ -121,7 +136,11 @@ class Fleet:
 
     def start(self, *arguments: str, environ: Environ | None = None) -> subprocess.Popen[str]:
         """The program as a process of its own; a variable given as None is taken away."""
-        merged = {name: text for name, text in {**self.environ, **(environ or {})}.items() if text is not None}
+        merged = {
+            name: text
+            for name, text in {**self.environ, **(environ or {})}.items()
+            if text is not None
+        }
         command = [sys.executable, "-m", "reconciler"]
         return subprocess.Popen(
             [*command, *arguments],
@@ -134,8 +153,12 @@ class Fleet:
         )
 
     @contextlib.contextmanager
-    def running(self, *arguments: str, environ: Environ | None = None) -> Iterator[subprocess.Popen[str]]:
-        """The program as a process that does not outlive the test, whatever becomes of it."""
+    def running(
+        self, *arguments: str, environ: Environ | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
+        """The program as a process that does not outlive the test, whatever becomes of
+        it.
+        """
         process = self.start(*arguments, environ=environ)
         try:
             yield process
@@ -169,9 +192,15 @@ class Fleet:
         return self.attempt(*arguments).code
 
     def attempt(self, *arguments: str, text: str = "", environ: Environ | None = None) -> Done:
-        """The same command within this process, without the pauses that the exchange's limits ask for: for many runs."""
+        """The same command within this process, without the pauses that the exchange's
+        limits ask for: for many runs.
+        """
         out, err = io.StringIO(), io.StringIO()
-        merged = {name: value for name, value in {**self.environ, **(environ or {})}.items() if value is not None}
+        merged = {
+            name: value
+            for name, value in {**self.environ, **(environ or {})}.items()
+            if value is not None
+        }
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with (
@@ -180,7 +209,7 @@ class Fleet:
                 contextlib.redirect_stdout(out),
                 contextlib.redirect_stderr(err),
             ):
-                code = cli.run(list(arguments))
+                code = entry.run(list(arguments))
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -192,12 +221,18 @@ class Fleet:
         assert done.code == 0, (arguments, done)
         return done
 
-    def refused(self, code: int, *arguments: str, text: str = "", environ: Environ | None = None) -> str:
-        """A command within this process that must fail with this code, and say why on one line: the sentence."""
+    def refused(
+        self, code: int, *arguments: str, text: str = "", environ: Environ | None = None
+    ) -> str:
+        """A command within this process that must fail with this code, and say why on
+        one line: the sentence.
+        """
         return self.attempt(*arguments, text=text, environ=environ).refusal(code)
 
     def _kept(self, done: Done) -> Done:
-        """What was printed is searched for secrets at the end, and for anything that no user should see at once."""
+        """What was printed is searched for secrets at the end, and for anything that no
+        user should see at once.
+        """
         self.outputs += [done.out, done.err]
         self.ends.append(done)
         for unseemly in ("Traceback", "internal error", "Exception ignored", "\x1b"):
@@ -207,7 +242,9 @@ class Fleet:
     # --- time ---
 
     def later(self, **span: float) -> None:
-        """Let the exchange's clock go on (``hours=2``), and get a new identity token, as an hour later one would have to."""
+        """Let the exchange's clock go on (``hours=2``), and get a new identity token,
+        as an hour later one would have to.
+        """
         self._shift_ms += round(dt.timedelta(**span) / dt.timedelta(milliseconds=1))
         self.sandbox.state.shift_clock(self._shift_ms)
         self.environ["LIMITLESS_IDENTITY_TOKEN"] = self.sandbox.state.issue_identity()
@@ -251,11 +288,17 @@ class Fleet:
     def versions(self) -> dict[str, int]:
         """The latest version of everything below the prefix: it shows every write."""
         with self.store() as store:
-            return {path: store.read_meta(path).latest for path in store.list_paths(self.prefix, limit=1000)}
+            return {
+                path: store.read_meta(path).latest
+                for path in store.list_paths(self.prefix, limit=1000)
+            }
 
     def live(self, label: str) -> list[Token]:
         """The live tokens of a label, oldest first."""
-        return sorted((t for t in self.sandbox.state.live() if t.label == label), key=lambda t: t.created_at_ms)
+        return sorted(
+            (t for t in self.sandbox.state.live() if t.label == label),
+            key=lambda t: t.created_at_ms,
+        )
 
     def use(self, path: str) -> str:
         """A consumer: read the secret, sign a request with it. The id it used."""
@@ -268,9 +311,11 @@ class Fleet:
     # --- laws ---
 
     def assert_whole(self) -> None:
-        """Invariant 1: each desired label has a live current token with its scopes, whose secret in Vault signs.
+        """Invariant 1: each desired label has a live current token with its scopes,
+        whose secret in Vault signs.
 
-        And 3 to 5: no live token of ours is unknown, nothing is left half done, no secret is a token that is gone.
+        And 3 to 5: no live token of ours is unknown, nothing is left half done, no
+        secret is a token that is gone.
         """
         ledger = self.ledger()
         live = {token.token_id: token for token in self.sandbox.state.live()}
@@ -284,29 +329,45 @@ class Fleet:
             assert set(token.scopes) == set(spec.get("scopes", ["trading"])), label  # type: ignore[call-overload]
             assert self.use(entry.path) == token.token_id
         known = ledger.known_ids()
-        unknown = [t.token_id for t in live.values() if t.token_id not in known and t.label in ledger.tokens]
+        unknown = [
+            t.token_id
+            for t in live.values()
+            if t.token_id not in known and t.label in ledger.tokens
+        ]
         assert unknown == [], "live tokens of ours that nobody knows"
         for label, entry in ledger.tokens.items():
             content = self.secret(entry.path)
             if content.state is VersionState.LIVING:
-                assert content.field("token_id") in live, f"{label}: the secret is a token that is gone"
+                assert content.field("token_id") in live, (
+                    f"{label}: the secret is a token that is gone"
+                )
 
     @contextlib.contextmanager
     def untouched(self) -> Iterator[None]:
-        """Nothing within writes to Vault below the prefix, or calls anything of the exchange that could change something."""
+        """Nothing within writes to Vault below the prefix, or calls anything of the
+        exchange that could change something.
+        """
         before, calls = self.versions(), self.sandbox.state.mutating_calls
         yield
         assert (self.versions(), self.sandbox.state.mutating_calls) == (before, calls)
 
     def assert_quiet(self) -> None:
-        """Invariant 2: one more run writes nothing and calls nothing that changes anything."""
+        """Invariant 2: one more run writes nothing and calls nothing that changes
+        anything.
+        """
         with self.untouched():
             assert self.quick("apply", "--yes") == 0
 
     def secrets(self) -> Iterator[str]:
-        """Every secret that was ever made or given, in the forms in which it could leak."""
+        """Every secret that was ever made or given, in the forms in which it could
+        leak.
+        """
         vault = {self._root_token, self.environ["VAULT_TOKEN"]}
-        for secret in {*self.sandbox.state.all_secrets(), *self.sandbox.state.all_signatures(), *vault}:
+        for secret in {
+            *self.sandbox.state.all_secrets(),
+            *self.sandbox.state.all_signatures(),
+            *vault,
+        }:
             yield secret
             yield urllib.parse.quote(secret, safe="")
             yield base64.b64encode(secret.encode()).decode()
@@ -334,7 +395,9 @@ class KillServer:
         )
 
     def killed(self, fleet: Fleet, at: int, *arguments: str) -> bool:
-        """Run a command that is killed with SIGKILL after its effect number ``at`` (from 1); False if it has fewer."""
+        """Run a command that is killed with SIGKILL after its effect number ``at``
+        (from 1); False if it has fewer.
+        """
         output = fleet.folder / "killed.log"
         order = {
             "at": at,
@@ -358,19 +421,28 @@ class KillServer:
 
 @contextlib.contextmanager
 def unpaced(text: str = "") -> Iterator[None]:
-    """Our own client without pauses: only for a sandbox without limits. ``text`` is what lies on standard input."""
+    """Our own client without pauses: only for a sandbox without limits.
+
+    ``text`` is what lies on standard input.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pacing, "_GAP_S", 0.0)
         patch.setattr(exchange, "BACKOFF_S", (0.01, 0.02))
         patch.setattr(vault_http, "_RETRY_BACKOFF_S", 0.01)
-        patch.setattr(driver.Driver, "_sleep", lambda _driver, effect: time.sleep(min(effect.ms, LONGEST_PAUSE_MS) / 1000))
+        patch.setattr(
+            driver.Driver,
+            "_sleep",
+            lambda _driver, effect: time.sleep(min(effect.ms, LONGEST_PAUSE_MS) / 1000),
+        )
         patch.setattr(sys, "stdin", io.StringIO(text))
         yield
 
 
 @contextlib.contextmanager
 def in_environment(environ: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """This process with the given environment, and nothing else of its own, in the given folder."""
+    """This process with the given environment, and nothing else of its own, in the
+    given folder.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             patch.delenv(name)

@@ -1,15 +1,18 @@
-"""A stand-in of GitHub's REST API on loopback: issues, comments, pull requests, runs and artifacts, with laws of its own.
+"""A stand-in of GitHub's REST API on loopback: issues, comments, pull requests, runs
+and artifacts, with laws of its own.
 
 Rules this module keeps:
 
-1. What is asked for is answered as the REST reference says, for a token with exactly the permissions that it was issued with;
-   what the stand-in does not know is 404, and ``unknown`` remembers it.
-2. The order of a call: faults, User-Agent (403), version (400), token (401), repository (404), permission (403), the body
-   (400, 422), the work.
+1. What is asked for is answered as the REST reference says, for a token with exactly
+   the permissions that it was issued with; what the stand-in does not know is 404, and
+   ``unknown`` remembers it.
+2. The order of a call: faults, User-Agent (403), version (400), token (401), repository
+   (404), permission (403), the body (400, 422), the work.
 3. Whoever writes is the token's holder; nobody chooses the author.
-4. Pages are 30 long unless ``per_page`` says otherwise, at most 100, and ``Link`` names the next one by the repository's id, as
-   the real one does.
-5. The zip of an artifact lies on another host, which refuses whatever comes with an Authorization header, as the real one does.
+4. Pages are 30 long unless ``per_page`` says otherwise, at most 100, and ``Link`` names
+   the next one by the repository's id, as the real one does.
+5. The zip of an artifact lies on another host, which refuses whatever comes with an
+   Authorization header, as the real one does.
 """
 
 from __future__ import annotations
@@ -40,7 +43,9 @@ WRITING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One request as it came and the status that it got; ``login`` is None where no valid token came along."""
+    """One request as it came and the status that it got; ``login`` is None where no
+    valid token came along.
+    """
 
     method: str
     path: str
@@ -52,9 +57,11 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What becomes of the next ``times`` requests that fit; ``reply`` None drops the connection.
+    """What becomes of the next ``times`` requests that fit; ``reply`` None drops the
+    connection.
 
-    ``done``: the work is done all the same, and the reply is what gets lost. ``hang``: nothing comes until the stand-in stops.
+    ``done``: the work is done all the same, and the reply is what gets lost. ``hang``:
+    nothing comes until the stand-in stops.
     """
 
     reply: Reply | None = None
@@ -66,21 +73,36 @@ class Fault:
 
     def fits(self, request: Request) -> bool:
         """Whether it is meant."""
-        return bool(re.fullmatch(self.method, request.method) and re.fullmatch(self.path, request.path))
+        return bool(
+            re.fullmatch(self.method, request.method) and re.fullmatch(self.path, request.path)
+        )
 
 
 def rate_limited(*, status: int = 403, retry_after_s: int | None = 1) -> Reply:
-    """The secondary limit with ``Retry-After``, or (None) the primary one with ``X-RateLimit-Reset``."""
+    """The secondary limit with ``Retry-After``, or (None) the primary one with
+    ``X-RateLimit-Reset``.
+    """
     if retry_after_s is None:
         headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "0"}
         return problem(status, "API rate limit exceeded for installation ID 1.", headers)
     headers = {"Retry-After": str(retry_after_s)}
-    return problem(status, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.", headers)
+    return problem(
+        status,
+        "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+        headers,
+    )
 
 
-def problem(status: int, message: str, headers: Mapping[str, str] | None = None, **more: Any) -> Reply:
+def problem(
+    status: int, message: str, headers: Mapping[str, str] | None = None, **more: Any
+) -> Reply:
     """A refusal in GitHub's shape."""
-    document = {"message": message, "documentation_url": _DOCUMENTATION, "status": str(status), **more}
+    document = {
+        "message": message,
+        "documentation_url": _DOCUMENTATION,
+        "status": str(status),
+        **more,
+    }
     return Reply(status=status, document=document, headers=headers or {})
 
 
@@ -106,7 +128,9 @@ class _Call(NamedTuple):
 
 
 class _Route(NamedTuple):
-    """``scopes``: one of these is needed, to read or (for a method that changes something) to write."""
+    """``scopes``: one of these is needed, to read or (for a method that changes
+    something) to write.
+    """
 
     method: str
     pattern: str
@@ -115,10 +139,14 @@ class _Route(NamedTuple):
 
 
 class GitHub:
-    """The stand-in; a context manager. ``url`` is the address of its API, ``web`` that of its pages (where nothing answers).
+    """The stand-in; a context manager.
 
-    ``state`` is what it remembers: a test acts there as people and runners do. ``seen`` are the requests to the API in order of
-    their arrival, ``downloads`` those to the host of the artifacts.
+    ``url`` is the address of its API, ``web`` that of its pages (where nothing
+    answers).
+
+    ``state`` is what it remembers: a test acts there as people and runners do. ``seen``
+    are the requests to the API in order of their arrival, ``downloads`` those to the
+    host of the artifacts.
     """
 
     def __init__(self) -> None:
@@ -142,7 +170,12 @@ class GitHub:
         self._api.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._api.__exit__(kind, error, trace)
         self._blobs.__exit__(kind, error, trace)
 
@@ -164,11 +197,17 @@ class GitHub:
             self._faults += faults
 
     def writes(self, *, granted: bool | None = None) -> list[Seen]:
-        """The requests that wanted to change something; all, or only those that were granted or refused."""
+        """The requests that wanted to change something; all, or only those that were
+        granted or refused.
+        """
         found = [seen for seen in self.seen if seen.method in WRITING]
         if granted is None:
             return found
-        return [seen for seen in found if (seen.status is not None and seen.status < HTTPStatus.BAD_REQUEST) is granted]
+        return [
+            seen
+            for seen in found
+            if (seen.status is not None and seen.status < HTTPStatus.BAD_REQUEST) is granted
+        ]
 
     def shape(self, repository: str, number: int) -> dict[str, Any]:
         """A pull request as an event shows it."""
@@ -219,7 +258,10 @@ class GitHub:
 
     def _decide(self, request: Request) -> Reply:
         if not request.headers.get("user-agent"):
-            return problem(HTTPStatus.FORBIDDEN, "Request forbidden by administrative rules. Send a User-Agent header.")
+            return problem(
+                HTTPStatus.FORBIDDEN,
+                "Request forbidden by administrative rules. Send a User-Agent header.",
+            )
         if request.headers.get("x-github-api-version", "2022-11-28") not in _VERSIONS:
             return problem(HTTPStatus.BAD_REQUEST, "The given API version is not supported.")
         holder = self._tokens.get(request.bearer() or "")
@@ -246,7 +288,9 @@ class GitHub:
             elsewhere = holder.repository != repository.full_name
             if elsewhere and (repository.private or level == "write"):
                 return not_found()
-            public = not repository.private and level == "read" and "authenticated" not in route.scopes
+            public = (
+                not repository.private and level == "read" and "authenticated" not in route.scopes
+            )
             if not public and not self._granted(route, repository, holder, level, parts.groups()):
                 return problem(HTTPStatus.FORBIDDEN, "Resource not accessible by integration")
             try:
@@ -257,8 +301,17 @@ class GitHub:
         self.unknown.append(f"{request.method} {request.path}")
         return not_found()
 
-    def _granted(self, route: _Route, repository: Repository, holder: Holder, level: str, parts: tuple[str | Any, ...]) -> bool:
-        """A plain issue's comments are the business of ``issues`` alone; those of a pull request of either scope."""
+    def _granted(
+        self,
+        route: _Route,
+        repository: Repository,
+        holder: Holder,
+        level: str,
+        parts: tuple[str | Any, ...],
+    ) -> bool:
+        """A plain issue's comments are the business of ``issues`` alone; those of a
+        pull request of either scope.
+        """
         scopes = set(route.scopes) - {"authenticated"}
         if scopes == {"issues", "pull-requests"} and parts:
             number = int(parts[0])
@@ -270,11 +323,23 @@ class GitHub:
     # --- what there is ---
 
     def _table(self) -> Sequence[_Route]:
-        issues, talk, pulls, actions = ("issues",), ("issues", "pull-requests"), ("pull-requests",), ("actions",)
+        issues, talk, pulls, actions = (
+            ("issues",),
+            ("issues", "pull-requests"),
+            ("pull-requests",),
+            ("actions",),
+        )
         return (
-            _Route("GET", "", (), lambda call: Reply(status=200, document=self._shapes.repository(call.repository))),
+            _Route(
+                "GET",
+                "",
+                (),
+                lambda call: Reply(status=200, document=self._shapes.repository(call.repository)),
+            ),
             _Route("GET", r"/branches/([^/]+)", ("contents",), self._read_branch),
-            _Route("GET", r"/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})", ("contents",), self._compare),
+            _Route(
+                "GET", r"/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})", ("contents",), self._compare
+            ),
             _Route("GET", "/issues", issues, self._list_issues),
             _Route("POST", "/issues", issues, self._create_issue),
             _Route("GET", r"/issues/(\d+)", talk, self._read_issue),
@@ -302,7 +367,9 @@ class GitHub:
         found = [
             issue
             for issue in call.repository.issues.values()
-            if state in {"all", issue.state} and labels <= set(issue.labels) and creator in {None, issue.login}
+            if state in {"all", issue.state}
+            and labels <= set(issue.labels)
+            and creator in {None, issue.login}
         ]
         descending = query.get("direction", "desc") == "desc"
         found.sort(key=lambda issue: issue.number, reverse=descending)
@@ -314,13 +381,21 @@ class GitHub:
         if refusal:
             return refusal
         issue = self.state.add_issue(
-            call.repository.full_name, login=call.holder.login, title=str(title), body=body or "", labels=labels or ()
+            call.repository.full_name,
+            login=call.holder.login,
+            title=str(title),
+            body=body or "",
+            labels=labels or (),
         )
         return Reply(status=HTTPStatus.CREATED, document=self._shapes.issue(call.repository, issue))
 
     def _read_issue(self, call: _Call) -> Reply:
         issue = call.repository.issues.get(int(call.parts[0]))
-        return Reply(status=200, document=self._shapes.issue(call.repository, issue)) if issue else not_found()
+        return (
+            Reply(status=200, document=self._shapes.issue(call.repository, issue))
+            if issue
+            else not_found()
+        )
 
     def _update_issue(self, call: _Call) -> Reply:
         issue = call.repository.issues.get(int(call.parts[0]))
@@ -337,8 +412,12 @@ class GitHub:
         number = int(call.parts[0])
         if number not in call.repository.issues:
             return not_found()
-        found = [comment for comment in call.repository.comments.values() if comment.number == number]
-        return self._page(call, [self._shapes.comment(call.repository, comment) for comment in found])
+        found = [
+            comment for comment in call.repository.comments.values() if comment.number == number
+        ]
+        return self._page(
+            call, [self._shapes.comment(call.repository, comment) for comment in found]
+        )
 
     def _create_comment(self, call: _Call) -> Reply:
         number, body = int(call.parts[0]), call.document.get("body")
@@ -347,12 +426,20 @@ class GitHub:
         refusal = _refused("IssueComment", body)
         if refusal or not body:
             return refusal or invalid("IssueComment", "body", "body can't be blank")
-        comment = self.state.add_comment(call.repository.full_name, number, login=call.holder.login, body=body)
-        return Reply(status=HTTPStatus.CREATED, document=self._shapes.comment(call.repository, comment))
+        comment = self.state.add_comment(
+            call.repository.full_name, number, login=call.holder.login, body=body
+        )
+        return Reply(
+            status=HTTPStatus.CREATED, document=self._shapes.comment(call.repository, comment)
+        )
 
     def _read_comment(self, call: _Call) -> Reply:
         comment = call.repository.comments.get(int(call.parts[0]))
-        return Reply(status=200, document=self._shapes.comment(call.repository, comment)) if comment else not_found()
+        return (
+            Reply(status=200, document=self._shapes.comment(call.repository, comment))
+            if comment
+            else not_found()
+        )
 
     def _update_comment(self, call: _Call) -> Reply:
         comment, body = call.repository.comments.get(int(call.parts[0])), call.document.get("body")
@@ -370,7 +457,10 @@ class GitHub:
         found = call.repository
         if call.parts[0] != found.default_branch or not found.history:
             return not_found()
-        return Reply(status=200, document={"name": found.default_branch, "commit": {"sha": found.history[-1]}})
+        return Reply(
+            status=200,
+            document={"name": found.default_branch, "commit": {"sha": found.history[-1]}},
+        )
 
     def _compare(self, call: _Call) -> Reply:
         """Of two commits of the default branch; any other one has diverged from it."""
@@ -386,10 +476,16 @@ class GitHub:
 
     def _read_pull(self, call: _Call) -> Reply:
         pull = call.repository.pulls.get(int(call.parts[0]))
-        return Reply(status=200, document=self._shapes.pull(call.repository, pull, whole=True)) if pull else not_found()
+        return (
+            Reply(status=200, document=self._shapes.pull(call.repository, pull, whole=True))
+            if pull
+            else not_found()
+        )
 
     def _pulls_of_commit(self, call: _Call) -> Reply:
-        """Merged ones whose merge this is; where nothing was merged, also open ones that have the commit."""
+        """Merged ones whose merge this is; where nothing was merged, also open ones
+        that have the commit.
+        """
         sha = call.parts[0]
         if not _SHA.fullmatch(sha) or sha not in call.repository.commits:
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"No commit found for SHA: {sha}")
@@ -407,14 +503,20 @@ class GitHub:
             and query.get("head_sha") in {None, run.head_sha}
             and query.get("status") in {None, run.status, run.conclusion}
         ]
-        if call.parts and not any(run.path.endswith(f"/{call.parts[0]}") for run in call.repository.runs.values()):
+        if call.parts and not any(
+            run.path.endswith(f"/{call.parts[0]}") for run in call.repository.runs.values()
+        ):
             return not_found()
         shapes = [self._shapes.run(call.repository, run) for run in _newest_first(found)]
         return self._page(call, shapes, key="workflow_runs")
 
     def _read_run(self, call: _Call) -> Reply:
         run = call.repository.runs.get(int(call.parts[0]))
-        return Reply(status=200, document=self._shapes.run(call.repository, run)) if run else not_found()
+        return (
+            Reply(status=200, document=self._shapes.run(call.repository, run))
+            if run
+            else not_found()
+        )
 
     def _list_artifacts(self, call: _Call) -> Reply:
         found = [
@@ -454,10 +556,16 @@ class GitHub:
     def _blob(self, request: Request) -> Reply:
         """Rule 5; an address serves once, so that nobody keeps it."""
         if "authorization" in request.headers:
-            return Reply(status=HTTPStatus.UNAUTHORIZED, body=b"<Error><Code>InvalidAuthenticationInfo</Code></Error>")
+            return Reply(
+                status=HTTPStatus.UNAUTHORIZED,
+                body=b"<Error><Code>InvalidAuthenticationInfo</Code></Error>",
+            )
         artifact = self._zips.pop(request.query.get("sig", ""), None)
         if artifact is None:
-            return Reply(status=HTTPStatus.FORBIDDEN, body=b"<Error><Code>AuthenticationFailed</Code></Error>")
+            return Reply(
+                status=HTTPStatus.FORBIDDEN,
+                body=b"<Error><Code>AuthenticationFailed</Code></Error>",
+            )
         return Reply(status=200, body=artifact.content, headers={"Content-Type": "application/zip"})
 
     def _page(self, call: _Call, shapes: Sequence[Any], *, key: str | None = None) -> Reply:
@@ -468,13 +576,20 @@ class GitHub:
         last = max(1, -(-len(shapes) // size))
         shown = list(shapes[(page - 1) * size : page * size])
         document: Any = shown if key is None else {"total_count": len(shapes), key: shown}
-        links = [f"{self._address(call, page=number)}; rel={json.dumps(name)}" for name, number in _neighbours(page, last)]
-        return Reply(status=200, document=document, headers={"Link": ", ".join(links)} if links else {})
+        links = [
+            f"{self._address(call, page=number)}; rel={json.dumps(name)}"
+            for name, number in _neighbours(page, last)
+        ]
+        return Reply(
+            status=200, document=document, headers={"Link": ", ".join(links)} if links else {}
+        )
 
     def _address(self, call: _Call, *, page: int) -> str:
         place = _REPOSITORY.fullmatch(call.request.path)
         rest = place[3] or "" if place else ""
-        query = "&".join(f"{name}={text}" for name, text in {**call.request.query, "page": str(page)}.items())
+        query = "&".join(
+            f"{name}={text}" for name, text in {**call.request.query, "page": str(page)}.items()
+        )
         return f"<{self.url}/repositories/{call.repository.id}{rest}?{query}>"
 
 
@@ -485,7 +600,9 @@ def _refused(resource: str, body: object, title: object = "-") -> Reply | None:
     if body is not None and not isinstance(body, str):
         return invalid(resource, "body", "body is not a string")
     if body is not None and len(body) > BODY_CHARACTERS_MAX:
-        return invalid(resource, "body", f"body is too long (maximum is {BODY_CHARACTERS_MAX} characters)")
+        return invalid(
+            resource, "body", f"body is too long (maximum is {BODY_CHARACTERS_MAX} characters)"
+        )
     return None
 
 

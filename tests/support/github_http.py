@@ -1,4 +1,5 @@
-"""A server on loopback that gives each request to one function: the frame of the stand-ins of GitHub's hosts.
+"""A server on loopback that gives each request to one function: the frame of the
+stand-ins of GitHub's hosts.
 
 Rules this module keeps:
 
@@ -25,7 +26,10 @@ _IDLE_S = 30.0
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request: ``path`` without its query, still quoted; names of ``headers`` in lower case."""
+    """One request:
+
+    ``path`` without its query, still quoted; names of ``headers`` in lower case.
+    """
 
     method: str
     path: str
@@ -54,20 +58,29 @@ Handle = Callable[[Request], Reply | None]
 
 
 class LoopbackServer:
-    """Answers with ``handle`` at ``url`` as long as the ``with`` block lasts; ``closing`` is set when it ends."""
+    """Answers with ``handle`` at ``url`` as long as the ``with`` block lasts;
+    ``closing`` is set when it ends.
+    """
 
     def __init__(self, handle: Handle) -> None:
         self.closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(handle))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()

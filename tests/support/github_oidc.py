@@ -1,10 +1,13 @@
-"""A stand-in of the issuer of GitHub Actions' identity tokens: what a job asks, and what Vault checks.
+"""A stand-in of the issuer of GitHub Actions' identity tokens: what a job asks, and
+what Vault checks.
 
 Rules this module keeps:
 
-1. A job asks with the bearer token that it was given, at an address that already has a query (``?api-version=…``); without that
-   query, without the token, or once the job is over, nothing is issued.
-2. The claims are those of GitHub's reference, all of them text; whoever asks chooses the audience and nothing else.
+1. A job asks with the bearer token that it was given, at an address that already has a
+   query (``?api-version=…``); without that query, without the token, or once the job is
+   over, nothing is issued.
+2. The claims are those of GitHub's reference, all of them text; whoever asks chooses
+   the audience and nothing else.
 3. ``sub`` has the form with ids that repositories have since 2026-07-15.
 """
 
@@ -28,20 +31,30 @@ _MODULUS_BYTES = slice(33, 33 + 256)  # of the DER of an RSA key of 2048 bits
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where a job asks: ``ACTIONS_ID_TOKEN_REQUEST_URL`` and ``ACTIONS_ID_TOKEN_REQUEST_TOKEN``."""
+    """Where a job asks:
+
+    ``ACTIONS_ID_TOKEN_REQUEST_URL`` and ``ACTIONS_ID_TOKEN_REQUEST_TOKEN``.
+    """
 
     url: str
     token: str
 
     def environ(self) -> dict[str, str]:
         """As the runner gives it to the steps."""
-        return {"ACTIONS_ID_TOKEN_REQUEST_URL": self.url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self.token}
+        return {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": self.url,
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self.token,
+        }
 
 
 class Issuer:
-    """The issuer; a context manager. ``url`` is its address and the claim ``iss``; it serves its keys for discovery as well.
+    """The issuer; a context manager.
 
-    ``issued`` are all tokens that it gave out; ``asked`` the audiences asked for; ``refused`` how often it said no.
+    ``url`` is its address and the claim ``iss``; it serves its keys for discovery as
+    well.
+
+    ``issued`` are all tokens that it gave out; ``asked`` the audiences asked for;
+    ``refused`` how often it said no.
     """
 
     def __init__(self) -> None:
@@ -56,7 +69,12 @@ class Issuer:
         self._server.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._server.__exit__(kind, error, trace)
 
     def open(self, claims: Mapping[str, str]) -> Door:
@@ -94,11 +112,16 @@ class Issuer:
         claims = self._doors.get(request.bearer() or "")
         if not request.path.startswith("/idtoken/") or "api-version" not in request.query:
             self.refused += 1
-            return Reply(status=HTTPStatus.BAD_REQUEST, document={"message": "The requested version is missing"})
+            return Reply(
+                status=HTTPStatus.BAD_REQUEST,
+                document={"message": "The requested version is missing"},
+            )
         if claims is None:
             self.refused += 1
             return Reply(status=HTTPStatus.UNAUTHORIZED, document={"message": "Unauthorized"})
-        audience = request.query.get("audience") or f"https://github.com/{claims['repository_owner']}"
+        audience = (
+            request.query.get("audience") or f"https://github.com/{claims['repository_owner']}"
+        )
         self.asked.append(audience)
         return Reply(status=200, document={"count": 1, "value": self.issue(claims, audience)})
 
@@ -125,7 +148,7 @@ def public_jwk() -> dict[str, str]:
     }
 
 
-def job_claims(  # noqa: PLR0913  # the facts of a job, by name
+def job_claims(  # the facts of a job, by name
     *,
     repository: str,
     repository_id: int,
@@ -143,7 +166,9 @@ def job_claims(  # noqa: PLR0913  # the facts of a job, by name
     base_ref: str = "",
     private: bool = True,
 ) -> dict[str, str]:
-    """The claims of a job, as GitHub's reference lists them; without an environment that claim is absent."""
+    """The claims of a job, as GitHub's reference lists them; without an environment
+    that claim is absent.
+    """
     owner, _, name = repository.partition("/")
     workflow_ref = f"{repository}/{workflow_file}@{ref}"
     subject = f"repo:{owner}@{owner_id}/{name}@{repository_id}"

@@ -2,8 +2,10 @@
 
 Rules this module keeps:
 
-1. Shapes, names and defaults are those of GitHub's REST reference (version 2022-11-28), cut down to what a client could read.
-2. What was once written is remembered: a comment or an issue keeps its former texts, as GitHub's edit history does.
+1. Shapes, names and defaults are those of GitHub's REST reference (version 2022-11-28),
+   cut down to what a client could read.
+2. What was once written is remembered: a comment or an issue keeps its former texts, as
+   GitHub's edit history does.
 3. Ids come from one counter, so an id of one kind is never an id of another.
 """
 
@@ -36,7 +38,9 @@ def user_shape(login: str) -> dict[str, object]:
 
 @dataclasses.dataclass(kw_only=True)
 class Comment:
-    """A comment of an issue or of a pull request; ``former`` are its texts before it was edited."""
+    """A comment of an issue or of a pull request; ``former`` are its texts before it
+    was edited.
+    """
 
     id: int
     number: int
@@ -71,7 +75,10 @@ class Issue:
 
 @dataclasses.dataclass(kw_only=True)
 class Pull:
-    """A pull request: ``head_repository`` is another repository where it comes from a fork."""
+    """A pull request:
+
+    ``head_repository`` is another repository where it comes from a fork.
+    """
 
     number: int
     head_repository: str
@@ -114,7 +121,9 @@ class Artifact:
 
 @dataclasses.dataclass(kw_only=True)
 class Repository:
-    """A repository with all that hangs on it. ``commits`` are those that the host knows, each with its pull requests.
+    """A repository with all that hangs on it.
+
+    ``commits`` are those that the host knows, each with its pull requests.
 
     ``history`` are those of the default branch, oldest first.
     """
@@ -136,7 +145,10 @@ class Repository:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Whom a token speaks for, where, and what it may do there: ``read`` or ``write`` by scope, none where it is not named."""
+    """Whom a token speaks for, where, and what it may do there:
+
+    ``read`` or ``write`` by scope, none where it is not named.
+    """
 
     login: str
     repository: str
@@ -158,7 +170,9 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 class State:
-    """All repositories of the host, and the ways in which people and runners change them without the API."""
+    """All repositories of the host, and the ways in which people and runners change
+    them without the API.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -169,14 +183,30 @@ class State:
         """An id that nothing else has."""
         return next(self._ids)
 
-    def add_repository(self, full_name: str, *, private: bool = True, parent: str | None = None) -> Repository:
+    def add_repository(
+        self, full_name: str, *, private: bool = True, parent: str | None = None
+    ) -> Repository:
         """A repository; with ``parent`` a fork of that one."""
-        found = Repository(id=self.new_id(), owner_id=self.new_id(), full_name=full_name, private=private, parent=parent)
+        found = Repository(
+            id=self.new_id(),
+            owner_id=self.new_id(),
+            full_name=full_name,
+            private=private,
+            parent=parent,
+        )
         self.repositories[full_name] = found
         self._numbers[full_name] = itertools.count(1)
         return found
 
-    def add_issue(self, repository: str, *, login: str, title: str = "", body: str = "", labels: Iterable[str] = ()) -> Issue:
+    def add_issue(
+        self,
+        repository: str,
+        *,
+        login: str,
+        title: str = "",
+        body: str = "",
+        labels: Iterable[str] = (),
+    ) -> Issue:
         """An issue of this author."""
         issue = Issue(
             id=self.new_id(),
@@ -192,9 +222,17 @@ class State:
         return issue
 
     def add_pull(
-        self, repository: str, *, login: str, head: tuple[str, str, str], base: tuple[str, str], title: str = ""
+        self,
+        repository: str,
+        *,
+        login: str,
+        head: tuple[str, str, str],
+        base: tuple[str, str],
+        title: str = "",
     ) -> Pull:
-        """A pull request; ``head`` is repository, branch and commit, ``base`` branch and commit."""
+        """A pull request; ``head`` is repository, branch and commit, ``base`` branch
+        and commit.
+        """
         issue = self.add_issue(repository, login=login, title=title)
         pull = Pull(
             number=issue.number,
@@ -225,11 +263,18 @@ class State:
 
     def add_comment(self, repository: str, number: int, *, login: str, body: str) -> Comment:
         """A comment of this author."""
-        comment = Comment(id=self.new_id(), number=number, login=login, body=body, created_at=now(), updated_at=now())
+        comment = Comment(
+            id=self.new_id(),
+            number=number,
+            login=login,
+            body=body,
+            created_at=now(),
+            updated_at=now(),
+        )
         self.repositories[repository].comments[comment.id] = comment
         return comment
 
-    def add_run(  # noqa: PLR0913  # the fields of a run, by name
+    def add_run(  # the fields of a run, by name
         self,
         repository: str,
         *,
@@ -259,14 +304,20 @@ class State:
         found.runs[run.id] = run
         return run
 
-    def add_artifact(self, repository: str, run: Run, name: str, files: Mapping[str, bytes]) -> Artifact:
+    def add_artifact(
+        self, repository: str, run: Run, name: str, files: Mapping[str, bytes]
+    ) -> Artifact:
         """What upload-artifact does."""
-        artifact = Artifact(id=self.new_id(), name=name, run=run, content=zipped(files), created_at=now())
+        artifact = Artifact(
+            id=self.new_id(), name=name, run=run, content=zipped(files), created_at=now()
+        )
         self.repositories[repository].artifacts[artifact.id] = artifact
         return artifact
 
     def texts(self) -> list[str]:
-        """Everything that anybody can read on the host, former texts included: for searching it."""
+        """Everything that anybody can read on the host, former texts included: for
+        searching it.
+        """
         found: list[str] = []
         for repository in self.repositories.values():
             for comment in repository.comments.values():
@@ -275,12 +326,16 @@ class State:
                 found += [issue.title, issue.body, *issue.former]
             for artifact in repository.artifacts.values():
                 with zipfile.ZipFile(io.BytesIO(artifact.content)) as archive:
-                    found += [archive.read(name).decode(errors="replace") for name in archive.namelist()]
+                    found += [
+                        archive.read(name).decode(errors="replace") for name in archive.namelist()
+                    ]
         return found
 
 
 class Shapes:
-    """How the API shows what the state remembers; ``api`` and ``web`` are the addresses of the API and of the pages."""
+    """How the API shows what the state remembers; ``api`` and ``web`` are the addresses
+    of the API and of the pages.
+    """
 
     def __init__(self, state: State, *, api: str, web: str) -> None:
         self._state = state
@@ -330,8 +385,13 @@ class Shapes:
             "state": issue.state,
             "state_reason": issue.state_reason,
             "user": user_shape(issue.login),
-            "labels": [{"id": 1, "name": label, "color": "ededed", "default": False} for label in issue.labels],
-            "comments": sum(1 for comment in repository.comments.values() if comment.number == issue.number),
+            "labels": [
+                {"id": 1, "name": label, "color": "ededed", "default": False}
+                for label in issue.labels
+            ],
+            "comments": sum(
+                1 for comment in repository.comments.values() if comment.number == issue.number
+            ),
             "url": f"{self._api}/repos/{repository.full_name}/issues/{issue.number}",
             "html_url": f"{self._web}/{repository.full_name}/{kind}/{issue.number}",
             "created_at": issue.created_at,
@@ -347,7 +407,9 @@ class Shapes:
         return shape
 
     def pull(self, repository: Repository, pull: Pull, *, whole: bool = False) -> dict[str, Any]:
-        """A pull request; ``merged`` and its like are shown only where a single one is asked for."""
+        """A pull request; ``merged`` and its like are shown only where a single one is
+        asked for.
+        """
         issue = repository.issues[pull.number]
         head = self._state.repositories.get(pull.head_repository)
         shape: dict[str, Any] = {
@@ -377,7 +439,11 @@ class Shapes:
             },
         }
         if whole:
-            shape |= {"merged": pull.merged_at is not None, "mergeable": pull.merged_at is None, "commits": 1}
+            shape |= {
+                "merged": pull.merged_at is not None,
+                "mergeable": pull.merged_at is None,
+                "commits": 1,
+            }
         return shape
 
     def run(self, repository: Repository, run: Run) -> dict[str, Any]:

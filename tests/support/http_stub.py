@@ -1,8 +1,10 @@
-"""A tiny HTTP server on loopback that shows the raw bytes of requests and misbehaves on demand.
+"""A tiny HTTP server on loopback that shows the raw bytes of requests and misbehaves on
+demand.
 
 Rules this module keeps:
 
-1. One request per connection, answered by the script in order of arrival, then by ``otherwise``.
+1. One request per connection, answered by the script in order of arrival, then by
+   ``otherwise``.
 2. Nothing is interpreted or normalised: what a test sees is what was on the wire.
 3. Every wait ends when the stub is closed.
 """
@@ -21,7 +23,10 @@ from types import TracebackType
 from typing import Any, Self
 
 Answer = Callable[[socket.socket, threading.Event], bytes]
-"""What becomes of a connection whose request was read: the bytes to send last. The event is set when the stub closes."""
+"""What becomes of a connection whose request was read: the bytes to send last.
+
+The event is set when the stub closes.
+"""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _READ_TIMEOUT_S = 5.0
@@ -29,7 +34,10 @@ _READ_TIMEOUT_S = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One request as it came: ``headers`` have lower-case names, ``at_s`` is the stub's clock on arrival."""
+    """One request as it came:
+
+    ``headers`` have lower-case names, ``at_s`` is the stub's clock on arrival.
+    """
 
     method: str
     target: str
@@ -46,7 +54,10 @@ def http(
     headers: Mapping[str, str] | None = None,
     length: int | None = None,
 ) -> bytes:
-    """A reply as bytes: JSON unless ``body`` is given; ``length`` declares another length than the body's."""
+    """A reply as bytes:
+
+    JSON unless ``body`` is given; ``length`` declares another length than the body's.
+    """
     content = json.dumps(document).encode() if body is None else body
     all_headers = {
         "Content-Type": "application/json",
@@ -109,12 +120,18 @@ def drip(reply: bytes, *, every_s: float) -> Answer:
 
 
 class HttpStub:
-    """Answers with ``script``, then with ``otherwise`` (default: drops the connection); a context manager.
+    """Answers with ``script``, then with ``otherwise`` (default: drops the connection);
+    a context manager.
 
     ``most_in_flight`` is the largest number of requests that were unanswered at once.
     """
 
-    def __init__(self, *script: Answer, otherwise: Answer | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *script: Answer,
+        otherwise: Answer | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.seen: list[Seen] = []
         self.most_in_flight = 0
         self._script = list(script)
@@ -132,7 +149,12 @@ class HttpStub:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._closing.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -181,7 +203,10 @@ class HttpStub:
         at_s = self._clock()
         head, _, body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
         while len(body) < int(headers.get("content-length", "0")):
             part = connection.recv(65536)
             if not part:

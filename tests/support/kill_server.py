@@ -1,10 +1,13 @@
-"""Runs the program again and again as a process of its own that is killed with SIGKILL after a given effect.
+"""Runs the program again and again as a process of its own that is killed with SIGKILL
+after a given effect.
 
-Each line of standard input is a JSON object: ``at`` (the number of the effect, from 1), ``arguments``, ``environ``, ``folder``,
-``output`` (a file for both streams). Each line of standard output is the process's exit status, negative for a signal.
+Each line of standard input is a JSON object: ``at`` (the number of the effect, from 1),
+``arguments``, ``environ``, ``folder``, ``output`` (a file for both streams). Each line
+of standard output is the process's exit status, negative for a signal.
 
-The processes are forked from one that has everything imported, which a hundred of them would spend most of their time on. The
-lease of a killed run is as good as expired at once, so that the next run need not wait a minute for it.
+The processes are forked from one that has everything imported, which a hundred of them
+would spend most of their time on. The lease of a killed run is as good as expired at
+once, so that the next run need not wait a minute for it.
 """
 
 from __future__ import annotations
@@ -16,13 +19,28 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-from reconciler import cli
-from reconciler.cli import writing
-from reconciler.driver import Driver
-from reconciler.effects import Effect, NewId, Now, Sleep, StopDeriving, UseSigner, WriteLedger
+from reconciler.cli import apply as writing
+from reconciler.cli import entry
 from reconciler.protocol import lease
+from reconciler.protocol.effects import (
+    Effect,
+    NewId,
+    Now,
+    Sleep,
+    StopDeriving,
+    UseSigner,
+    WriteLedger,
+)
+from reconciler.run.driver import Driver
 
-INNER = (Now, NewId, Sleep, StopDeriving, UseSigner, WriteLedger)  # nothing of these reaches anybody; WriteLedger has parts
+INNER = (
+    Now,
+    NewId,
+    Sleep,
+    StopDeriving,
+    UseSigner,
+    WriteLedger,
+)  # nothing of these reaches anybody; WriteLedger has parts
 PRELOADED = (writing,)
 
 
@@ -45,7 +63,7 @@ def run(order: dict[str, Any]) -> NoReturn:
     output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output, stream.fileno())
-    code = cli.run(order["arguments"])
+    code = entry.run(order["arguments"])
     sys.stdout.flush()
     os._exit(code)
 

@@ -1,4 +1,6 @@
-"""Setting up a real OpenBao for tests, through hvac as an operator would: mounts, policies, limited tokens, logins."""
+"""Setting up a real OpenBao for tests, through hvac as an operator would: mounts,
+policies, limited tokens, logins.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from typing import Any, Self
 
 import hvac
 
-from reconciler.devserver import OpenBaoServer, _binary, free_port
+from reconciler.demo.openbao import OpenBaoServer, _binary, free_port
 
 _MOUNT_READY_S = 5.0
 _SERVER_READY_S = 60.0
@@ -28,7 +30,8 @@ _POLL_S = 0.01
 _INITIALISED = frozenset({200, 503})
 _UNINITIALISED = 501
 
-# An RSA key of 2048 bits, made for these tests only: with Python's own numbers, signing a JWT needs no library.
+# An RSA key of 2048 bits, made for these tests only: with Python's own numbers, signing
+# a JWT needs no library.
 _MODULUS = int(
     "cdb5f2122b27e59da1066808f6bc50cd4c557b846b31eb67532595bd84af3e70dd374b7b4adb8919b2ef67cabcb2c6f09c6ce39b33898a"
     "60a6d6ef35c7a393c3d9395aa6b31dc029d933b6cb556335fb4fb4a1d6b393176666d67b4f7d7fdc25d4a4ae950d77607b72e401399245"
@@ -45,7 +48,9 @@ _PRIVATE_EXPONENT = int(
     "02b97fb7b1106c6bd791bc7a6e581bf17e2e359fc6ba0baa1445ce07bed62b51d8c1ca1",
     16,
 )
-_DER_BEFORE_MODULUS = bytes.fromhex("30820122300d06092a864886f70d01010105000382010f003082010a0282010100")
+_DER_BEFORE_MODULUS = bytes.fromhex(
+    "30820122300d06092a864886f70d01010105000382010f003082010a0282010100"
+)
 _DER_AFTER_MODULUS = bytes.fromhex("0203010001")  # the exponent 65537
 _DER_SHA256 = bytes.fromhex("3031300d060960864801650304020105000420")
 
@@ -54,7 +59,13 @@ _DER_SHA256 = bytes.fromhex("3031300d060960864801650304020105000420")
 def operator(server: OpenBaoServer, *, namespace: str | None = None) -> Iterator[Any]:
     """An hvac client with the root token."""
     verify = str(server.ca_cert) if server.ca_cert is not None else True
-    client = hvac.Client(url=server.address, token=server.root_token.reveal(), namespace=namespace, verify=verify, timeout=10)
+    client = hvac.Client(
+        url=server.address,
+        token=server.root_token.reveal(),
+        namespace=namespace,
+        verify=verify,
+        timeout=10,
+    )
     try:
         yield client
     finally:
@@ -62,9 +73,13 @@ def operator(server: OpenBaoServer, *, namespace: str | None = None) -> Iterator
 
 
 def new_mount(client: Any, *, options: dict[str, str] | None = None) -> str:
-    """A fresh KV mount under a name of its own, version 2 unless ``options`` say otherwise."""
+    """A fresh KV mount under a name of its own, version 2 unless ``options`` say
+    otherwise.
+    """
     mount = f"kv-{secrets.token_hex(6)}"
-    client.sys.enable_secrets_engine("kv", path=mount, options={"version": "2"} if options is None else options)
+    client.sys.enable_secrets_engine(
+        "kv", path=mount, options={"version": "2"} if options is None else options
+    )
     await_mount(client, mount)
     return mount
 
@@ -78,7 +93,9 @@ def await_mount(client: Any, mount: str) -> None:
         except hvac.exceptions.InvalidPath as error:
             if not error.errors:
                 return
-        except hvac.exceptions.InvalidRequest:  # for a moment it says that it is being upgraded to version 2
+        except (
+            hvac.exceptions.InvalidRequest
+        ):  # for a moment it says that it is being upgraded to version 2
             pass
         time.sleep(0.01)
     raise AssertionError(f"the mount {mount} is not ready after {_MOUNT_READY_S} s")
@@ -87,7 +104,9 @@ def await_mount(client: Any, mount: str) -> None:
 def new_token(client: Any, rules: dict[str, list[str]], **options: Any) -> str:
     """A token whose policy grants exactly these capabilities, by path."""
     policy = f"policy-{secrets.token_hex(6)}"
-    text = "\n".join(f'path "{path}" {{ capabilities = {capabilities} }}' for path, capabilities in rules.items())
+    text = "\n".join(
+        f'path "{path}" {{ capabilities = {capabilities} }}' for path, capabilities in rules.items()
+    )
     client.sys.create_or_update_policy(policy, text.replace("'", '"'))
     reply: dict[str, Any] = client.auth.token.create(policies=[policy], ttl="10m", **options)
     token: str = reply["auth"]["client_token"]
@@ -95,10 +114,12 @@ def new_token(client: Any, rules: dict[str, list[str]], **options: Any) -> str:
 
 
 class DurableOpenBao:
-    """An OpenBao with its data on disk and one unseal key: it can be killed, sealed or suspended, and comes back as it was.
+    """An OpenBao with its data on disk and one unseal key: it can be killed, sealed or
+    suspended, and comes back as it was.
 
-    A context manager; everything it writes lies in ``folder``. ``address`` stays the same across restarts. The methods may be
-    called from any thread, one at a time takes effect.
+    A context manager; everything it writes lies in ``folder``. ``address`` stays the
+    same across restarts. The methods may be called from any thread, one at a time takes
+    effect.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -128,7 +149,12 @@ class DurableOpenBao:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.kill()
 
     def kill(self) -> None:
@@ -176,7 +202,9 @@ class DurableOpenBao:
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT: what waited is done now, whether anybody still waits for the answer or not."""
+        """SIGCONT: what waited is done now, whether anybody still waits for the answer
+        or not.
+        """
         self._signal(signal.SIGCONT)
 
     @contextmanager
@@ -215,11 +243,16 @@ class DurableOpenBao:
 def jwt_public_key() -> str:
     """The PEM of the key with which ``signed_jwt`` signs."""
     der = _DER_BEFORE_MODULUS + _MODULUS.to_bytes(256, "big") + _DER_AFTER_MODULUS
-    return f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(der).decode()}\n-----END PUBLIC KEY-----\n"
+    return (
+        f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(der).decode()}\n-----END PUBLIC KEY-----\n"
+    )
 
 
 def signed_jwt(claims: dict[str, object]) -> str:
-    """A JWT (RS256: RSASSA-PKCS1-v1_5 with SHA-256, RFC 8017 section 8.2) of these claims."""
+    """A JWT (RS256:
+
+    RSASSA-PKCS1-v1_5 with SHA-256, RFC 8017 section 8.2) of these claims.
+    """
     head = f"{_base64url(json.dumps({'alg': 'RS256', 'typ': 'JWT'}).encode())}.{_base64url(json.dumps(claims).encode())}"
     digest = _DER_SHA256 + hashlib.sha256(head.encode()).digest()
     padded = b"\x00\x01" + b"\xff" * (256 - 3 - len(digest)) + b"\x00" + digest

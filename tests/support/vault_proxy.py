@@ -1,9 +1,12 @@
-"""A stretch of network in front of a real Vault that fails one chosen request: before Vault sees it, or after it was done.
+"""A stretch of network in front of a real Vault that fails one chosen request: before
+Vault sees it, or after it was done.
 
 Rules this module keeps:
 
-1. Only what changes something is counted (POST, PUT, DELETE), from 1, in order of arrival.
-2. What passes is passed on whole, headers and bodies as they are; nothing is printed or kept.
+1. Only what changes something is counted (POST, PUT, DELETE), from 1, in order of
+   arrival.
+2. What passes is passed on whole, headers and bodies as they are; nothing is printed or
+   kept.
 """
 
 from __future__ import annotations
@@ -33,7 +36,9 @@ class Mishap(enum.Enum):
 
 
 class VaultProxy:
-    """Stands in front of ``address``; the ``at``-th changing request meets the mishap, all later ones too if ``lasting``."""
+    """Stands in front of ``address``; the ``at``-th changing request meets the mishap,
+    all later ones too if ``lasting``.
+    """
 
     def __init__(self, address: str, mishap: Mishap, at: int, *, lasting: bool = False) -> None:
         self._host = address.removeprefix("http://")
@@ -77,7 +82,9 @@ class VaultProxy:
             return
         connection = http.client.HTTPConnection(self._host, timeout=10)
         try:
-            connection.request(handler.command, handler.path, body=body, headers=dict(handler.headers.items()))
+            connection.request(
+                handler.command, handler.path, body=body, headers=dict(handler.headers.items())
+            )
             reply = connection.getresponse()
             content = reply.read()
         finally:
@@ -105,9 +112,15 @@ class VaultProxy:
 
 
 def _answer(handler: BaseHTTPRequestHandler, mishap: Mishap) -> None:
-    content = b'{"errors": ["permission denied"]}' if mishap is Mishap.REFUSED else b"<html>bad gateway</html>"
+    content = (
+        b'{"errors": ["permission denied"]}'
+        if mishap is Mishap.REFUSED
+        else b"<html>bad gateway</html>"
+    )
     handler.send_response_only(403 if mishap is Mishap.REFUSED else 502)
-    handler.send_header("Content-Type", "application/json" if mishap is Mishap.REFUSED else "text/html")
+    handler.send_header(
+        "Content-Type", "application/json" if mishap is Mishap.REFUSED else "text/html"
+    )
     handler.send_header("Content-Length", str(len(content)))
     handler.send_header("Connection", "close")
     handler.end_headers()

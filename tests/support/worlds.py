@@ -1,10 +1,13 @@
-"""Small worlds to plan in: builders with sensible defaults, and generators of worlds nobody would think of.
+"""Small worlds to plan in: builders with sensible defaults, and generators of worlds
+nobody would think of.
 
 Rules this module keeps:
 
-1. A builder returns the shared values themselves, never a stand-in; what a test does not name is as it is when all is well.
+1. A builder returns the shared values themselves, never a stand-in; what a test does
+   not name is as it is when all is well.
 2. Times are given as ages: so many milliseconds before ``NOW_MS``.
-3. ``settled`` is in sync: a plan of it has nothing to do. Tests change one thing and say what follows.
+3. ``settled`` is in sync: a plan of it has nothing to do. Tests change one thing and
+   say what follows.
 """
 
 from __future__ import annotations
@@ -16,7 +19,20 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from reconciler.ledger import (
+from reconciler.model import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    LiveToken,
+    Manifest,
+    SecretMeta,
+    TokenSpec,
+    VersionState,
+    instant_ms,
+)
+from reconciler.plan.planner import Policy, Selection
+from reconciler.plan.reasons import Category
+from reconciler.state.ledger import (
     Abandoned,
     Closed,
     Current,
@@ -28,10 +44,7 @@ from reconciler.ledger import (
     Retiring,
     Revoking,
 )
-from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, LiveToken, Manifest, SecretMeta, TokenSpec, VersionState, instant_ms
-from reconciler.observed import Content, Observed
-from reconciler.plan import Policy, Selection
-from reconciler.reasons import Category
+from reconciler.state.snapshot import Content, Observed
 
 T = TypeVar("T")
 
@@ -66,9 +79,20 @@ def spec(
     )
 
 
-def manifest(*specs: TokenSpec, files: tuple[str, ...] = FILES, profile_id: int | None = PROFILE_ID) -> Manifest:
-    """A manifest of these tokens, of which ``MANAGER`` is the manager whether or not it is among them."""
-    return Manifest(profile_id=profile_id, manager=MANAGER, mount=MOUNT, prefix=PREFIX, tokens=specs, files=files)
+def manifest(
+    *specs: TokenSpec, files: tuple[str, ...] = FILES, profile_id: int | None = PROFILE_ID
+) -> Manifest:
+    """A manifest of these tokens, of which ``MANAGER`` is the manager whether or not it
+    is among them.
+    """
+    return Manifest(
+        profile_id=profile_id,
+        manager=MANAGER,
+        mount=MOUNT,
+        prefix=PREFIX,
+        tokens=specs,
+        files=files,
+    )
 
 
 def live(
@@ -79,13 +103,26 @@ def live(
     age_ms: int = DAY_MS,
     unused_for_ms: int | None = None,
 ) -> LiveToken:
-    """A token that the exchange lists; ``unused_for_ms`` is how long ago it was used last, None for never."""
+    """A token that the exchange lists; ``unused_for_ms`` is how long ago it was used
+    last, None for never.
+    """
     used_at_ms = None if unused_for_ms is None else NOW_MS - unused_for_ms
-    return LiveToken(token_id=token_id, label=label, scopes=scopes, created_at_ms=NOW_MS - age_ms, last_used_at_ms=used_at_ms)
+    return LiveToken(
+        token_id=token_id,
+        label=label,
+        scopes=scopes,
+        created_at_ms=NOW_MS - age_ms,
+        last_used_at_ms=used_at_ms,
+    )
 
 
 def current(
-    token_id: str, label: str, *, version: int = 1, age_ms: int = DAY_MS, verified_age_ms: int | None = None
+    token_id: str,
+    label: str,
+    *,
+    version: int = 1,
+    age_ms: int = DAY_MS,
+    verified_age_ms: int | None = None,
 ) -> Current:
     """A recorded current token; verified when it was made, unless said otherwise."""
     return Current(
@@ -105,7 +142,9 @@ def retiring(
     overlap_ms: int = DAY_MS,
     path: str | None = None,
 ) -> Retiring:
-    """A predecessor that was verified 30 days ago; as it stands its overlap ended a day ago."""
+    """A predecessor that was verified 30 days ago; as it stands its overlap ended a day
+    ago.
+    """
     superseded_at_ms = NOW_MS - superseded_age_ms
     return Retiring(
         token_id=token_id,
@@ -131,7 +170,9 @@ def intent(
     path: str | None = None,
     token_id: str | None = None,
 ) -> Intent:
-    """An open intent that run-1 began ten minutes ago; the path is the label unless it is given."""
+    """An open intent that run-1 began ten minutes ago; the path is the label unless it
+    is given.
+    """
     return Intent(
         kind=kind,
         operation_id="op-1",
@@ -187,8 +228,13 @@ def observed(
     contents: Mapping[str, Content] | None = None,
     signer_id: str | None = None,
 ) -> Observed:
-    """A snapshot at ``NOW_MS``. Secrets that are not given are at their recorded version."""
-    in_place = {e.path: living(e.current.version) for e in known.tokens.values() if e.current is not None}
+    """A snapshot at ``NOW_MS``.
+
+    Secrets that are not given are at their recorded version.
+    """
+    in_place = {
+        e.path: living(e.current.version) for e in known.tokens.values() if e.current is not None
+    }
     return Observed(
         now_ms=NOW_MS,
         api_url=known.api_url,
@@ -211,9 +257,14 @@ def settled(specs: Iterable[TokenSpec]) -> Observed:
     """Everything is as these specs say; the manager, if it is among them, signs."""
     specs = tuple(specs)
     entries = {
-        s.label: Entry(path=s.path, protect=bool(s.protect), current=current(current_id(s.label), s.label)) for s in specs
+        s.label: Entry(
+            path=s.path, protect=bool(s.protect), current=current(current_id(s.label), s.label)
+        )
+        for s in specs
     }
-    tokens = [live(current_id(s.label), s.label, scopes=s.scopes, unused_for_ms=HOUR_MS) for s in specs]
+    tokens = [
+        live(current_id(s.label), s.label, scopes=s.scopes, unused_for_ms=HOUR_MS) for s in specs
+    ]
     signer_id = current_id(MANAGER) if any(s.label == MANAGER for s in specs) else None
     return observed(ledger(entries), tokens, signer_id=signer_id)
 
@@ -244,7 +295,18 @@ RUNS = ("run-1", "run-2")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 """Any text that UTF-8 can hold, which is what adapters and manifest let through."""
 
-AGES_MS = (-MINUTE_MS, 0, MINUTE_MS, 10 * MINUTE_MS, HOUR_MS - 1, HOUR_MS, DAY_MS, 2 * DAY_MS, 30 * DAY_MS, 90 * DAY_MS)
+AGES_MS = (
+    -MINUTE_MS,
+    0,
+    MINUTE_MS,
+    10 * MINUTE_MS,
+    HOUR_MS - 1,
+    HOUR_MS,
+    DAY_MS,
+    2 * DAY_MS,
+    30 * DAY_MS,
+    90 * DAY_MS,
+)
 
 
 def _some(rows: st.SearchStrategy[T], most: int = 2) -> st.SearchStrategy[tuple[T, ...]]:
@@ -261,7 +323,14 @@ def ledgers() -> st.SearchStrategy[Ledger]:
     texts, paths = TEXTS, st.none() | TEXTS
     counts = st.integers(0, 2**40)
     whens = instants()
-    currents = st.builds(Current, token_id=texts, live_label=texts, created_at_ms=whens, version=counts, verified_at_ms=whens)
+    currents = st.builds(
+        Current,
+        token_id=texts,
+        live_label=texts,
+        created_at_ms=whens,
+        version=counts,
+        verified_at_ms=whens,
+    )
     intents = st.builds(
         Intent,
         kind=st.sampled_from(IntentKind),
@@ -301,18 +370,23 @@ def ledgers() -> st.SearchStrategy[Ledger]:
         api_url=texts,
         profile_id=st.none() | counts,
         files=_some(texts),
-        holder=st.none() | st.builds(Holder, run=texts, write=texts, who=texts, expires_at_ms=whens),
+        holder=st.none()
+        | st.builds(Holder, run=texts, write=texts, who=texts, expires_at_ms=whens),
         tokens=st.dictionaries(texts, entries, max_size=3),
         abandoned=_some(st.builds(Abandoned, label=texts, since_ms=whens, closed_at_ms=whens)),
-        closed=_some(st.builds(Closed, label=texts, token_id=st.none() | texts, outcome=texts, at_ms=whens)),
+        closed=_some(
+            st.builds(Closed, label=texts, token_id=st.none() | texts, outcome=texts, at_ms=whens)
+        ),
     )
 
 
 def worlds(*, sound: bool = True) -> st.SearchStrategy[World]:
-    """A manifest, a snapshot and a policy that share labels, paths and ids: mostly in sync, something amiss here and there.
+    """A manifest, a snapshot and a policy that share labels, paths and ids: mostly in
+    sync, something amiss here and there.
 
-    In a ``sound`` one an id is in one place of the ledger, a path is one label's, and the manager is desired. In any other
-    everything may be anywhere, as after an edit by hand.
+    In a ``sound`` one an id is in one place of the ledger, a path is one label's, and
+    the manager is desired. In any other everything may be anywhere, as after an edit by
+    hand.
     """
     amiss = st.sampled_from((0.05, 0.2, 0.5))
     return st.builds(
@@ -324,7 +398,9 @@ def worlds(*, sound: bool = True) -> st.SearchStrategy[World]:
 
 
 class _WorldMaker:
-    """Makes worlds by throwing dice: hypothesis' own draws, one for each die, are a hundred times slower."""
+    """Makes worlds by throwing dice: hypothesis' own draws, one for each die, are a
+    hundred times slower.
+    """
 
     def __init__(self, random: Random, *, chance: float, sound: bool) -> None:
         self._random = random
@@ -334,7 +410,9 @@ class _WorldMaker:
         self._places = iter(random.sample(PATHS[-len(LABELS) :], len(LABELS)))
 
     def world(self, size: int) -> World:
-        """A world of at most so many desired labels (and the manager), and some that have left."""
+        """A world of at most so many desired labels (and the manager), and some that
+        have left.
+        """
         names = self._random.sample(LABELS, size)
         if self._sound and MANAGER not in names:
             names.append(MANAGER)
@@ -377,15 +455,23 @@ class _WorldMaker:
         )
 
     def _ledger(self, specs: tuple[TokenSpec, ...]) -> Ledger:
-        names = [s.label for s in specs if not self._amiss()] + [name for name in LEFT if self._amiss()]
+        names = [s.label for s in specs if not self._amiss()] + [
+            name for name in LEFT if self._amiss()
+        ]
         entries = {name: self._entry(name) for name in names}
         rows = (*LABELS, *LEFT)
         return ledger(
             entries,
-            files=FILES if not self._amiss() else self._random.choice((("a.yaml",), ("b.yaml", "tokens.yaml"), ())),
-            holder=holder(self._random.choice(RUNS), expires_in_ms=self._random.choice((-1, 1))) if self._amiss() else None,
+            files=FILES
+            if not self._amiss()
+            else self._random.choice((("a.yaml",), ("b.yaml", "tokens.yaml"), ())),
+            holder=holder(self._random.choice(RUNS), expires_in_ms=self._random.choice((-1, 1)))
+            if self._amiss()
+            else None,
             abandoned=tuple(
-                Abandoned(label=name, since_ms=self._ago(), closed_at_ms=self._ago()) for name in rows if self._amiss()
+                Abandoned(label=name, since_ms=self._ago(), closed_at_ms=self._ago())
+                for name in rows
+                if self._amiss()
             ),
         )
 
@@ -422,12 +508,18 @@ class _WorldMaker:
         named = not kind.derives or self._amiss()
         place = self._place() if self._amiss() else path
         return intent(
-            label, kind=kind, cas=self._random.randrange(3), path=place or path, token_id=self._id() if named else None
+            label,
+            kind=kind,
+            cas=self._random.randrange(3),
+            path=place or path,
+            token_id=self._id() if named else None,
         )
 
     def _tokens(self, known: Ledger, specs: tuple[TokenSpec, ...]) -> tuple[LiveToken, ...]:
         owners = known.known_ids()
-        open_intents = [(label, e.intent) for label, e in known.tokens.items() if e.intent is not None]
+        open_intents = [
+            (label, e.intent) for label, e in known.tokens.items() if e.intent is not None
+        ]
         owners.update((i.token_id, label) for label, i in open_intents if i.token_id is not None)
         for label in (*LABELS, *LEFT, "theirs", ""):
             if self._amiss():
@@ -437,7 +529,9 @@ class _WorldMaker:
             LiveToken(
                 token_id=token_id,
                 label=label or None,
-                scopes=self._random.choice(SCOPE_SETS) if self._amiss() else scopes.get(label, TRADING),
+                scopes=self._random.choice(SCOPE_SETS)
+                if self._amiss()
+                else scopes.get(label, TRADING),
                 created_at_ms=self._ago(),
                 last_used_at_ms=None if self._amiss() else self._ago(),
             )
@@ -446,7 +540,9 @@ class _WorldMaker:
         )
 
     def _meta(self) -> SecretMeta:
-        return SecretMeta(latest=self._random.randrange(4), state=self._random.choice(tuple(VersionState)))
+        return SecretMeta(
+            latest=self._random.randrange(4), state=self._random.choice(tuple(VersionState))
+        )
 
     def _content(self, known: Ledger) -> Content:
         return Content(
@@ -464,7 +560,9 @@ class _WorldMaker:
             return Policy()
         only = self._random.choice((None, *Category))
         return Policy(
-            selection=Selection(targets=some(), excluded=some(), only=only) if self._amiss() else Selection(),
+            selection=Selection(targets=some(), excluded=some(), only=only)
+            if self._amiss()
+            else Selection(),
             max_rotations=self._random.randrange(4),
             allow_missing_files=self._amiss(),
             revoke_in_use=self._amiss(),

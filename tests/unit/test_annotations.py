@@ -1,4 +1,6 @@
-"""Annotations: what GitHub's runner and GitLab read out of them is what was meant, whatever the manifest holds."""
+"""Annotations: what GitHub's runner and GitLab read out of them is what was meant,
+whatever the manifest holds.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,22 @@ import pytest
 from hypothesis import given, settings
 
 from reconciler.model import Mark
-from reconciler.render import safe
 from reconciler.render.annotations import MOST, Remark, code_quality, command, workflow_commands
+from reconciler.render.words import safe
 from tests.support.values import assert_harmless, hostile
 
 COMMAND = re.compile(r"::(?P<name>[a-z]+)(?: (?P<properties>[^:]*))?::(?P<message>.*)", re.DOTALL)
 
 
 def unescaped(text: str, *, prop: bool = False) -> str:
-    """What the runner makes of it: the reverse of its documented table, percent signs last."""
-    for escape, char in ((("%3A", ":"), ("%2C", ",")) if prop else ()) + (("%0D", "\r"), ("%0A", "\n"), ("%25", "%")):
+    """What the runner makes of it: the reverse of its documented table, percent signs
+    last.
+    """
+    for escape, char in ((("%3A", ":"), ("%2C", ",")) if prop else ()) + (
+        ("%0D", "\r"),
+        ("%0A", "\n"),
+        ("%25", "%"),
+    ):
         text = text.replace(escape, char)
     return text
 
@@ -28,10 +36,16 @@ def parsed(line: str) -> tuple[str, dict[str, str], str]:
     found = COMMAND.fullmatch(line)
     assert found is not None, line
     pairs = (pair.split("=", 1) for pair in (found["properties"] or "").split(",") if pair)
-    return found["name"], {key: unescaped(text, prop=True) for key, text in pairs}, unescaped(found["message"])
+    return (
+        found["name"],
+        {key: unescaped(text, prop=True) for key, text in pairs},
+        unescaped(found["message"]),
+    )
 
 
-def remark(file: str = "tokens.yaml", message: str = "wrong", severity: str = "error", line: int = 3) -> Remark:
+def remark(
+    file: str = "tokens.yaml", message: str = "wrong", severity: str = "error", line: int = 3
+) -> Remark:
     """A problem."""
     return Remark(mark=Mark(file=file, line=line, column=5), severity=severity, message=message)
 
@@ -39,7 +53,9 @@ def remark(file: str = "tokens.yaml", message: str = "wrong", severity: str = "e
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(hostile(), hostile())
 def test_a_command_comes_back_as_it_was_meant(message: str, value: str) -> None:
-    """One line; the runner's own unescaping gives the visible text, for the message and for a property."""
+    """One line; the runner's own unescaping gives the visible text, for the message and
+    for a property.
+    """
     line = command("error", message, file=value)
     assert "\n" not in line
     assert parsed(line) == ("error", {"file": safe(value)}, safe(message))
@@ -47,23 +63,43 @@ def test_a_command_comes_back_as_it_was_meant(message: str, value: str) -> None:
 
 @pytest.mark.parametrize(
     ("errors", "warnings", "shown"),
-    [(0, 0, (0, 0)), (1, 2, (1, 2)), (MOST, MOST, (MOST, MOST)), (MOST + 1, 0, (MOST, 0)), (500, 500, (MOST, MOST))],
+    [
+        (0, 0, (0, 0)),
+        (1, 2, (1, 2)),
+        (MOST, MOST, (MOST, MOST)),
+        (MOST + 1, 0, (MOST, 0)),
+        (500, 500, (MOST, MOST)),
+    ],
 )
 def test_as_many_as_github_shows(errors: int, warnings: int, shown: tuple[int, int]) -> None:
-    """Ten of a kind for a step: the tenth counts the rest, so that nobody takes ten for all."""
-    remarks = [*(remark(line=n + 1) for n in range(errors)), *(remark(severity="warning") for _ in range(warnings))]
+    """Ten of a kind for a step: the tenth counts the rest, so that nobody takes ten for
+    all.
+    """
+    remarks = [
+        *(remark(line=n + 1) for n in range(errors)),
+        *(remark(severity="warning") for _ in range(warnings)),
+    ]
     lines = [parsed(line) for line in workflow_commands(remarks)]
-    assert (sum(name == "error" for name, _, _ in lines), sum(name == "warning" for name, _, _ in lines)) == shown
+    assert (
+        sum(name == "error" for name, _, _ in lines),
+        sum(name == "warning" for name, _, _ in lines),
+    ) == shown
     told = [message for name, _, message in lines if name == "error" and message != "wrong"]
     assert told == ([f"and {errors - MOST + 1} more: see the log"] if errors > MOST else [])
     if errors:
-        assert lines[0] == ("error", {"file": "tokens.yaml", "line": "1", "col": "5", "title": "reconciler"}, "wrong")
+        assert lines[0] == (
+            "error",
+            {"file": "tokens.yaml", "line": "1", "col": "5", "title": "reconciler"},
+            "wrong",
+        )
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(hostile(), hostile())
 def test_the_code_quality_report_is_json_for_gitlab(file: str, message: str) -> None:
-    """Every key that GitLab needs; two problems of one place differ; the same problem keeps its fingerprint."""
+    """Every key that GitLab needs; two problems of one place differ; the same problem
+    keeps its fingerprint.
+    """
     text = code_quality([remark(file, message), remark(file, message + "!"), remark(file, message)])
     assert_harmless(text)
     first, other, again = json.loads(text)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.apply import in_lanes
-from reconciler.plan import Change, Side
-from reconciler.reasons import Action, Reason
+from reconciler.plan.planner import Change, Side
+from reconciler.plan.reasons import Action, Reason
+from reconciler.run.apply import in_lanes
 
 
 def revoke(label: str, token_id: str) -> Change:
     """A predecessor's row."""
-    return Change(label=label, action=Action.REVOKE, reason=Reason.SUPERSEDED, before=Side(path=label, token_id=token_id))
+    return Change(
+        label=label,
+        action=Action.REVOKE,
+        reason=Reason.SUPERSEDED,
+        before=Side(path=label, token_id=token_id),
+    )
 
 
 def rotate(label: str) -> Change:
@@ -23,8 +28,16 @@ def rotate(label: str) -> Change:
     ("expected", "changes"),
     [
         pytest.param((), (), id="nothing"),
-        pytest.param(((rotate("ant"),), (rotate("bee"),)), (rotate("ant"), rotate("bee")), id="derives of two labels"),
-        pytest.param(((revoke("bee", "b"),), (rotate("ant"),)), (rotate("ant"), revoke("bee", "b")), id="of two labels"),
+        pytest.param(
+            ((rotate("ant"),), (rotate("bee"),)),
+            (rotate("ant"), rotate("bee")),
+            id="derives of two labels",
+        ),
+        pytest.param(
+            ((revoke("bee", "b"),), (rotate("ant"),)),
+            (rotate("ant"), revoke("bee", "b")),
+            id="of two labels",
+        ),
         pytest.param(
             ((revoke("ant", "a"), revoke("ant", "b"), rotate("ant")),),
             (rotate("ant"), revoke("ant", "a"), revoke("ant", "b")),
@@ -32,6 +45,8 @@ def rotate(label: str) -> Change:
         ),
     ],
 )
-def test_one_thing_at_a_time_about_a_label(expected: tuple[tuple[Change, ...], ...], changes: tuple[Change, ...]) -> None:
+def test_one_thing_at_a_time_about_a_label(
+    expected: tuple[tuple[Change, ...], ...], changes: tuple[Change, ...]
+) -> None:
     """A fence beside a revocation could give consumers a token that is being revoked."""
     assert in_lanes(changes) == expected

@@ -1,4 +1,6 @@
-"""The comment of a pull request, the job's summary, the issues: found again, within their size, unbroken."""
+"""The comment of a pull request, the job's summary, the issues: found again, within
+their size, unbroken.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,11 @@ from hypothesis import given, settings
 
 from reconciler.errors import Exit
 from reconciler.model import TokenSpec
-from reconciler.observed import Observed
-from reconciler.plan import Plan, Policy, plan
+from reconciler.plan.planner import Plan, Policy, plan
+from reconciler.plan.reasons import Action, Reason
+from reconciler.plan.review import NoBase, Review, review_of
 from reconciler.protocol.outcome import applied
-from reconciler.reasons import Action, Reason
+from reconciler.protocol.report import Report, Row
 from reconciler.render.comment import (
     COMMENT_BYTES,
     SUMMARY_BYTES,
@@ -28,9 +31,18 @@ from reconciler.render.comment import (
     report_summary,
 )
 from reconciler.render.markdown import Block, Rank, fitted
-from reconciler.report import Report, Row
-from reconciler.review import NoBase, Review, review
-from tests.support.values import NOW_MS, assert_harmless, entry, hostile, ledger, live, manifest, observed, spec
+from reconciler.state.snapshot import Observed
+from tests.support.values import (
+    NOW_MS,
+    assert_harmless,
+    entry,
+    hostile,
+    ledger,
+    live,
+    manifest,
+    observed,
+    spec,
+)
 
 SOURCE = Source(
     manifest="tokens.yaml",
@@ -43,17 +55,21 @@ SOURCE = Source(
 MANY = 10_000
 
 
-def planned(state: Observed, *labels: str, scopes: tuple[str, ...] = ("trading",)) -> tuple[Plan, Review]:
+def planned(
+    state: Observed, *labels: str, scopes: tuple[str, ...] = ("trading",)
+) -> tuple[Plan, Review]:
     """The plan of a manifest with these labels, and its review against an empty base."""
     head = manifest(spec("manager"), *(spec(label, *scopes) for label in labels), manager="manager")
     made = plan(head, state, now_ms=NOW_MS)
-    return made, review(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
+    return made, review_of(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
 
 
 def fleet(*labels: str) -> Observed:
     """A snapshot where each of these has its token."""
     entries = {label: entry(f"id-{label}", label) for label in ("manager", *labels)}
-    return observed(ledger(entries), *(live(f"id-{label}", label) for label in ("manager", *labels)))
+    return observed(
+        ledger(entries), *(live(f"id-{label}", label) for label in ("manager", *labels))
+    )
 
 
 def commented(made: Plan, seen: Review) -> str:
@@ -62,7 +78,9 @@ def commented(made: Plan, seen: Review) -> str:
 
 
 def test_a_comment_is_whole() -> None:
-    """Marker, title, where the plan comes from, the rows with their causes, the digest, and whose it is."""
+    """Marker, title, where the plan comes from, the rows with their causes, the digest,
+    and whose it is.
+    """
     made, seen = planned(fleet(), "new")
     assert commented(made, seen) == (
         f'<!-- reconciler:plan {{"digest": "{made.digest()}", "head": "{SOURCE.head}", "manifest": "tokens.yaml", "schema": 1, '
@@ -81,7 +99,9 @@ def test_a_comment_is_whole() -> None:
 
 @pytest.mark.parametrize("what", ["derives", "revokes", "widens", "keeps"])
 def test_a_comment_keeps_within_its_size(what: str) -> None:
-    """10,000 changes stay within 60,000 bytes: the counts and the frame are whole, and the reader is told where the rest is."""
+    """10,000 changes stay within 60,000 bytes: the counts and the frame are whole, and
+    the reader is told where the rest is.
+    """
     labels = tuple(f"bot-{n:05}-{'x' * 100}" for n in range(MANY))
     state = fleet(*labels) if what != "derives" else fleet()
     scopes = ("trading", "withdrawal") if what == "widens" else ("trading",)
@@ -92,25 +112,38 @@ def test_a_comment_keeps_within_its_size(what: str) -> None:
     facts = read_marker("plan", text)
     assert facts is not None
     assert facts["truncated"] is True
-    word = {"derives": "10000 to derive", "revokes": "10000 to revoke", "widens": "10000 to rotate", "keeps": "10001 kept"}[
-        what
-    ]
+    word = {
+        "derives": "10000 to derive",
+        "revokes": "10000 to revoke",
+        "widens": "10000 to rotate",
+        "keeps": "10001 kept",
+    }[what]
     assert word in text.splitlines()[1]
-    assert "The whole plan is in the artifact `tokens-plan` of [this run](https://git.example/o/r/actions/runs/7)." in text
+    assert (
+        "The whole plan is in the artifact `tokens-plan` of [this run](https://git.example/o/r/actions/runs/7)."
+        in text
+    )
     assert text.splitlines()[-1].endswith("</sub>")
     assert f"digest `{made.digest()}`" in text
     assert len(plan_summary(made, SOURCE, guards=(), review=seen).encode()) <= SUMMARY_BYTES
 
 
 def test_what_hurts_is_cut_last() -> None:
-    """Among ten thousand derives, each revocation and each widened scope still has its row."""
+    """Among ten thousand derives, each revocation and each widened scope still has its
+    row.
+    """
     loud = [f"old-{n}" for n in range(50)]
     state = fleet(*loud, "widened")
     head = manifest(
-        spec("manager"), spec("widened", "trading", "withdrawal"), *(spec(f"new-{n}") for n in range(MANY)), manager="manager"
+        spec("manager"),
+        spec("widened", "trading", "withdrawal"),
+        *(spec(f"new-{n}") for n in range(MANY)),
+        manager="manager",
     )
     made = plan(head, state, now_ms=NOW_MS)
-    text = commented(made, review(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy()))
+    text = commented(
+        made, review_of(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
+    )
     assert len(text.encode()) <= COMMENT_BYTES
     assert all(f"| **revoke** | `{label}` |" in text for label in loud)
     assert "| **rotate** | `widened` |" in text
@@ -118,11 +151,19 @@ def test_what_hurts_is_cut_last() -> None:
 
 
 def test_rows_are_cut_whole() -> None:
-    """The dearest rank is kept, the cheapest goes first, and what is left out is counted in its place."""
+    """The dearest rank is kept, the cheapest goes first, and what is left out is
+    counted in its place.
+    """
     blocks = [
         Block(head="head"),
         Block(head="loud", rows=tuple("é" * 10 for _ in range(10)), rank=Rank.LOUD),
-        Block(head="kept", rows=tuple("x" * 10 for _ in range(100)), tail="end", rank=Rank.KEPT, more="{n} more"),
+        Block(
+            head="kept",
+            rows=tuple("x" * 10 for _ in range(100)),
+            tail="end",
+            rank=Rank.KEPT,
+            more="{n} more",
+        ),
     ]
     whole = sum(len(b.text().encode()) for b in blocks) + 4
     assert fitted(blocks, whole + 100) == ("\n\n".join(b.text() for b in blocks), 0)
@@ -138,7 +179,9 @@ def test_rows_are_cut_whole() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(hostile())
 def test_nothing_ends_the_marker(text: str) -> None:
-    """Whatever a manifest is called: one line, one HTML comment, and it reads back as it was."""
+    """Whatever a manifest is called: one line, one HTML comment, and it reads back as
+    it was.
+    """
     text = text.encode(errors="replace").decode()
     line = marker("plan", {"manifest": text})
     assert "\n" not in line
@@ -164,14 +207,19 @@ def test_nothing_ends_the_marker(text: str) -> None:
     ],
 )
 def test_a_marker_of_others_is_none(body: str) -> None:
-    """Another kind, another schema, in another place, or no JSON: not ours, and no crash."""
+    """Another kind, another schema, in another place, or no JSON: not ours, and no
+    crash.
+    """
     assert read_marker("plan", body) is None
 
 
 def test_an_issue_says_what_to_do() -> None:
-    """Drift and due rotations are counted apart, each with its next step; no time but the snapshot's age is in it."""
+    """Drift and due rotations are counted apart, each with its next step; no time but
+    the snapshot's age is in it.
+    """
     state = observed(
-        ledger({"manager": entry("id-m", "manager"), "aged": entry("id-a", "aged", days=40)}), live("id-m", "manager")
+        ledger({"manager": entry("id-m", "manager"), "aged": entry("id-a", "aged", days=40)}),
+        live("id-m", "manager"),
     )
     state = dataclasses.replace(state, live=(*state.live, live("id-a", "aged", days=40)))
     made, _ = planned(state, "aged", "absent")
@@ -185,10 +233,14 @@ def test_an_issue_says_what_to_do() -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(hostile(), hostile())
 def test_hostile_words_stay_words(one: str, two: str) -> None:
-    """Labels, sentences and names of workflows can't end a table, a span, the marker, or command the runner."""
+    """Labels, sentences and names of workflows can't end a table, a span, the marker,
+    or command the runner.
+    """
     one, two = (text.encode(errors="replace").decode() for text in (one, two))
     made, seen = planned(fleet(), one) if one != "manager" else planned(fleet())
-    row = Row(change=dataclasses.replace(made.changes[0], label=one), outcome=applied(two, token_id=two))
+    row = Row(
+        change=dataclasses.replace(made.changes[0], label=one), outcome=applied(two, token_id=two)
+    )
     report = Report(
         run="r",
         started_at_ms=0,
@@ -238,10 +290,14 @@ def protected(token: TokenSpec, *, protect: bool) -> TokenSpec:
             id="no overlap",
         ),
         pytest.param(
-            (spec("a", "trading", "withdrawal"), spec("b")), "> - **widens scopes**: `a` (`+withdrawal`)", id="widened"
+            (spec("a", "trading", "withdrawal"), spec("b")),
+            "> - **widens scopes**: `a` (`+withdrawal`)",
+            id="widened",
         ),
         pytest.param(
-            (protected(spec("a"), protect=False), spec("b")), "> - **takes the protection away**: `a`", id="unprotected"
+            (protected(spec("a"), protect=False), spec("b")),
+            "> - **takes the protection away**: `a`",
+            id="unprotected",
         ),
         pytest.param(
             (spec("a"), spec("b"), spec("new", "trading", "withdrawal")),
@@ -256,17 +312,21 @@ def protected(token: TokenSpec, *, protect: bool) -> TokenSpec:
         ),
     ],
 )
-def test_what_a_pull_request_could_hide_stands_at_the_top(tokens: tuple[TokenSpec, ...], expected: str) -> None:
+def test_what_a_pull_request_could_hide_stands_at_the_top(
+    tokens: tuple[TokenSpec, ...], expected: str
+) -> None:
     """Above the first table and above everything that is folded."""
     guard = protected(spec("a"), protect=True)
     is_unprotected = tokens[0].protect is False
     entries = {label: entry(f"id-{label}", label) for label in ("manager", "a", "b")}
     entries["a"] = dataclasses.replace(entries["a"], protect=is_unprotected)
     state = observed(ledger(entries), *(live(f"id-{label}", label) for label in entries))
-    base = manifest(spec("manager"), guard if is_unprotected else spec("a"), spec("b"), manager="manager")
+    base = manifest(
+        spec("manager"), guard if is_unprotected else spec("a"), spec("b"), manager="manager"
+    )
     head = dataclasses.replace(base, tokens=(spec("manager"), *tokens))
     made = plan(head, state, now_ms=NOW_MS)
-    text = commented(made, review(made, head=head, base=base, observed=state, policy=Policy()))
+    text = commented(made, review_of(made, head=head, base=base, observed=state, policy=Policy()))
     lines = text.splitlines()
     assert expected in lines
     tables = [n for n, line in enumerate(lines) if line.startswith(("|", "<details"))]

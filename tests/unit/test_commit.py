@@ -1,4 +1,6 @@
-"""The commit point: the table at the head of ``protocol.commit``, row by row, on a Vault that lives in memory."""
+"""The commit point: the table at the head of ``protocol.commit``, row by row, on a
+Vault that lives in memory.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,16 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.effects import (
+from reconciler.protocol.commit import (
+    Committed,
+    NotCommitted,
+    TakenAway,
+    Unproven,
+    Verdict,
+    settle,
+    tidy,
+)
+from reconciler.protocol.effects import (
     DeleteVersion,
     Done,
     Effect,
@@ -19,8 +30,7 @@ from reconciler.effects import (
     Written,
     drive,
 )
-from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Unproven, Verdict, settle, tidy
-from tests.simulation.models import PERSON, Vault, Version, version_of
+from tests.proofs.simulation.models import PERSON, Vault, Version, version_of
 
 PATH, CAS, OP = "bot", 1, "op-2"
 OLD, NEW = "bot-1", "bot-2"
@@ -32,7 +42,12 @@ Meanwhile = Callable[[Vault], None]
 
 def content(token_id: str, operation_id: str) -> Version:
     """A secret as a commit writes it."""
-    return Version(token_id, (("operation_id", operation_id), ("token_id", token_id)), has_secret=True, by="run")
+    return Version(
+        token_id,
+        (("operation_id", operation_id), ("token_id", token_id)),
+        has_secret=True,
+        by="run",
+    )
 
 
 class Performer:
@@ -49,7 +64,9 @@ class Performer:
         if isinstance(effect, ReadSecret):
             return self.vault.read(effect.path, effect.version)
         if isinstance(effect, PutSecret):
-            number = self.vault.write(effect.path, version_of(effect.fields, effect.secret, by="run"), cas=effect.cas)
+            number = self.vault.write(
+                effect.path, version_of(effect.fields, effect.secret, by="run"), cas=effect.cas
+            )
             return Mismatch() if number is None else Written(version=number)
         if isinstance(effect, DeleteVersion):
             self.vault.delete(effect.path, effect.version)
@@ -59,7 +76,9 @@ class Performer:
 
 
 def vault_with(*meanwhile: Meanwhile, kept: int = 10) -> Vault:
-    """Version 1 holds the predecessor, as it did when the intent was opened; then something happens."""
+    """Version 1 holds the predecessor, as it did when the intent was opened; then
+    something happens.
+    """
     vault = Vault(max_versions=kept)
     vault.write(PATH, content(OLD, "op-1"), cas=0)
     for happens in meanwhile:
@@ -84,7 +103,12 @@ def delete(number: int) -> Meanwhile:
 COMMITTED = write(content(NEW, OP))
 
 
-def verdict_of(vault: Vault, *, leaving: frozenset[str] = frozenset(), silent: type[Effect[object]] | None = None) -> Verdict:
+def verdict_of(
+    vault: Vault,
+    *,
+    leaving: frozenset[str] = frozenset(),
+    silent: type[Effect[object]] | None = None,
+) -> Verdict:
     """What ``settle`` finds."""
     return drive(settle(PATH, CAS, OP, leaving=leaving), Performer(vault, silent))
 
@@ -92,21 +116,55 @@ def verdict_of(vault: Vault, *, leaving: frozenset[str] = frozenset(), silent: t
 @pytest.mark.parametrize(
     ("expected", "vault"),
     [
-        pytest.param(NotCommitted(version=2), vault_with(write(FOREIGN)), id="another content: never"),
-        pytest.param(NotCommitted(version=3), vault_with(write(FOREIGN), write(FOREIGN)), id="the latest does not matter"),
-        pytest.param(NotCommitted(version=2, empty=2), vault_with(write(EMPTY)), id="an earlier fence's empty document"),
-        pytest.param(TakenAway(), vault_with(COMMITTED, delete(2)), id="deleted: it may have been read"),
-        pytest.param(TakenAway(), vault_with(COMMITTED, delete(2), write(FOREIGN)), id="deleted, and written over"),
-        pytest.param(TakenAway(empty=3), vault_with(COMMITTED, delete(2), write(EMPTY)), id="deleted, then an empty one"),
-        pytest.param(TakenAway(), vault_with(COMMITTED, write(FOREIGN), kept=1), id="trimmed away: it may have been read"),
-        pytest.param(NotCommitted(version=2, rewritten=OLD), vault_with(), id="not there: the same content again"),
-        pytest.param(NotCommitted(version=2, empty=2), vault_with(delete(1)), id="not there, nothing lives: an empty one"),
+        pytest.param(
+            NotCommitted(version=2), vault_with(write(FOREIGN)), id="another content: never"
+        ),
+        pytest.param(
+            NotCommitted(version=3),
+            vault_with(write(FOREIGN), write(FOREIGN)),
+            id="the latest does not matter",
+        ),
+        pytest.param(
+            NotCommitted(version=2, empty=2),
+            vault_with(write(EMPTY)),
+            id="an earlier fence's empty document",
+        ),
+        pytest.param(
+            TakenAway(), vault_with(COMMITTED, delete(2)), id="deleted: it may have been read"
+        ),
+        pytest.param(
+            TakenAway(),
+            vault_with(COMMITTED, delete(2), write(FOREIGN)),
+            id="deleted, and written over",
+        ),
+        pytest.param(
+            TakenAway(empty=3),
+            vault_with(COMMITTED, delete(2), write(EMPTY)),
+            id="deleted, then an empty one",
+        ),
+        pytest.param(
+            TakenAway(),
+            vault_with(COMMITTED, write(FOREIGN), kept=1),
+            id="trimmed away: it may have been read",
+        ),
+        pytest.param(
+            NotCommitted(version=2, rewritten=OLD),
+            vault_with(),
+            id="not there: the same content again",
+        ),
+        pytest.param(
+            NotCommitted(version=2, empty=2),
+            vault_with(delete(1)),
+            id="not there, nothing lives: an empty one",
+        ),
     ],
 )
 def test_the_verdict(expected: Verdict, vault: Vault) -> None:
     """What is found at ``cas + 1`` decides, and a fence where nothing is."""
     assert verdict_of(vault) == expected
-    assert vault.write(PATH, content(NEW, OP), cas=CAS) is None, "no write with this number can land any more"
+    assert vault.write(PATH, content(NEW, OP), cas=CAS) is None, (
+        "no write with this number can land any more"
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +172,10 @@ def test_the_verdict(expected: Verdict, vault: Vault) -> None:
     [
         pytest.param(vault_with(COMMITTED), id="there"),
         pytest.param(vault_with(COMMITTED, write(FOREIGN)), id="there, and written over"),
-        pytest.param(vault_with(COMMITTED, write(content(NEW, OP)), kept=1), id="trimmed, and carried on by a fence"),
+        pytest.param(
+            vault_with(COMMITTED, write(content(NEW, OP)), kept=1),
+            id="trimmed, and carried on by a fence",
+        ),
     ],
 )
 def test_a_commit_is_found(vault: Vault) -> None:
@@ -125,7 +186,9 @@ def test_a_commit_is_found(vault: Vault) -> None:
 
 
 def test_a_fence_writes_no_id_again_that_is_on_its_way_out() -> None:
-    """Its path gets an empty document, which is still there until the verdict is recorded."""
+    """Its path gets an empty document, which is still there until the verdict is
+    recorded.
+    """
     vault = vault_with()
     verdict = verdict_of(vault, leaving=frozenset({OLD}))
     assert verdict == NotCommitted(version=2, empty=2)
@@ -135,7 +198,9 @@ def test_a_fence_writes_no_id_again_that_is_on_its_way_out() -> None:
 
 
 def test_what_is_not_empty_is_left_by_tidying() -> None:
-    """Deletes take no check-and-set: only the number of an empty document is ever deleted."""
+    """Deletes take no check-and-set: only the number of an empty document is ever
+    deleted.
+    """
     vault = vault_with(write(FOREIGN))
     assert drive(tidy(PATH, NotCommitted(version=2)), Performer(vault)) is None
     assert vault.content(PATH) == FOREIGN

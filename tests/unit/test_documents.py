@@ -1,4 +1,6 @@
-"""Claims about the JSON documents: what is in them, what is taken back, and what is refused with a sentence."""
+"""Claims about the JSON documents: what is in them, what is taken back, and what is
+refused with a sentence.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +15,36 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from jsonschema import Draft202012Validator
 
-from reconciler import documents
-from reconciler.documents import (
+from reconciler.documents import formats as documents
+from reconciler.documents.formats import (
     SavedPlan,
     dump,
     load_plan,
     load_snapshot,
     plan_document,
-    report_counts,
     report_document,
     snapshot_document,
     status_document,
 )
 from reconciler.errors import Exit, PlanStaleError, ReconcilerError
-from reconciler.ledger import Holder, from_text
-from reconciler.model import NEVER_WRITTEN, SECOND_MS, LiveToken, Secret, SecretMeta, VersionState, instant_ms
-from reconciler.observed import Content, Kind, Observed, classify, distrust
-from reconciler.plan import Change, NotTouched, Plan, Policy, Selection, Side, plan
+from reconciler.model import (
+    NEVER_WRITTEN,
+    SECOND_MS,
+    LiveToken,
+    Secret,
+    SecretMeta,
+    VersionState,
+    instant_ms,
+)
+from reconciler.plan.planner import Change, NotTouched, Plan, Policy, Selection, Side, plan
+from reconciler.plan.reasons import CATEGORIES, Action, Category, Reason
+from reconciler.plan.status import NeedKind, State, status_of
 from reconciler.protocol.outcome import Status as Ended
 from reconciler.protocol.outcome import applied, failed, held, not_tried
-from reconciler.reasons import CATEGORIES, Action, Category, Reason
-from reconciler.report import Report, Row
+from reconciler.protocol.report import Report, Row
 from reconciler.schema_files import load_schema
-from reconciler.status import NeedKind, State, status
+from reconciler.state.ledger import Holder, from_text
+from reconciler.state.snapshot import Content, Kind, Observed, classify, distrust
 from tests.support.values import (
     API_URL,
     LIVING,
@@ -53,7 +62,11 @@ from tests.support.values import (
     text_without_surrogates,
 )
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUICK = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 DOCUMENTS = ("plan", "report", "status", "snapshot")
 
@@ -87,7 +100,9 @@ def a_plan(**other: Any) -> Plan:
         "api_url": API_URL,
         "ledger_id": "ledger-1",
         "profile_id": 42,
-        "selection": Selection(targets=frozenset({"bot", "other"}), excluded=frozenset({"x"}), only=Category.CONFIG),
+        "selection": Selection(
+            targets=frozenset({"bot", "other"}), excluded=frozenset({"x"}), only=Category.CONFIG
+        ),
         "changes": (UNPROTECT, ROTATE, HOLD, KEEP),
         "not_touched": (TWIN, FOREIGN),
         "foreign_unnamed": 2,
@@ -118,10 +133,16 @@ def a_report() -> Report:
 
 
 def closed(schema: Any) -> Any:
-    """The schema with every object closed: what a document may not have without being described."""
+    """The schema with every object closed: what a document may not have without being
+    described.
+    """
     if isinstance(schema, dict):
         inner = {key: closed(value) for key, value in schema.items()}
-        return {**inner, "additionalProperties": False} if inner.get("additionalProperties") is True else inner
+        return (
+            {**inner, "additionalProperties": False}
+            if inner.get("additionalProperties") is True
+            else inner
+        )
     return [closed(item) for item in schema] if isinstance(schema, list) else schema
 
 
@@ -135,7 +156,9 @@ def check(name: str, document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_schema_is_valid_and_describes_every_key(name: str) -> None:
-    """Each schema is a JSON Schema 2020-12, names its format, and says of every key what it means."""
+    """Each schema is a JSON Schema 2020-12, names its format, and says of every key
+    what it means.
+    """
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
     assert schema["properties"]["document"]["const"] == f"reconciler {name}"
@@ -173,7 +196,9 @@ def words(kind: type[Any]) -> list[str]:
         ("snapshot", ("meta", "state"), words(VersionState)),
     ],
 )
-def test_schema_lists_the_same_words_as_the_program(name: str, place: tuple[str, ...], expected: list[str]) -> None:
+def test_schema_lists_the_same_words_as_the_program(
+    name: str, place: tuple[str, ...], expected: list[str]
+) -> None:
     """A member that is added to an enumeration has to be added to the schema as well."""
     node: Any = load_schema(name)["$defs"][place[0]]
     for key in place[1:]:
@@ -183,7 +208,8 @@ def test_schema_lists_the_same_words_as_the_program(name: str, place: tuple[str,
 
 def test_no_value_behind_a_document_can_hold_a_secret() -> None:
     """No type that is reachable from what documents are made of is a Secret."""
-    from reconciler.status import Status  # noqa: PLC0415 - the type, beside the function of the same name
+    # the type, beside the function of the same name
+    from reconciler.plan.status import Status
 
     seen: set[Any] = set()
 
@@ -211,7 +237,9 @@ def test_no_value_behind_a_document_can_hold_a_secret() -> None:
 @example("##[error] ##vso[x] ###")
 @example("\x1b[31m\u202e\u2028")
 def test_dump_is_ascii_and_gives_ci_runners_no_command(text: str) -> None:
-    """Whatever a label holds, the JSON is plain ASCII without ``##``, starts no line with ``::``, and reads back the same."""
+    """Whatever a label holds, the JSON is plain ASCII without ``##``, starts no line
+    with ``::``, and reads back the same.
+    """
     document = {"label": text, text: [text]}
     out = dump(document)
     assert out.isascii()
@@ -267,8 +295,22 @@ def test_plan_document_is_whole() -> None:
                 "category": "config",
                 "sentence": "NO LONGER protected",
                 "note": "",
-                "before": {"path": "bot", "token_id": None, "scopes": [], "version": None, "protect": True, **NO_MORE},
-                "after": {"path": "bot", "token_id": None, "scopes": [], "version": None, "protect": False, **NO_MORE},
+                "before": {
+                    "path": "bot",
+                    "token_id": None,
+                    "scopes": [],
+                    "version": None,
+                    "protect": True,
+                    **NO_MORE,
+                },
+                "after": {
+                    "path": "bot",
+                    "token_id": None,
+                    "scopes": [],
+                    "version": None,
+                    "protect": False,
+                    **NO_MORE,
+                },
             },
             {
                 "label": "bot",
@@ -277,7 +319,14 @@ def test_plan_document_is_whole() -> None:
                 "category": "config",
                 "sentence": "scopes widened",
                 "note": "+withdrawal",
-                "before": {"path": "bot", "token_id": "id-1", "scopes": ["trading"], "version": 3, "protect": None, **NO_MORE},
+                "before": {
+                    "path": "bot",
+                    "token_id": "id-1",
+                    "scopes": ["trading"],
+                    "version": 3,
+                    "protect": None,
+                    **NO_MORE,
+                },
                 "after": {
                     "path": "bot",
                     "token_id": None,
@@ -322,12 +371,16 @@ def test_plan_document_is_whole() -> None:
 @QUICK
 @given(scenes(text_without_surrogates()))
 def test_a_saved_plan_comes_back_whole(scene: Scene) -> None:
-    """Whatever the state and the labels: the loaded plan is the saved one, by value and by digest."""
+    """Whatever the state and the labels: the loaded plan is the saved one, by value and
+    by digest.
+    """
     policy = Policy(max_rotations=1, revoke_in_use=True, replace=frozenset({"bot"}))
     made = plan(scene.desired, scene.observed, now_ms=NOW_MS, policy=policy)
     document = plan_document(made, policy=policy, guards=("no",))
     check("plan", document)
-    assert SavedPlan(digest=made.digest(), as_of_ms=NOW_MS, plan=made, policy=policy) == load_plan(dump(document))
+    assert SavedPlan(digest=made.digest(), as_of_ms=NOW_MS, plan=made, policy=policy) == load_plan(
+        dump(document)
+    )
 
 
 def test_the_same_plan_gives_the_same_bytes() -> None:
@@ -453,7 +506,9 @@ def test_an_edited_plan_is_stale(change: Callable[[dict[str, Any]], None]) -> No
                 "empty": "",
                 "cut off": dump(plan_document(a_plan()))[:-20],
                 "yaml": "version: 1\ntokens: []\n",
-                "key twice": dump(plan_document(a_plan())).replace('"changes": [', '"changes": [], "changes": [', 1),
+                "key twice": dump(plan_document(a_plan())).replace(
+                    '"changes": [', '"changes": [], "changes": [', 1
+                ),
                 "not a number": edited(put("profile_id", to="NUMBER")).replace('"NUMBER"', "NaN"),
                 "endless nesting": "[" * 100_000,
                 "endless digits": "1" * 10_000,
@@ -461,7 +516,12 @@ def test_an_edited_plan_is_stale(change: Callable[[dict[str, Any]], None]) -> No
             }.items()
         ),
         *(
-            pytest.param(text, ReconcilerError, f"this is not a plan but {what}: save it with `reconciler plan --out`", id=what)
+            pytest.param(
+                text,
+                ReconcilerError,
+                f"this is not a plan but {what}: save it with `reconciler plan --out`",
+                id=what,
+            )
             for what, text in {
                 "JSON of something else": '{"format_version": "1.2", "terraform_version": "1.9"}',
                 "a report": dump(report_document(a_report())),
@@ -469,7 +529,9 @@ def test_an_edited_plan_is_stale(change: Callable[[dict[str, Any]], None]) -> No
             }.items()
         ),
         pytest.param(
-            "[1]", ReconcilerError, "this is not a plan but JSON of something else: save it with `reconciler plan --out`"
+            "[1]",
+            ReconcilerError,
+            "this is not a plan but JSON of something else: save it with `reconciler plan --out`",
         ),
         pytest.param(
             '{"document": {}}',
@@ -478,8 +540,12 @@ def test_an_edited_plan_is_stale(change: Callable[[dict[str, Any]], None]) -> No
         ),
     ],
 )
-def test_what_is_no_plan_of_ours_is_refused_with_a_sentence(text: str, kind: type[ReconcilerError], expected: str) -> None:
-    """Each wrong file is named for what it is; only a plan of ours that can't be trusted is stale (exit 3)."""
+def test_what_is_no_plan_of_ours_is_refused_with_a_sentence(
+    text: str, kind: type[ReconcilerError], expected: str
+) -> None:
+    """Each wrong file is named for what it is; only a plan of ours that can't be
+    trusted is stale (exit 3).
+    """
     with pytest.raises(ReconcilerError) as caught:
         load_plan(text)
     assert (expected, kind) == (str(caught.value), type(caught.value))
@@ -518,12 +584,19 @@ def test_report_document_is_whole() -> None:
         "exit_code": 5,
         "sentence": "some changes are not done",
         "summary": {"applied": 1, "failed": 1, "held": 2, "not_tried": 2},
-        "not_touched": [{"token_id": "id-9", "label": "new", "kind": "twin", "probably_ours": True}],
+        "not_touched": [
+            {"token_id": "id-9", "label": "new", "kind": "twin", "probably_ours": True}
+        ],
     }
     changes = plan_document(a_plan())["changes"]
     assert rows == [
         {**changes[1], "status": "applied", "outcome": "rotated", "token_id": "id-2"},
-        {**changes[0], "status": "failed", "outcome": "the ledger can't be written", "token_id": None},
+        {
+            **changes[0],
+            "status": "failed",
+            "outcome": "the ledger can't be written",
+            "token_id": None,
+        },
         {**changes[1], "status": "held", "outcome": "it changed", "token_id": None},
         {**changes[1], "status": "not_tried", "outcome": "stopped", "token_id": None},
         {**changes[1], "status": "not_tried", "outcome": "stopped", "token_id": None},
@@ -534,7 +607,7 @@ def test_report_document_is_whole() -> None:
 
 def test_report_counts_are_in_the_order_of_the_contract() -> None:
     """Applied, failed, held, not tried."""
-    assert list(report_counts(a_report()).items()) == [
+    assert list(a_report().counts().items()) == [
         (Ended.APPLIED, 1),
         (Ended.FAILED, 1),
         (Ended.HELD, 2),
@@ -549,13 +622,13 @@ def test_report_counts_are_in_the_order_of_the_contract() -> None:
 @given(scenes(text_without_surrogates()))
 def test_status_document_is_what_its_schema_says(scene: Scene) -> None:
     """Whatever the state."""
-    check("status", status_document(status(scene.desired, scene.observed)))
+    check("status", status_document(status_of(scene.desired, scene.observed)))
 
 
 def test_status_document_says_instants_as_text_and_lengths_as_milliseconds() -> None:
     """One token, whole."""
     seen = observed(ledger({"bot": entry("id-1", "bot")}), live("id-1", "bot"))
-    (token,) = status_document(status(manifest(spec("bot")), seen))["tokens"]
+    (token,) = status_document(status_of(manifest(spec("bot")), seen))["tokens"]
     assert token == {
         "label": "bot",
         "state": "ok",
@@ -597,7 +670,11 @@ def a_snapshot() -> Observed:
         live("id-7", "somebody"),
         live("id-2", "new", "withdrawal"),
         live("id-1", "bot", used_ago_ms=SECOND_MS),
-        secrets={"bot": SecretMeta(latest=2, state=VersionState.DELETED, oldest=1), "new": NEVER_WRITTEN, "x": LIVING},
+        secrets={
+            "bot": SecretMeta(latest=2, state=VersionState.DELETED, oldest=1),
+            "new": NEVER_WRITTEN,
+            "x": LIVING,
+        },
         contents={"bot": Content(holder_version=1), "x": Content(token_id="id-7")},
         signer_id="id-1",
         foreign_unnamed=3,
@@ -609,7 +686,9 @@ def test_snapshot_document_is_whole() -> None:
     document = snapshot_document(a_snapshot(), frozenset({"bot", "new"}))
     remembered = document["ledger"]
     assert remembered["holder"] == {"run": "run-9", "expires_at": "2026-11-22T08:31:00.000Z"}
-    assert from_text(json.dumps({**remembered, "holder": None})) == dataclasses.replace(a_snapshot().ledger, holder=None)
+    assert from_text(json.dumps({**remembered, "holder": None})) == dataclasses.replace(
+        a_snapshot().ledger, holder=None
+    )
     assert {**document, "ledger": None} == {
         "document": "reconciler snapshot",
         "format_version": 1,
@@ -650,20 +729,27 @@ def test_snapshot_document_is_whole() -> None:
 
 
 def as_published(made: Plan) -> Plan:
-    """A plan as it looks from a snapshot: foreign tokens counted, and no word of where another run is at work."""
+    """A plan as it looks from a snapshot: foreign tokens counted, and no word of where
+    another run is at work.
+    """
     named = tuple(row for row in made.not_touched if row.kind is not Kind.FOREIGN)
     return dataclasses.replace(
         made,
         not_touched=named,
         foreign_unnamed=made.foreign_unnamed + len(made.not_touched) - len(named),
-        changes=tuple(dataclasses.replace(c, note="") if c.reason is Reason.IN_PROGRESS else c for c in made.changes),
+        changes=tuple(
+            dataclasses.replace(c, note="") if c.reason is Reason.IN_PROGRESS else c
+            for c in made.changes
+        ),
     )
 
 
 @QUICK
 @given(scenes(text_without_surrogates()))
 def test_a_plan_from_a_snapshot_is_the_plan(scene: Scene) -> None:
-    """Whatever the state, the plan from the published snapshot is the plan from the real thing, foreign tokens counted."""
+    """Whatever the state, the plan from the published snapshot is the plan from the
+    real thing, foreign tokens counted.
+    """
     labels = frozenset(wanted.label for wanted in scene.desired.tokens)
     text = dump(snapshot_document(scene.observed, labels))
     check("snapshot", json.loads(text))
@@ -684,14 +770,25 @@ def test_a_snapshot_names_nobody_elses_token(scene: Scene) -> None:
     kinds = classify(scene.observed.ledger, scene.observed.live, labels)
     text = dump(snapshot_document(scene.observed, labels))
     assert "foreign-" not in text
-    assert all(f'"{token_id}"' not in text for token_id, kind in kinds.items() if kind is Kind.FOREIGN)
-    assert json.loads(text)["foreign_unnamed"] == sum(kind is Kind.FOREIGN for kind in kinds.values())
+    assert all(
+        f'"{token_id}"' not in text for token_id, kind in kinds.items() if kind is Kind.FOREIGN
+    )
+    assert json.loads(text)["foreign_unnamed"] == sum(
+        kind is Kind.FOREIGN for kind in kinds.values()
+    )
     assert "build-7" not in text
 
 
 def test_a_foreign_signer_is_not_named_and_not_missed() -> None:
-    """A list that was signed with a pinned token of nobody's is believed as it was: the trust was checked when it was made."""
-    seen = observed(ledger({"bot": entry("id-1", "bot")}), live("id-1", "bot"), live("id-5", "pinned"), signer_id="id-5")
+    """A list that was signed with a pinned token of nobody's is believed as it was: the
+    trust was checked when it was made.
+    """
+    seen = observed(
+        ledger({"bot": entry("id-1", "bot")}),
+        live("id-1", "bot"),
+        live("id-5", "pinned"),
+        signer_id="id-5",
+    )
     loaded = load_snapshot(dump(snapshot_document(seen, frozenset({"bot"}))))
     assert loaded.signer_id is None
     assert distrust(seen, manifest(spec("bot")), max_missing=0) is None
@@ -699,20 +796,28 @@ def test_a_foreign_signer_is_not_named_and_not_missed() -> None:
 
 
 def test_a_secret_that_holds_a_vanished_predecessor_is_seen() -> None:
-    """An id of ours in a closer look stays named though the exchange lists it no more: the plan holds for a person."""
+    """An id of ours in a closer look stays named though the exchange lists it no more:
+    the plan holds for a person.
+    """
     old = dataclasses.replace(entry("id-1", "bot"), retiring=(retiring("id-0", "bot"),))
     moved = SecretMeta(latest=2, state=VersionState.LIVING)
     contents = {"bot": Content(token_id="id-0", holder_version=1)}
-    seen = observed(ledger({"bot": old}), live("id-1", "bot"), secrets={"bot": moved}, contents=contents)
+    seen = observed(
+        ledger({"bot": old}), live("id-1", "bot"), secrets={"bot": moved}, contents=contents
+    )
     loaded = load_snapshot(dump(snapshot_document(seen, frozenset({"bot"}))))
     assert loaded.contents == contents
-    assert Reason.ROLLED_BACK in {c.reason for c in plan(manifest(spec("bot")), loaded, now_ms=NOW_MS).changes}
+    assert Reason.ROLLED_BACK in {
+        c.reason for c in plan(manifest(spec("bot")), loaded, now_ms=NOW_MS).changes
+    }
 
 
 def test_a_run_in_progress_is_seen_in_a_snapshot() -> None:
     """Whose lease it is and until when, but not the machine it runs on."""
     loaded = load_snapshot(dump(snapshot_document(a_snapshot(), frozenset())))
-    assert loaded.ledger.holder == Holder(run="run-9", write="", who="(not published)", expires_at_ms=NOW_MS + 60 * SECOND_MS)
+    assert loaded.ledger.holder == Holder(
+        run="run-9", write="", who="(not published)", expires_at_ms=NOW_MS + 60 * SECOND_MS
+    )
 
 
 def changed_snapshot(*path: str | int, to: Any) -> str:
@@ -728,7 +833,10 @@ AGAIN = "take it again with `reconciler observe --out`"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", f"this is not a snapshot: it can't be read as JSON (another file, or cut off?); {AGAIN}"),
+        (
+            "",
+            f"this is not a snapshot: it can't be read as JSON (another file, or cut off?); {AGAIN}",
+        ),
         (dump(plan_document(a_plan())), f"this is not a snapshot but a plan: {AGAIN}"),
         (
             changed_snapshot("format_version", to=9),
@@ -754,7 +862,10 @@ AGAIN = "take it again with `reconciler observe --out`"
             changed_snapshot("secrets", "bot", "secret", to="c2VjcmV0"),
             f"the snapshot was edited by hand or made by another version (see `secrets`): {AGAIN}",
         ),
-        (changed_snapshot("ledger", "schema", to=2), f"the ledger in the snapshot can't be read by this version: {AGAIN}"),
+        (
+            changed_snapshot("ledger", "schema", to=2),
+            f"the ledger in the snapshot can't be read by this version: {AGAIN}",
+        ),
         (
             changed_snapshot("ledger", "tokens", "bot", to=[]),
             f"the ledger in the snapshot can't be read by this version: {AGAIN}",
@@ -770,7 +881,9 @@ AGAIN = "take it again with `reconciler observe --out`"
     ],
 )
 def test_what_is_no_snapshot_of_ours_is_refused_with_a_sentence(text: str, expected: str) -> None:
-    """Each wrong file is named for what it is; a key of the ledger that is unknown is left alone, as in Vault."""
+    """Each wrong file is named for what it is; a key of the ledger that is unknown is
+    left alone, as in Vault.
+    """
     if not expected:
         assert load_snapshot(text).ledger_version == 7
         return

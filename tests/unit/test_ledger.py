@@ -1,4 +1,6 @@
-"""The ledger: each transition over whole values, the text it is stored as, and what no sequence of transitions can break."""
+"""The ledger: each transition over whole values, the text it is stored as, and what no
+sequence of transitions can break.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reconciler.ledger import (
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS
+from reconciler.state.ledger import (
     ABANDONED_KEPT_MS,
     CLOSED_KEPT,
     Abandoned,
@@ -51,7 +54,6 @@ from reconciler.ledger import (
     to_text,
     unchanged,
 )
-from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.support.worlds import (
     API_URL,
     LEDGER_ID,
@@ -132,24 +134,36 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(MOVING),
             with_entry(HAD),
-            open_intent("bot", intent("bot", kind=IntentKind.ROTATE, path="prod/bot"), protect=None),
+            open_intent(
+                "bot", intent("bot", kind=IntentKind.ROTATE, path="prod/bot"), protect=None
+            ),
             id="open: elsewhere, the path stays until the commit",
         ),
         pytest.param(
-            with_entry(dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bot-2"))),
+            with_entry(
+                dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bot-2"))
+            ),
             with_entry(BEGUN),
             name_intent("bot", OP, "bot-2"),
             id="name",
         ),
         pytest.param(
-            with_entry(dataclasses.replace(HAD, retiring=(OLD, dataclasses.replace(PERHAPS, path=None)))),
+            with_entry(
+                dataclasses.replace(HAD, retiring=(OLD, dataclasses.replace(PERHAPS, path=None)))
+            ),
             with_entry(dataclasses.replace(NAMED, retiring=(OLD,))),
             retire_intent("bot", OP, PERHAPS),
             id="retire: the version that it may have been in is gone",
         ),
         pytest.param(
-            with_entry(dataclasses.replace(HAD, retiring=(dataclasses.replace(PERHAPS, path="prod/bot"),))),
-            with_entry(dataclasses.replace(MOVING, intent=dataclasses.replace(MOVING_INTENT, token_id="bot-2"))),
+            with_entry(
+                dataclasses.replace(HAD, retiring=(dataclasses.replace(PERHAPS, path="prod/bot"),))
+            ),
+            with_entry(
+                dataclasses.replace(
+                    MOVING, intent=dataclasses.replace(MOVING_INTENT, token_id="bot-2")
+                )
+            ),
             retire_intent("bot", OP, PERHAPS),
             id="retire: what was to lie elsewhere is looked for there",
         ),
@@ -172,7 +186,10 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="close: nothing but the protection",
         ),
         pytest.param(
-            with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=5)), closed("undone")),
+            with_entry(
+                dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=5)),
+                closed("undone"),
+            ),
             with_entry(BEGUN),
             close_intent("bot", OP, outcome="undone", at_ms=NOW_MS, version=5),
             id="close: a fence wrote the content again",
@@ -194,7 +211,10 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         ),
         pytest.param(
             dataclasses.replace(
-                with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=5)), closed("abandoned")),
+                with_entry(
+                    dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=5)),
+                    closed("abandoned"),
+                ),
                 abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
             ),
             with_entry(BEGUN),
@@ -203,7 +223,13 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         ),
         pytest.param(
             with_entry(
-                dataclasses.replace(HAD, revoking=(GONE, Revoking(token_id="bot-2", live_label="bot", reason="interrupted")))
+                dataclasses.replace(
+                    HAD,
+                    revoking=(
+                        GONE,
+                        Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),
+                    ),
+                )
             ),
             with_entry(dataclasses.replace(NAMED, revoking=(GONE,))),
             drop_intent("bot", OP, DROPPED),
@@ -224,11 +250,22 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(
                 dataclasses.replace(
-                    HAD, revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted", path="prod/bot"),)
+                    HAD,
+                    revoking=(
+                        Revoking(
+                            token_id="bot-2",
+                            live_label="bot",
+                            reason="interrupted",
+                            path="prod/bot",
+                        ),
+                    ),
                 )
             ),
             with_entry(
-                dataclasses.replace(MOVING, intent=intent("bot", kind=IntentKind.ROTATE, path="prod/bot", token_id="bot-2"))
+                dataclasses.replace(
+                    MOVING,
+                    intent=intent("bot", kind=IntentKind.ROTATE, path="prod/bot", token_id="bot-2"),
+                )
             ),
             drop_intent("bot", OP, DROPPED, version=5),
             id="drop: its secret was to lie elsewhere",
@@ -236,7 +273,12 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             dataclasses.replace(
                 with_entry(
-                    dataclasses.replace(HAD, revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),))
+                    dataclasses.replace(
+                        HAD,
+                        revoking=(
+                            Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),
+                        ),
+                    )
                 ),
                 abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
             ),
@@ -262,11 +304,19 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                     path="bot",
                     current=NEXT,
                     retiring=(OLD,),
-                    revoking=(GONE, Revoking(token_id="bot-1", live_label="bot", reason="compromised")),
+                    revoking=(
+                        GONE,
+                        Revoking(token_id="bot-1", live_label="bot", reason="compromised"),
+                    ),
                 )
             ),
             with_entry(dataclasses.replace(BEGUN, retiring=(OLD,), revoking=(GONE,))),
-            record_current("bot", OP, NEXT, dataclasses.replace(FAREWELL, reason="compromised", revoke_now=True)),
+            record_current(
+                "bot",
+                OP,
+                NEXT,
+                dataclasses.replace(FAREWELL, reason="compromised", revoke_now=True),
+            ),
             id="record: the predecessor is compromised",
         ),
         pytest.param(
@@ -278,19 +328,29 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                         GONE,
                         Revoking(token_id="bot-1", live_label="bot", reason="compromised"),
                         Revoking(token_id="bot-0", live_label="an old name", reason="compromised"),
-                        Revoking(token_id="bot-x", live_label="bot", reason="compromised", path="older"),
+                        Revoking(
+                            token_id="bot-x", live_label="bot", reason="compromised", path="older"
+                        ),
                     ),
                 )
             ),
             with_entry(
                 dataclasses.replace(
                     BEGUN,
-                    retiring=(dataclasses.replace(OLD, live_label="an old name"), retiring("bot-x", "bot", path="older")),
+                    retiring=(
+                        dataclasses.replace(OLD, live_label="an old name"),
+                        retiring("bot-x", "bot", path="older"),
+                    ),
                     revoking=(GONE,),
                 )
             ),
             record_current(
-                "bot", OP, NEXT, dataclasses.replace(FAREWELL, reason="compromised", revoke_now=True, revoke_all=True)
+                "bot",
+                OP,
+                NEXT,
+                dataclasses.replace(
+                    FAREWELL, reason="compromised", revoke_now=True, revoke_all=True
+                ),
             ),
             id="record: all predecessors are compromised",
         ),
@@ -312,7 +372,9 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                     ),
                 )
             ),
-            with_entry(dataclasses.replace(MOVING, retiring=(OLD, retiring("bot-x", "bot", path="older")))),
+            with_entry(
+                dataclasses.replace(MOVING, retiring=(OLD, retiring("bot-x", "bot", path="older")))
+            ),
             record_current("bot", OP, NEXT, FAREWELL),
             id="record: elsewhere, predecessors remember where they lie",
         ),
@@ -321,11 +383,20 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                 Entry(
                     path="prod/bot",
                     current=NEXT,
-                    revoking=(Revoking(token_id="bot-1", live_label="bot", reason="compromised", path="bot"),),
+                    revoking=(
+                        Revoking(
+                            token_id="bot-1", live_label="bot", reason="compromised", path="bot"
+                        ),
+                    ),
                 )
             ),
             with_entry(MOVING),
-            record_current("bot", OP, NEXT, dataclasses.replace(FAREWELL, reason="compromised", revoke_now=True)),
+            record_current(
+                "bot",
+                OP,
+                NEXT,
+                dataclasses.replace(FAREWELL, reason="compromised", revoke_now=True),
+            ),
             id="record: elsewhere, and the predecessor is compromised",
         ),
         pytest.param(
@@ -335,13 +406,20 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="record: a restore has no predecessor",
         ),
         pytest.param(
-            with_entry(Entry(path="bot", current=current("bot-0", "bot", version=4), retiring=(RETIRED,))),
+            with_entry(
+                Entry(path="bot", current=current("bot-0", "bot", version=4), retiring=(RETIRED,))
+            ),
             with_entry(dataclasses.replace(BEGUN, retiring=(OLD,))),
             record_current("bot", OP, current("bot-0", "bot", version=4), FAREWELL),
             id="record: a rollback makes the successor retire",
         ),
         pytest.param(
-            with_entry(Entry(path="bot", revoking=(Revoking(token_id="bot-1", live_label="bot", reason="not desired"),))),
+            with_entry(
+                Entry(
+                    path="bot",
+                    revoking=(Revoking(token_id="bot-1", live_label="bot", reason="not desired"),),
+                )
+            ),
             with_entry(HAD),
             start_revoking("bot", "bot-1", reason="not desired"),
             id="revoke: the current token",
@@ -349,17 +427,29 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(
                 dataclasses.replace(
-                    HAD, revoking=(GONE, Revoking(token_id="bot-0", live_label="bot", reason="superseded", path="old/bot"))
+                    HAD,
+                    revoking=(
+                        GONE,
+                        Revoking(
+                            token_id="bot-0", live_label="bot", reason="superseded", path="old/bot"
+                        ),
+                    ),
                 )
             ),
-            with_entry(dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, path="old/bot"),), revoking=(GONE,))),
+            with_entry(
+                dataclasses.replace(
+                    HAD, retiring=(dataclasses.replace(OLD, path="old/bot"),), revoking=(GONE,)
+                )
+            ),
             start_revoking("bot", "bot-0", reason="superseded"),
             id="revoke: a predecessor",
         ),
         pytest.param(
             with_entry(
                 Entry(
-                    path="bot", retiring=(OLD,), revoking=(Revoking(token_id="bot-1", live_label="bot", reason="not desired"),)
+                    path="bot",
+                    retiring=(OLD,),
+                    revoking=(Revoking(token_id="bot-1", live_label="bot", reason="not desired"),),
                 )
             ),
             with_entry(dataclasses.replace(HAD, retiring=(OLD,))),
@@ -367,14 +457,22 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="revoke: the current token, predecessors stay",
         ),
         pytest.param(
-            with_entry(Entry(path="bot", revoking=(Revoking(token_id="bot-0", live_label="bot", reason="superseded"),))),
+            with_entry(
+                Entry(
+                    path="bot",
+                    revoking=(Revoking(token_id="bot-0", live_label="bot", reason="superseded"),),
+                )
+            ),
             with_entry(Entry(path="bot", retiring=(OLD,))),
             start_revoking("bot", "bot-0", reason="superseded"),
             id="revoke: a predecessor of nothing",
         ),
         pytest.param(
             with_entry(
-                dataclasses.replace(HAD, revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),))
+                dataclasses.replace(
+                    HAD,
+                    revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),),
+                )
             ),
             with_entry(HAD),
             revoke_interrupted("bot", "bot-2"),
@@ -399,13 +497,18 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="put right",
         ),
         pytest.param(
-            with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, verified_at_ms=NOW_MS))),
+            with_entry(
+                dataclasses.replace(HAD, current=dataclasses.replace(NOW, verified_at_ms=NOW_MS))
+            ),
             with_entry(HAD),
             set_verified("bot", "bot-1", NOW_MS),
             id="verified",
         ),
         pytest.param(
-            with_entry(dataclasses.replace(HAD, protect=True)), with_entry(HAD), set_protect("bot", protect=True), id="protect"
+            with_entry(dataclasses.replace(HAD, protect=True)),
+            with_entry(HAD),
+            set_protect("bot", protect=True),
+            id="protect",
         ),
         pytest.param(
             with_entry(None),
@@ -426,10 +529,18 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="files",
         ),
         pytest.param(
-            with_entry(HAD), dataclasses.replace(with_entry(HAD), profile_id=None), set_profile(PROFILE_ID), id="profile"
+            with_entry(HAD),
+            dataclasses.replace(with_entry(HAD), profile_id=None),
+            set_profile(PROFILE_ID),
+            id="profile",
         ),
         pytest.param(with_entry(HAD), with_entry(HAD), set_profile(PROFILE_ID), id="profile again"),
-        pytest.param(with_entry(BEGUN, closed("x")), with_entry(BEGUN, closed("x")), unchanged, id="the lease only"),
+        pytest.param(
+            with_entry(BEGUN, closed("x")),
+            with_entry(BEGUN, closed("x")),
+            unchanged,
+            id="the lease only",
+        ),
     ],
 )
 def test_a_transition(expected: Ledger, before: Ledger, step: Transition) -> None:
@@ -445,10 +556,24 @@ EDITED = "was it edited by hand"
 @pytest.mark.parametrize(
     ("expected", "before", "step"),
     [
-        pytest.param("has an open intent already", with_entry(BEGUN), open_intent("bot", OPEN, protect=None), id="open twice"),
-        pytest.param("does not know bot", with_entry(None), name_intent("bot", OP, "t"), id="name: no label"),
-        pytest.param("not this run's", with_entry(HAD), name_intent("bot", OP, "t"), id="name: no intent"),
-        pytest.param("not this run's", with_entry(BEGUN), name_intent("bot", "other", "t"), id="name: another's"),
+        pytest.param(
+            "has an open intent already",
+            with_entry(BEGUN),
+            open_intent("bot", OPEN, protect=None),
+            id="open twice",
+        ),
+        pytest.param(
+            "does not know bot", with_entry(None), name_intent("bot", OP, "t"), id="name: no label"
+        ),
+        pytest.param(
+            "not this run's", with_entry(HAD), name_intent("bot", OP, "t"), id="name: no intent"
+        ),
+        pytest.param(
+            "not this run's",
+            with_entry(BEGUN),
+            name_intent("bot", "other", "t"),
+            id="name: another's",
+        ),
         pytest.param(
             "bot-0 is known already",
             with_entry(dataclasses.replace(BEGUN, retiring=(OLD,))),
@@ -457,7 +582,9 @@ EDITED = "was it edited by hand"
         ),
         pytest.param(
             "twin is known already",
-            with_entry(dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, before=("twin",)))),
+            with_entry(
+                dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, before=("twin",)))
+            ),
             name_intent("bot", OP, "twin"),
             id="name: nor is one that lived before",
         ),
@@ -479,17 +606,42 @@ EDITED = "was it edited by hand"
             retire_intent("bot", OP, OLD),
             id="retire: an id that the ledger knows",
         ),
-        pytest.param("not this run's", with_entry(NAMED), retire_intent("bot", "x", PERHAPS), id="retire: another's"),
+        pytest.param(
+            "not this run's",
+            with_entry(NAMED),
+            retire_intent("bot", "x", PERHAPS),
+            id="retire: another's",
+        ),
         pytest.param(
             "desk-1 is desk's and would be bot's",
             ledger({"bot": BEGUN, "desk": Entry(path="desk", current=current("desk-1", "desk"))}),
             record_current("bot", OP, current("desk-1", "bot"), FAREWELL),
             id="record: another label's",
         ),
-        pytest.param("not this run's", with_entry(BEGUN), close_intent("bot", "x", outcome="", at_ms=0), id="close: another's"),
-        pytest.param("not this run's", with_entry(BEGUN), abandon_intent("bot", "x", at_ms=0), id="abandon: another's"),
-        pytest.param("not this run's", with_entry(NAMED), drop_intent("bot", "x", DROPPED), id="drop: another's"),
-        pytest.param("not this run's", with_entry(HAD), record_current("bot", OP, NEXT, FAREWELL), id="record: no intent"),
+        pytest.param(
+            "not this run's",
+            with_entry(BEGUN),
+            close_intent("bot", "x", outcome="", at_ms=0),
+            id="close: another's",
+        ),
+        pytest.param(
+            "not this run's",
+            with_entry(BEGUN),
+            abandon_intent("bot", "x", at_ms=0),
+            id="abandon: another's",
+        ),
+        pytest.param(
+            "not this run's",
+            with_entry(NAMED),
+            drop_intent("bot", "x", DROPPED),
+            id="drop: another's",
+        ),
+        pytest.param(
+            "not this run's",
+            with_entry(HAD),
+            record_current("bot", OP, NEXT, FAREWELL),
+            id="record: no intent",
+        ),
         pytest.param(
             "bot-9 is revoking and would be current",
             with_entry(dataclasses.replace(BEGUN, revoking=(GONE,))),
@@ -497,7 +649,10 @@ EDITED = "was it edited by hand"
             id="record: nothing leads out of revoking",
         ),
         pytest.param(
-            "neither current nor retiring", with_entry(HAD), start_revoking("bot", "alien", reason=""), id="revoke: unknown"
+            "neither current nor retiring",
+            with_entry(HAD),
+            start_revoking("bot", "alien", reason=""),
+            id="revoke: unknown",
         ),
         pytest.param(
             "neither current nor retiring",
@@ -505,11 +660,24 @@ EDITED = "was it edited by hand"
             start_revoking("bot", "bot-9", reason=""),
             id="revoke: twice",
         ),
-        pytest.param("does not know desk", with_entry(HAD), start_revoking("desk", "bot-1", reason=""), id="revoke: another's"),
         pytest.param(
-            "bot-0 is known already", with_entry(DRAINING), revoke_interrupted("bot", "bot-0"), id="interrupted: known"
+            "does not know desk",
+            with_entry(HAD),
+            start_revoking("desk", "bot-1", reason=""),
+            id="revoke: another's",
         ),
-        pytest.param("does not know bot", with_entry(None), revoke_interrupted("bot", "bot-2"), id="interrupted: no label"),
+        pytest.param(
+            "bot-0 is known already",
+            with_entry(DRAINING),
+            revoke_interrupted("bot", "bot-0"),
+            id="interrupted: known",
+        ),
+        pytest.param(
+            "does not know bot",
+            with_entry(None),
+            revoke_interrupted("bot", "bot-2"),
+            id="interrupted: no label",
+        ),
         pytest.param(
             "bot-1 is not revoking",
             with_entry(HAD),
@@ -523,13 +691,23 @@ EDITED = "was it edited by hand"
             id="put right: nothing",
         ),
         pytest.param(
-            "bot-0 is not the current token", with_entry(HAD), set_verified("bot", "bot-0", 0), id="verified: another"
+            "bot-0 is not the current token",
+            with_entry(HAD),
+            set_verified("bot", "bot-0", 0),
+            id="verified: another",
         ),
-        pytest.param("does not know bot", with_entry(None), set_protect("bot", protect=True), id="protect: nothing"),
+        pytest.param(
+            "does not know bot",
+            with_entry(None),
+            set_protect("bot", protect=True),
+            id="protect: nothing",
+        ),
         pytest.param("another profile", with_entry(HAD), set_profile(7), id="profile: another"),
     ],
 )
-def test_a_transition_that_contradicts_the_ledger_is_refused(expected: str, before: Ledger, step: Transition) -> None:
+def test_a_transition_that_contradicts_the_ledger_is_refused(
+    expected: str, before: Ledger, step: Transition
+) -> None:
     """With a LedgerError in one sentence."""
     with pytest.raises(LedgerError, match=expected) as caught:
         step(before)
@@ -544,7 +722,9 @@ def test_a_contradiction_tells_where_to_look() -> None:
 
 def test_the_audit_trail_keeps_the_last_two_hundred() -> None:
     """The oldest row goes."""
-    rows = tuple(Closed(label="bot", token_id=str(n), outcome="x", at_ms=n) for n in range(CLOSED_KEPT))
+    rows = tuple(
+        Closed(label="bot", token_id=str(n), outcome="x", at_ms=n) for n in range(CLOSED_KEPT)
+    )
     found = close_intent("bot", OP, outcome="refused", at_ms=NOW_MS)(with_entry(BEGUN, *rows))
     assert CLOSED_KEPT == 200
     assert (*rows[1:], closed("refused")) == found.closed
@@ -561,10 +741,13 @@ def test_abandoned_intents_are_kept_for_seven_days() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [Holder, Current, Intent, Retiring, Revoking, Entry, Abandoned, Closed, Ledger, Farewell, Gone]
+    "kind",
+    [Holder, Current, Intent, Retiring, Revoking, Entry, Abandoned, Closed, Ledger, Farewell, Gone],
 )
 def test_a_value_is_frozen_and_built_by_names(kind: type) -> None:
-    """Nobody changes a ledger under another's hands, and no two texts are swapped unnoticed."""
+    """Nobody changes a ledger under another's hands, and no two texts are swapped
+    unnoticed.
+    """
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # each kind of the table is a dataclass
     assert all(field.kw_only for field in dataclasses.fields(kind))
 
@@ -580,15 +763,23 @@ def test_a_value_is_frozen_and_built_by_names(kind: type) -> None:
         (False, holder("run-1", expires_in_ms=-1), None),
     ],
 )
-def test_a_lease_lives_until_it_expires(*, expected: bool, lease: Holder | None, run: str | None) -> None:
+def test_a_lease_lives_until_it_expires(
+    *, expected: bool, lease: Holder | None, run: str | None
+) -> None:
     """And holds up everybody but its own run."""
-    assert lease_held_by(ledger({}, holder=lease), NOW_MS, not_run=run) == (lease if expected else None)
+    assert lease_held_by(ledger({}, holder=lease), NOW_MS, not_run=run) == (
+        lease if expected else None
+    )
 
 
 def test_the_ledger_knows_whose_an_id_is() -> None:
-    """Current, retiring and revoking ones; an intent's is not known before it is recorded."""
+    """Current, retiring and revoking ones; an intent's is not known before it is
+    recorded.
+    """
     entry = dataclasses.replace(NAMED, retiring=(OLD,), revoking=(GONE,))
-    found = ledger({"bot": entry, "desk": Entry(path="desk", current=current("desk-1", "desk"))}).known_ids()
+    found = ledger(
+        {"bot": entry, "desk": Entry(path="desk", current=current("desk-1", "desk"))}
+    ).known_ids()
     assert found == {"bot-1": "bot", "bot-0": "bot", "bot-9": "bot", "desk-1": "desk"}
 
 
@@ -620,7 +811,11 @@ WHOLE = Ledger(
             path="prod/bot",
             protect=True,
             current=Current(
-                token_id="t1", live_label="production-bot", created_at_ms=NOW_MS, version=7, verified_at_ms=NOW_MS + 1
+                token_id="t1",
+                live_label="production-bot",
+                created_at_ms=NOW_MS,
+                version=7,
+                verified_at_ms=NOW_MS + 1,
             ),
             intent=Intent(
                 kind=IntentKind.ROTATE,
@@ -642,7 +837,11 @@ WHOLE = Ledger(
                     verified_at_ms=NOW_MS,
                 ),
             ),
-            revoking=(Revoking(token_id="t9", live_label="production-bot", reason="compromised", path="old/bot"),),
+            revoking=(
+                Revoking(
+                    token_id="t9", live_label="production-bot", reason="compromised", path="old/bot"
+                ),
+            ),
         )
     },
     abandoned=(Abandoned(label="desk", since_ms=NOW_MS, closed_at_ms=NOW_MS + 1),),
@@ -655,7 +854,12 @@ DOCUMENT: dict[str, Any] = {
     "profile_id": 42,
     "api_url": "https://api.limitless.exchange",
     "files": ["tokens.yaml"],
-    "holder": {"run": "run-2", "write": "w-7", "who": "host:7", "expires_at": "2026-11-22T08:31:00.000Z"},
+    "holder": {
+        "run": "run-2",
+        "write": "w-7",
+        "who": "host:7",
+        "expires_at": "2026-11-22T08:31:00.000Z",
+    },
     "tokens": {
         "production-bot": {
             "path": "prod/bot",
@@ -689,13 +893,29 @@ DOCUMENT: dict[str, Any] = {
                     "verified_at": "2026-11-22T08:30:00.000Z",
                 }
             ],
-            "revoking": [{"token_id": "t9", "live_label": "production-bot", "reason": "compromised", "path": "old/bot"}],
+            "revoking": [
+                {
+                    "token_id": "t9",
+                    "live_label": "production-bot",
+                    "reason": "compromised",
+                    "path": "old/bot",
+                }
+            ],
         }
     },
-    "abandoned": [{"label": "desk", "since": "2026-11-22T08:30:00.000Z", "closed_at": "2026-11-22T08:30:00.001Z"}],
-    "closed": [{"label": "desk", "token_id": None, "outcome": "refused", "at": "2026-11-22T08:30:00.000Z"}],
+    "abandoned": [
+        {
+            "label": "desk",
+            "since": "2026-11-22T08:30:00.000Z",
+            "closed_at": "2026-11-22T08:30:00.001Z",
+        }
+    ],
+    "closed": [
+        {"label": "desk", "token_id": None, "outcome": "refused", "at": "2026-11-22T08:30:00.000Z"}
+    ],
 }
-"""The contract's shape with each of its keys, and the additions that the module documents."""
+"""The contract's shape with each of its keys, and the additions that the module
+documents."""
 
 
 def canonical(document: dict[str, Any]) -> str:
@@ -722,7 +942,9 @@ def test_an_empty_ledger_has_all_keys() -> None:
 @given(ledgers())
 @example(WHOLE)
 def test_a_ledger_survives_being_written_down(known: Ledger) -> None:
-    """Any ledger is read back as it was, from canonical text: the same ledger gives the same bytes, whatever its order."""
+    """Any ledger is read back as it was, from canonical text: the same ledger gives the
+    same bytes, whatever its order.
+    """
     text = to_text(known)
     assert from_text(text) == known
     assert to_text(from_text(text)) == text == canonical(json.loads(text))
@@ -747,23 +969,31 @@ def test_a_label_of_any_script_is_stored_as_it_is() -> None:
 @pytest.mark.parametrize("more", [{}, {"hint": "x"}])
 def test_a_key_that_a_later_program_of_this_schema_adds_is_left_alone(more: dict[str, str]) -> None:
     """At the top and in a row."""
-    assert from_text(canonical({**DOCUMENT, **more, "holder": {**DOCUMENT["holder"], **more}})) == WHOLE
+    assert (
+        from_text(canonical({**DOCUMENT, **more, "holder": {**DOCUMENT["holder"], **more}}))
+        == WHOLE
+    )
 
 
 def test_the_documented_additions_may_be_missing() -> None:
-    """A document with the contract's keys alone is read: an intent is at the label's path, a predecessor was never verified."""
+    """A document with the contract's keys alone is read: an intent is at the label's
+    path, a predecessor was never verified.
+    """
     entry = DOCUMENT["tokens"]["production-bot"]
     bare_intent = {key: value for key, value in entry["intent"].items() if key != "path"}
-    bare_retiring = [{key: value for key, value in row.items() if key != "verified_at"} for row in entry["retiring"]]
+    bare_retiring = [
+        {key: value for key, value in row.items() if key != "verified_at"}
+        for row in entry["retiring"]
+    ]
     bare = {**entry, "intent": bare_intent, "retiring": bare_retiring}
-    found = from_text(canonical({**DOCUMENT, "tokens": {"production-bot": bare}})).tokens["production-bot"]
+    found = from_text(canonical({**DOCUMENT, "tokens": {"production-bot": bare}})).tokens[
+        "production-bot"
+    ]
     assert found.intent is not None
     assert (found.intent.path, found.retiring[0].verified_at_ms) == ("prod/bot", 0)
 
 
-UNREADABLE = (
-    "the ledger in Vault can't be read (edited by hand or cut off?): write its last good version again with `vault kv rollback`"
-)
+UNREADABLE = "the ledger in Vault can't be read (edited by hand or cut off?): write its last good version again with `vault kv rollback`"
 
 
 def edited(*keys: str | int, value: Any = None, drop: bool = False) -> str:
@@ -812,30 +1042,48 @@ BOT = ("tokens", "production-bot")
         pytest.param(edited(*BOT, "current", "version", value="7"), id="a version that is a text"),
         pytest.param(edited(*BOT, "current", "version", value=7.5), id="a version with a fraction"),
         pytest.param(edited(*BOT, "intent", value=["kind"]), id="an intent that is a list"),
-        pytest.param(edited(*BOT, "intent", "kind", value="create"), id="an intent of a kind that nobody knows"),
+        pytest.param(
+            edited(*BOT, "intent", "kind", value="create"),
+            id="an intent of a kind that nobody knows",
+        ),
         pytest.param(edited(*BOT, "intent", "before", value="t1"), id="ids that are a text"),
         pytest.param(edited(*BOT, "intent", "before", value=[None]), id="an id that is null"),
-        pytest.param(edited(*BOT, "intent", "compromised", value="false"), id="a flag that is a text"),
+        pytest.param(
+            edited(*BOT, "intent", "compromised", value="false"), id="a flag that is a text"
+        ),
         pytest.param(edited(*BOT, "retiring", value=None), id="retiring that is null"),
         pytest.param(edited(*BOT, "retiring", value=["t0"]), id="a predecessor that is a text"),
         pytest.param(edited(*BOT, "revoking", value=7), id="revoking that is a number"),
-        pytest.param(edited(*BOT, "revoking", 0, "token_id", drop=True), id="a token without an id"),
+        pytest.param(
+            edited(*BOT, "revoking", 0, "token_id", drop=True), id="a token without an id"
+        ),
         pytest.param(edited("closed", value=None), id="closed that is null"),
         pytest.param(edited("closed", 0, "token_id", value=7), id="a closed id that is a number"),
-        pytest.param(edited("abandoned", 0, "since", value=None), id="an abandoned intent of no time"),
+        pytest.param(
+            edited("abandoned", 0, "since", value=None), id="an abandoned intent of no time"
+        ),
         pytest.param(edited("schema", value=0), id="a schema that never was"),
         pytest.param(edited("files", value="tokens.yaml"), id="files that are a text"),
         pytest.param(edited(*BOT, "retiring", value={}), id="retiring that is a mapping"),
         pytest.param(edited(*BOT, "revoking", value=""), id="revoking that is an empty text"),
         pytest.param(edited(*BOT, "current", "version", value=-1), id="a version below zero"),
-        pytest.param(edited(*BOT, "intent", "cas", value=2**63), id="a version that Vault can't count to"),
+        pytest.param(
+            edited(*BOT, "intent", "cas", value=2**63), id="a version that Vault can't count to"
+        ),
         pytest.param(edited("ledger_id", value="\ud800"), id="half a surrogate pair"),
-        pytest.param(edited("holder", "expires_at", value="0001-01-01T00:00:00+14:00"), id="an instant before the calendar"),
-        pytest.param(canonical(DOCUMENT).replace('"files":', '"files":[],"files":', 1), id="a key twice"),
+        pytest.param(
+            edited("holder", "expires_at", value="0001-01-01T00:00:00+14:00"),
+            id="an instant before the calendar",
+        ),
+        pytest.param(
+            canonical(DOCUMENT).replace('"files":', '"files":[],"files":', 1), id="a key twice"
+        ),
     ],
 )
 def test_what_is_no_ledger_is_refused(text: str) -> None:
-    """In one sentence that names the way back; nothing of the text, nor of what stumbled over it, is in the error."""
+    """In one sentence that names the way back; nothing of the text, nor of what
+    stumbled over it, is in the error.
+    """
     with pytest.raises(LedgerError) as caught:
         from_text(text)
     assert str(caught.value) == UNREADABLE
@@ -854,7 +1102,11 @@ def test_what_is_no_ledger_is_refused(text: str) -> None:
             for key in DOCUMENT["tokens"]["production-bot"]["intent"]
             if key not in {"path", "compromised", "token_id"}
         ],
-        *[(*BOT, "retiring", 0, key) for key in DOCUMENT["tokens"]["production-bot"]["retiring"][0] if key != "verified_at"],
+        *[
+            (*BOT, "retiring", 0, key)
+            for key in DOCUMENT["tokens"]["production-bot"]["retiring"][0]
+            if key != "verified_at"
+        ],
     ],
     ids=lambda keys: ".".join(map(str, keys)),
 )
@@ -869,7 +1121,10 @@ def test_a_newer_ledger_is_left_to_a_newer_program(schema: int) -> None:
     """Whatever else is in it."""
     with pytest.raises(LedgerError) as caught:
         from_text(canonical({"schema": schema, "everything": "else"}))
-    assert str(caught.value) == f"the ledger has schema {schema}, this program knows up to 1: update reconciler"
+    assert (
+        str(caught.value)
+        == f"the ledger has schema {schema}, this program knows up to 1: update reconciler"
+    )
 
 
 def test_no_part_of_a_ledger_is_a_ledger() -> None:
@@ -882,21 +1137,33 @@ def test_no_part_of_a_ledger_is_a_ledger() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
 
 def places(value: Any, here: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     """Where something stands in a document."""
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [here, *(place for key, child in children for place in places(child, (*here, key)))]
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.sampled_from(places(DOCUMENT)[1:]), JSON)
-def test_an_edit_gives_a_ledger_or_an_error_never_a_traceback(keys: tuple[str | int, ...], value: Any) -> None:
-    """Anything at any place of the document; what is still a ledger can be written again and reads the same."""
+def test_an_edit_gives_a_ledger_or_an_error_never_a_traceback(
+    keys: tuple[str | int, ...], value: Any
+) -> None:
+    """Anything at any place of the document; what is still a ledger can be written
+    again and reads the same.
+    """
     try:
         known = from_text(edited(*keys, value=value))
     except LedgerError:
@@ -915,7 +1182,9 @@ def test_any_text_gives_an_error_never_a_traceback(text: str) -> None:
 
 
 class Life(RuleBasedStateMachine):
-    """Two labels, driven through every transition in any order, each with the ids and operations that a run would have."""
+    """Two labels, driven through every transition in any order, each with the ids and
+    operations that a run would have.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -941,7 +1210,11 @@ class Life(RuleBasedStateMachine):
         labels = sorted(label for label, entry in self.known.tokens.items() if wanted(entry))
         return data.draw(st.sampled_from(labels)) if labels else None
 
-    @rule(data=st.data(), label=st.sampled_from(("bot", "desk")), kind=st.sampled_from((IntentKind.DERIVE, IntentKind.ROTATE)))
+    @rule(
+        data=st.data(),
+        label=st.sampled_from(("bot", "desk")),
+        kind=st.sampled_from((IntentKind.DERIVE, IntentKind.ROTATE)),
+    )
     def open(self, data: st.DataObject, label: str, kind: IntentKind) -> None:
         """Step 1."""
         if self.known.tokens.get(label, Entry(path="")).intent is None:
@@ -963,7 +1236,9 @@ class Life(RuleBasedStateMachine):
         if label is None:
             return
         entry = self.known.tokens[label]
-        ids = [r.token_id for r in entry.retiring] + ([entry.current.token_id] if entry.current is not None else [])
+        ids = [r.token_id for r in entry.retiring] + (
+            [entry.current.token_id] if entry.current is not None else []
+        )
         token_id = data.draw(st.sampled_from((*ids, None))) or self.new_id()
         if farewell == "gone" and entry.current is not None and entry.current.token_id != token_id:
             self.went.append(entry.current.token_id)
@@ -976,7 +1251,11 @@ class Life(RuleBasedStateMachine):
         self.step(record_current(label, OP, current(token_id, label), goodbye))
         assert self.known.tokens[label].current == current(token_id, label)
 
-    @rule(data=st.data(), how=st.sampled_from(("close", "abandon", "drop")), version=st.none() | st.integers(1, 9))
+    @rule(
+        data=st.data(),
+        how=st.sampled_from(("close", "abandon", "drop")),
+        version=st.none() | st.integers(1, 9),
+    )
     def undo(self, data: st.DataObject, how: str, version: int | None) -> None:
         """The end of an intent that was not committed."""
         label = self.pick(data, lambda e: e.intent is not None)
@@ -986,7 +1265,12 @@ class Life(RuleBasedStateMachine):
             {
                 "close": close_intent(label, OP, outcome="x", at_ms=NOW_MS, version=version),
                 "abandon": abandon_intent(label, OP, at_ms=NOW_MS, version=version),
-                "drop": drop_intent(label, OP, Gone(token_id=self.new_id(), reason="x", at_ms=NOW_MS), version=version),
+                "drop": drop_intent(
+                    label,
+                    OP,
+                    Gone(token_id=self.new_id(), reason="x", at_ms=NOW_MS),
+                    version=version,
+                ),
             }[how]
         )
 
@@ -996,7 +1280,9 @@ class Life(RuleBasedStateMachine):
         label = self.pick(data, lambda e: e.current is not None or bool(e.retiring))
         if label is not None:
             entry = self.known.tokens[label]
-            ids = [r.token_id for r in entry.retiring] + ([entry.current.token_id] if entry.current is not None else [])
+            ids = [r.token_id for r in entry.retiring] + (
+                [entry.current.token_id] if entry.current is not None else []
+            )
             self.step(start_revoking(label, data.draw(st.sampled_from(ids)), reason="x"))
 
     @rule(data=st.data())
@@ -1012,7 +1298,9 @@ class Life(RuleBasedStateMachine):
         """The end of an id."""
         label = self.pick(data, lambda e: bool(e.revoking))
         assert label is not None
-        token_id = data.draw(st.sampled_from([r.token_id for r in self.known.tokens[label].revoking]))
+        token_id = data.draw(
+            st.sampled_from([r.token_id for r in self.known.tokens[label].revoking])
+        )
         self.went.append(token_id)
         self.step(close_revoking(label, token_id, outcome="x", at_ms=NOW_MS))
 
@@ -1025,7 +1313,9 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def an_id_is_in_one_place(self) -> None:
-        """Current, retiring or revoking, of one label, until it went; and what went does not come back."""
+        """Current, retiring or revoking, of one label, until it went; and what went
+        does not come back.
+        """
         ids = collections.Counter(
             token_id
             for entry in self.known.tokens.values()
@@ -1046,7 +1336,9 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def nothing_is_remembered_for_nothing(self) -> None:
         """A label without tokens, intent and protection is gone."""
-        assert [label for label, entry in self.known.tokens.items() if entry.idle and not entry.protect] == []
+        assert [
+            label for label, entry in self.known.tokens.items() if entry.idle and not entry.protect
+        ] == []
 
 
 def revoking_ids(known: Ledger) -> set[str]:
@@ -1055,4 +1347,6 @@ def revoking_ids(known: Ledger) -> set[str]:
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
+TestLife.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, derandomize=True
+)

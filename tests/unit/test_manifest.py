@@ -15,9 +15,19 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import manifest, marked_yaml
 from reconciler.errors import Exit, UsageError
-from reconciler.manifest import NO_PINS, Loaded, ManifestError, Pins, Problem, load_manifest, parse_duration_ms
+from reconciler.manifest import load as manifest
+from reconciler.manifest import problems as problem_list
+from reconciler.manifest import strict_yaml as marked_yaml
+from reconciler.manifest.load import (
+    NO_PINS,
+    Loaded,
+    ManifestError,
+    Pins,
+    Problem,
+    load_manifest,
+    parse_duration_ms,
+)
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, Manifest, Mark, TokenSpec
 
 HEAD = "version: 1\nmanager: m\nvault: {mount: secret, prefix: limitless}\n"
@@ -53,7 +63,9 @@ def told(load_it: Callable[[], Loaded]) -> list[str]:
 
 
 def test_a_manifest_becomes_values(folder: Path) -> None:
-    """Everything that a manifest can say arrives, with defaults filled in, silence kept and places remembered."""
+    """Everything that a manifest can say arrives, with defaults filled in, silence kept
+    and places remembered.
+    """
     loaded = load("""\
 # a comment
 version: 1
@@ -86,7 +98,11 @@ tokens:
             prefix="limitless/tokens",
             tokens=(
                 TokenSpec(
-                    label="reconciler", scopes=("trading",), path="reconciler", rotate_after_ms=90 * MINUTE_MS, overlap_ms=0
+                    label="reconciler",
+                    scopes=("trading",),
+                    path="reconciler",
+                    rotate_after_ms=90 * MINUTE_MS,
+                    overlap_ms=0,
                 ),
                 TokenSpec(
                     label="production-bot",
@@ -97,7 +113,14 @@ tokens:
                     protect=True,
                     description="market maker, eu-west",
                 ),
-                TokenSpec(label="été 1", scopes=("withdrawal",), path="x", rotate_after_ms=None, overlap_ms=0, protect=False),
+                TokenSpec(
+                    label="été 1",
+                    scopes=("withdrawal",),
+                    path="x",
+                    rotate_after_ms=None,
+                    overlap_ms=0,
+                    protect=False,
+                ),
             ),
             files=("tokens.yaml",),
         ),
@@ -140,10 +163,16 @@ def test_durations(text: str, length_ms: int | None) -> None:
     assert parse_duration_ms(text) == length_ms
 
 
-@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5h", "1 h", "1h30m", "1H", "Never", "30d\n", "٣d", "1" * 11 + "s"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "30", "d", "-1d", "1.5h", "1 h", "1h30m", "1H", "Never", "30d\n", "٣d", "1" * 11 + "s"],
+)
 def test_no_durations(text: str) -> None:
     """Anything else is refused, never guessed."""
-    with pytest.raises(ValueError, match="is no duration: write a whole number followed by s, m, h, d or w, or never"):
+    with pytest.raises(
+        ValueError,
+        match="is no duration: write a whole number followed by s, m, h, d or w, or never",
+    ):
         parse_duration_ms(text)
 
 
@@ -159,15 +188,24 @@ TOKENS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("- scopes: [trading]\n", ["6:3: error: this token has no label - add one"]),
-    ("- label: a\n  label: b\n", ["7:3: error: the key 'label' is here twice - the first is at tokens.yaml:6:3"]),
-    ("- {label: a, 'label': a}\n", ["6:14: error: the key 'label' is here twice - the first is at tokens.yaml:6:4"]),
+    (
+        "- label: a\n  label: b\n",
+        ["7:3: error: the key 'label' is here twice - the first is at tokens.yaml:6:3"],
+    ),
+    (
+        "- {label: a, 'label': a}\n",
+        ["6:14: error: the key 'label' is here twice - the first is at tokens.yaml:6:4"],
+    ),
     ("- {}\n", ["6:3: error: this token has no label - add one"]),
     ("- a\n", ["6:3: error: this token must be a mapping (key: value), not the text 'a'"]),
     ("- [a]\n", ["6:3: error: this token must be a mapping (key: value), not a list"]),
     ("- 5\n", ["6:3: error: this token must be a mapping (key: value), not 5"]),
     ("- ~\n", ["6:3: error: this token has no value - write a mapping (key: value), or remove it"]),
     # labels
-    ("- label: ''\n", ["6:10: error: label must have at least 1 character - write text such as production-bot"]),
+    (
+        "- label: ''\n",
+        ["6:10: error: label must have at least 1 character - write text such as production-bot"],
+    ),
     (f"- label: {'a' * 129}\n", ["6:10: error: label must have at most 128 characters, not 129"]),
     (
         '- label: "a\\tb"\n',
@@ -188,14 +226,22 @@ TOKENS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("- label: m\n", ["6:10: error: label 'm' is here twice - the first is at tokens.yaml:5:10"]),
-    ("- label: m\n  path: m\n", ["6:10: error: label 'm' is here twice - the first is at tokens.yaml:5:10"]),
-    ("- label:\n", ["6:3: error: label has no value - write text such as production-bot, or remove it"]),
+    (
+        "- label: m\n  path: m\n",
+        ["6:10: error: label 'm' is here twice - the first is at tokens.yaml:5:10"],
+    ),
+    (
+        "- label:\n",
+        ["6:3: error: label has no value - write text such as production-bot, or remove it"],
+    ),
     ("- label: [a]\n", ["6:10: error: label must be text such as production-bot, not a list"]),
     # what YAML makes of plain text
     *[
         (
             f"- {{label: {text}}}\n",
-            [f"6:11: error: label must be text, and YAML reads {text} as {kind} - put it in quotes: '{text}'"],
+            [
+                f"6:11: error: label must be text, and YAML reads {text} as {kind} - put it in quotes: '{text}'"
+            ],
         )
         for text, kind in {
             "on": "a boolean",
@@ -217,14 +263,21 @@ TOKENS: list[tuple[str, list[str]]] = [
             "=": "a special value",
         }.items()
     ],
-    ("- label: 'on'\n- label: \"123\"\n- label: 2026-01\n- label: y\n- label: 1.2.3\n- label: -a\n", []),
+    (
+        "- label: 'on'\n- label: \"123\"\n- label: 2026-01\n- label: y\n- label: 1.2.3\n- label: -a\n",
+        [],
+    ),
     (
         "- label: a\n  path: 2026\n",
-        ["7:9: error: path must be text, and YAML reads 2026 as a number - put it in quotes: '2026'"],
+        [
+            "7:9: error: path must be text, and YAML reads 2026 as a number - put it in quotes: '2026'"
+        ],
     ),
     (
         "- label: a\n  scopes: [on]\n",
-        ["7:12: error: scope must be text, and YAML reads on as a boolean - put it in quotes: 'on'"],
+        [
+            "7:12: error: scope must be text, and YAML reads on as a boolean - put it in quotes: 'on'"
+        ],
     ),
     # descriptions
     ("- label: a\n  description: |\n    two\n    lines\n", []),
@@ -235,12 +288,24 @@ TOKENS: list[tuple[str, list[str]]] = [
         ],
     ),
     # paths
-    ("- label: a b\n", ["6:10: error: label 'a b' can't be the path in Vault too - add a path such as prod/bot"]),
-    ("- label: _a\n", ["6:10: error: label '_a' can't be the path in Vault too - add a path such as prod/bot"]),
+    (
+        "- label: a b\n",
+        ["6:10: error: label 'a b' can't be the path in Vault too - add a path such as prod/bot"],
+    ),
+    (
+        "- label: _a\n",
+        ["6:10: error: label '_a' can't be the path in Vault too - add a path such as prod/bot"],
+    ),
     ("- label: _a\n  path: a\n- label: b/c\n", []),
     ("- label: a\n- label: a/b\n- label: c\n  path: a/b/c\n", []),
-    ("- label: a\n  path: m\n", ["7:9: error: path 'm' is here twice - the first is at tokens.yaml:5:10"]),
-    ("- label: a\n  path: b\n- label: b\n", ["8:10: error: path 'b' is here twice - the first is at tokens.yaml:7:9"]),
+    (
+        "- label: a\n  path: m\n",
+        ["7:9: error: path 'm' is here twice - the first is at tokens.yaml:5:10"],
+    ),
+    (
+        "- label: a\n  path: b\n- label: b\n",
+        ["8:10: error: path 'b' is here twice - the first is at tokens.yaml:7:9"],
+    ),
     *[
         (
             f"- label: a\n  path: {path!r}\n",
@@ -260,28 +325,46 @@ TOKENS: list[tuple[str, list[str]]] = [
             "7:21: error: scope 'account-creation' - did you mean 'account_creation'?",
         ],
     ),
-    ("- label: a\n  scopes: [margin]\n", ["7:12: warning: scope 'margin' is not known here - the exchange may know it"]),
+    (
+        "- label: a\n  scopes: [margin]\n",
+        ["7:12: warning: scope 'margin' is not known here - the exchange may know it"],
+    ),
     (
         "- label: a\n  scopes: [margin]\n- label: b\n  scopes: [margin, trading]\n- label: c\n  scopes: [margin]\n",
         [
             "7:12: warning: scope 'margin' is not known here (3 times) - the exchange may know it",
         ],
     ),
-    ("- label: a\n  scopes: [trading_v2]\n", ["7:12: warning: scope 'trading_v2' is not known here - did you mean 'trading'?"]),
+    (
+        "- label: a\n  scopes: [trading_v2]\n",
+        ["7:12: warning: scope 'trading_v2' is not known here - did you mean 'trading'?"],
+    ),
     (
         "- label: a\n  scopes: [account_creation, delegated_signing]\n",
         [
             "7:30: error: scope 'delegated_signing' needs 'trading' in the same token - add it",
         ],
     ),
-    ("- label: a\n  scopes: [delegated_signing, tradng]\n", ["7:31: error: scope 'tradng' - did you mean 'trading'?"]),
+    (
+        "- label: a\n  scopes: [delegated_signing, tradng]\n",
+        ["7:31: error: scope 'tradng' - did you mean 'trading'?"],
+    ),
     (
         "- label: a\n  scopes:\n  - trading\n  - trading\n",
         ["9:5: error: scope 'trading' is here twice - the first is at tokens.yaml:8:5"],
     ),
-    ("- label: a\n  scopes: []\n", ["7:11: error: scopes must have at least 1 item - write [trading], or remove it"]),
-    ("- label: a\n  scopes: trading\n", ["7:11: error: scopes must be a list such as [trading], not the text 'trading'"]),
-    ("- label: a\n  scopes:\n", ["7:3: error: scopes has no value - write a list such as [trading], or remove it"]),
+    (
+        "- label: a\n  scopes: []\n",
+        ["7:11: error: scopes must have at least 1 item - write [trading], or remove it"],
+    ),
+    (
+        "- label: a\n  scopes: trading\n",
+        ["7:11: error: scopes must be a list such as [trading], not the text 'trading'"],
+    ),
+    (
+        "- label: a\n  scopes:\n",
+        ["7:3: error: scopes has no value - write a list such as [trading], or remove it"],
+    ),
     ("- label: a\n  scopes: [trading, ]\n", []),
     (
         "- label: a\n  scopes: ['a b', tradng, 5]\n",
@@ -292,7 +375,10 @@ TOKENS: list[tuple[str, list[str]]] = [
         ],
     ),
     # durations
-    ("- label: a\n  rotate_after: 30\n", ["7:17: error: rotate_after must be text such as 30d, not 30"]),
+    (
+        "- label: a\n  rotate_after: 30\n",
+        ["7:17: error: rotate_after must be text such as 30d, not 30"],
+    ),
     (
         "- label: a\n  rotate_after: '30'\n",
         [
@@ -301,7 +387,9 @@ TOKENS: list[tuple[str, list[str]]] = [
     ),
     (
         "- label: a\n  overlap: never\n",
-        ["7:12: error: overlap 'never' - write a whole number followed by s, m, h, d or w, as in 24h"],
+        [
+            "7:12: error: overlap 'never' - write a whole number followed by s, m, h, d or w, as in 24h"
+        ],
     ),
     (
         "- label: a\n  rotate_after: 59m\n  overlap: 0s\n",
@@ -312,7 +400,10 @@ TOKENS: list[tuple[str, list[str]]] = [
         "- label: a\n  rotate_after: 3651d\n",
         ["7:17: error: rotate_after 3651d is longer than ten years - write less, or never"],
     ),
-    ("- label: a\n  overlap: 9999999999w\n", ["7:12: error: overlap 9999999999w is longer than ten years - write less"]),
+    (
+        "- label: a\n  overlap: 9999999999w\n",
+        ["7:12: error: overlap 9999999999w is longer than ten years - write less"],
+    ),
     ("- label: a\n  rotate_after: 3650d\n  overlap: 3649d\n", []),
     (
         "- label: a\n  rotate_after: 2h\n  overlap: 120m\n",
@@ -329,9 +420,15 @@ TOKENS: list[tuple[str, list[str]]] = [
     ("- label: a\n  rotate_after: never\n  overlap: 5w\n", []),
     # protect
     ("- label: a\n  protect: yes\n", ["7:12: error: protect must be true or false, not yes"]),
-    ("- label: a\n  protect: 'true'\n", ["7:12: error: protect must be true or false, not the text 'true'"]),
+    (
+        "- label: a\n  protect: 'true'\n",
+        ["7:12: error: protect must be true or false, not the text 'true'"],
+    ),
     ("- label: a\n  protect: 1\n", ["7:12: error: protect must be true or false, not 1"]),
-    ("- label: a\n  protect:\n", ["7:3: error: protect has no value - write true or false, or remove it"]),
+    (
+        "- label: a\n  protect:\n",
+        ["7:3: error: protect has no value - write true or false, or remove it"],
+    ),
     ("- label: a\n  protect: False\n", []),
     # YAML that is more than data
     (
@@ -373,8 +470,12 @@ TOKENS: list[tuple[str, list[str]]] = [
 
 @pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize(("text", "expected"), TOKENS)
-def test_tokens(folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text: str, expected: list[str]) -> None:
-    """Each rule for a token is told at the value or key that breaks it, the same with and without libyaml."""
+def test_tokens(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text: str, expected: list[str]
+) -> None:
+    """Each rule for a token is told at the value or key that breaks it, the same with
+    and without libyaml.
+    """
     monkeypatch.setattr(marked_yaml, "_LOADER", loader)
     assert told(lambda: load(HEAD + FIRST + text)) == expected
 
@@ -383,7 +484,9 @@ def test_too_many_scopes(folder: Path) -> None:
     """A list is bounded, and however long it is, it is told once."""
     scopes = ", ".join(f"s{number}" for number in range(90))
     lines = told(lambda: load(f"{HEAD}{FIRST}- label: a\n  scopes: [{scopes}]\n"))
-    assert [line for line in lines if "error" in line] == ["7:11: error: scopes must have at most 32 items, not 90"]
+    assert [line for line in lines if "error" in line] == [
+        "7:11: error: scopes must have at most 32 items, not 90"
+    ]
 
 
 # Whole manifests, and all that is told of them.
@@ -398,22 +501,37 @@ HEADS: list[tuple[str, list[str]]] = [
         ],
     ),
     (HEAD, ["1:1: error: the manifest has no tokens - add it"]),
-    (HEAD.replace("manager", "manger") + FIRST, ["2:1: error: unknown key 'manger' - did you mean 'manager'?"]),
+    (
+        HEAD.replace("manager", "manger") + FIRST,
+        ["2:1: error: unknown key 'manger' - did you mean 'manager'?"],
+    ),
     (
         HEAD + FIRST + "api_url: https://evil.example\n",
         [
             "6:1: error: unknown key 'api_url' - known here: version, profile_id, manager, vault, defaults, tokens",
         ],
     ),
-    (HEAD + "version: 1\n" + FIRST, ["4:1: error: the key 'version' is here twice - the first is at tokens.yaml:1:1"]),
+    (
+        HEAD + "version: 1\n" + FIRST,
+        ["4:1: error: the key 'version' is here twice - the first is at tokens.yaml:1:1"],
+    ),
     (HEAD.replace("1", "2") + FIRST, ["1:10: error: version must be 1, not 2"]),
-    (HEAD.replace("1", "'1'") + FIRST, ["1:10: error: version must be a whole number in plain digits, not the text '1'"]),
-    (HEAD.replace("1", "1.0") + FIRST, ["1:10: error: version must be a whole number in plain digits, not 1.0"]),
+    (
+        HEAD.replace("1", "'1'") + FIRST,
+        ["1:10: error: version must be a whole number in plain digits, not the text '1'"],
+    ),
+    (
+        HEAD.replace("1", "1.0") + FIRST,
+        ["1:10: error: version must be a whole number in plain digits, not 1.0"],
+    ),
     (
         HEAD.replace("m\n", "\n", 1) + FIRST,
         ["2:1: error: manager has no value - write text such as production-bot, or remove it"],
     ),
-    (HEAD.replace("r: m", "r: x") + FIRST, ["2:10: error: manager 'x' is none of the tokens - add a token with this label"]),
+    (
+        HEAD.replace("r: m", "r: x") + FIRST,
+        ["2:10: error: manager 'x' is none of the tokens - add a token with this label"],
+    ),
     (
         HEAD.replace("r: m", "r: x") + "tokens: [{lable: x}, {label: y}]\n",
         [
@@ -428,7 +546,9 @@ HEADS: list[tuple[str, list[str]]] = [
     ),
     (
         HEAD.replace("r: m", "r: 12") + FIRST,
-        ["2:10: error: manager must be text, and YAML reads 12 as a number - put it in quotes: '12'"],
+        [
+            "2:10: error: manager must be text, and YAML reads 12 as a number - put it in quotes: '12'"
+        ],
     ),
     (HEAD + "profile_id: 42\n" + FIRST, []),
     (HEAD + "profile_id: 0\n" + FIRST, ["4:13: error: profile_id must be at least 1, not 0"]),
@@ -527,7 +647,10 @@ HEADS: list[tuple[str, list[str]]] = [
     (HEAD + "tokens: {label: m}\n", ["4:9: error: tokens must be a list, not a mapping"]),
     ("- a\n", ["1:1: error: the manifest must be a mapping (key: value), not a list"]),
     ("hello\n", ["1:1: error: the manifest must be a mapping (key: value), not the text 'hello'"]),
-    ("---\n", ["2:1: error: the manifest has no value - write a mapping (key: value), or remove it"]),
+    (
+        "---\n",
+        ["2:1: error: the manifest has no value - write a mapping (key: value), or remove it"],
+    ),
     ("--- # one document with a mark before it\n" + HEAD + FIRST + "...\n", []),
     ("%YAML 1.2\n---\n" + HEAD + FIRST, []),
     ("\ufeff" + HEAD + FIRST, []),
@@ -555,8 +678,12 @@ HEADS: list[tuple[str, list[str]]] = [
 
 @pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize(("text", "expected"), HEADS)
-def test_heads(folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text: str, expected: list[str]) -> None:
-    """Each rule for the head is told at its place; what is missing, at the beginning of the file."""
+def test_heads(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text: str, expected: list[str]
+) -> None:
+    """Each rule for the head is told at its place; what is missing, at the beginning of
+    the file.
+    """
     monkeypatch.setattr(marked_yaml, "_LOADER", loader)
     assert told(lambda: load(text)) == expected
 
@@ -564,15 +691,27 @@ def test_heads(folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text
 # Content that can't be read to its end, and the one line that is told of it.
 UNREADABLE: list[tuple[bytes, str]] = [
     (b"", "1:1: error: the file is empty - a manifest begins with 'version: 1'"),
-    (b"# only\n# comments\n", "1:1: error: the file is empty - a manifest begins with 'version: 1'"),
-    (b"a: 1\n---\nb: 2\n", "2:1: error: a second document begins here - put it in a file of its own, or remove '---'"),
-    (b"a: {b: {c: [{d: " + b"[" * 100, "1:28: error: nested deeper than 16 levels - this is no manifest"),
+    (
+        b"# only\n# comments\n",
+        "1:1: error: the file is empty - a manifest begins with 'version: 1'",
+    ),
+    (
+        b"a: 1\n---\nb: 2\n",
+        "2:1: error: a second document begins here - put it in a file of its own, or remove '---'",
+    ),
+    (
+        b"a: {b: {c: [{d: " + b"[" * 100,
+        "1:28: error: nested deeper than 16 levels - this is no manifest",
+    ),
     (b"a: b\n\tc: d\n", "2:1: error: not valid YAML (a tab) - indent with spaces"),
     (
         b"a: [1, 2\nb: 3\n",
         "2:2: error: not valid YAML (while parsing a flow sequence, did not find expected ',' or ']') - correct the line",
     ),
-    (b"a: b: c\n", "1:5: error: not valid YAML (mapping values are not allowed in this context) - correct the line"),
+    (
+        b"a: b: c\n",
+        "1:5: error: not valid YAML (mapping values are not allowed in this context) - correct the line",
+    ),
     (
         b"a: 'b\n",
         "2:1: error: not valid YAML (while scanning a quoted scalar, found unexpected end of stream) - correct the line",
@@ -581,12 +720,30 @@ UNREADABLE: list[tuple[bytes, str]] = [
         b"a: {{ value }}\n",
         "1:5: error: a key must be plain text, not a mapping, list or alias - put text with braces in quotes",
     ),
-    (b"? [a]\n: b\n", "1:3: error: a key must be plain text, not a mapping, list or alias - put text with braces in quotes"),
-    (b"{*a : b}\n", "1:2: error: a key must be plain text, not a mapping, list or alias - put text with braces in quotes"),
-    (b"a: b\nc: d\x00e\n", "2:5: error: the character U+0000 may not stand in YAML - is this a text file?"),
-    (b"a: \xc3\xa9\x1b[31m", "1:5: error: the character U+001B may not stand in YAML - is this a text file?"),
-    (b"\x7fELF\x02\x01\x01", "1:1: error: the character U+007F may not stand in YAML - is this a text file?"),
-    (b"a: b\n# \xc3\xa9 \xe9t\xe9\n", "2:5: error: the byte 0xe9 here is not UTF-8 - save the file as UTF-8"),
+    (
+        b"? [a]\n: b\n",
+        "1:3: error: a key must be plain text, not a mapping, list or alias - put text with braces in quotes",
+    ),
+    (
+        b"{*a : b}\n",
+        "1:2: error: a key must be plain text, not a mapping, list or alias - put text with braces in quotes",
+    ),
+    (
+        b"a: b\nc: d\x00e\n",
+        "2:5: error: the character U+0000 may not stand in YAML - is this a text file?",
+    ),
+    (
+        b"a: \xc3\xa9\x1b[31m",
+        "1:5: error: the character U+001B may not stand in YAML - is this a text file?",
+    ),
+    (
+        b"\x7fELF\x02\x01\x01",
+        "1:1: error: the character U+007F may not stand in YAML - is this a text file?",
+    ),
+    (
+        b"a: b\n# \xc3\xa9 \xe9t\xe9\n",
+        "2:5: error: the byte 0xe9 here is not UTF-8 - save the file as UTF-8",
+    ),
     (b"a: \xed\xa0\x80\n", "1:4: error: the byte 0xed here is not UTF-8 - save the file as UTF-8"),
     ("a: b\n".encode("utf-16"), "1:1: error: this is UTF-16 or UTF-32 - save the file as UTF-8"),
     ("a: b\n".encode("utf-32"), "1:1: error: this is UTF-16 or UTF-32 - save the file as UTF-8"),
@@ -596,7 +753,9 @@ UNREADABLE: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("data", "expected"), UNREADABLE)
 def test_what_can_not_be_read_is_told_in_one_line(folder: Path, data: bytes, expected: str) -> None:
-    """Broken, binary, foreign or hostile content is one clear line, with nothing that follows from it."""
+    """Broken, binary, foreign or hostile content is one clear line, with nothing that
+    follows from it.
+    """
     assert told(lambda: load(data)) == [expected]
 
 
@@ -613,14 +772,18 @@ def test_what_can_not_be_read_is_told_in_one_line(folder: Path, data: bytes, exp
     ],
 )
 @pytest.mark.parametrize("loader", LOADERS)
-def test_corners_of_yaml_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text: str) -> None:
+def test_corners_of_yaml_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text: str
+) -> None:
     """What trips the parsers themselves is a problem of the manifest, not a traceback."""
     monkeypatch.setattr(marked_yaml, "_LOADER", loader)
     assert all(": error: " in line and "\n" not in line for line in told(lambda: load(text)))
 
 
 def test_text_that_looks_different_from_what_it_says(folder: Path) -> None:
-    """Direction controls are refused wherever they stand, comments too: a reviewer would read another file than we do."""
+    """Direction controls are refused wherever they stand, comments too: a reviewer
+    would read another file than we do.
+    """
     text = HEAD + "# all fine \u202e so it seems \u2066\n" + FIRST
     assert told(lambda: load(text)) == [
         "4:12: error: the character U+202E makes the file look different from what it says - remove it",
@@ -695,7 +858,9 @@ MARGIN = "7:33: warning: scope 'margin' is not known here - the exchange may kno
     ],
 )
 def test_pins(folder: Path, pins: Pins, expected: list[str]) -> None:
-    """What whoever runs the pipeline does not allow is refused where it stands; a scope that a pin names is known."""
+    """What whoever runs the pipeline does not allow is refused where it stands; a scope
+    that a pin names is known.
+    """
     text = HEAD + FIRST + "- label: a\n  scopes: [trading, withdrawal, margin]\n"
     assert told(lambda: load(text, pins)) == expected
 
@@ -720,8 +885,12 @@ def write(folder: Path, **files: str) -> None:
         (["x/head.yml", "x/c.yaml"], ("c.yaml", "head.yml")),
     ],
 )
-def test_the_names_that_the_ledger_remembers(folder: Path, paths: list[str], names: tuple[str, ...]) -> None:
-    """They are relative to the folder that holds all the files, whatever order or spelling the paths are given in."""
+def test_the_names_that_the_ledger_remembers(
+    folder: Path, paths: list[str], names: tuple[str, ...]
+) -> None:
+    """They are relative to the folder that holds all the files, whatever order or
+    spelling the paths are given in.
+    """
     write(
         folder,
         a=HEAD + FIRST,
@@ -737,11 +906,15 @@ def test_the_names_that_the_ledger_remembers(folder: Path, paths: list[str], nam
     given = [Path(path) for path in paths]
     expected = load_manifest(given)
     assert expected.manifest.files == names
-    assert load_manifest([Path.cwd() / path for path in reversed(paths)]).manifest == expected.manifest
+    assert (
+        load_manifest([Path.cwd() / path for path in reversed(paths)]).manifest == expected.manifest
+    )
 
 
 def test_files_are_one_manifest(folder: Path) -> None:
-    """Tokens of all files count as one list, in the order of the files, and each knows its own."""
+    """Tokens of all files count as one list, in the order of the files, and each knows
+    its own.
+    """
     write(folder, b=HEAD + FIRST, a="tokens:\n- label: a\n", c="version: 1\ntokens: [{label: c}]\n")
     loaded = load_manifest([Path("c.yaml"), Path("b.yaml"), Path("a.yaml")])
     assert [(token.label, token.mark) for token in loaded.manifest.tokens] == [
@@ -772,7 +945,11 @@ def test_files_are_one_manifest(folder: Path) -> None:
             ["b.yaml:1:1: error: the manifest has no vault - add it"],
         ),
         (
-            {"a": "tokens: [{label: m}]", "b": HEAD + FIRST, "c": "tokens: [{label: d, path: m}, {labl: e}]"},
+            {
+                "a": "tokens: [{label: m}]",
+                "b": HEAD + FIRST,
+                "c": "tokens: [{label: d, path: m}, {labl: e}]",
+            },
             [
                 "b.yaml:5:10: error: label 'm' is here twice - the first is at a.yaml:1:18",
                 "c.yaml:1:27: error: path 'm' is here twice - the first is at a.yaml:1:18",
@@ -799,11 +976,16 @@ def test_files_are_one_manifest(folder: Path) -> None:
                 ),
             ],
         ),
-        ({"a": HEAD + FIRST, "b": ""}, ["b.yaml:1:1: error: the file is empty - a manifest begins with 'version: 1'"]),
+        (
+            {"a": HEAD + FIRST, "b": ""},
+            ["b.yaml:1:1: error: the file is empty - a manifest begins with 'version: 1'"],
+        ),
     ],
 )
 def test_problems_between_files(folder: Path, files: dict[str, str], expected: list[str]) -> None:
-    """What is wrong between files names both; a file that can't be read hides nothing of the others."""
+    """What is wrong between files names both; a file that can't be read hides nothing
+    of the others.
+    """
     write(folder, **files)
     assert told(lambda: load_manifest([Path(f"{name}.yaml") for name in files])) == expected
 
@@ -824,18 +1006,42 @@ def make_large(path: Path) -> None:
     [
         (None, "none.yaml", "none.yaml:1:1: error: there is no such file - check the path"),
         (None, "no/ne.yaml", "no/ne.yaml:1:1: error: there is no such file - check the path"),
-        (Path.touch, "a/b.yaml", "a/b.yaml:1:1: error: it can't be read (Not a directory) - check the path"),
-        (None, "a" * 300, "a" * 300 + ":1:1: error: it can't be read (File name too long) - check the path"),
-        (None, "a\0b", "a\\x00b:1:1: error: it can't be read (embedded null byte) - check the path"),
+        (
+            Path.touch,
+            "a/b.yaml",
+            "a/b.yaml:1:1: error: it can't be read (Not a directory) - check the path",
+        ),
+        (
+            None,
+            "a" * 300,
+            "a" * 300 + ":1:1: error: it can't be read (File name too long) - check the path",
+        ),
+        (
+            None,
+            "a\0b",
+            "a\\x00b:1:1: error: it can't be read (embedded null byte) - check the path",
+        ),
         (Path.mkdir, "a", "a:1:1: error: no *.yaml file in this folder - check the path"),
-        (make_pipe, "a", "a:1:1: error: not a regular file - a manifest is a file, or a folder with *.yaml files in it"),
+        (
+            make_pipe,
+            "a",
+            "a:1:1: error: not a regular file - a manifest is a file, or a folder with *.yaml files in it",
+        ),
         (
             None,
             "/dev/zero",
             "/dev/zero:1:1: error: not a regular file - a manifest is a file, or a folder with *.yaml files in it",
         ),
-        (make_large, "a", "a:1:1: error: larger than 32 MiB, the most that is read - split the manifest, or check the path"),
-        (lambda path: path.symlink_to("gone"), "a", "a:1:1: error: there is no such file - check the path"),
+        (
+            make_large,
+            "a",
+            "a:1:1: error: larger than 32 MiB, the most that is read - split the manifest, or check the path",
+        ),
+        (
+            lambda path: path.symlink_to("gone"),
+            "a",
+            "a:1:1: error: there is no such file - check the path",
+        ),
         (
             lambda path: path.symlink_to("a"),
             "a",
@@ -843,7 +1049,9 @@ def make_large(path: Path) -> None:
         ),
     ],
 )
-def test_paths_that_are_no_manifest(folder: Path, make: Callable[[Path], Any] | None, given: str, expected: str) -> None:
+def test_paths_that_are_no_manifest(
+    folder: Path, make: Callable[[Path], Any] | None, given: str, expected: str
+) -> None:
     """Whatever the path leads to, the answer is one line, at once."""
     if make is not None:
         make(folder / "a")
@@ -851,7 +1059,9 @@ def test_paths_that_are_no_manifest(folder: Path, make: Callable[[Path], Any] | 
 
 
 def test_strange_entries_of_a_folder_are_not_passed_over(folder: Path) -> None:
-    """An entry named like a manifest that is none is told: tokens that silently went missing would be revoked."""
+    """An entry named like a manifest that is none is told: tokens that silently went
+    missing would be revoked.
+    """
     write(folder, f__a=HEAD + FIRST)
     (folder / "f" / "b.yaml").mkdir()
     (folder / "f" / "c.yml").symlink_to("gone")
@@ -876,7 +1086,9 @@ def test_what_may_not_be_read(folder: Path) -> None:
 
 
 def test_the_same_file_by_two_names(folder: Path) -> None:
-    """One file given twice is told as such, not as hundreds of labels that are there twice."""
+    """One file given twice is told as such, not as hundreds of labels that are there
+    twice.
+    """
     write(folder, a=HEAD + FIRST)
     (folder / "b.yaml").symlink_to("a.yaml")
     path = Path("a.yaml")
@@ -913,7 +1125,9 @@ def test_no_path_is_a_usage_error() -> None:
 
 
 def test_the_error_sums_up(folder: Path) -> None:
-    """The exception is one line, counts errors only, ends the process with 1, and holds warnings too."""
+    """The exception is one line, counts errors only, ends the process with 1, and holds
+    warnings too.
+    """
     with pytest.raises(ManifestError) as caught:
         load(HEAD + FIRST + "- label: a b\n  scopes: [margin]\n- lable: c\n")
     assert str(caught.value) == "the manifest has 2 errors - correct them and run again"
@@ -927,19 +1141,31 @@ def test_the_error_sums_up(folder: Path) -> None:
 
 
 def test_a_thousand_problems_are_enough(folder: Path) -> None:
-    """The first thousand errors are kept, before any warning; a last line says how many are not shown."""
+    """The first thousand errors are kept, before any warning; a last line says how many
+    are not shown.
+    """
     tokens = [f"- label: t{number}\n  scopes: [w{number}]\n" for number in range(600)]
     tokens += [f"- label: a b{number}\n" for number in range(1500)]
     lines = told(lambda: load(HEAD + FIRST + "".join(tokens)))
     assert len(lines) == 1001
-    assert lines[0] == "1206:10: error: label 'a b0' can't be the path in Vault too - add a path such as prod/bot"
-    assert lines[999] == "2205:10: error: label 'a b999' can't be the path in Vault too - add a path such as prod/bot"
+    assert (
+        lines[0]
+        == "1206:10: error: label 'a b0' can't be the path in Vault too - add a path such as prod/bot"
+    )
+    assert (
+        lines[999]
+        == "2205:10: error: label 'a b999' can't be the path in Vault too - add a path such as prod/bot"
+    )
     assert lines[1000] == "2205:10: error: and 1100 more problems - correct these first"
 
 
-@pytest.mark.parametrize("text", ["- {}\n" * 20_000, "- {label: a, label: b}\n" * 20_000], ids=["tokens", "yaml"])
+@pytest.mark.parametrize(
+    "text", ["- {}\n" * 20_000, "- {label: a, label: b}\n" * 20_000], ids=["tokens", "yaml"]
+)
 def test_a_hopeless_file_is_given_up(folder: Path, text: str) -> None:
-    """After ten thousand errors nothing is examined further, so that a hostile file costs seconds, not minutes."""
+    """After ten thousand errors nothing is examined further, so that a hostile file
+    costs seconds, not minutes.
+    """
     with pytest.raises(ManifestError, match=r"the manifest has 1000\d errors"):
         load(HEAD + FIRST + text)
 
@@ -948,9 +1174,16 @@ def test_too_many_tokens(folder: Path) -> None:
     """More tokens than the schema allows are told at the first that is too many."""
     document = marked_yaml.Document(
         file="x",
-        root=marked_yaml.Node({"tokens": marked_yaml.Node([marked_yaml.Node(None, place) for place in range(100_002)], 0)}, 0),
+        root=marked_yaml.Node(
+            {
+                "tokens": marked_yaml.Node(
+                    [marked_yaml.Node(None, place) for place in range(100_002)], 0
+                )
+            },
+            0,
+        ),
     )
-    problems = marked_yaml.Problems()
+    problems = problem_list.Problems()
     checker = manifest._Checker([document], NO_PINS, problems, complete=True)
     assert len(list(checker._nodes())) == 100_000
     assert [str(problem) for problem in problems.in_order()] == [
@@ -966,9 +1199,12 @@ def test_too_many_values(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-# PyYAML writes 08 and 1e3 without quotes, because it knows YAML 1.1 only; we refuse them.
+# PyYAML writes 08 and 1e3 without quotes, because it knows YAML 1.1 only; we refuse
+# them.
 LABELS = st.text(
-    st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Cn", "Co"]), min_size=1, max_size=12
+    st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Cn", "Co"]),
+    min_size=1,
+    max_size=12,
 ).filter(lambda text: not marked_yaml._NUMBER_1_2.fullmatch(text))
 SEGMENTS = st.from_regex(r"[A-Za-z0-9@:+-][A-Za-z0-9_.@:+-]{0,6}", fullmatch=True).filter(
     lambda text: not marked_yaml._NUMBER_1_2.fullmatch(text)
@@ -1002,8 +1238,16 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
     """The data of a good manifest."""
     labels = draw(st.lists(LABELS, min_size=1, max_size=5, unique=True))
     paths = draw(st.lists(SEGMENTS, min_size=len(labels), max_size=len(labels), unique=True))
-    tokens = [{"label": label, "path": path, **draw(EXTRAS)} for label, path in zip(labels, paths, strict=True)]
-    return {"version": 1, "manager": labels[-1], "vault": {"mount": "kv", "prefix": "a/b"}, "tokens": tokens}
+    tokens = [
+        {"label": label, "path": path, **draw(EXTRAS)}
+        for label, path in zip(labels, paths, strict=True)
+    ]
+    return {
+        "version": 1,
+        "manager": labels[-1],
+        "vault": {"mount": "kv", "prefix": "a/b"},
+        "tokens": tokens,
+    }
 
 
 def place_of(text: str, found: str) -> tuple[int, int]:
@@ -1016,9 +1260,14 @@ def place_of(text: str, found: str) -> tuple[int, int]:
 @settings(deadline=None, max_examples=80, database=None)
 @given(data=manifests(), style=STYLES, loader=st.sampled_from([yaml.CSafeLoader, yaml.SafeLoader]))
 def test_any_good_manifest_arrives(
-    tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any], style: dict[str, Any], loader: type
+    tmp_path_factory: pytest.TempPathFactory,
+    data: dict[str, Any],
+    style: dict[str, Any],
+    loader: type,
 ) -> None:
-    """In any style of YAML, a manifest says the same without a word; a wrong value is told where it stands."""
+    """In any style of YAML, a manifest says the same without a word; a wrong value is
+    told where it stands.
+    """
     file = tmp_path_factory.mktemp("any") / "tokens.yaml"
     text = yaml.safe_dump(data, **style)
     file.write_bytes(text.encode())
@@ -1026,8 +1275,16 @@ def test_any_good_manifest_arrives(
         patch.setattr(marked_yaml, "_LOADER", loader)
         loaded = load_manifest([file])
         assert loaded.warnings == ()
-        assert [(token.label, token.path, token.protect, set(token.scopes)) for token in loaded.manifest.tokens] == [
-            (token["label"], token["path"], token.get("protect"), set(token.get("scopes", ["trading"])))
+        assert [
+            (token.label, token.path, token.protect, set(token.scopes))
+            for token in loaded.manifest.tokens
+        ] == [
+            (
+                token["label"],
+                token["path"],
+                token.get("protect"),
+                set(token.get("scopes", ["trading"])),
+            )
             for token in data["tokens"]
         ]
         data["tokens"][-1]["path"] = "//wrong//"
@@ -1067,7 +1324,9 @@ GOOD = f"{HEAD}{FIRST}- label: a\n  scopes: [trading]\n  path: x/y\n  overlap: 2
 def damaged(draw: st.DrawFn) -> bytes:
     """A good manifest with a piece of it replaced."""
     start, length = draw(st.integers(0, len(GOOD))), draw(st.integers(0, 30))
-    return (GOOD[:start] + "".join(draw(st.lists(PIECES, max_size=4))) + GOOD[start + length :]).encode()
+    return (
+        GOOD[:start] + "".join(draw(st.lists(PIECES, max_size=4))) + GOOD[start + length :]
+    ).encode()
 
 
 GARBAGE = st.one_of(
@@ -1080,8 +1339,12 @@ GARBAGE = st.one_of(
 
 @settings(deadline=None, max_examples=400, database=None)
 @given(data=GARBAGE, loader=st.sampled_from([yaml.CSafeLoader, yaml.SafeLoader]))
-def test_garbage_is_told_never_raised(tmp_path_factory: pytest.TempPathFactory, data: bytes, loader: type) -> None:
-    """Whatever a file holds, the answer is a manifest or problems, each one line with a place in the file."""
+def test_garbage_is_told_never_raised(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, loader: type
+) -> None:
+    """Whatever a file holds, the answer is a manifest or problems, each one line with a
+    place in the file.
+    """
     file = tmp_path_factory.mktemp("garbage") / "tokens.yaml"
     file.write_bytes(data)
     lines = len(data.splitlines()) + data.count(b"\xc2\x85") + data.count(b"\xe2\x80") + 1
@@ -1118,10 +1381,10 @@ print(json.dumps([len(loaded.manifest.tokens), min(all_s), min(plain_s), peak_mi
 
 
 def test_ten_thousand_tokens(folder: Path) -> None:
-    """10,000 tokens are read and judged in less time than PyYAML takes to read them only, and in little memory."""
-    token = (
-        "- label: bot-{0}\n  description: bot {0}\n  scopes: [trading, withdrawal]\n  rotate_after: {1}d\n  path: prod/{0}\n"
-    )
+    """10,000 tokens are read and judged in less time than PyYAML takes to read them
+    only, and in little memory.
+    """
+    token = "- label: bot-{0}\n  description: bot {0}\n  scopes: [trading, withdrawal]\n  rotate_after: {1}d\n  path: prod/{0}\n"
     tokens = "".join(token.format(number, 2 + number % 90) for number in range(10_000))
     Path("large.yaml").write_text(HEAD + FIRST + tokens)
     root = Path(__file__).parents[2]

@@ -1,4 +1,6 @@
-"""The shared values: secrets that can't leak by accident, instants that survive being written down, scopes that compare."""
+"""The shared values: secrets that can't leak by accident, instants that survive being
+written down, scopes that compare.
+"""
 
 from __future__ import annotations
 
@@ -35,21 +37,32 @@ from tests.support.worlds import instants, live, manifest, spec
 
 HIDDEN = "c2VjcmV0LWtleQ=="
 SECRET = Secret(HIDDEN)
-VERSION = SecretVersion(version=3, state=VersionState.LIVING, fields=(("token_id", "t1"), ("label", "bot")), secret=SECRET)
-DERIVED = Derived(token_id="t1", secret=SECRET, scopes=("trading",), created_at_ms=0, profile_id=42, account="")
+VERSION = SecretVersion(
+    version=3,
+    state=VersionState.LIVING,
+    fields=(("token_id", "t1"), ("label", "bot")),
+    secret=SECRET,
+)
+DERIVED = Derived(
+    token_id="t1", secret=SECRET, scopes=("trading",), created_at_ms=0, profile_id=42, account=""
+)
 CREDENTIALS = Credentials(token_id="t1", secret=SECRET)
 
 
-@pytest.mark.parametrize("holder", [SECRET, [SECRET], {"secret": SECRET}, VERSION, DERIVED, CREDENTIALS])
+@pytest.mark.parametrize(
+    "holder", [SECRET, [SECRET], {"secret": SECRET}, VERSION, DERIVED, CREDENTIALS]
+)
 def test_a_secret_prints_as_stars(holder: object) -> None:
-    """In every way of turning it, or a value that holds it, into text; log records included."""
+    """In every way of turning it, or a value that holds it, into text; log records
+    included.
+    """
     texts = (
         str(holder),
         repr(holder),
         f"{holder}",
         f"{holder!r:>40}",
-        "{}".format(holder),  # noqa: UP032  # each way of formatting is one of its own
-        "%s %r" % (holder, holder),  # noqa: UP031  # the same
+        "{}".format(holder),  # each way of formatting is one of its own
+        "%s %r" % (holder, holder),  # the same
         logging.LogRecord("x", logging.INFO, "x", 1, "%s", (holder,), None).getMessage(),
         json.dumps({"x": holder}, default=str),
     )
@@ -64,7 +77,9 @@ def test_no_format_shows_a_secret(spec: str) -> None:
 
 
 def test_a_secret_can_not_be_serialised() -> None:
-    """Neither pickled nor copied nor made JSON, by itself or within a value; nor does it have a dictionary to look into."""
+    """Neither pickled nor copied nor made JSON, by itself or within a value; nor does
+    it have a dictionary to look into.
+    """
     for value in (SECRET, CREDENTIALS, DERIVED, VERSION):
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             with pytest.raises(TypeError, match="can't be serialised"):
@@ -84,7 +99,7 @@ def test_a_secret_can_not_be_serialised() -> None:
 def test_a_secret_is_compared_by_identity() -> None:
     """So that no comparison tells anything about its content."""
     assert Secret(HIDDEN) != SECRET
-    assert SECRET == SECRET  # noqa: PLR0124  # this is what is claimed
+    assert SECRET == SECRET  # this is what is claimed
     assert hash(SECRET) != hash(HIDDEN)
 
 
@@ -112,7 +127,9 @@ def test_a_secret_is_revealed_to_who_asks() -> None:
     ],
 )
 def test_an_instant_is_read(expected: int, text: str) -> None:
-    """ISO-8601 in any zone, UTC where none is named; what is finer than a millisecond is cut off."""
+    """ISO-8601 in any zone, UTC where none is named; what is finer than a millisecond
+    is cut off.
+    """
     assert instant_ms(text) == expected
 
 
@@ -206,7 +223,18 @@ def test_a_value_is_frozen_and_hashable(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [Mark, TokenSpec, Manifest, LiveToken, Derived, Capabilities, Credentials, SecretMeta, SecretVersion]
+    "kind",
+    [
+        Mark,
+        TokenSpec,
+        Manifest,
+        LiveToken,
+        Derived,
+        Capabilities,
+        Credentials,
+        SecretMeta,
+        SecretVersion,
+    ],
 )
 def test_a_value_is_built_by_names(kind: type) -> None:
     """Two texts can't be swapped unnoticed."""
@@ -220,7 +248,9 @@ def test_where_a_spec_stands_is_no_part_of_what_it_says() -> None:
     assert hash(there) == hash(spec("bot"))
 
 
-@pytest.mark.parametrize(("expected", "name"), [("t1", "token_id"), ("bot", "label"), (None, "scopes"), (None, "secret")])
+@pytest.mark.parametrize(
+    ("expected", "name"), [("t1", "token_id"), ("bot", "label"), (None, "scopes"), (None, "secret")]
+)
 def test_a_version_tells_its_fields(expected: str | None, name: str) -> None:
     """By name; the secret is none of them."""
     assert VERSION.field(name) == expected
@@ -250,7 +280,9 @@ def test_a_version_that_is_gone_has_no_fields() -> None:
         (Exit.ERROR, errors.VaultUnclearError),
     ],
 )
-def test_each_error_ends_in_an_exit_code_of_the_contract(expected: Exit, kind: type[errors.ReconcilerError]) -> None:
+def test_each_error_ends_in_an_exit_code_of_the_contract(
+    expected: Exit, kind: type[errors.ReconcilerError]
+) -> None:
     """And says its sentence."""
     error = kind("what happened: what to do")
     assert (expected, "what happened: what to do") == (error.exit_code, str(error))
@@ -263,9 +295,14 @@ def test_the_exit_codes_are_the_contracts() -> None:
 
 @pytest.mark.parametrize(
     "adapter",
-    [(errors.ExchangeRefusedError, errors.ExchangeUnclearError), (errors.VaultRefusedError, errors.VaultUnclearError)],
+    [
+        (errors.ExchangeRefusedError, errors.ExchangeUnclearError),
+        (errors.VaultRefusedError, errors.VaultUnclearError),
+    ],
 )
-def test_refused_and_unclear_are_never_mixed_up(adapter: tuple[type[Exception], type[Exception]]) -> None:
+def test_refused_and_unclear_are_never_mixed_up(
+    adapter: tuple[type[Exception], type[Exception]],
+) -> None:
     """Neither is the other: recovery depends on the difference."""
     refused, unclear = adapter
     assert not issubclass(refused, unclear)
@@ -274,4 +311,9 @@ def test_refused_and_unclear_are_never_mixed_up(adapter: tuple[type[Exception], 
 
 def test_durations_are_milliseconds() -> None:
     """Each unit in terms of the one before."""
-    assert (model.SECOND_MS, model.MINUTE_MS, model.HOUR_MS, model.DAY_MS) == (1_000, 60_000, 3_600_000, 86_400_000)
+    assert (model.SECOND_MS, model.MINUTE_MS, model.HOUR_MS, model.DAY_MS) == (
+        1_000,
+        60_000,
+        3_600_000,
+        86_400_000,
+    )

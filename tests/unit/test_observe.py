@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.ledger import Entry, IntentKind
-from reconciler.observe import is_unrecorded
+from reconciler.run.observe import is_unrecorded
+from reconciler.state.ledger import Entry, IntentKind
 from tests.support.worlds import current, intent
 
 NOW = current("now", "manager")
@@ -16,12 +16,31 @@ ELSEWHERE = intent("manager", kind=IntentKind.ROTATE, path="elsewhere", token_id
 @pytest.mark.parametrize(
     ("expected", "token_id", "entry"),
     [
-        pytest.param(True, "next", Entry(path="manager", current=NOW, intent=BEGUN), id="committed, the record is missing"),
-        pytest.param(False, "now", Entry(path="manager", current=NOW, intent=BEGUN), id="the predecessor is recorded"),
+        pytest.param(
+            True,
+            "next",
+            Entry(path="manager", current=NOW, intent=BEGUN),
+            id="committed, the record is missing",
+        ),
+        pytest.param(
+            False,
+            "now",
+            Entry(path="manager", current=NOW, intent=BEGUN),
+            id="the predecessor is recorded",
+        ),
         pytest.param(False, "next", Entry(path="manager", current=NOW), id="nobody knows it"),
-        pytest.param(False, "next", Entry(path="manager", current=NOW, intent=ELSEWHERE), id="it belongs to another path"),
+        pytest.param(
+            False,
+            "next",
+            Entry(path="manager", current=NOW, intent=ELSEWHERE),
+            id="it belongs to another path",
+        ),
     ],
 )
-def test_a_committed_manager_signs_before_it_is_recorded(*, expected: bool, token_id: str, entry: Entry) -> None:
-    """A rotation that died right after its commit locks nobody out, even where Vault keeps one version only."""
+def test_a_committed_manager_signs_before_it_is_recorded(
+    *, expected: bool, token_id: str, entry: Entry
+) -> None:
+    """A rotation that died right after its commit locks nobody out, even where Vault
+    keeps one version only.
+    """
     assert is_unrecorded(entry, token_id) == expected

@@ -1,4 +1,6 @@
-"""The snapshot: what each live token is to us, which one an interrupted derive left, and when a list is not believed."""
+"""The snapshot: what each live token is to us, which one an interrupted derive left,
+and when a list is not believed.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 
-from reconciler.ledger import Abandoned, Entry, Intent, IntentKind, Ledger
 from reconciler.model import DAY_MS, MINUTE_MS, NEVER_WRITTEN, SECOND_MS, LiveToken, Manifest
-from reconciler.observed import (
+from reconciler.state.ledger import Abandoned, Entry, Intent, IntentKind, Ledger
+from reconciler.state.snapshot import (
     BIRTH_MARGIN_MS,
     DERIVE_DEADLINE_MS,
     Content,
@@ -59,28 +61,63 @@ LAST_BIRTH_MS = SINCE_AGE_MS - DERIVE_DEADLINE_MS - BIRTH_MARGIN_MS
     [
         pytest.param(None, (), id="none lives"),
         pytest.param("new", (BORN,), id="the only one it can be"),
-        pytest.param("new", (live("old", "bot", age_ms=SINCE_AGE_MS), BORN), id="beside one that was there before"),
         pytest.param(
-            "new", (BORN, live("t", "desk", age_ms=SINCE_AGE_MS), live("u", None, age_ms=SINCE_AGE_MS)), id="other labels"
+            "new",
+            (live("old", "bot", age_ms=SINCE_AGE_MS), BORN),
+            id="beside one that was there before",
         ),
-        pytest.param("new", (BORN, live("known", "bot", age_ms=SINCE_AGE_MS)), id="beside one that the ledger knows"),
+        pytest.param(
+            "new",
+            (BORN, live("t", "desk", age_ms=SINCE_AGE_MS), live("u", None, age_ms=SINCE_AGE_MS)),
+            id="other labels",
+        ),
+        pytest.param(
+            "new",
+            (BORN, live("known", "bot", age_ms=SINCE_AGE_MS)),
+            id="beside one that the ledger knows",
+        ),
         pytest.param(None, (BORN, live("t", "bot", age_ms=SINCE_AGE_MS)), id="two that it can be"),
-        pytest.param(None, (live("new", "bot", age_ms=SINCE_AGE_MS, unused_for_ms=0),), id="used by somebody"),
+        pytest.param(
+            None, (live("new", "bot", age_ms=SINCE_AGE_MS, unused_for_ms=0),), id="used by somebody"
+        ),
         pytest.param(None, (live("new", "Bot", age_ms=SINCE_AGE_MS),), id="another label"),
-        pytest.param("new", (live("new", "bot", age_ms=SINCE_AGE_MS + BIRTH_MARGIN_MS),), id="a minute before the intent"),
-        pytest.param(None, (live("new", "bot", age_ms=SINCE_AGE_MS + BIRTH_MARGIN_MS + 1),), id="earlier than that"),
-        pytest.param("new", (live("new", "bot", age_ms=LAST_BIRTH_MS),), id="a minute after the deadline"),
+        pytest.param(
+            "new",
+            (live("new", "bot", age_ms=SINCE_AGE_MS + BIRTH_MARGIN_MS),),
+            id="a minute before the intent",
+        ),
+        pytest.param(
+            None,
+            (live("new", "bot", age_ms=SINCE_AGE_MS + BIRTH_MARGIN_MS + 1),),
+            id="earlier than that",
+        ),
+        pytest.param(
+            "new", (live("new", "bot", age_ms=LAST_BIRTH_MS),), id="a minute after the deadline"
+        ),
         pytest.param(None, (live("new", "bot", age_ms=LAST_BIRTH_MS - 1),), id="later than that"),
         pytest.param(
             "new",
-            (BORN, live("t", "bot", age_ms=LAST_BIRTH_MS - 1), live("u", "bot", age_ms=SINCE_AGE_MS, unused_for_ms=0)),
+            (
+                BORN,
+                live("t", "bot", age_ms=LAST_BIRTH_MS - 1),
+                live("u", "bot", age_ms=SINCE_AGE_MS, unused_for_ms=0),
+            ),
             id="beside twins that it can't be",
         ),
     ],
 )
-def test_what_an_interrupted_derive_left(expected: str | None, tokens: tuple[LiveToken, ...]) -> None:
-    """The only unused token of the label that is new since the intent, born while its derive could land; else none."""
-    known = ledger({"bot": Entry(path="bot", intent=OPEN), "desk": Entry(path="desk", retiring=(retiring("known", "bot"),))})
+def test_what_an_interrupted_derive_left(
+    expected: str | None, tokens: tuple[LiveToken, ...]
+) -> None:
+    """The only unused token of the label that is new since the intent, born while its
+    derive could land; else none.
+    """
+    known = ledger(
+        {
+            "bot": Entry(path="bot", intent=OPEN),
+            "desk": Entry(path="desk", retiring=(retiring("known", "bot"),)),
+        }
+    )
     assert interrupted("bot", OPEN, known, tokens) == expected
     assert interrupted("bot", OPEN, known, tokens[::-1]) == expected
 
@@ -98,9 +135,18 @@ def test_a_recorded_token_is_no_interrupted_one(place: str) -> None:
 
 
 def test_a_token_that_another_intent_names_is_that_ones() -> None:
-    """An old reply may have given one label's new token to another: it is not to be found twice."""
-    other = Entry(path="desk", intent=dataclasses.replace(OPEN, operation_id="op-2", token_id="new"))
-    assert interrupted("bot", OPEN, ledger({"bot": Entry(path="bot", intent=OPEN), "desk": other}), [BORN]) is None
+    """An old reply may have given one label's new token to another: it is not to be
+    found twice.
+    """
+    other = Entry(
+        path="desk", intent=dataclasses.replace(OPEN, operation_id="op-2", token_id="new")
+    )
+    assert (
+        interrupted(
+            "bot", OPEN, ledger({"bot": Entry(path="bot", intent=OPEN), "desk": other}), [BORN]
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,8 +159,14 @@ def test_a_token_that_another_intent_names_is_that_ones() -> None:
         (None, IntentKind.ADOPT),
     ],
 )
-def test_a_named_token_is_the_one_if_the_intent_derives(expected: str | None, kind: IntentKind) -> None:
-    """Listed or not. A restore, rollback or adopt names a token that was there before: nothing of it was interrupted."""
+def test_a_named_token_is_the_one_if_the_intent_derives(
+    expected: str | None, kind: IntentKind
+) -> None:
+    """Listed or not.
+
+    A restore, rollback or adopt names a token that was there before: nothing of it was
+    interrupted.
+    """
     named = dataclasses.replace(OPEN, kind=kind, token_id="named")
     known = ledger({"bot": Entry(path="bot", intent=named)})
     assert interrupted("bot", named, known, [BORN]) == expected
@@ -151,14 +203,18 @@ def entry_with(open_intent: Intent | None = None) -> Entry:
     ],
 )
 def test_each_live_token_is_one_of_six_kinds(expected: Kind, token: LiveToken) -> None:
-    """By recorded id first, by proven interruption next; a label that is desired or remembered makes a twin, nothing more."""
+    """By recorded id first, by proven interruption next; a label that is desired or
+    remembered makes a twin, nothing more.
+    """
     entries = {"bot": entry_with(OPEN), "left": Entry(path="left", protect=True)}
     known = ledger(entries, abandoned=(Abandoned(label="lost", since_ms=0, closed_at_ms=0),))
     assert classify(known, (token,), frozenset({"bot", "desk"})) == {token.token_id: expected}
 
 
 def test_a_named_token_that_is_recorded_is_what_the_record_says() -> None:
-    """A crash after the commit was recorded elsewhere makes no interrupted token of a current one."""
+    """A crash after the commit was recorded elsewhere makes no interrupted token of a
+    current one.
+    """
     known = ledger({"bot": entry_with(dataclasses.replace(OPEN, token_id="current"))})
     assert classify(known, (live("current", "bot"),), frozenset()) == {"current": Kind.CURRENT}
 
@@ -167,7 +223,9 @@ def test_a_named_token_that_is_recorded_is_what_the_record_says() -> None:
 @given(worlds(sound=False))
 def test_classify_is_total(world: World) -> None:
     """Each live token has one kind, whatever the ledger says, and nothing else has one."""
-    kinds = classify(world.seen.ledger, world.seen.live, frozenset(s.label for s in world.desired.tokens))
+    kinds = classify(
+        world.seen.ledger, world.seen.live, frozenset(s.label for s in world.desired.tokens)
+    )
     assert kinds.keys() == {token.token_id for token in world.seen.live}
 
 
@@ -185,7 +243,9 @@ SINCE_MS = NOW_MS - DAY_MS
         (False, live("t", None, age_ms=0)),
     ],
 )
-def test_a_twin_since_an_abandoned_intent_is_probably_ours(*, expected: bool, token: LiveToken) -> None:
+def test_a_twin_since_an_abandoned_intent_is_probably_ours(
+    *, expected: bool, token: LiveToken
+) -> None:
     """Of the same label and not older than the intent, a minute's margin allowed."""
     rows = (
         Abandoned(label="bot", since_ms=SINCE_MS, closed_at_ms=NOW_MS),
@@ -219,9 +279,19 @@ WELL = absent(0)
         pytest.param(None, WELL, PROFILE_ID, 1, id="all is well"),
         pytest.param(None, WELL, None, 0, id="the manifest names no profile"),
         pytest.param(
-            None, with_ledger(WELL, dataclasses.replace(WELL.ledger, profile_id=None)), 7, 0, id="nor does the ledger"
+            None,
+            with_ledger(WELL, dataclasses.replace(WELL.ledger, profile_id=None)),
+            7,
+            0,
+            id="nor does the ledger",
         ),
-        pytest.param(None, dataclasses.replace(WELL, signer_id=None), PROFILE_ID, 1, id="nobody knows who signed"),
+        pytest.param(
+            None,
+            dataclasses.replace(WELL, signer_id=None),
+            PROFILE_ID,
+            1,
+            id="nobody knows who signed",
+        ),
         pytest.param(None, absent(1), PROFILE_ID, 1, id="one missing"),
         pytest.param(None, absent(3), PROFILE_ID, 3, id="as many missing as allowed"),
         pytest.param(
@@ -306,7 +376,11 @@ def test_a_snapshot_that_may_be_partial_is_not_believed(
 def test_only_current_tokens_count_as_missing() -> None:
     """What is retiring, revoking or begun may be gone without suspicion."""
     entries = {
-        "bot": Entry(path="bot", retiring=(retiring("a", "bot"), retiring("b", "bot")), revoking=(revoking("c", "bot"),)),
+        "bot": Entry(
+            path="bot",
+            retiring=(retiring("a", "bot"), retiring("b", "bot")),
+            revoking=(revoking("c", "bot"),),
+        ),
         "desk": Entry(path="desk", intent=dataclasses.replace(OPEN, token_id="d")),
     }
     seen = observed(ledger(entries), [live("theirs", None)])
@@ -314,15 +388,20 @@ def test_only_current_tokens_count_as_missing() -> None:
 
 
 def test_a_label_that_is_not_desired_is_not_missed() -> None:
-    """A protected label that has left the file, and whose token is gone, stands in nobody's way."""
+    """A protected label that has left the file, and whose token is gone, stands in
+    nobody's way.
+    """
     seen = observed(
-        ledger({"left": Entry(path="left", protect=True, current=current("left-now", "left"))}), [live("theirs", None)]
+        ledger({"left": Entry(path="left", protect=True, current=current("left-now", "left"))}),
+        [live("theirs", None)],
     )
     assert distrust(seen, wish(), max_missing=0) is None
 
 
 def test_a_snapshot_of_another_place_is_not_believed() -> None:
-    """A manifest that moves everything can't be planned from what lies elsewhere: all would look absent."""
+    """A manifest that moves everything can't be planned from what lies elsewhere: all
+    would look absent.
+    """
     moved = dataclasses.replace(wish("bot"), prefix="limitless/other")
     expected = (
         "the snapshot is of secret/limitless/tokens, and the manifest's secrets lie at secret/limitless/other: "
@@ -336,7 +415,10 @@ def test_a_snapshot_of_another_place_is_not_believed() -> None:
 
 def test_a_snapshot_answers_by_path_and_by_id() -> None:
     """A path without metadata was never written; ids find their token."""
-    seen = observed(ledger({"bot": Entry(path="p/bot", current=current("bot-1", "bot", version=4))}), [live("bot-1", "bot")])
+    seen = observed(
+        ledger({"bot": Entry(path="p/bot", current=current("bot-1", "bot", version=4))}),
+        [live("bot-1", "bot")],
+    )
     assert seen.meta("p/bot") == living(4)
     assert seen.meta("bot") is NEVER_WRITTEN
     assert seen.live_by_id() == {"bot-1": live("bot-1", "bot")}
@@ -352,7 +434,12 @@ def test_a_value_is_frozen_and_built_by_names(kind: type) -> None:
 def test_content_is_readable_and_no_placeholder_unless_it_is_said() -> None:
     """Nothing is read into a snapshot that says nothing."""
     content = Content()
-    assert (content.token_id, content.holder_version, content.placeholder, content.readable) == (None, None, False, True)
+    assert (content.token_id, content.holder_version, content.placeholder, content.readable) == (
+        None,
+        None,
+        False,
+        True,
+    )
 
 
 def test_the_limits_of_a_birth() -> None:

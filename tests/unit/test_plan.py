@@ -1,9 +1,11 @@
-"""The planner: each row of its truth table over whole values, the selections, the digest, and laws over arbitrary worlds.
+"""The planner: each row of its truth table over whole values, the selections, the
+digest, and laws over arbitrary worlds.
 
 Rules this module keeps:
 
 1. A table row says first what is to come out, then the world that it comes from.
-2. A fleet of a table has the label ``bot`` and the manager; the manager is in sync, so that its row is always the last one.
+2. A fleet of a table has the label ``bot`` and the manager; the manager is in sync, so
+   that its row is always the last one.
 """
 
 from __future__ import annotations
@@ -20,12 +22,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import plan as plan_module
-from reconciler.ledger import Abandoned, Entry, Holder, IntentKind, Ledger
-from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, USE_MARGIN_MS, LiveToken, SecretMeta, TokenSpec, iso
-from reconciler.observed import Content, Kind, Observed, classify
-from reconciler.plan import Change, NotTouched, Plan, Policy, Selection, Side, plan, row_key
-from reconciler.reasons import CATEGORIES, LABEL_REASONS, NEEDS_DECISION, SENTENCES, Action, Category, Reason
+from reconciler.model import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    USE_MARGIN_MS,
+    LiveToken,
+    SecretMeta,
+    TokenSpec,
+    iso,
+)
+from reconciler.plan import planner as plan_module
+from reconciler.plan.planner import Change, NotTouched, Plan, Policy, Selection, Side, plan, row_key
+from reconciler.plan.reasons import (
+    CATEGORIES,
+    LABEL_REASONS,
+    NEEDS_DECISION,
+    SENTENCES,
+    Action,
+    Category,
+    Reason,
+)
+from reconciler.state.ledger import Abandoned, Entry, Holder, IntentKind, Ledger
+from reconciler.state.snapshot import Content, Kind, Observed, classify
 from tests.support.worlds import (
     FILES,
     MANAGER,
@@ -68,7 +87,9 @@ DEFAULT = Policy()
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-    """All about ``bot``, and what differs around it; secrets that are not given are at their recorded version."""
+    """All about ``bot``, and what differs around it; secrets that are not given are at
+    their recorded version.
+    """
 
     spec: TokenSpec | None = None
     entry: Entry | None = None
@@ -84,7 +105,10 @@ class Case:
     def plan(self) -> Plan:
         """The plan of this world."""
         boss = spec(MANAGER, rotate_after_ms=None)
-        entries = {MANAGER: Entry(path=MANAGER, current=current(current_id(MANAGER), MANAGER)), **self.others}
+        entries = {
+            MANAGER: Entry(path=MANAGER, current=current(current_id(MANAGER), MANAGER)),
+            **self.others,
+        }
         if self.entry is not None:
             entries["bot"] = self.entry
         seen = observed(
@@ -99,10 +123,17 @@ class Case:
 
 
 def row(
-    action: Action, reason: Reason, note: str = "", *, before: Side | None = None, after: Side | None = None
+    action: Action,
+    reason: Reason,
+    note: str = "",
+    *,
+    before: Side | None = None,
+    after: Side | None = None,
 ) -> tuple[Change, ...]:
     """One row of ``bot``, as a tuple to add to others."""
-    return (Change(label="bot", action=action, reason=reason, before=before, after=after, note=note),)
+    return (
+        Change(label="bot", action=action, reason=reason, before=before, after=after, note=note),
+    )
 
 
 def gone(token_id: str, *, path: str = "bot", scopes: tuple[str, ...] = TRADING) -> Side:
@@ -126,17 +157,27 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
     [
         pytest.param(DERIVE_BOT, Case(spec=BOT), id="nothing is there"),
         pytest.param(
-            row(Action.DERIVE, Reason.ABSENT, after=Side(path="prod/bot", scopes=WIDE, version=3, overlap_ms=DAY_MS)),
+            row(
+                Action.DERIVE,
+                Reason.ABSENT,
+                after=Side(path="prod/bot", scopes=WIDE, version=3, overlap_ms=DAY_MS),
+            ),
             Case(spec=spec("bot", path="prod/bot", scopes=WIDE), secrets={"prod/bot": deleted(3)}),
             id="the path was used once and is deleted",
         ),
         pytest.param(
-            row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED, version=0, protect=True)),
+            row(
+                Action.DERIVE,
+                Reason.ABSENT,
+                after=dataclasses.replace(WANTED, version=0, protect=True),
+            ),
             Case(spec=spec("bot", protect=True)),
             id="nothing is there, and it is to be protected",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.OCCUPIED, "bot"), Case(spec=BOT, secrets={"bot": living(2)}), id="the path is occupied"
+            row(Action.HOLD, Reason.OCCUPIED, "bot"),
+            Case(spec=BOT, secrets={"bot": living(2)}),
+            id="the path is occupied",
         ),
         pytest.param(
             row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED, version=2)),
@@ -158,14 +199,20 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
             Case(spec=BOT, secrets={"bot": living(2)}, contents={"bot": Content(placeholder=True)}),
             id="a fence's placeholder is left at the path",
         ),
-        pytest.param(row(Action.HOLD, Reason.TWIN, "t1"), Case(spec=BOT, tokens=(live("t1", "bot"),)), id="a twin lives"),
+        pytest.param(
+            row(Action.HOLD, Reason.TWIN, "t1"),
+            Case(spec=BOT, tokens=(live("t1", "bot"),)),
+            id="a twin lives",
+        ),
         pytest.param(
             row(Action.HOLD, Reason.TWIN, "t1, t2"),
             Case(spec=BOT, tokens=(live("t2", "bot"), live("t1", "bot"))),
             id="two twins live",
         ),
         pytest.param(
-            DERIVE_BOT, Case(spec=BOT, tokens=(live("t1", "bot"),), policy=REPLACE_BOT), id="a twin lives, to be replaced"
+            DERIVE_BOT,
+            Case(spec=BOT, tokens=(live("t1", "bot"),), policy=REPLACE_BOT),
+            id="a twin lives, to be replaced",
         ),
         pytest.param(
             row(Action.HOLD, Reason.OCCUPIED, "bot"),
@@ -183,18 +230,26 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
             id="only its protection is remembered",
         ),
         pytest.param(
-            row(Action.RECORD, Reason.PROTECT_OFF, before=Side(path="bot", protect=True), after=Side(path="bot", protect=False))
+            row(
+                Action.RECORD,
+                Reason.PROTECT_OFF,
+                before=Side(path="bot", protect=True),
+                after=Side(path="bot", protect=False),
+            )
             + DERIVE_BOT,
             Case(spec=spec("bot", protect=False), entry=Entry(path="bot", protect=True)),
             id="only its protection is remembered, and lifted",
         ),
         pytest.param(
             DERIVE_BOT + row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")),
-            Case(spec=BOT, entry=Entry(path="bot", retiring=(OLD,)), tokens=(live("bot-0", "bot"),)),
+            Case(
+                spec=BOT, entry=Entry(path="bot", retiring=(OLD,)), tokens=(live("bot-0", "bot"),)
+            ),
             id="only a predecessor of its former life is left",
         ),
         pytest.param(
-            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")) + row(Action.HOLD, Reason.OCCUPIED, "bot"),
+            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0"))
+            + row(Action.HOLD, Reason.OCCUPIED, "bot"),
             Case(
                 spec=BOT,
                 entry=Entry(path="bot", retiring=(OLD,)),
@@ -205,8 +260,13 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
             id="only a predecessor of its former life is left, and the path is occupied",
         ),
         pytest.param(
-            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")) + row(Action.HOLD, Reason.TWIN, "t1"),
-            Case(spec=BOT, entry=Entry(path="bot", retiring=(OLD,)), tokens=(live("bot-0", "bot"), live("t1", "bot"))),
+            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0"))
+            + row(Action.HOLD, Reason.TWIN, "t1"),
+            Case(
+                spec=BOT,
+                entry=Entry(path="bot", retiring=(OLD,)),
+                tokens=(live("bot-0", "bot"), live("t1", "bot")),
+            ),
             id="only a predecessor of its former life is left, and a twin lives",
         ),
     ],
@@ -224,19 +284,37 @@ DESK_NOW = current("d1", "desk")
     ("expected", "other"),
     [
         pytest.param(True, Entry(path="prod/x", current=DESK_NOW), id="of its current token"),
-        pytest.param(True, Entry(path="prod/x", retiring=(retiring("d0", "desk"),)), id="of a predecessor without successor"),
-        pytest.param(True, Entry(path="prod/x", revoking=(revoking("d0", "desk"),)), id="of a token on its way out"),
         pytest.param(
-            True, Entry(path="prod/x", intent=intent("desk", path="desk")), id="of an entry whose intent lies elsewhere"
+            True,
+            Entry(path="prod/x", retiring=(retiring("d0", "desk"),)),
+            id="of a predecessor without successor",
         ),
-        pytest.param(True, Entry(path="desk", intent=intent("desk", path="prod/x")), id="of an intent"),
-        pytest.param(True, Entry(path="desk", current=DESK_NOW, retiring=(DESK_OLD,)), id="of a predecessor at the old path"),
+        pytest.param(
+            True,
+            Entry(path="prod/x", revoking=(revoking("d0", "desk"),)),
+            id="of a token on its way out",
+        ),
+        pytest.param(
+            True,
+            Entry(path="prod/x", intent=intent("desk", path="desk")),
+            id="of an entry whose intent lies elsewhere",
+        ),
+        pytest.param(
+            True, Entry(path="desk", intent=intent("desk", path="prod/x")), id="of an intent"
+        ),
+        pytest.param(
+            True,
+            Entry(path="desk", current=DESK_NOW, retiring=(DESK_OLD,)),
+            id="of a predecessor at the old path",
+        ),
         pytest.param(
             True,
             Entry(path="desk", current=DESK_NOW, revoking=(revoking("d0", "desk", path="prod/x"),)),
             id="of a token on its way out from the old path",
         ),
-        pytest.param(False, Entry(path="prod/x", protect=True), id="not: only a protection is remembered"),
+        pytest.param(
+            False, Entry(path="prod/x", protect=True), id="not: only a protection is remembered"
+        ),
         pytest.param(False, Entry(path="desk", current=DESK_NOW), id="not: another path"),
     ],
 )
@@ -245,8 +323,16 @@ DESK_NOW = current("d1", "desk")
 def test_a_path_belongs_to_the_label_that_the_ledger_names(
     *, expected: bool, other: Entry, policy: Policy, entry: Entry | None
 ) -> None:
-    """Whatever still lies there: another label waits until it is gone, even with --replace."""
-    case = Case(spec=spec("bot", path="prod/x"), entry=entry, tokens=(HERE,), others={"desk": other}, policy=policy)
+    """Whatever still lies there: another label waits until it is gone, even with
+    --replace.
+    """
+    case = Case(
+        spec=spec("bot", path="prod/x"),
+        entry=entry,
+        tokens=(HERE,),
+        others={"desk": other},
+        policy=policy,
+    )
     if entry is None:
         case = dataclasses.replace(case, tokens=())
     (found,) = [c for c in case.plan().changes if c.label == "bot"]
@@ -256,7 +342,9 @@ def test_a_path_belongs_to_the_label_that_the_ledger_names(
     assert expected == (found.note == note)
 
 
-def rotate(reason: Reason, note: str = "", *, before: Side = WAS, after: Side = WANTED) -> tuple[Change, ...]:
+def rotate(
+    reason: Reason, note: str = "", *, before: Side = WAS, after: Side = WANTED
+) -> tuple[Change, ...]:
     """A rotation of ``bot``."""
     return row(Action.ROTATE, reason, note, before=before, after=after)
 
@@ -273,22 +361,40 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
     ("expected", "case"),
     [
         pytest.param((KEEP_BOT,), Case(spec=BOT, entry=HAD, tokens=(HERE,)), id="all is well"),
-        pytest.param((KEEP_BOT,), Case(spec=BOT, entry=HAD, tokens=(HERE, live("t1", "bot"))), id="a twin beside it"),
         pytest.param(
-            (KEEP_BOT,), Case(spec=BOT, entry=HAD, tokens=(HERE,), policy=REPLACE_BOT), id="--replace of what is ours"
+            (KEEP_BOT,),
+            Case(spec=BOT, entry=HAD, tokens=(HERE, live("t1", "bot"))),
+            id="a twin beside it",
         ),
         pytest.param(
-            rotate(Reason.SCOPES_WIDENED, "+account_creation", after=dataclasses.replace(WANTED, scopes=WIDE)),
+            (KEEP_BOT,),
+            Case(spec=BOT, entry=HAD, tokens=(HERE,), policy=REPLACE_BOT),
+            id="--replace of what is ours",
+        ),
+        pytest.param(
+            rotate(
+                Reason.SCOPES_WIDENED,
+                "+account_creation",
+                after=dataclasses.replace(WANTED, scopes=WIDE),
+            ),
             Case(spec=spec("bot", scopes=WIDE), entry=HAD, tokens=(HERE,)),
             id="scopes widened",
         ),
         pytest.param(
-            rotate(Reason.SCOPES_NARROWED, "-account_creation", before=dataclasses.replace(WAS, scopes=WIDE)),
+            rotate(
+                Reason.SCOPES_NARROWED,
+                "-account_creation",
+                before=dataclasses.replace(WAS, scopes=WIDE),
+            ),
             Case(spec=BOT, entry=HAD, tokens=(live("bot-1", "bot", scopes=WIDE),)),
             id="scopes narrowed",
         ),
         pytest.param(
-            rotate(Reason.SCOPES_CHANGED, "+account_creation -trading", after=dataclasses.replace(WANTED, scopes=OTHER)),
+            rotate(
+                Reason.SCOPES_CHANGED,
+                "+account_creation -trading",
+                after=dataclasses.replace(WANTED, scopes=OTHER),
+            ),
             Case(spec=spec("bot", scopes=OTHER), entry=HAD, tokens=(HERE,)),
             id="scopes changed",
         ),
@@ -298,12 +404,20 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             id="path changed",
         ),
         pytest.param(
-            rotate(Reason.PATH_CHANGED, "bot -> prod/bot", after=dataclasses.replace(TO_ELSEWHERE, version=4)),
+            rotate(
+                Reason.PATH_CHANGED,
+                "bot -> prod/bot",
+                after=dataclasses.replace(TO_ELSEWHERE, version=4),
+            ),
             Case(spec=ELSEWHERE, entry=HAD, tokens=(HERE,), secrets={"prod/bot": deleted(4)}),
             id="path changed, to one that was used once",
         ),
         pytest.param(
-            rotate(Reason.SCOPES_WIDENED, "+account_creation", after=dataclasses.replace(TO_ELSEWHERE, scopes=WIDE)),
+            rotate(
+                Reason.SCOPES_WIDENED,
+                "+account_creation",
+                after=dataclasses.replace(TO_ELSEWHERE, scopes=WIDE),
+            ),
             Case(spec=spec("bot", path="prod/bot", scopes=WIDE), entry=HAD, tokens=(HERE,)),
             id="scopes and path changed: one rotation does both",
         ),
@@ -313,21 +427,44 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             id="path changed, to an occupied one",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.OCCUPIED, "prod/bot", before=dataclasses.replace(WAS, scopes=())),
+            row(
+                Action.HOLD, Reason.OCCUPIED, "prod/bot", before=dataclasses.replace(WAS, scopes=())
+            ),
             Case(spec=ELSEWHERE, entry=HAD, secrets={"prod/bot": living()}, policy=LEAKED),
             id="an occupied path stops a rotation whatever the reason",
         ),
         pytest.param(
-            rotate(Reason.PATH_CHANGED, "bot -> prod/bot", after=dataclasses.replace(TO_ELSEWHERE, version=1)),
-            Case(spec=ELSEWHERE, entry=HAD, tokens=(HERE,), secrets={"prod/bot": living()}, policy=REPLACE_BOT),
+            rotate(
+                Reason.PATH_CHANGED,
+                "bot -> prod/bot",
+                after=dataclasses.replace(TO_ELSEWHERE, version=1),
+            ),
+            Case(
+                spec=ELSEWHERE,
+                entry=HAD,
+                tokens=(HERE,),
+                secrets={"prod/bot": living()},
+                policy=REPLACE_BOT,
+            ),
             id="path changed, to an occupied one that is to be replaced",
         ),
         pytest.param(
-            rotate(Reason.PATH_CHANGED, "bot -> prod/bot", after=dataclasses.replace(TO_ELSEWHERE, version=1))
-            + row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0", path="prod/bot")),
+            rotate(
+                Reason.PATH_CHANGED,
+                "bot -> prod/bot",
+                after=dataclasses.replace(TO_ELSEWHERE, version=1),
+            )
+            + row(
+                Action.HOLD,
+                Reason.STILL_USED,
+                f"last used {iso(NOW_MS)}",
+                before=gone("bot-0", path="prod/bot"),
+            ),
             Case(
                 spec=ELSEWHERE,
-                entry=dataclasses.replace(HAD, retiring=(retiring("bot-0", "bot", path="prod/bot"),)),
+                entry=dataclasses.replace(
+                    HAD, retiring=(retiring("bot-0", "bot", path="prod/bot"),)
+                ),
                 tokens=(HERE, live("bot-0", "bot", unused_for_ms=0)),
                 secrets={"prod/bot": living()},
                 contents={"prod/bot": Content(token_id="bot-0")},
@@ -335,11 +472,18 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             id="path changed back, to where the predecessor's secret still lies",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0", path="prod/bot"))
+            row(
+                Action.HOLD,
+                Reason.STILL_USED,
+                f"last used {iso(NOW_MS)}",
+                before=gone("bot-0", path="prod/bot"),
+            )
             + row(Action.HOLD, Reason.OCCUPIED, "prod/bot", before=WAS),
             Case(
                 spec=ELSEWHERE,
-                entry=dataclasses.replace(HAD, retiring=(retiring("bot-0", "bot", path="prod/bot"),)),
+                entry=dataclasses.replace(
+                    HAD, retiring=(retiring("bot-0", "bot", path="prod/bot"),)
+                ),
                 tokens=(HERE, live("bot-0", "bot", unused_for_ms=0)),
                 secrets={"prod/bot": living()},
                 contents={"prod/bot": Content(token_id="alien")},
@@ -347,7 +491,11 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             id="path changed back, to where somebody has written since",
         ),
         pytest.param(
-            rotate(Reason.PATH_CHANGED, "bot -> prod/bot", after=dataclasses.replace(TO_ELSEWHERE, version=1)),
+            rotate(
+                Reason.PATH_CHANGED,
+                "bot -> prod/bot",
+                after=dataclasses.replace(TO_ELSEWHERE, version=1),
+            ),
             Case(
                 spec=ELSEWHERE,
                 entry=HAD,
@@ -357,18 +505,32 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             ),
             id="path changed, to one that holds a fence's placeholder",
         ),
-        pytest.param(rotate(Reason.DUE, DUE_NOTE), Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,)), id="due to the millisecond"),
+        pytest.param(
+            rotate(Reason.DUE, DUE_NOTE),
+            Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,)),
+            id="due to the millisecond",
+        ),
         pytest.param(
             (KEEP_BOT,),
-            Case(spec=BOT, entry=HAD, tokens=(dataclasses.replace(MONTH_OLD, created_at_ms=MONTH_OLD.created_at_ms + 1),)),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(dataclasses.replace(MONTH_OLD, created_at_ms=MONTH_OLD.created_at_ms + 1),),
+            ),
             id="not due by a millisecond",
         ),
         pytest.param(
-            (KEEP_BOT,), Case(spec=spec("bot", rotate_after_ms=None), entry=HAD, tokens=(MONTH_OLD,)), id="rotate_after: never"
+            (KEEP_BOT,),
+            Case(spec=spec("bot", rotate_after_ms=None), entry=HAD, tokens=(MONTH_OLD,)),
+            id="rotate_after: never",
         ),
         pytest.param(
             rotate(Reason.DUE, DUE_NOTE),
-            Case(spec=BOT, entry=dataclasses.replace(HAD, current=current("bot-1", "bot", age_ms=1)), tokens=(MONTH_OLD,)),
+            Case(
+                spec=BOT,
+                entry=dataclasses.replace(HAD, current=current("bot-1", "bot", age_ms=1)),
+                tokens=(MONTH_OLD,),
+            ),
             id="the exchange's createdAt tells the age, not the ledger's",
         ),
         pytest.param(
@@ -377,20 +539,38 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             id="revoked elsewhere",
         ),
         pytest.param(
-            rotate(Reason.REVOKED_ELSEWHERE, before=dataclasses.replace(WAS, scopes=()), after=TO_ELSEWHERE),
+            rotate(
+                Reason.REVOKED_ELSEWHERE,
+                before=dataclasses.replace(WAS, scopes=()),
+                after=TO_ELSEWHERE,
+            ),
             Case(spec=ELSEWHERE, entry=HAD, policy=ASKED),
             id="revoked elsewhere, and path changed, and requested",
         ),
-        pytest.param(rotate(Reason.REQUESTED), Case(spec=BOT, entry=HAD, tokens=(HERE,), policy=ASKED), id="requested"),
         pytest.param(
-            rotate(Reason.REQUESTED), Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), policy=ASKED), id="requested, due"
+            rotate(Reason.REQUESTED),
+            Case(spec=BOT, entry=HAD, tokens=(HERE,), policy=ASKED),
+            id="requested",
         ),
         pytest.param(
-            rotate(Reason.SCOPES_WIDENED, "+account_creation", after=dataclasses.replace(WANTED, scopes=WIDE)),
+            rotate(Reason.REQUESTED),
+            Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), policy=ASKED),
+            id="requested, due",
+        ),
+        pytest.param(
+            rotate(
+                Reason.SCOPES_WIDENED,
+                "+account_creation",
+                after=dataclasses.replace(WANTED, scopes=WIDE),
+            ),
             Case(spec=spec("bot", scopes=WIDE), entry=HAD, tokens=(HERE,), policy=ASKED),
             id="requested, and scopes widened",
         ),
-        pytest.param(rotate(Reason.COMPROMISED), Case(spec=BOT, entry=HAD, tokens=(HERE,), policy=LEAKED), id="compromised"),
+        pytest.param(
+            rotate(Reason.COMPROMISED),
+            Case(spec=BOT, entry=HAD, tokens=(HERE,), policy=LEAKED),
+            id="compromised",
+        ),
         pytest.param(
             rotate(Reason.COMPROMISED, after=dataclasses.replace(WANTED, scopes=WIDE)),
             Case(spec=spec("bot", scopes=WIDE), entry=HAD, tokens=(HERE,), policy=LEAKED),
@@ -398,7 +578,12 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
         ),
         pytest.param(
             (KEEP_BOT,),
-            Case(spec=BOT, entry=HAD, tokens=(HERE,), policy=dataclasses.replace(LEAKED, requested=frozenset({"desk"}))),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(HERE,),
+                policy=dataclasses.replace(LEAKED, requested=frozenset({"desk"})),
+            ),
             id="another one is compromised",
         ),
     ],
@@ -419,27 +604,57 @@ LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
     [
         pytest.param(
             rotate(Reason.SECRET_LOST),
-            Case(spec=BOT, entry=HAD, tokens=(HERE,), secrets=GONE_SECRET, contents={"bot": Content()}),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(HERE,),
+                secrets=GONE_SECRET,
+                contents={"bot": Content()},
+            ),
             id="deleted, and no version is left",
         ),
         pytest.param(
             rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=0)),
-            Case(spec=BOT, entry=HAD, tokens=(HERE,), secrets={"bot": SecretMeta(latest=0, state=deleted().state)}),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(HERE,),
+                secrets={"bot": SecretMeta(latest=0, state=deleted().state)},
+            ),
             id="destroyed with its metadata",
         ),
         pytest.param(
             rotate(Reason.SECRET_LOST),
-            Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), secrets=GONE_SECRET, contents={"bot": Content()}),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(MONTH_OLD,),
+                secrets=GONE_SECRET,
+                contents={"bot": Content()},
+            ),
             id="lost, and due",
         ),
         pytest.param(
             rotate(Reason.REQUESTED),
-            Case(spec=BOT, entry=HAD, tokens=(HERE,), secrets=GONE_SECRET, contents={"bot": Content()}, policy=ASKED),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(HERE,),
+                secrets=GONE_SECRET,
+                contents={"bot": Content()},
+                policy=ASKED,
+            ),
             id="lost, and requested",
         ),
         pytest.param(
             LOST,
-            Case(spec=BOT, entry=HAD, tokens=(HERE,), secrets=NEWER, contents={"bot": Content(token_id="alien")}),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(HERE,),
+                secrets=NEWER,
+                contents={"bot": Content(token_id="alien")},
+            ),
             id="overwritten, and no version is left",
         ),
         pytest.param(
@@ -454,7 +669,13 @@ LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
             id="overwritten, and an older version has it",
         ),
         pytest.param(
-            row(Action.RESTORE, Reason.SECRET_MOVED, "from version 1", before=WAS, after=Side(path="bot", version=2)),
+            row(
+                Action.RESTORE,
+                Reason.SECRET_MOVED,
+                "from version 1",
+                before=WAS,
+                after=Side(path="bot", version=2),
+            ),
             Case(
                 spec=BOT,
                 entry=HAD,
@@ -466,12 +687,24 @@ LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
         ),
         pytest.param(
             row(Action.RECORD, Reason.VERSION_MOVED, "version 1 -> 3", before=WAS, after=SEEN_AT_3),
-            Case(spec=BOT, entry=HAD, tokens=(HERE,), secrets=NEWER, contents={"bot": Content(token_id="bot-1")}),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(HERE,),
+                secrets=NEWER,
+                contents={"bot": Content(token_id="bot-1")},
+            ),
             id="written again by somebody",
         ),
         pytest.param(
             row(Action.HOLD, Reason.UNREAD, before=WAS),
-            Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), secrets=NEWER, contents={"bot": Content(readable=False)}),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(MONTH_OLD,),
+                secrets=NEWER,
+                contents={"bot": Content(readable=False)},
+            ),
             id="not readable",
         ),
         pytest.param(
@@ -529,8 +762,12 @@ LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
         ),
     ],
 )
-def test_a_secret_that_is_not_at_the_recorded_version(expected: tuple[Change, ...], case: Case) -> None:
-    """Its content decides: put the ledger right, ask a person, write it again, or rotate."""
+def test_a_secret_that_is_not_at_the_recorded_version(
+    expected: tuple[Change, ...], case: Case
+) -> None:
+    """Its content decides: put the ledger right, ask a person, write it again, or
+    rotate.
+    """
     check(expected, case)
 
 
@@ -561,19 +798,32 @@ FORGET_B = (
             id="its line has left, and so has the token",
         ),
         pytest.param(IN_USE, Case(entry=HAD, tokens=(USED_NOW,)), id="in use"),
-        pytest.param(NOT_DESIRED, Case(entry=HAD, tokens=(USED_NOW,), policy=Policy(revoke_in_use=True)), id="--revoke-in-use"),
         pytest.param(
-            NOT_DESIRED, Case(entry=HAD, tokens=(live("bot-1", "bot", unused_for_ms=HOUR_MS),)), id="last used an hour ago"
+            NOT_DESIRED,
+            Case(entry=HAD, tokens=(USED_NOW,), policy=Policy(revoke_in_use=True)),
+            id="--revoke-in-use",
+        ),
+        pytest.param(
+            NOT_DESIRED,
+            Case(entry=HAD, tokens=(live("bot-1", "bot", unused_for_ms=HOUR_MS),)),
+            id="last used an hour ago",
         ),
         pytest.param(
             NOT_DESIRED,
             Case(
-                entry=dataclasses.replace(HAD, current=current("bot-1", "bot", verified_age_ms=HOUR_MS - 1 - USE_MARGIN_MS)),
+                entry=dataclasses.replace(
+                    HAD,
+                    current=current("bot-1", "bot", verified_age_ms=HOUR_MS - 1 - USE_MARGIN_MS),
+                ),
                 tokens=(USED_NOW,),
             ),
             id="only our verify used it",
         ),
-        pytest.param(row(Action.HOLD, Reason.PROTECTED, before=WAS), Case(entry=GUARDED, tokens=(HERE,)), id="protected"),
+        pytest.param(
+            row(Action.HOLD, Reason.PROTECTED, before=WAS),
+            Case(entry=GUARDED, tokens=(HERE,)),
+            id="protected",
+        ),
         pytest.param(
             row(Action.HOLD, Reason.PROTECTED, before=WAS),
             Case(entry=GUARDED, tokens=(USED_NOW,), policy=Policy(revoke_in_use=True)),
@@ -591,13 +841,23 @@ FORGET_B = (
         ),
         pytest.param(
             FORGET_B + NOT_DESIRED,
-            Case(entry=HAD, tokens=(HERE,), known_files=TWO_FILES, policy=Policy(allow_missing_files=True)),
+            Case(
+                entry=HAD,
+                tokens=(HERE,),
+                known_files=TWO_FILES,
+                policy=Policy(allow_missing_files=True),
+            ),
             id="--allow-missing-files",
         ),
-        pytest.param((), Case(entry=Entry(path="bot", protect=True)), id="nothing is left but the protection"),
+        pytest.param(
+            (), Case(entry=Entry(path="bot", protect=True)), id="nothing is left but the protection"
+        ),
         pytest.param(
             row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")),
-            Case(entry=Entry(path="bot", retiring=(OLD,)), tokens=(live("bot-0", "bot", unused_for_ms=2 * DAY_MS),)),
+            Case(
+                entry=Entry(path="bot", retiring=(OLD,)),
+                tokens=(live("bot-0", "bot", unused_for_ms=2 * DAY_MS),),
+            ),
             id="only a predecessor is left",
         ),
         pytest.param(
@@ -606,7 +866,8 @@ FORGET_B = (
             id="its predecessor goes too, whoever has the successor",
         ),
         pytest.param(
-            NOT_DESIRED + row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0")),
+            NOT_DESIRED
+            + row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0")),
             Case(entry=DRAINING, tokens=(HERE, live("bot-0", "bot", unused_for_ms=0))),
             id="its predecessor is still used",
         ),
@@ -622,14 +883,24 @@ FORGET_B = (
         ),
         pytest.param(
             NOT_DESIRED,
-            Case(entry=HAD, tokens=(HERE,), secrets=GONE_SECRET, contents={"bot": Content(token_id="alien")}, policy=LEAKED),
+            Case(
+                entry=HAD,
+                tokens=(HERE,),
+                secrets=GONE_SECRET,
+                contents={"bot": Content(token_id="alien")},
+                policy=LEAKED,
+            ),
             id="whatever became of its secret",
         ),
-        pytest.param((), Case(tokens=(live("t1", "bot"),)), id="a token of a label that nobody ever wanted"),
+        pytest.param(
+            (), Case(tokens=(live("t1", "bot"),)), id="a token of a label that nobody ever wanted"
+        ),
     ],
 )
 def test_a_label_that_is_not_desired(expected: tuple[Change, ...], case: Case) -> None:
-    """It is revoked, unless it is protected, in use, or perhaps in a file that is missing."""
+    """It is revoked, unless it is protected, in use, or perhaps in a file that is
+    missing.
+    """
     check(expected, case)
 
 
@@ -640,9 +911,13 @@ def test_the_token_that_signs_is_not_revoked(*, label: str, revoke_in_use: bool)
     policy = Policy(allow_missing_manager=True, revoke_in_use=revoke_in_use)
     specs = [spec(MANAGER), BOT]
     seen = dataclasses.replace(settled(specs), signer_id=current_id(label))
-    found = plan(manifest(*(s for s in specs if s.label != label)), seen, now_ms=NOW_MS, policy=policy)
+    found = plan(
+        manifest(*(s for s in specs if s.label != label)), seen, now_ms=NOW_MS, policy=policy
+    )
     before = Side(path=label, token_id=current_id(label), scopes=TRADING, version=1)
-    assert found.changes[0] == Change(label=label, action=Action.HOLD, reason=Reason.SIGNS, before=before)
+    assert found.changes[0] == Change(
+        label=label, action=Action.HOLD, reason=Reason.SIGNS, before=before
+    )
 
 
 @pytest.mark.parametrize(
@@ -655,7 +930,9 @@ def test_the_token_that_signs_is_not_revoked(*, label: str, revoke_in_use: bool)
         (None, TWO_FILES, ("a.yaml",)),
     ],
 )
-def test_the_files_are_remembered(expected: str | None, known: tuple[str, ...], desired: tuple[str, ...]) -> None:
+def test_the_files_are_remembered(
+    expected: str | None, known: tuple[str, ...], desired: tuple[str, ...]
+) -> None:
     """New names are recorded; while one is missing, nothing of that kind is."""
     seen = observed(ledger({}, files=known))
     found = plan(manifest(files=desired), seen, now_ms=NOW_MS).changes
@@ -682,8 +959,14 @@ def test_the_files_are_remembered(expected: str | None, known: tuple[str, ...], 
     ],
 )
 def test_protection(*, expected: Reason | None, wanted: bool | None, remembered: bool) -> None:
-    """Silence changes nothing; a word that differs from what is remembered is a row of its own."""
-    case = Case(spec=spec("bot", protect=wanted), entry=dataclasses.replace(HAD, protect=remembered), tokens=(HERE,))
+    """Silence changes nothing; a word that differs from what is remembered is a row of
+    its own.
+    """
+    case = Case(
+        spec=spec("bot", protect=wanted),
+        entry=dataclasses.replace(HAD, protect=remembered),
+        tokens=(HERE,),
+    )
     sides = Side(path="bot", protect=remembered), Side(path="bot", protect=not remembered)
     said = () if expected is None else row(Action.RECORD, expected, before=sides[0], after=sides[1])
     check((*said, KEEP_BOT), case)
@@ -702,7 +985,9 @@ def test_protection(*, expected: Reason | None, wanted: bool | None, remembered:
 def test_a_placeholder_is_looked_for_where_the_next_secret_goes(
     expected: Reason, wanted: str | None, placeholder_at: str
 ) -> None:
-    """A label without a current token: at the wanted path, or at the recorded one where it is not desired any more."""
+    """A label without a current token: at the wanted path, or at the recorded one where
+    it is not desired any more.
+    """
     case = Case(
         spec=None if wanted is None else spec("bot", path=wanted),
         entry=Entry(path="bot", retiring=(OLD,)),
@@ -718,21 +1003,36 @@ OPEN_NOTE = f"rotate of {iso(OPEN.since_ms)}"
 ORPHAN = live("bot-2", "bot", age_ms=10 * MINUTE_MS)
 
 
-def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -> tuple[Change, ...]:
+def recover(
+    token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE
+) -> tuple[Change, ...]:
     """The row of the open intent."""
-    return row(Action.RECOVER, Reason.INTENT_OPEN, note, before=Side(path=path, token_id=token_id, scopes=TRADING, version=1))
+    return row(
+        Action.RECOVER,
+        Reason.INTENT_OPEN,
+        note,
+        before=Side(path=path, token_id=token_id, scopes=TRADING, version=1),
+    )
 
 
 @pytest.mark.parametrize(
     ("expected", "case"),
     [
-        pytest.param(recover(None), Case(spec=BOT, entry=BEGUN, tokens=(HERE,)), id="no token of it is known"),
-        pytest.param(recover("bot-2"), Case(spec=BOT, entry=BEGUN, tokens=(HERE, ORPHAN)), id="the interrupted token lives"),
+        pytest.param(
+            recover(None), Case(spec=BOT, entry=BEGUN, tokens=(HERE,)), id="no token of it is known"
+        ),
+        pytest.param(
+            recover("bot-2"),
+            Case(spec=BOT, entry=BEGUN, tokens=(HERE, ORPHAN)),
+            id="the interrupted token lives",
+        ),
         pytest.param(
             recover("bot-9"),
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(BEGUN, intent=intent("bot", kind=IntentKind.ROTATE, cas=1, token_id="bot-9")),
+                entry=dataclasses.replace(
+                    BEGUN, intent=intent("bot", kind=IntentKind.ROTATE, cas=1, token_id="bot-9")
+                ),
             ),
             id="its token is named",
         ),
@@ -740,7 +1040,9 @@ def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -
             recover(None, path="prod/bot"),
             Case(
                 spec=ELSEWHERE,
-                entry=dataclasses.replace(BEGUN, intent=intent("bot", kind=IntentKind.ROTATE, cas=1, path="prod/bot")),
+                entry=dataclasses.replace(
+                    BEGUN, intent=intent("bot", kind=IntentKind.ROTATE, cas=1, path="prod/bot")
+                ),
                 secrets={"prod/bot": living(2)},
                 contents={"prod/bot": Content(placeholder=True)},
             ),
@@ -750,13 +1052,17 @@ def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -
             recover(None, note=f"restore of {iso(OPEN.since_ms)}"),
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(BEGUN, intent=intent("bot", kind=IntentKind.RESTORE, cas=1)),
+                entry=dataclasses.replace(
+                    BEGUN, intent=intent("bot", kind=IntentKind.RESTORE, cas=1)
+                ),
                 tokens=(HERE, ORPHAN),
             ),
             id="a restore derives nothing, so no token is its own",
         ),
         pytest.param(
-            recover("bot-2"), Case(entry=BEGUN, tokens=(HERE, ORPHAN), known_files=TWO_FILES), id="not desired any more"
+            recover("bot-2"),
+            Case(entry=BEGUN, tokens=(HERE, ORPHAN), known_files=TWO_FILES),
+            id="not desired any more",
         ),
         pytest.param(
             recover("bot-2"),
@@ -775,7 +1081,12 @@ def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -
         ),
         pytest.param(
             row(Action.HOLD, Reason.IN_PROGRESS, "run run-1 on host:7", before=WAS),
-            Case(spec=spec("bot", protect=False), entry=BEGUN, tokens=(HERE, ORPHAN), holder=holder("run-1")),
+            Case(
+                spec=spec("bot", protect=False),
+                entry=BEGUN,
+                tokens=(HERE, ORPHAN),
+                holder=holder("run-1"),
+            ),
             id="its run's lease lives",
         ),
         pytest.param(
@@ -785,7 +1096,11 @@ def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -
         ),
         pytest.param(
             row(Action.RECOVER, Reason.REVOKING_LEFT, before=Side(path="bot", token_id="bot-0")),
-            Case(spec=ELSEWHERE, entry=dataclasses.replace(HAD, revoking=(revoking("bot-0", "bot"),)), tokens=(HERE,)),
+            Case(
+                spec=ELSEWHERE,
+                entry=dataclasses.replace(HAD, revoking=(revoking("bot-0", "bot"),)),
+                tokens=(HERE,),
+            ),
             id="a revocation is left",
         ),
         pytest.param(
@@ -794,14 +1109,25 @@ def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -
                 *row(Action.RECOVER, Reason.REVOKING_LEFT, before=Side(path="bot", token_id="b")),
             ),
             Case(
-                entry=dataclasses.replace(DRAINING, revoking=(revoking("b", "bot"), revoking("a", "bot", path="old"))),
+                entry=dataclasses.replace(
+                    DRAINING, revoking=(revoking("b", "bot"), revoking("a", "bot", path="old"))
+                ),
                 tokens=(HERE,),
             ),
             id="revocations are left, a row for each id, and nothing else is done before",
         ),
         pytest.param(
-            (*row(Action.RECOVER, Reason.REVOKING_LEFT, before=Side(path="bot", token_id="bot-0")), *recover("bot-2")),
-            Case(spec=BOT, entry=dataclasses.replace(BEGUN, revoking=(revoking("bot-0", "bot"),)), tokens=(ORPHAN,)),
+            (
+                *row(
+                    Action.RECOVER, Reason.REVOKING_LEFT, before=Side(path="bot", token_id="bot-0")
+                ),
+                *recover("bot-2"),
+            ),
+            Case(
+                spec=BOT,
+                entry=dataclasses.replace(BEGUN, revoking=(revoking("bot-0", "bot"),)),
+                tokens=(ORPHAN,),
+            ),
             id="an intent and a revocation are left: both are named",
         ),
         pytest.param(
@@ -810,12 +1136,16 @@ def recover(token_id: str | None, *, path: str = "bot", note: str = OPEN_NOTE) -
             id="a lease without an intent says nothing about a label that is due",
         ),
         pytest.param(
-            (KEEP_BOT,), Case(spec=BOT, entry=HAD, tokens=(HERE,), holder=holder("run-1")), id="a lease alone stops nobody"
+            (KEEP_BOT,),
+            Case(spec=BOT, entry=HAD, tokens=(HERE,), holder=holder("run-1")),
+            id="a lease alone stops nobody",
         ),
     ],
 )
 def test_what_an_earlier_run_left(expected: tuple[Change, ...], case: Case) -> None:
-    """It is finished or undone before anything else is decided about the label; while its run may live, it is left alone."""
+    """It is finished or undone before anything else is decided about the label; while
+    its run may live, it is left alone.
+    """
     check(expected, case)
 
 
@@ -829,32 +1159,50 @@ SUPERSEDED = (*row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")), KEEP
     ("expected", "case"),
     [
         pytest.param(
-            SUPERSEDED, Case(spec=BOT, entry=DRAINING, tokens=(PICKED_UP, QUIET)), id="quiet, and the successor is used"
+            SUPERSEDED,
+            Case(spec=BOT, entry=DRAINING, tokens=(PICKED_UP, QUIET)),
+            id="quiet, and the successor is used",
         ),
-        pytest.param(SUPERSEDED, Case(spec=BOT, entry=DRAINING, tokens=(HERE, UNUSED)), id="never used"),
+        pytest.param(
+            SUPERSEDED, Case(spec=BOT, entry=DRAINING, tokens=(HERE, UNUSED)), id="never used"
+        ),
         pytest.param(
             SUPERSEDED,
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, verified_at_ms=NOW_MS + USE_MARGIN_MS),)),
+                entry=dataclasses.replace(
+                    HAD, retiring=(dataclasses.replace(OLD, verified_at_ms=NOW_MS + USE_MARGIN_MS),)
+                ),
                 tokens=(HERE, live("bot-0", "bot", unused_for_ms=0)),
             ),
             id="never used but by our verify",
         ),
         pytest.param(
-            (*row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0")), KEEP_BOT),
+            (
+                *row(
+                    Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS)}", before=gone("bot-0")
+                ),
+                KEEP_BOT,
+            ),
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, verified_at_ms=NOW_MS - 1),)),
+                entry=dataclasses.replace(
+                    HAD, retiring=(dataclasses.replace(OLD, verified_at_ms=NOW_MS - 1),)
+                ),
                 tokens=(HERE, live("bot-0", "bot", unused_for_ms=0)),
             ),
             id="used right after our verify",
         ),
         pytest.param(
-            (*row(Action.HOLD, Reason.OVERLAP, f"until {iso(NOW_MS + 1)}", before=gone("bot-0")), KEEP_BOT),
+            (
+                *row(Action.HOLD, Reason.OVERLAP, f"until {iso(NOW_MS + 1)}", before=gone("bot-0")),
+                KEEP_BOT,
+            ),
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, not_before_ms=NOW_MS + 1),)),
+                entry=dataclasses.replace(
+                    HAD, retiring=(dataclasses.replace(OLD, not_before_ms=NOW_MS + 1),)
+                ),
                 tokens=(HERE, UNUSED),
             ),
             id="the overlap is not over by a millisecond",
@@ -863,33 +1211,65 @@ SUPERSEDED = (*row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")), KEEP
             SUPERSEDED,
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, not_before_ms=NOW_MS),)),
+                entry=dataclasses.replace(
+                    HAD, retiring=(dataclasses.replace(OLD, not_before_ms=NOW_MS),)
+                ),
                 tokens=(HERE, UNUSED),
             ),
             id="the overlap is just over",
         ),
         pytest.param(
-            (*row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS - DAY_MS + 1)}", before=gone("bot-0")), KEEP_BOT),
-            Case(spec=BOT, entry=DRAINING, tokens=(PICKED_UP, live("bot-0", "bot", unused_for_ms=DAY_MS - 1))),
+            (
+                *row(
+                    Action.HOLD,
+                    Reason.STILL_USED,
+                    f"last used {iso(NOW_MS - DAY_MS + 1)}",
+                    before=gone("bot-0"),
+                ),
+                KEEP_BOT,
+            ),
+            Case(
+                spec=BOT,
+                entry=DRAINING,
+                tokens=(PICKED_UP, live("bot-0", "bot", unused_for_ms=DAY_MS - 1)),
+            ),
             id="used within a time as long as the overlap, though the successor is used too",
         ),
         pytest.param(
             (*row(Action.HOLD, Reason.SUCCESSOR_UNUSED, before=gone("bot-0")), KEEP_BOT),
-            Case(spec=BOT, entry=DRAINING, tokens=(HERE, live("bot-0", "bot", unused_for_ms=29 * DAY_MS))),
+            Case(
+                spec=BOT,
+                entry=DRAINING,
+                tokens=(HERE, live("bot-0", "bot", unused_for_ms=29 * DAY_MS)),
+            ),
             id="quiet for long, but nobody has used the successor",
         ),
         pytest.param(
             (*row(Action.HOLD, Reason.SUCCESSOR_UNUSED, before=gone("bot-0")), KEEP_BOT),
-            Case(spec=BOT, entry=DRAINING, tokens=(live("bot-1", "bot", unused_for_ms=DAY_MS), QUIET)),
+            Case(
+                spec=BOT, entry=DRAINING, tokens=(live("bot-1", "bot", unused_for_ms=DAY_MS), QUIET)
+            ),
             id="only our verify has used the successor",
         ),
         pytest.param(
             SUPERSEDED,
-            Case(spec=BOT, entry=DRAINING, tokens=(live("bot-1", "bot", unused_for_ms=DAY_MS - 1), QUIET)),
+            Case(
+                spec=BOT,
+                entry=DRAINING,
+                tokens=(live("bot-1", "bot", unused_for_ms=DAY_MS - 1), QUIET),
+            ),
             id="the successor was used a millisecond after our verify",
         ),
         pytest.param(
-            (*row(Action.HOLD, Reason.STILL_USED, f"last used {iso(NOW_MS + 1)}", before=gone("bot-0")), KEEP_BOT),
+            (
+                *row(
+                    Action.HOLD,
+                    Reason.STILL_USED,
+                    f"last used {iso(NOW_MS + 1)}",
+                    before=gone("bot-0"),
+                ),
+                KEEP_BOT,
+            ),
             Case(
                 spec=BOT,
                 entry=dataclasses.replace(HAD, retiring=(retiring("bot-0", "bot", overlap_ms=0),)),
@@ -907,15 +1287,33 @@ SUPERSEDED = (*row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")), KEEP
             id="without overlap there is nothing to wait for",
         ),
         pytest.param(
-            (*row(Action.REVOKE, Reason.SUPERSEDED, "already gone", before=gone("bot-0", scopes=())), KEEP_BOT),
+            (
+                *row(
+                    Action.REVOKE,
+                    Reason.SUPERSEDED,
+                    "already gone",
+                    before=gone("bot-0", scopes=()),
+                ),
+                KEEP_BOT,
+            ),
             Case(spec=BOT, entry=DRAINING, tokens=(HERE,)),
             id="vanished",
         ),
         pytest.param(
-            (*row(Action.HOLD, Reason.OVERLAP, f"until {iso(NOW_MS + HOUR_MS)}", before=gone("bot-0", scopes=())), KEEP_BOT),
+            (
+                *row(
+                    Action.HOLD,
+                    Reason.OVERLAP,
+                    f"until {iso(NOW_MS + HOUR_MS)}",
+                    before=gone("bot-0", scopes=()),
+                ),
+                KEEP_BOT,
+            ),
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(HAD, retiring=(dataclasses.replace(OLD, not_before_ms=NOW_MS + HOUR_MS),)),
+                entry=dataclasses.replace(
+                    HAD, retiring=(dataclasses.replace(OLD, not_before_ms=NOW_MS + HOUR_MS),)
+                ),
                 tokens=(HERE,),
             ),
             id="vanished within its overlap",
@@ -927,10 +1325,15 @@ SUPERSEDED = (*row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")), KEEP
             id="the successor vanished",
         ),
         pytest.param(
-            (*row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0", path="old/bot")), KEEP_BOT),
+            (
+                *row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0", path="old/bot")),
+                KEEP_BOT,
+            ),
             Case(
                 spec=BOT,
-                entry=dataclasses.replace(HAD, retiring=(retiring("bot-0", "bot", path="old/bot"),)),
+                entry=dataclasses.replace(
+                    HAD, retiring=(retiring("bot-0", "bot", path="old/bot"),)
+                ),
                 tokens=(HERE, UNUSED),
                 secrets={"old/bot": living()},
             ),
@@ -951,14 +1354,21 @@ SUPERSEDED = (*row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")), KEEP
                         retiring("a", "bot"),
                     ),
                 ),
-                tokens=(HERE, live("a", "bot"), live("b", "bot"), live("c", "bot", unused_for_ms=2 * DAY_MS)),
+                tokens=(
+                    HERE,
+                    live("a", "bot"),
+                    live("b", "bot"),
+                    live("c", "bot", unused_for_ms=2 * DAY_MS),
+                ),
             ),
             id="each predecessor is judged by itself",
         ),
     ],
 )
 def test_a_predecessor(expected: tuple[Change, ...], case: Case) -> None:
-    """It is revoked only when its overlap is over, nobody uses it, and the consumer proves to have the successor."""
+    """It is revoked only when its overlap is over, nobody uses it, and the consumer
+    proves to have the successor.
+    """
     check(expected, case)
 
 
@@ -972,8 +1382,14 @@ def test_a_predecessor(expected: tuple[Change, ...], case: Case) -> None:
     ],
 )
 def test_the_tool_is_the_managers_consumer(expected: Reason, signer_id: str | None) -> None:
-    """Nobody else has to pick the successor up, whoever signs; but the predecessor does not revoke itself."""
-    boss = Entry(path=MANAGER, current=current(current_id(MANAGER), MANAGER), retiring=(retiring("boss-0", MANAGER),))
+    """Nobody else has to pick the successor up, whoever signs; but the predecessor does
+    not revoke itself.
+    """
+    boss = Entry(
+        path=MANAGER,
+        current=current(current_id(MANAGER), MANAGER),
+        retiring=(retiring("boss-0", MANAGER),),
+    )
     tokens = (
         live(current_id(MANAGER), MANAGER, unused_for_ms=DAY_MS),
         live("boss-0", MANAGER, unused_for_ms=2 * DAY_MS),
@@ -981,7 +1397,9 @@ def test_the_tool_is_the_managers_consumer(expected: Reason, signer_id: str | No
     )
     seen = observed(ledger({MANAGER: boss}), tokens, signer_id=signer_id)
     found = plan(manifest(spec(MANAGER)), seen, now_ms=NOW_MS)
-    assert [expected] == [c.reason for c in found.changes if c.before is not None and c.before.token_id == "boss-0"]
+    assert [expected] == [
+        c.reason for c in found.changes if c.before is not None and c.before.token_id == "boss-0"
+    ]
 
 
 # --- the plan as a whole ---
@@ -991,15 +1409,29 @@ def fleet(*specs: TokenSpec, age_ms: Mapping[str, int] | None = None) -> Observe
     """All in sync but for the ages, in milliseconds."""
     seen = settled(specs)
     ages = age_ms or {}
-    tokens = tuple(dataclasses.replace(t, created_at_ms=NOW_MS - ages.get(t.label or "", DAY_MS)) for t in seen.live)
+    tokens = tuple(
+        dataclasses.replace(t, created_at_ms=NOW_MS - ages.get(t.label or "", DAY_MS))
+        for t in seen.live
+    )
     entries = {
-        label: dataclasses.replace(e, current=current(current_id(label), label, age_ms=ages.get(label, DAY_MS)))
+        label: dataclasses.replace(
+            e, current=current(current_id(label), label, age_ms=ages.get(label, DAY_MS))
+        )
         for label, e in seen.ledger.tokens.items()
     }
-    return dataclasses.replace(seen, live=tokens, ledger=dataclasses.replace(seen.ledger, tokens=entries))
+    return dataclasses.replace(
+        seen, live=tokens, ledger=dataclasses.replace(seen.ledger, tokens=entries)
+    )
 
 
-AGES = {"a": 31 * DAY_MS, "b": 33 * DAY_MS, "c": 32 * DAY_MS, "d": 33 * DAY_MS, MANAGER: 40 * DAY_MS, "young": 0}
+AGES = {
+    "a": 31 * DAY_MS,
+    "b": 33 * DAY_MS,
+    "c": 32 * DAY_MS,
+    "d": 33 * DAY_MS,
+    MANAGER: 40 * DAY_MS,
+    "young": 0,
+}
 FLEET = tuple(spec(label) for label in AGES)
 
 
@@ -1017,24 +1449,41 @@ FLEET = tuple(spec(label) for label in AGES)
     ],
 )
 def test_the_budget_goes_to_the_oldest(expected: list[str], policy: Policy) -> None:
-    """At most --max-rotations due tokens, oldest first, then by label; requested ones do not count; the rest is held."""
+    """At most --max-rotations due tokens, oldest first, then by label; requested ones
+    do not count; the rest is held.
+    """
     found = plan(manifest(*FLEET), fleet(*FLEET, age_ms=AGES), now_ms=NOW_MS, policy=policy)
     assert set(expected) == {c.label for c in found.changes if c.action is Action.ROTATE}
     shown = {c.label for c in found.changes}
-    assert shown - set(expected) - {"young"} == {c.label for c in found.changes if c.reason is Reason.BUDGET}
+    assert shown - set(expected) - {"young"} == {
+        c.label for c in found.changes if c.reason is Reason.BUDGET
+    }
     assert all(c.action is Action.HOLD for c in found.changes if c.reason is Reason.BUDGET)
 
 
 def test_repairs_come_first_and_the_manager_last_among_its_like() -> None:
     """The order of the actions, then the manager last, then labels, then ids."""
-    specs = (spec(MANAGER), *(spec(label) for label in ("a", "m", "z", "zz", "recover", "record", "restore", "held")))
+    specs = (
+        spec(MANAGER),
+        *(spec(label) for label in ("a", "m", "z", "zz", "recover", "record", "restore", "held")),
+    )
     seen = fleet(*specs, age_ms={"z": 90 * DAY_MS, MANAGER: 90 * DAY_MS, "a": 90 * DAY_MS})
     entries = dict(seen.ledger.tokens)
     del entries["m"], entries["zz"]
-    entries["recover"] = dataclasses.replace(entries["recover"], revoking=(revoking("r0", "recover"),))
+    entries["recover"] = dataclasses.replace(
+        entries["recover"], revoking=(revoking("r0", "recover"),)
+    )
     entries["left"] = Entry(path="left", current=current("left-1", "left"))
-    entries[MANAGER] = dataclasses.replace(entries[MANAGER], retiring=(retiring("boss-0", MANAGER),))
-    secrets = {"record": living(2), "restore": living(2), "held": living(2), "m": deleted(), "zz": deleted()}
+    entries[MANAGER] = dataclasses.replace(
+        entries[MANAGER], retiring=(retiring("boss-0", MANAGER),)
+    )
+    secrets = {
+        "record": living(2),
+        "restore": living(2),
+        "held": living(2),
+        "m": deleted(),
+        "zz": deleted(),
+    }
     contents = {
         "record": Content(token_id=current_id("record")),
         "restore": Content(holder_version=1),
@@ -1085,7 +1534,10 @@ def mixed() -> Observed:
     entries["stuck"] = dataclasses.replace(entries["stuck"], intent=intent("stuck"))
     known = dataclasses.replace(seen.ledger, tokens=entries)
     return dataclasses.replace(
-        seen, ledger=known, secrets={**seen.secrets, "lost": deleted(2)}, contents={"lost": Content(holder_version=1)}
+        seen,
+        ledger=known,
+        secrets={**seen.secrets, "lost": deleted(2)},
+        contents={"lost": Content(holder_version=1)},
     )
 
 
@@ -1111,18 +1563,27 @@ BOSS = (MANAGER, Reason.IN_SYNC)
         ([STUCK, DUE_0], Selection(only=Category.CLEANUP, targets=frozenset({"due"}))),
     ],
 )
-def test_a_selection_limits_what_is_done_but_not_recovery(expected: list[tuple[str, Reason]], selection: Selection) -> None:
-    """--target, --exclude and --only admit rows; what an earlier run left is recovered in any case."""
+def test_a_selection_limits_what_is_done_but_not_recovery(
+    expected: list[tuple[str, Reason]], selection: Selection
+) -> None:
+    """--target, --exclude and --only admit rows; what an earlier run left is recovered
+    in any case.
+    """
     found = plan(manifest(*MIXED_SPECS), mixed(), now_ms=NOW_MS, policy=Policy(selection=selection))
     assert expected == [(c.label, c.reason) for c in found.changes]
     assert selection == found.selection
 
 
 def test_what_is_not_ours_is_listed_and_not_touched() -> None:
-    """Twins first, then by label and id; near an abandoned intent a twin is probably ours; foreign tokens never are."""
+    """Twins first, then by label and id; near an abandoned intent a twin is probably
+    ours; foreign tokens never are.
+    """
     since_ms = NOW_MS - HOUR_MS
     known = ledger(
-        {MANAGER: settled([spec(MANAGER)]).ledger.tokens[MANAGER], "left": Entry(path="left", protect=True)},
+        {
+            MANAGER: settled([spec(MANAGER)]).ledger.tokens[MANAGER],
+            "left": Entry(path="left", protect=True),
+        },
         abandoned=(
             Abandoned(label=MANAGER, since_ms=since_ms, closed_at_ms=NOW_MS),
             Abandoned(label="lost", since_ms=since_ms, closed_at_ms=NOW_MS),
@@ -1165,16 +1626,22 @@ def test_equal_plans_are_one_value() -> None:
 
 
 def test_a_plan_says_what_it_is_about() -> None:
-    """Its head is the observed world's; holds for a person, and changes that need an identity, can be told apart."""
+    """Its head is the observed world's; holds for a person, and changes that need an
+    identity, can be told apart.
+    """
     seen = dataclasses.replace(mixed(), foreign_unnamed=7)
     found = plan(
-        manifest(*MIXED_SPECS, spec("twin")), dataclasses.replace(seen, live=(*seen.live, live("t", "twin"))), now_ms=5
+        manifest(*MIXED_SPECS, spec("twin")),
+        dataclasses.replace(seen, live=(*seen.live, live("t", "twin"))),
+        now_ms=5,
     )
     head = (found.as_of_ms, found.api_url, found.ledger_id, found.profile_id, found.foreign_unnamed)
     assert head == (5, seen.api_url, seen.ledger.ledger_id, seen.ledger.profile_id, 7)
     assert [c.label for c in found.decisions] == ["twin"]
     assert [c.label for c in found.acting if c.derives] == ["new"]
-    assert found.acting == tuple(c for c in found.changes if c.action not in {Action.HOLD, Action.KEEP})
+    assert found.acting == tuple(
+        c for c in found.changes if c.action not in {Action.HOLD, Action.KEEP}
+    )
 
 
 # --- reasons ---
@@ -1194,7 +1661,9 @@ def test_the_sentences_are_distinct() -> None:
 
 
 def test_only_holds_of_desired_labels_need_a_decision() -> None:
-    """Each hold that only a person resolves is one that the planner makes for a desired label."""
+    """Each hold that only a person resolves is one that the planner makes for a desired
+    label.
+    """
     assert frozenset({Reason.TWIN, Reason.OCCUPIED, Reason.ROLLED_BACK}) == NEEDS_DECISION
     assert not Change(label="bot", action=Action.DERIVE, reason=Reason.TWIN).needs_decision
     assert not Change(label="bot", action=Action.HOLD, reason=Reason.OVERLAP).needs_decision
@@ -1208,7 +1677,12 @@ def test_each_flag_that_a_sentence_names_is_spelt_alike() -> None:
 
 # --- the digest ---
 
-DIGESTED = Case(spec=spec("bot", path="prod/bot", scopes=WIDE), entry=HAD, tokens=(HERE,), secrets={"prod/bot": deleted(4)})
+DIGESTED = Case(
+    spec=spec("bot", path="prod/bot", scopes=WIDE),
+    entry=HAD,
+    tokens=(HERE,),
+    secrets={"prod/bot": deleted(4)},
+)
 
 
 def digests(change: Callable[[Plan], Plan]) -> tuple[str, str]:
@@ -1245,13 +1719,25 @@ def first_row(found: Plan, **fields: object) -> Plan:
         pytest.param(lambda p: side(p, overlap_ms=0), id="overlap"),
         pytest.param(lambda p: side(p, files=("a.yaml",)), id="files"),
         pytest.param(lambda p: dataclasses.replace(p, changes=p.changes[1:]), id="a row less"),
-        pytest.param(lambda p: dataclasses.replace(p, changes=(*p.changes, p.changes[0])), id="a row more"),
-        pytest.param(lambda p: dataclasses.replace(p, selection=Selection(targets=frozenset({"bot"}))), id="--target"),
-        pytest.param(lambda p: dataclasses.replace(p, selection=Selection(excluded=frozenset({"bot"}))), id="--exclude"),
-        pytest.param(lambda p: dataclasses.replace(p, selection=Selection(only=Category.CONFIG)), id="--only"),
+        pytest.param(
+            lambda p: dataclasses.replace(p, changes=(*p.changes, p.changes[0])), id="a row more"
+        ),
+        pytest.param(
+            lambda p: dataclasses.replace(p, selection=Selection(targets=frozenset({"bot"}))),
+            id="--target",
+        ),
+        pytest.param(
+            lambda p: dataclasses.replace(p, selection=Selection(excluded=frozenset({"bot"}))),
+            id="--exclude",
+        ),
+        pytest.param(
+            lambda p: dataclasses.replace(p, selection=Selection(only=Category.CONFIG)), id="--only"
+        ),
         pytest.param(lambda p: dataclasses.replace(p, profile_id=43), id="profile"),
         pytest.param(lambda p: dataclasses.replace(p, profile_id=None), id="no profile"),
-        pytest.param(lambda p: dataclasses.replace(p, api_url="https://other.example"), id="API URL"),
+        pytest.param(
+            lambda p: dataclasses.replace(p, api_url="https://other.example"), id="API URL"
+        ),
         pytest.param(lambda p: dataclasses.replace(p, ledger_id="other"), id="ledger id"),
     ],
 )
@@ -1269,11 +1755,16 @@ def test_the_digest_covers_what_would_be_done(change: Callable[[Plan], Plan]) ->
         pytest.param(lambda p: first_row(p, note="other"), id="note"),
         pytest.param(lambda p: dataclasses.replace(p, changes=p.changes[:1]), id="a keep less"),
         pytest.param(
-            lambda p: dataclasses.replace(p, changes=(*p.changes, *row(Action.HOLD, Reason.IN_USE, before=WAS))),
+            lambda p: dataclasses.replace(
+                p, changes=(*p.changes, *row(Action.HOLD, Reason.IN_USE, before=WAS))
+            ),
             id="a hold more",
         ),
         pytest.param(
-            lambda p: dataclasses.replace(p, not_touched=(NotTouched(token_id="t", label="bot", kind=Kind.TWIN),)), id="a twin"
+            lambda p: dataclasses.replace(
+                p, not_touched=(NotTouched(token_id="t", label="bot", kind=Kind.TWIN),)
+            ),
+            id="a twin",
         ),
         pytest.param(lambda p: dataclasses.replace(p, foreign_unnamed=3), id="foreign tokens"),
     ],
@@ -1341,7 +1832,9 @@ def shuffled(world: World, chance: random.Random) -> World:
         contents=mixed_up(seen.contents),
     )
     tokens = tuple(chance.sample(world.desired.tokens, len(world.desired.tokens)))
-    return dataclasses.replace(world, seen=seen, desired=dataclasses.replace(world.desired, tokens=tokens))
+    return dataclasses.replace(
+        world, seen=seen, desired=dataclasses.replace(world.desired, tokens=tokens)
+    )
 
 
 @LAWS
@@ -1356,7 +1849,9 @@ def test_order_does_not_matter(world: World, chance: random.Random) -> None:
 @LAWS
 @given(worlds(sound=False))
 def test_the_short_way_leads_where_the_table_does(world: World) -> None:
-    """Labels that are plainly in sync are those that the reasons keep: asked one by one, they give the same plan."""
+    """Labels that are plainly in sync are those that the reasons keep: asked one by
+    one, they give the same plan.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_module._Survey, "plainly_in_sync", lambda _: frozenset())
         expected = planned(world)
@@ -1366,7 +1861,9 @@ def test_the_short_way_leads_where_the_table_does(world: World) -> None:
 @LAWS
 @given(worlds(sound=False))
 def test_the_planner_never_raises(world: World) -> None:
-    """What is odd, even a ledger that was edited by hand, becomes a row or none; the digest can always be had."""
+    """What is odd, even a ledger that was edited by hand, becomes a row or none; the
+    digest can always be had.
+    """
     found = planned(world)
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", found.digest())
     assert found.counts() == collections.Counter(c.action for c in found.changes)
@@ -1375,7 +1872,9 @@ def test_the_planner_never_raises(world: World) -> None:
 @LAWS
 @given(worlds())
 def test_only_recorded_ids_are_ever_revoked(world: World) -> None:
-    """A revocation names the current token of a label that has left, or a predecessor; never a twin's or a foreign one's."""
+    """A revocation names the current token of a label that has left, or a predecessor;
+    never a twin's or a foreign one's.
+    """
     known = world.seen.ledger
     kinds = classify(known, world.seen.live, frozenset(s.label for s in world.desired.tokens))
     desired = {s.label for s in world.desired.tokens}
@@ -1383,7 +1882,11 @@ def test_only_recorded_ids_are_ever_revoked(world: World) -> None:
         token_id = change.before.token_id if change.before is not None else None
         if change.action is Action.REVOKE:
             entry = known.tokens[change.label]
-            left = {entry.current.token_id} if entry.current is not None and change.label not in desired else set()
+            left = (
+                {entry.current.token_id}
+                if entry.current is not None and change.label not in desired
+                else set()
+            )
             assert token_id in {r.token_id for r in entry.retiring} | left
             assert kinds.get(token_id or "") in {None, Kind.CURRENT, Kind.RETIRING}
             assert token_id != world.seen.signer_id
@@ -1394,13 +1897,21 @@ def test_only_recorded_ids_are_ever_revoked(world: World) -> None:
 @LAWS
 @given(worlds())
 def test_each_live_token_is_in_one_place(world: World) -> None:
-    """Listed as not touched are the twins and foreign tokens, no row is about one of them, and no id has two acting rows."""
+    """Listed as not touched are the twins and foreign tokens, no row is about one of
+    them, and no id has two acting rows.
+    """
     found = planned(world)
-    kinds = classify(world.seen.ledger, world.seen.live, frozenset(s.label for s in world.desired.tokens))
+    kinds = classify(
+        world.seen.ledger, world.seen.live, frozenset(s.label for s in world.desired.tokens)
+    )
     assert kinds.keys() == {t.token_id for t in world.seen.live}
     others = {token_id for token_id, kind in kinds.items() if kind in {Kind.TWIN, Kind.FOREIGN}}
     assert others == {r.token_id for r in found.not_touched}
-    ids = [c.before.token_id for c in found.acting if c.before is not None and c.before.token_id is not None]
+    ids = [
+        c.before.token_id
+        for c in found.acting
+        if c.before is not None and c.before.token_id is not None
+    ]
     assert not others & set(ids)
     assert len(ids) == len(set(ids))
     assert len(found.acting) == len({row_key(c) for c in found.acting})
@@ -1409,7 +1920,9 @@ def test_each_live_token_is_in_one_place(world: World) -> None:
 @LAWS
 @given(worlds())
 def test_what_is_derived_is_what_the_manifest_says(world: World) -> None:
-    """At most one token for each desired label, with its scopes, into its path, at the version that was seen; within budget."""
+    """At most one token for each desired label, with its scopes, into its path, at the
+    version that was seen; within budget.
+    """
     found = planned(world)
     specs = {s.label: s for s in world.desired.tokens}
     derived = [c for c in found.acting if c.derives]
@@ -1418,7 +1931,13 @@ def test_what_is_derived_is_what_the_manifest_says(world: World) -> None:
         wanted = specs[change.label]
         version = world.seen.meta(wanted.path).latest
         protect = wanted.protect if change.label not in world.seen.ledger.tokens else None
-        expected = Side(path=wanted.path, scopes=wanted.scopes, version=version, protect=protect, overlap_ms=wanted.overlap_ms)
+        expected = Side(
+            path=wanted.path,
+            scopes=wanted.scopes,
+            version=version,
+            protect=protect,
+            overlap_ms=wanted.overlap_ms,
+        )
         assert expected == change.after
     assert sum(c.reason is Reason.DUE for c in found.acting) <= world.policy.max_rotations
 
@@ -1444,10 +1963,16 @@ def test_cleanup_needs_no_identity(world: World) -> None:
 @LAWS
 @given(worlds())
 def test_a_selection_adds_nothing(world: World) -> None:
-    """What is planned within a selection is planned without one too, but for the budget, which is then shared with more."""
-    whole = dataclasses.replace(world, policy=dataclasses.replace(world.policy, selection=Selection()))
+    """What is planned within a selection is planned without one too, but for the
+    budget, which is then shared with more.
+    """
+    whole = dataclasses.replace(
+        world, policy=dataclasses.replace(world.policy, selection=Selection())
+    )
     everything = {c for c in planned(whole).changes if c.reason not in {Reason.DUE, Reason.BUDGET}}
-    assert {c for c in planned(world).changes if c.reason not in {Reason.DUE, Reason.BUDGET}} <= everything
+    assert {
+        c for c in planned(world).changes if c.reason not in {Reason.DUE, Reason.BUDGET}
+    } <= everything
 
 
 @LAWS
@@ -1467,14 +1992,18 @@ def renamed_runs(known: Ledger) -> Ledger:
         else dataclasses.replace(e, intent=dataclasses.replace(e.intent, run="x", operation_id="x"))
         for label, e in known.tokens.items()
     }
-    lease = known.holder and dataclasses.replace(known.holder, run=f"x-{known.holder.run}", write="x", who="x")
+    lease = known.holder and dataclasses.replace(
+        known.holder, run=f"x-{known.holder.run}", write="x", who="x"
+    )
     return dataclasses.replace(known, tokens=entries, holder=lease)
 
 
 @LAWS
 @given(worlds())
 def test_run_ids_are_not_in_the_digest(world: World) -> None:
-    """Who ran before, and what it called its operations, is nothing that anybody agrees to."""
+    """Who ran before, and what it called its operations, is nothing that anybody agrees
+    to.
+    """
     other = dataclasses.replace(
         world,
         seen=dataclasses.replace(world.seen, ledger=renamed_runs(world.seen.ledger)),
@@ -1488,15 +2017,22 @@ def test_run_ids_are_not_in_the_digest(world: World) -> None:
 def test_times_of_use_are_not_in_the_digest(world: World, more_ms: int) -> None:
     """A use that decides nothing leaves the digest as it is."""
     tokens = tuple(
-        t if t.last_used_at_ms is None else dataclasses.replace(t, last_used_at_ms=t.last_used_at_ms + more_ms)
+        t
+        if t.last_used_at_ms is None
+        else dataclasses.replace(t, last_used_at_ms=t.last_used_at_ms + more_ms)
         for t in world.seen.live
     )
-    now, other = planned(world), planned(dataclasses.replace(world, seen=dataclasses.replace(world.seen, live=tokens)))
+    now, other = (
+        planned(world),
+        planned(dataclasses.replace(world, seen=dataclasses.replace(world.seen, live=tokens))),
+    )
     same = [row_key(c) for c in now.acting] == [row_key(c) for c in other.acting]
     assert same == (now.digest() == other.digest())
 
 
 def test_the_last_reason_always_answers() -> None:
-    """The table of contents ends in one that has no condition, and names each function once."""
+    """The table of contents ends in one that has no condition, and names each function
+    once.
+    """
     assert len(set(LABEL_REASONS)) == len(LABEL_REASONS)
     assert LABEL_REASONS[-1].__name__ == "in_sync"

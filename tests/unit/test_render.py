@@ -1,4 +1,6 @@
-"""Claims about the text and the Markdown of a plan: whole outputs, and what hostile text can't do to them."""
+"""Claims about the text and the Markdown of a plan: whole outputs, and what hostile
+text can't do to them.
+"""
 
 from __future__ import annotations
 
@@ -15,38 +17,55 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reconciler.errors import Exit
-from reconciler.observed import Kind
-from reconciler.plan import Change, NotTouched, Plan, Selection, Side, plan
+from reconciler.escape import short
+from reconciler.plan.alarms import Alarm, alarms_of
+from reconciler.plan.planner import Change, NotTouched, Plan, Selection, Side, plan
+from reconciler.plan.reasons import SENTENCES, Action, Category, Reason
 from reconciler.protocol.outcome import Outcome, applied, failed, held, not_tried
-from reconciler.reasons import SENTENCES, Action, Category, Reason
-from reconciler.render import (
+from reconciler.protocol.report import Report, Row
+from reconciler.render.markdown import code, plan_blocks, plan_markdown
+from reconciler.render.text import STALE_LINES, plan_text, report_last_line, row_line, stale_text
+from reconciler.render.words import (
     FEW,
     FOREIGN_NAMED,
     WORDS,
-    Alarm,
-    alarms,
     cells,
     safe,
     selection_line,
-    short,
     summary_line,
 )
-from reconciler.render.markdown import code, plan_blocks, plan_markdown
-from reconciler.render.text import STALE_LINES, plan_text, report_last_line, row_line, stale_text
-from reconciler.report import Report, Row
-from tests.support.values import API_URL, NOW_MS, Scene, assert_harmless, hostile, scenes, text_without_surrogates
+from reconciler.state.snapshot import Kind
+from tests.support.values import (
+    API_URL,
+    NOW_MS,
+    Scene,
+    assert_harmless,
+    hostile,
+    scenes,
+    text_without_surrogates,
+)
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
 ROOT = Path(__file__).parent.parent.parent
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUICK = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 ID = "3f2c0000-aaaa-bbbb-cccc-000000009a1b"
 
 
-def side(path: str, token_id: str | None = None, *scopes: str, version: int | None = None, protect: bool | None = None) -> Side:
+def side(
+    path: str,
+    token_id: str | None = None,
+    *scopes: str,
+    version: int | None = None,
+    protect: bool | None = None,
+) -> Side:
     """One side of a change."""
     return Side(path=path, token_id=token_id, scopes=scopes, version=version, protect=protect)
 
@@ -59,7 +78,14 @@ def change(label: str, action: Action, reason: Reason, **other: Any) -> Change:
 def a_plan(*changes: Change, not_touched: tuple[NotTouched, ...] = (), **other: Any) -> Plan:
     """A plan of these rows."""
     values: dict[str, Any] = {"profile_id": 42, "selection": Selection(), **other}
-    return Plan(as_of_ms=NOW_MS, api_url=API_URL, ledger_id="ledger-1", changes=changes, not_touched=not_touched, **values)
+    return Plan(
+        as_of_ms=NOW_MS,
+        api_url=API_URL,
+        ledger_id="ledger-1",
+        changes=changes,
+        not_touched=not_touched,
+        **values,
+    )
 
 
 RECOVER = change(
@@ -70,7 +96,13 @@ RECOVER = change(
     note="rotate of 2026-11-22T07:30:00.000Z",
 )
 FILES = change("", Action.RECORD, Reason.FILES, note="+b.yaml -a.yaml")
-UNPROTECT = change("old", Action.RECORD, Reason.PROTECT_OFF, before=side("old", protect=True), after=side("old", protect=False))
+UNPROTECT = change(
+    "old",
+    Action.RECORD,
+    Reason.PROTECT_OFF,
+    before=side("old", protect=True),
+    after=side("old", protect=False),
+)
 RESTORE = change(
     "lost",
     Action.RESTORE,
@@ -79,7 +111,12 @@ RESTORE = change(
     after=side("lost", version=2),
     note="from version 1",
 )
-DERIVE = change("new-bot", Action.DERIVE, Reason.ABSENT, after=side("prod/new", None, "account_creation", "trading", version=0))
+DERIVE = change(
+    "new-bot",
+    Action.DERIVE,
+    Reason.ABSENT,
+    after=side("prod/new", None, "account_creation", "trading", version=0),
+)
 DUE = change(
     "aged",
     Action.ROTATE,
@@ -126,8 +163,12 @@ COMPROMISED = change(
     before=side("leaked", "id-8", "trading", version=1),
     after=side("leaked", None, "trading", "withdrawal", version=1),
 )
-REVOKE = change("gone", Action.REVOKE, Reason.NOT_DESIRED, before=side("gone", "id-9", "trading", version=1))
-SUPERSEDED = change("drained", Action.REVOKE, Reason.SUPERSEDED, before=side("drained", "id-10", "trading"))
+REVOKE = change(
+    "gone", Action.REVOKE, Reason.NOT_DESIRED, before=side("gone", "id-9", "trading", version=1)
+)
+SUPERSEDED = change(
+    "drained", Action.REVOKE, Reason.SUPERSEDED, before=side("drained", "id-10", "trading")
+)
 WAITS = change(
     "drain",
     Action.HOLD,
@@ -140,7 +181,10 @@ KEEPS = tuple(change(label, Action.KEEP, Reason.IN_SYNC) for label in "abcde")
 
 PROBABLY = NotTouched(token_id=ID, label="twinned", kind=Kind.TWIN, probably_ours=True)
 TWIN = NotTouched(token_id="opaque/id+of=a-twin", label="aged", kind=Kind.TWIN)
-FOREIGN = tuple(NotTouched(token_id=f"id-f{n}", label=f"other-{n}", kind=Kind.FOREIGN) for n in range(FOREIGN_NAMED + 1))
+FOREIGN = tuple(
+    NotTouched(token_id=f"id-f{n}", label=f"other-{n}", kind=Kind.FOREIGN)
+    for n in range(FOREIGN_NAMED + 1)
+)
 NAMELESS = NotTouched(token_id="id-none", label=None, kind=Kind.FOREIGN)
 
 EVERYTHING = a_plan(
@@ -202,7 +246,9 @@ def test_safe_text_is_one_printable_line_without_commands(text: str) -> None:
     shown.encode()
 
 
-@pytest.mark.parametrize(("text", "expected"), [("abc", 3), ("é", 1), ("e\u0301", 1), ("日本", 4), ("👍", 2), ("", 0)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("abc", 3), ("é", 1), ("e\u0301", 1), ("日本", 4), ("👍", 2), ("", 0)]
+)
 def test_cells_counts_columns(text: str, expected: int) -> None:
     """Wide characters take two columns, combining ones none."""
     assert expected == cells(text)
@@ -210,7 +256,12 @@ def test_cells_counts_columns(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize(
     ("token_id", "expected"),
-    [(ID, "3f2c…9a1b"), ("id-1", "id-1"), ("123456789012", "123456789012"), ("\n" * 13, "\\x0a…\\x0a")],
+    [
+        (ID, "3f2c…9a1b"),
+        ("id-1", "id-1"),
+        ("123456789012", "123456789012"),
+        ("\n" * 13, "\\x0a…\\x0a"),
+    ],
 )
 def test_short_shows_both_ends_of_an_id(token_id: str, expected: str) -> None:
     """Short ids stay whole; a hostile id is escaped before it is shortened."""
@@ -251,7 +302,9 @@ def test_summary_line(made: Plan, expected: str) -> None:
     [
         (Selection(), ""),
         (
-            Selection(targets=frozenset({"b", "a"}), excluded=frozenset({"\n"}), only=Category.CLEANUP),
+            Selection(
+                targets=frozenset({"b", "a"}), excluded=frozenset({"\n"}), only=Category.CLEANUP
+            ),
             "--target a --target b --exclude \\x0a --only cleanup",
         ),
     ],
@@ -266,8 +319,14 @@ def test_selection_line(selection: Selection, expected: str) -> None:
     [
         (a_plan(RECOVER, FILES, RESTORE, DERIVE, DUE, WAITS, DECIDE, *KEEPS), ()),
         (a_plan(REVOKE), (Alarm(sentence="revokes 1 token for good", about=(("gone", "id-9"),)),)),
-        (a_plan(SUPERSEDED), (Alarm(sentence="revokes 1 superseded token for good", about=(("drained", "id-10"),)),)),
-        (a_plan(WIDEN), (Alarm(sentence="widens scopes", about=(("production-bot", "+withdrawal"),)),)),
+        (
+            a_plan(SUPERSEDED),
+            (Alarm(sentence="revokes 1 superseded token for good", about=(("drained", "id-10"),)),),
+        ),
+        (
+            a_plan(WIDEN),
+            (Alarm(sentence="widens scopes", about=(("production-bot", "+withdrawal"),)),),
+        ),
         (a_plan(UNPROTECT), (Alarm(sentence="takes the protection away", about=(("old", ""),)),)),
         (
             a_plan(MOVE, NARROW_AND_MOVE),
@@ -280,24 +339,38 @@ def test_selection_line(selection: Selection, expected: str) -> None:
         ),
         (
             a_plan(VANISHED),
-            (Alarm(sentence="grants scopes, and what the old token had is not known", about=(("vanished", "+trading"),)),),
+            (
+                Alarm(
+                    sentence="grants scopes, and what the old token had is not known",
+                    about=(("vanished", "+trading"),),
+                ),
+            ),
         ),
         (
             a_plan(COMPROMISED),
             (
-                Alarm(sentence="revokes the predecessor at once, without overlap", about=(("leaked", "id-8"),)),
+                Alarm(
+                    sentence="revokes the predecessor at once, without overlap",
+                    about=(("leaked", "id-8"),),
+                ),
                 Alarm(sentence="widens scopes", about=(("leaked", "+withdrawal"),)),
             ),
         ),
     ],
 )
-def test_alarms_are_read_off_the_two_sides_of_a_change(made: Plan, expected: tuple[Alarm, ...]) -> None:
-    """A row may do more than its reason says: a compromised token's successor may have more scopes, a narrowed another path."""
-    assert expected == alarms(made)
+def test_alarms_are_read_off_the_two_sides_of_a_change(
+    made: Plan, expected: tuple[Alarm, ...]
+) -> None:
+    """A row may do more than its reason says: a compromised token's successor may have
+    more scopes, a narrowed another path.
+    """
+    assert expected == alarms_of(made)
 
 
 def test_every_action_and_reason_can_be_shown() -> None:
-    """Each action has its words; no sentence could break a line, a table or Markdown's HTML."""
+    """Each action has its words; no sentence could break a line, a table or Markdown's
+    HTML.
+    """
     assert set(Action) == WORDS.keys()
     for reason, sentence in SENTENCES.items():
         assert safe(sentence) == sentence, reason
@@ -360,7 +433,7 @@ apply will refuse: too many revocations
 warning: unknown scope 'x'
 not checked: whether the exchange allows these scopes; apply checks it before it writes anything
 1 to recover, 2 to record, 1 to restore, 1 to derive, 3 to rotate, 2 to revoke, 2 held, 5 kept, 11 not touched
-"""  # noqa: E501 - as it is printed
+"""
 
 NARROW_TEXT = """\
 plan for https://api.example
@@ -412,13 +485,17 @@ def short_digest_line(made: Plan) -> str:
 
 
 def test_plan_text_is_whole() -> None:
-    """Groups with headings, one line per change, what may hurt last, then counts and digest."""
+    """Groups with headings, one line per change, what may hurt last, then counts and
+    digest.
+    """
     text = plan_text(EVERYTHING, guards=("too many revocations",), warnings=("unknown scope 'x'",))
     assert TEXT + short_digest_line(EVERYTHING) == text
 
 
 def test_plan_text_goes_on_below_where_the_terminal_is_narrow() -> None:
-    """Nothing is cut; many keeps are counted only; foreign tokens of a snapshot are counted only."""
+    """Nothing is cut; many keeps are counted only; foreign tokens of a snapshot are
+    counted only.
+    """
     made = a_plan(
         WIDEN,
         REVOKE,
@@ -469,11 +546,15 @@ def test_hostile_text_stays_harmless_in_a_terminal_and_a_log(
     scene: Scene,
     sentence: str,
     width: int | None,
-    colour: bool,  # noqa: FBT001 - drawn by hypothesis
+    colour: bool,
 ) -> None:
-    """No escape but ours, no line end but ours, no command for a CI runner, and nothing that can't be encoded."""
+    """No escape but ours, no line end but ours, no command for a CI runner, and nothing
+    that can't be encoded.
+    """
     made = plan(scene.desired, scene.observed, now_ms=NOW_MS)
-    text = ESCAPES.sub("", plan_text(made, guards=(sentence,), warnings=(sentence,), width=width, colour=colour))
+    text = ESCAPES.sub(
+        "", plan_text(made, guards=(sentence,), warnings=(sentence,), width=width, colour=colour)
+    )
     assert_harmless(text)
 
 
@@ -483,7 +564,11 @@ def test_hostile_text_stays_harmless_in_a_terminal_and_a_log(
 @pytest.mark.parametrize(
     ("made", "outcome", "expected"),
     [
-        (WIDEN, applied("rotated", ID), "rotated production-bot (scopes widened: +withdrawal): new token 3f2c…9a1b"),
+        (
+            WIDEN,
+            applied("rotated", ID),
+            "rotated production-bot (scopes widened: +withdrawal): new token 3f2c…9a1b",
+        ),
         (
             COMPROMISED,
             applied("rotated", "id-20"),
@@ -504,11 +589,23 @@ def test_hostile_text_stays_harmless_in_a_terminal_and_a_log(
             applied("late", "id-20"),
             "derived new-bot (no token yet; scopes +account_creation +trading; path prod/new): new token id-20; late",
         ),
-        (REVOKE, applied("revoked", "id-9"), "revoked gone (not in the manifest any more): token id-9"),
+        (
+            REVOKE,
+            applied("revoked", "id-9"),
+            "revoked gone (not in the manifest any more): token id-9",
+        ),
         (REVOKE, applied("revoked"), "revoked gone (not in the manifest any more)"),
-        (RECOVER, applied("undone: nothing was written"), "recovered stuck: undone: nothing was written"),
+        (
+            RECOVER,
+            applied("undone: nothing was written"),
+            "recovered stuck: undone: nothing was written",
+        ),
         (UNPROTECT, applied("no longer protected"), "recorded old: no longer protected"),
-        (FILES, applied("the manifest's files are remembered"), "recorded (manifest): the manifest's files are remembered"),
+        (
+            FILES,
+            applied("the manifest's files are remembered"),
+            "recorded (manifest): the manifest's files are remembered",
+        ),
         (RESTORE, applied("written again"), "restored lost: written again"),
         (DUE, failed("the exchange said 403"), "failed: rotate aged: the exchange said 403"),
         (DUE, held("it changed: run again"), "held: rotate aged: it changed: run again"),
@@ -521,10 +618,19 @@ def test_row_line(made: Change, outcome: Outcome, expected: str) -> None:
 
 
 @QUICK
-@given(hostile(), hostile(), st.sampled_from(list(Action)), st.sampled_from([applied, failed, held]))
+@given(
+    hostile(), hostile(), st.sampled_from(list(Action)), st.sampled_from([applied, failed, held])
+)
 def test_row_line_is_one_harmless_line(label: str, text: str, action: Action, end: Any) -> None:
     """Whatever the label, the note, the id and the sentence hold."""
-    made = change(label, action, Reason.DUE, note=text, before=side(text, text, text), after=side(text, None, text))
+    made = change(
+        label,
+        action,
+        Reason.DUE,
+        note=text,
+        before=side(text, text, text),
+        after=side(text, None, text),
+    )
     line = row_line(Row(change=made, outcome=end(text, text)))
     assert_harmless(line)
     assert "\n" not in line
@@ -551,7 +657,14 @@ def a_report(*outcomes: Outcome, holds: tuple[Change, ...] = ()) -> Report:
         (a_report(), "applied 0, failed 0, held 0, not tried 0"),
         (
             a_report(
-                applied(""), applied(""), applied(""), failed(""), failed(""), held(""), not_tried(""), holds=(WAITS, DECIDE)
+                applied(""),
+                applied(""),
+                applied(""),
+                failed(""),
+                failed(""),
+                held(""),
+                not_tried(""),
+                holds=(WAITS, DECIDE),
             ),
             "applied 3, failed 2, held 3, not tried 1",
         ),
@@ -569,7 +682,9 @@ def widened(version: int) -> Change:
     """The same rotation, seen at another version of the secret."""
     before = side("bot", "id-1", "trading", version=version)
     after = side("bot", None, "trading", "withdrawal", version=version)
-    return change("bot", Action.ROTATE, Reason.SCOPES_WIDENED, before=before, after=after, note="+withdrawal")
+    return change(
+        "bot", Action.ROTATE, Reason.SCOPES_WIDENED, before=before, after=after, note="+withdrawal"
+    )
 
 
 @pytest.mark.parametrize(
@@ -610,8 +725,12 @@ def widened(version: int) -> Change:
         ),
     ],
 )
-def test_stale_text_tells_what_only_one_of_the_plans_does(approved: Plan | None, now: Plan, expected: list[str]) -> None:
-    """Rows differ by all that an approval is bound to: ids, versions, scopes, paths; notes, holds and keeps don't count."""
+def test_stale_text_tells_what_only_one_of_the_plans_does(
+    approved: Plan | None, now: Plan, expected: list[str]
+) -> None:
+    """Rows differ by all that an approval is bound to: ids, versions, scopes, paths;
+    notes, holds and keeps don't count.
+    """
     assert expected == stale_text(approved, now).splitlines()
 
 
@@ -703,12 +822,16 @@ for `https://api.example, profile 42`
 
 not checked: whether the exchange allows these scopes; apply checks it before it writes anything
 
-"""  # noqa: E501 - as it is printed
+"""
 
 
 def test_plan_markdown_is_whole() -> None:
-    """What may hurt first, a table of changes, one of holds, the rest folded, and the whole digest."""
-    text = plan_markdown(EVERYTHING, guards=("too many revocations",), warnings=("unknown scope 'x'",))
+    """What may hurt first, a table of changes, one of holds, the rest folded, and the
+    whole digest.
+    """
+    text = plan_markdown(
+        EVERYTHING, guards=("too many revocations",), warnings=("unknown scope 'x'",)
+    )
     assert f"{MARKDOWN}digest `{EVERYTHING.digest()}`\n" == text
 
 
@@ -724,7 +847,9 @@ def test_plan_markdown_with_nothing_to_do() -> None:
 
 
 def test_a_comment_can_lose_rows_without_losing_its_frame() -> None:
-    """Each block is whole lines, so that a size limit may leave rows out: head and tail stay, and rows are one line each."""
+    """Each block is whole lines, so that a size limit may leave rows out: head and tail
+    stay, and rows are one line each.
+    """
     blocks = plan_blocks(EVERYTHING)
     assert "\n\n".join(block.text() for block in blocks) + "\n" == plan_markdown(EVERYTHING)
     for block in blocks:
@@ -749,7 +874,9 @@ def test_a_comment_can_lose_rows_without_losing_its_frame() -> None:
     ],
 )
 def test_code_is_a_span_that_nothing_leaves(text: str, expected: str) -> None:
-    """The fence is longer than any run of backticks within; a pipe and a comment's marks are escaped visibly."""
+    """The fence is longer than any run of backticks within; a pipe and a comment's
+    marks are escaped visibly.
+    """
     assert expected == code(text)
 
 
@@ -772,28 +899,53 @@ def shown(text: str) -> str:
 @QUICK
 @given(scenes(text_without_surrogates()), hostile())
 def test_hostile_text_is_nothing_but_code_in_markdown(scene: Scene, sentence: str) -> None:
-    """Parsed: the only HTML is ours, there is no link and no image, each row has four cells, labels are whole code spans."""
+    """Parsed: the only HTML is ours, there is no link and no image, each row has four
+    cells, labels are whole code spans.
+    """
     made = plan(scene.desired, scene.observed, now_ms=NOW_MS)
     text = plan_markdown(made, guards=(sentence,), warnings=(sentence,))
     assert_harmless(text)
     assert "<!--" not in text
     tokens = PARSER.parse(text)
     assert {token.type for token in tokens} <= {
-        *("heading_open", "heading_close", "inline", "paragraph_open", "paragraph_close", "html_block"),
-        *("blockquote_open", "blockquote_close", "bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close"),
+        *(
+            "heading_open",
+            "heading_close",
+            "inline",
+            "paragraph_open",
+            "paragraph_close",
+            "html_block",
+        ),
+        *(
+            "blockquote_open",
+            "blockquote_close",
+            "bullet_list_open",
+            "bullet_list_close",
+            "list_item_open",
+            "list_item_close",
+        ),
         *("table_open", "table_close", "thead_open", "thead_close", "tbody_open", "tbody_close"),
         *("tr_open", "tr_close", "th_open", "th_close", "td_open", "td_close"),
     }
     assert all(OURS.fullmatch(token.content) for token in tokens if token.type == "html_block")
     parts = inline(tokens)
-    assert {part.type for part in parts} <= {"text", "code_inline", "strong_open", "strong_close", "html_inline", "softbreak"}
+    assert {part.type for part in parts} <= {
+        "text",
+        "code_inline",
+        "strong_open",
+        "strong_close",
+        "html_inline",
+        "softbreak",
+    }
     assert all(OURS.fullmatch(part.content) for part in parts if part.type == "html_inline")
     acting = [c for c in made.changes if c.action is not Action.KEEP]
     cells_seen = sum(token.type == "td_open" for token in tokens)
     assert cells_seen == 4 * len(acting)
     spans = {part.content for part in parts if part.type == "code_inline"}
     for each in made.changes:
-        assert shown(safe(each.label)) in spans or shown(safe(each.label)).strip(" ") in {span.strip(" ") for span in spans}
+        assert shown(safe(each.label)) in spans or shown(safe(each.label)).strip(" ") in {
+            span.strip(" ") for span in spans
+        }
     words = "".join(part.content for part in parts if part.type == "text")
     assert "@" not in words
     assert "http" not in words
@@ -820,7 +972,9 @@ assert not heavy, heavy
 def run(program: str, seed: str = "0") -> bytes:
     """A program in a fresh interpreter."""
     environ = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environ, cwd=ROOT).stdout
+    return subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, env=environ, cwd=ROOT
+    ).stdout
 
 
 def test_the_same_plan_gives_the_same_bytes() -> None:
@@ -829,5 +983,7 @@ def test_the_same_plan_gives_the_same_bytes() -> None:
 
 
 def test_rendering_loads_no_adapter() -> None:
-    """A plan from a snapshot is rendered without the HTTP libraries, which cost more time than all the rest."""
+    """A plan from a snapshot is rendered without the HTTP libraries, which cost more
+    time than all the rest.
+    """
     run(LEAN)

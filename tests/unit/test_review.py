@@ -1,4 +1,6 @@
-"""What a reviewer is told beyond the rows: the cause of each, and what the manifest changes behind them."""
+"""What a reviewer is told beyond the rows: the cause of each, and what the manifest
+changes behind them.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.model import HOUR_MS, Manifest, TokenSpec
-from reconciler.observed import Observed
-from reconciler.plan import Policy, Selection, plan, row_key
-from reconciler.reasons import Action, Category, Reason
-from reconciler.review import Cause, NoBase, Review, review
-from tests.support.values import NOW_MS, Scene, entry, ledger, live, manifest, observed, scenes, spec
+from reconciler.plan.planner import Policy, Selection, plan, row_key
+from reconciler.plan.reasons import Action, Category, Reason
+from reconciler.plan.review import Cause, NoBase, Review, review_of
+from reconciler.state.snapshot import Observed
+from tests.support.values import (
+    NOW_MS,
+    Scene,
+    entry,
+    ledger,
+    live,
+    manifest,
+    observed,
+    scenes,
+    spec,
+)
 
 CONFIG = Policy(selection=Selection(only=Category.CONFIG))
 
 
 def seen(*labels: str, old: str = "") -> Observed:
     """Each label has its token; that of ``old`` is 40 days old."""
-    entries = {label: entry(f"id-{label}", label, days=40 if label == old else 1) for label in labels}
-    return observed(ledger(entries), *(live(f"id-{label}", label, days=40 if label == old else 1) for label in labels))
+    entries = {
+        label: entry(f"id-{label}", label, days=40 if label == old else 1) for label in labels
+    }
+    return observed(
+        ledger(entries),
+        *(live(f"id-{label}", label, days=40 if label == old else 1) for label in labels),
+    )
 
 
 def reviewed(
@@ -30,12 +47,14 @@ def reviewed(
     """The review, and the cause of each row of the plan that is no keep, by its label."""
     policy = policy or Policy()
     chosen = plan(head, state, now_ms=NOW_MS, policy=policy)
-    found = review(chosen, head=head, base=base, observed=state, policy=policy)
+    found = review_of(chosen, head=head, base=base, observed=state, policy=policy)
     return found, {c.label: found.cause(c) for c in chosen.changes if c.action is not Action.KEEP}
 
 
 def test_each_row_has_its_cause() -> None:
-    """A new label is the pull request's, one that vanished is drift, an old one is due: whatever order they come in."""
+    """A new label is the pull request's, one that vanished is drift, an old one is due:
+    whatever order they come in.
+    """
     state = seen("manager", "aged", "gone", old="aged")
     state = dataclasses.replace(state, live=tuple(t for t in state.live if t.label != "gone"))
     base = manifest(spec("manager"), spec("aged"), spec("gone"), manager="manager")
@@ -47,23 +66,32 @@ def test_each_row_has_its_cause() -> None:
 def test_a_due_rotation_that_the_pull_request_changes_is_its_own() -> None:
     """What the row does is not what the base branch would do."""
     base = manifest(spec("manager"), spec("aged"), manager="manager")
-    head = dataclasses.replace(base, tokens=(spec("manager"), spec("aged", "trading", "withdrawal")))
+    head = dataclasses.replace(
+        base, tokens=(spec("manager"), spec("aged", "trading", "withdrawal"))
+    )
     _, causes = reviewed(head, base, seen("manager", "aged", old="aged"))
     assert causes == {"aged": Cause.PULL_REQUEST}
 
 
 @pytest.mark.parametrize(
-    ("base", "expected"), [(NoBase.NOT_GIVEN, None), (NoBase.UNREADABLE, None), (NoBase.ABSENT, Cause.PULL_REQUEST)]
+    ("base", "expected"),
+    [(NoBase.NOT_GIVEN, None), (NoBase.UNREADABLE, None), (NoBase.ABSENT, Cause.PULL_REQUEST)],
 )
 def test_without_a_base_branch(base: NoBase, expected: Cause | None) -> None:
-    """The first pull request causes all its rows; where the base can't be read, nothing is claimed."""
-    found, causes = reviewed(manifest(spec("manager"), spec("new"), manager="manager"), base, seen("manager"))
+    """The first pull request causes all its rows; where the base can't be read, nothing
+    is claimed.
+    """
+    found, causes = reviewed(
+        manifest(spec("manager"), spec("new"), manager="manager"), base, seen("manager")
+    )
     assert causes == {"new": expected}
     assert found.base_unreadable is (base is NoBase.UNREADABLE)
 
 
 def test_what_other_jobs_do_and_what_goes_away() -> None:
-    """Beside a plan of configuration stand due rotations, and what the base branch would do and this one won't."""
+    """Beside a plan of configuration stand due rotations, and what the base branch
+    would do and this one won't.
+    """
     base = manifest(spec("manager"), spec("aged"), spec("never-made"), manager="manager")
     head = dataclasses.replace(base, tokens=(spec("manager"), spec("aged")))
     found, causes = reviewed(head, base, seen("manager", "aged", old="aged"), CONFIG)
@@ -87,7 +115,12 @@ BASE = (spec("manager"), spec("a"), spec("b"))
         pytest.param(
             (spec("manager"), spec("a", path="b"), spec("b", path="a")),
             "manager",
-            {"points at the path of another label's secret": (("a", "b belongs to b"), ("b", "a belongs to a"))},
+            {
+                "points at the path of another label's secret": (
+                    ("a", "b belongs to b"),
+                    ("b", "a belongs to a"),
+                )
+            },
             id="labels swapped",
         ),
         pytest.param(
@@ -109,20 +142,31 @@ BASE = (spec("manager"), spec("a"), spec("b"))
             id="never rotated",
         ),
         pytest.param(
-            (spec("manager"), spec("a", days=521), dataclasses.replace(spec("b"), overlap_ms=HOUR_MS)),
+            (
+                spec("manager"),
+                spec("a", days=521),
+                dataclasses.replace(spec("b"), overlap_ms=HOUR_MS),
+            ),
             "manager",
             {
-                "shortens the overlap: consumers get less time to change over": (("b", "1d -> 1h"),),
+                "shortens the overlap: consumers get less time to change over": (
+                    ("b", "1d -> 1h"),
+                ),
                 "is rotated less often": (("a", "30d -> 521d"),),
             },
             id="shorter and rarer",
         ),
         pytest.param(
-            BASE, "a", {"changes the manager, whose token signs list and revoke": (("a", "was manager"),)}, id="manager"
+            BASE,
+            "a",
+            {"changes the manager, whose token signs list and revoke": (("a", "was manager"),)},
+            id="manager",
         ),
     ],
 )
-def test_findings(tokens: tuple[TokenSpec, ...], manager: str, expected: dict[str, tuple[tuple[str, str], ...]]) -> None:
+def test_findings(
+    tokens: tuple[TokenSpec, ...], manager: str, expected: dict[str, tuple[tuple[str, str], ...]]
+) -> None:
     """What no row tells is told by itself, with the labels."""
     base = manifest(*BASE, manager="manager")
     head = manifest(*tokens, manager=manager)
@@ -133,22 +177,32 @@ def test_findings(tokens: tuple[TokenSpec, ...], manager: str, expected: dict[st
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(scenes(), scenes(), st.sampled_from([None, *Category]))
 def test_every_row_has_exactly_one_cause(scene: Scene, other: Scene, only: Category | None) -> None:
-    """Whatever the state: with a base each acting or held row has a cause, the pull request's iff the base has it not."""
+    """Whatever the state: with a base each acting or held row has a cause, the pull
+    request's iff the base has it not.
+    """
     policy = Policy(selection=Selection(only=only))
     chosen = plan(scene.desired, scene.observed, now_ms=NOW_MS, policy=policy)
-    found = review(chosen, head=scene.desired, base=other.desired, observed=scene.observed, policy=policy)
+    found = review_of(
+        chosen, head=scene.desired, base=other.desired, observed=scene.observed, policy=policy
+    )
     before = {row_key(c) for c in plan(other.desired, scene.observed, now_ms=NOW_MS).changes}
     for change in chosen.changes:
         if change.action is not Action.KEEP:
             assert (found.cause(change) is Cause.PULL_REQUEST) is (row_key(change) not in before)
-    same = review(chosen, head=scene.desired, base=scene.desired, observed=scene.observed, policy=policy)
+    same = review_of(
+        chosen, head=scene.desired, base=scene.desired, observed=scene.observed, policy=policy
+    )
     assert Cause.PULL_REQUEST not in same.causes.values()
     assert same.undone == ()
 
 
-@pytest.mark.parametrize(("profile_id", "expected"), [(42, []), (None, ["42 -> none"]), (43, ["42 -> 43"])])
+@pytest.mark.parametrize(
+    ("profile_id", "expected"), [(42, []), (None, ["42 -> none"]), (43, ["42 -> 43"])]
+)
 def test_the_pin_of_the_profile(profile_id: int | None, expected: list[str]) -> None:
     """Taking it out takes a guard away."""
     base = manifest(*BASE, manager="manager")
-    found, _ = reviewed(dataclasses.replace(base, profile_id=profile_id), base, seen("manager", "a", "b"))
+    found, _ = reviewed(
+        dataclasses.replace(base, profile_id=profile_id), base, seen("manager", "a", "b")
+    )
     assert [detail for f in found.findings for _, detail in f.about] == expected

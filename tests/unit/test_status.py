@@ -9,14 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.ledger import Abandoned, IntentKind, Ledger, Revoking
-from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LiveToken, Manifest, SecretMeta, VersionState
-from reconciler.observed import Content, Kind, Observed
-from reconciler.plan import NotTouched, Policy, Selection
-from reconciler.reasons import Action, Reason
-from reconciler.render import cells
-from reconciler.render.table import span, status_text, when
-from reconciler.status import (
+from reconciler.model import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    SECOND_MS,
+    LiveToken,
+    Manifest,
+    SecretMeta,
+    VersionState,
+)
+from reconciler.plan.planner import NotTouched, Policy, Selection
+from reconciler.plan.reasons import Action, Reason
+from reconciler.plan.status import (
     PROBABLY_OURS,
     STATES,
     Lease,
@@ -27,8 +32,12 @@ from reconciler.status import (
     State,
     Status,
     TokenStatus,
-    status,
+    status_of,
 )
+from reconciler.render.status import span, status_text, when
+from reconciler.render.words import cells
+from reconciler.state.ledger import Abandoned, IntentKind, Ledger, Revoking
+from reconciler.state.snapshot import Content, Kind, Observed
 from tests.support.values import (
     API_URL,
     LIVING,
@@ -48,7 +57,11 @@ from tests.support.values import (
 )
 from tests.support.values import holder as lease_holder
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUICK = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 MOVED = SecretMeta(latest=2, state=VersionState.LIVING)
 GONE = SecretMeta(latest=1, state=VersionState.DELETED)
@@ -56,14 +69,18 @@ GONE = SecretMeta(latest=1, state=VersionState.DELETED)
 
 def well(*, days: int = 1, used_ago_ms: int | None = None) -> tuple[Ledger, LiveToken]:
     """A label ``bot`` whose token lives and whose secret is in place."""
-    return ledger({"bot": entry("id-1", "bot", days=days)}), live("id-1", "bot", days=days, used_ago_ms=used_ago_ms)
+    return ledger({"bot": entry("id-1", "bot", days=days)}), live(
+        "id-1", "bot", days=days, used_ago_ms=used_ago_ms
+    )
 
 
 def draining(*, overlap_ms: int = DAY_MS, used_ago_ms: int | None = None) -> Observed:
     """A label with a predecessor that was superseded two days ago."""
     old = retiring("id-0", "bot", overlap_ms=overlap_ms)
     memory = ledger({"bot": dataclasses.replace(entry("id-1", "bot"), retiring=(old,))})
-    return observed(memory, live("id-1", "bot"), live("id-0", "bot", days=40, used_ago_ms=used_ago_ms))
+    return observed(
+        memory, live("id-1", "bot"), live("id-0", "bot", days=40, used_ago_ms=used_ago_ms)
+    )
 
 
 def interrupted(*, lease: bool) -> Observed:
@@ -89,22 +106,48 @@ BOT, NOBODY = manifest(spec("bot")), manifest()
     [
         pytest.param(State.OK, Reason.IN_SYNC, BOT, observed(*well()), id="well"),
         pytest.param(State.DRAINING, Reason.SUPERSEDED, BOT, draining(), id="predecessor unused"),
-        pytest.param(State.DRAINING, Reason.OVERLAP, BOT, draining(overlap_ms=3 * DAY_MS), id="overlap"),
-        pytest.param(State.DRAINING, Reason.STILL_USED, BOT, draining(used_ago_ms=HOUR_MS), id="still used"),
+        pytest.param(
+            State.DRAINING, Reason.OVERLAP, BOT, draining(overlap_ms=3 * DAY_MS), id="overlap"
+        ),
+        pytest.param(
+            State.DRAINING, Reason.STILL_USED, BOT, draining(used_ago_ms=HOUR_MS), id="still used"
+        ),
         pytest.param(State.DUE, Reason.DUE, BOT, observed(*well(days=30)), id="due"),
         pytest.param(State.DUE, Reason.DUE, BOT, observed(*well(days=31)), id="due for a day"),
-        pytest.param(State.OVERDUE, Reason.DUE, BOT, observed(*well(days=32)), id="due for two days"),
-        pytest.param(State.DRIFTED, Reason.SCOPES_WIDENED, manifest(spec("bot", "trading", "withdrawal")), observed(*well())),
-        pytest.param(State.DRIFTED, Reason.SCOPES_CHANGED, manifest(spec("bot", "withdrawal")), observed(*well())),
-        pytest.param(State.DRIFTED, Reason.PATH_CHANGED, manifest(spec("bot", path="x")), observed(*well())),
-        pytest.param(State.DRIFTED, Reason.PROTECT_ON, manifest(spec("bot", protect=True)), observed(*well())),
+        pytest.param(
+            State.OVERDUE, Reason.DUE, BOT, observed(*well(days=32)), id="due for two days"
+        ),
+        pytest.param(
+            State.DRIFTED,
+            Reason.SCOPES_WIDENED,
+            manifest(spec("bot", "trading", "withdrawal")),
+            observed(*well()),
+        ),
+        pytest.param(
+            State.DRIFTED,
+            Reason.SCOPES_CHANGED,
+            manifest(spec("bot", "withdrawal")),
+            observed(*well()),
+        ),
+        pytest.param(
+            State.DRIFTED, Reason.PATH_CHANGED, manifest(spec("bot", path="x")), observed(*well())
+        ),
+        pytest.param(
+            State.DRIFTED, Reason.PROTECT_ON, manifest(spec("bot", protect=True)), observed(*well())
+        ),
         pytest.param(
             State.DRIFTED,
             Reason.VERSION_MOVED,
             BOT,
             observed(*well(), secrets={"bot": MOVED}, contents={"bot": Content(token_id="id-1")}),
         ),
-        pytest.param(State.BROKEN, Reason.SECRET_LOST, BOT, observed(*well(), secrets={"bot": GONE}), id="secret lost"),
+        pytest.param(
+            State.BROKEN,
+            Reason.SECRET_LOST,
+            BOT,
+            observed(*well(), secrets={"bot": GONE}),
+            id="secret lost",
+        ),
         pytest.param(
             State.BROKEN,
             Reason.SECRET_MOVED,
@@ -113,10 +156,22 @@ BOT, NOBODY = manifest(spec("bot")), manifest()
         ),
         pytest.param(State.BROKEN, Reason.REVOKED_ELSEWHERE, BOT, observed(well()[0]), id="gone"),
         pytest.param(State.ABSENT, Reason.ABSENT, BOT, observed(ledger()), id="absent"),
-        pytest.param(State.INTERRUPTED, Reason.INTENT_OPEN, BOT, interrupted(lease=False), id="interrupted"),
-        pytest.param(State.IN_PROGRESS, Reason.IN_PROGRESS, BOT, interrupted(lease=True), id="in progress"),
-        pytest.param(State.WAITING, Reason.TWIN, BOT, observed(ledger(), live("id-5", "bot")), id="twin"),
-        pytest.param(State.WAITING, Reason.OCCUPIED, BOT, observed(ledger(), secrets={"bot": LIVING}), id="occupied"),
+        pytest.param(
+            State.INTERRUPTED, Reason.INTENT_OPEN, BOT, interrupted(lease=False), id="interrupted"
+        ),
+        pytest.param(
+            State.IN_PROGRESS, Reason.IN_PROGRESS, BOT, interrupted(lease=True), id="in progress"
+        ),
+        pytest.param(
+            State.WAITING, Reason.TWIN, BOT, observed(ledger(), live("id-5", "bot")), id="twin"
+        ),
+        pytest.param(
+            State.WAITING,
+            Reason.OCCUPIED,
+            BOT,
+            observed(ledger(), secrets={"bot": LIVING}),
+            id="occupied",
+        ),
         pytest.param(
             State.HELD,
             Reason.UNREAD,
@@ -124,16 +179,34 @@ BOT, NOBODY = manifest(spec("bot")), manifest()
             observed(*well(), secrets={"bot": MOVED}, contents={"bot": Content(readable=False)}),
         ),
         pytest.param(State.HELD, Reason.PROTECTED, NOBODY, protected(), id="protected"),
-        pytest.param(State.HELD, Reason.IN_USE, NOBODY, observed(*well(used_ago_ms=MINUTE_MS)), id="in use"),
-        pytest.param(State.HELD, Reason.SIGNS, NOBODY, observed(*well(), signer_id="id-1"), id="signs"),
-        pytest.param(State.HELD, Reason.FILE_MISSING, manifest(files=("other.yaml",)), observed(*well()), id="file missing"),
-        pytest.param(State.NOT_DESIRED, Reason.NOT_DESIRED, NOBODY, observed(*well()), id="not desired"),
+        pytest.param(
+            State.HELD, Reason.IN_USE, NOBODY, observed(*well(used_ago_ms=MINUTE_MS)), id="in use"
+        ),
+        pytest.param(
+            State.HELD, Reason.SIGNS, NOBODY, observed(*well(), signer_id="id-1"), id="signs"
+        ),
+        pytest.param(
+            State.HELD,
+            Reason.FILE_MISSING,
+            manifest(files=("other.yaml",)),
+            observed(*well()),
+            id="file missing",
+        ),
+        pytest.param(
+            State.NOT_DESIRED, Reason.NOT_DESIRED, NOBODY, observed(*well()), id="not desired"
+        ),
         pytest.param(
             State.NOT_DESIRED,
             Reason.NOT_DESIRED,
             NOBODY,
             observed(
-                ledger({"bot": dataclasses.replace(entry("id-1", "bot"), current=None, retiring=(retiring("id-0", "bot"),))}),
+                ledger(
+                    {
+                        "bot": dataclasses.replace(
+                            entry("id-1", "bot"), current=None, retiring=(retiring("id-0", "bot"),)
+                        )
+                    }
+                ),
                 live("id-0", "bot"),
             ),
             id="only a predecessor is left",
@@ -142,20 +215,20 @@ BOT, NOBODY = manifest(spec("bot")), manifest()
 )
 def test_state_of_a_label(state: State, reason: Reason, desired: Manifest, seen: Observed) -> None:
     """The planner's row, in one word."""
-    (token,) = status(desired, seen).tokens
+    (token,) = status_of(desired, seen).tokens
     assert (state, reason) == (token.state, token.reason)
 
 
 def test_a_due_rotation_without_budget_is_due_all_the_same() -> None:
     """Whether this run would rotate it does not change how it stands."""
-    (token,) = status(BOT, observed(*well(days=31)), policy=Policy(max_rotations=0)).tokens
+    (token,) = status_of(BOT, observed(*well(days=31)), policy=Policy(max_rotations=0)).tokens
     assert (token.state, token.reason) == (State.DUE, Reason.BUDGET)
 
 
 def test_a_selection_hides_nothing() -> None:
     """The whole fleet is told, whatever --target says."""
     narrow = Policy(selection=Selection(targets=frozenset({"other"})))
-    assert status(BOT, observed(*well()), policy=narrow) == status(BOT, observed(*well()))
+    assert status_of(BOT, observed(*well()), policy=narrow) == status_of(BOT, observed(*well()))
 
 
 def test_every_reason_has_a_state_and_every_state_a_reason() -> None:
@@ -165,7 +238,9 @@ def test_every_reason_has_a_state_and_every_state_a_reason() -> None:
 
 
 def test_all_that_is_known_of_a_label() -> None:
-    """One label with everything: age, due, use, predecessor with what holds it, open revocation."""
+    """One label with everything: age, due, use, predecessor with what holds it, open
+    revocation.
+    """
     old = retiring("id-0", "bot", since_ms=HOUR_MS)
     memory = ledger(
         {
@@ -186,7 +261,10 @@ def test_all_that_is_known_of_a_label() -> None:
         signer_id="id-1",
         foreign_unnamed=3,
     )
-    found = status(manifest(spec("bot", "trading", "withdrawal", path="prod/bot", days=90), manager="bot"), seen)
+    found = status_of(
+        manifest(spec("bot", "trading", "withdrawal", path="prod/bot", days=90), manager="bot"),
+        seen,
+    )
     assert found == Status(
         as_of_ms=NOW_MS,
         api_url=API_URL,
@@ -230,7 +308,9 @@ def test_all_that_is_known_of_a_label() -> None:
                     ),
                 ),
                 revoking=("id-z",),
-                intent=OpenIntent(kind=IntentKind.ROTATE, since_ms=NOW_MS - HOUR_MS, run="run-1", token_id="id-2"),
+                intent=OpenIntent(
+                    kind=IntentKind.ROTATE, since_ms=NOW_MS - HOUR_MS, run="run-1", token_id="id-2"
+                ),
             ),
         ),
         needs=(),
@@ -246,17 +326,24 @@ def test_all_that_is_known_of_a_label() -> None:
     ("used_since_verify", "used_ago_ms", "signer_id"),
     [(False, None, None), (False, DAY_MS, None), (True, DAY_MS - 1, None), (True, None, "id-1")],
 )
-def test_who_has_used_the_current_token(used_since_verify: bool, used_ago_ms: int | None, signer_id: str | None) -> None:  # noqa: FBT001 - a column of a table
-    """Uses up to our own verify prove nothing; the manager is used by us alone, so our signing with it is the proof."""
+def test_who_has_used_the_current_token(
+    used_since_verify: bool, used_ago_ms: int | None, signer_id: str | None
+) -> None:
+    """Uses up to our own verify prove nothing; the manager is used by us alone, so our
+    signing with it is the proof.
+    """
     memory, _ = well()
     seen = observed(memory, live("id-1", "bot", used_ago_ms=used_ago_ms), signer_id=signer_id)
-    (token,) = status(manifest(spec("bot"), manager="bot"), seen).tokens
+    (token,) = status_of(manifest(spec("bot"), manager="bot"), seen).tokens
     assert used_since_verify is token.used_since_verify
 
 
 def test_what_needs_a_person() -> None:
     """Decisions, then what needs an identity token, then tokens that are probably ours."""
-    memory = ledger({"old": entry("id-1", "old", days=31), "rolled": entry("id-2", "rolled")}, abandoned=("twinned",))
+    memory = ledger(
+        {"old": entry("id-1", "old", days=31), "rolled": entry("id-2", "rolled")},
+        abandoned=("twinned",),
+    )
     rolled = dataclasses.replace(memory.tokens["rolled"], retiring=(retiring("id-3", "rolled"),))
     memory = dataclasses.replace(memory, tokens={**memory.tokens, "rolled": rolled})
     seen = observed(
@@ -269,7 +356,7 @@ def test_what_needs_a_person() -> None:
         secrets={"old": LIVING, "rolled": MOVED},
         contents={"rolled": Content(token_id="id-3", holder_version=1)},
     )
-    found = status(manifest(spec("old"), spec("new"), spec("twinned"), spec("rolled")), seen)
+    found = status_of(manifest(spec("old"), spec("new"), spec("twinned"), spec("rolled")), seen)
     assert found.needs == (
         Need(
             kind=NeedKind.DECISION,
@@ -281,13 +368,23 @@ def test_what_needs_a_person() -> None:
             labels=("twinned",),
             sentence="a token with this label lives that we did not derive: adopt it, or --replace the label (id-9)",
         ),
-        Need(kind=NeedKind.IDENTITY, labels=("new", "old"), sentence="to derive, an apply needs an identity token"),
+        Need(
+            kind=NeedKind.IDENTITY,
+            labels=("new", "old"),
+            sentence="to derive, an apply needs an identity token",
+        ),
         Need(kind=NeedKind.TWIN, labels=("twinned",), sentence=PROBABLY_OURS, token_ids=("id-9",)),
     )
-    assert found.twins == (NotTouched(token_id="id-9", label="twinned", kind=Kind.TWIN, probably_ours=True),)
+    assert found.twins == (
+        NotTouched(token_id="id-9", label="twinned", kind=Kind.TWIN, probably_ours=True),
+    )
     assert found.foreign == 1
     assert found.abandoned == (
-        Abandoned(label="twinned", since_ms=NOW_MS - 2 * DAY_MS, closed_at_ms=NOW_MS - 2 * DAY_MS + HOUR_MS),
+        Abandoned(
+            label="twinned",
+            since_ms=NOW_MS - 2 * DAY_MS,
+            closed_at_ms=NOW_MS - 2 * DAY_MS + HOUR_MS,
+        ),
     )
     assert list(found.counts().items()) == [(State.DUE, 1), (State.ABSENT, 1), (State.WAITING, 2)]
 
@@ -297,7 +394,14 @@ def test_what_needs_a_person() -> None:
 
 @pytest.mark.parametrize(
     ("length_ms", "expected"),
-    [(0, "0s"), (59 * SECOND_MS, "59s"), (MINUTE_MS, "1m"), (HOUR_MS - 1, "59m"), (HOUR_MS, "1h"), (41 * DAY_MS, "41d")],
+    [
+        (0, "0s"),
+        (59 * SECOND_MS, "59s"),
+        (MINUTE_MS, "1m"),
+        (HOUR_MS - 1, "59m"),
+        (HOUR_MS, "1h"),
+        (41 * DAY_MS, "41d"),
+    ],
 )
 def test_a_length_is_told_in_its_largest_whole_unit(length_ms: int, expected: str) -> None:
     """Rounded down: nothing looks older than it is."""
@@ -306,7 +410,12 @@ def test_a_length_is_told_in_its_largest_whole_unit(length_ms: int, expected: st
 
 @pytest.mark.parametrize(
     ("at_ms", "expected"),
-    [(None, "-"), (NOW_MS, "0s ago"), (NOW_MS - 7 * DAY_MS, "7d ago"), (NOW_MS + 45 * DAY_MS, "in 45d")],
+    [
+        (None, "-"),
+        (NOW_MS, "0s ago"),
+        (NOW_MS - 7 * DAY_MS, "7d ago"),
+        (NOW_MS + 45 * DAY_MS, "in 45d"),
+    ],
 )
 def test_an_instant_is_told_as_seen_from_now(at_ms: int | None, expected: str) -> None:
     """Before or after now."""
@@ -316,8 +425,12 @@ def test_an_instant_is_told_as_seen_from_now(at_ms: int | None, expected: str) -
 def a_fleet() -> Status:
     """A fleet with most states."""
     tokens = {
-        "a-label-that-goes-on-for-longer-than-most-do": entry("id-1", "a-label-that-goes-on-for-longer-than-most-do"),
-        "drain": dataclasses.replace(entry("3f2c9a1b-0000", "drain"), retiring=(retiring("id-0", "drain"),)),
+        "a-label-that-goes-on-for-longer-than-most-do": entry(
+            "id-1", "a-label-that-goes-on-for-longer-than-most-do"
+        ),
+        "drain": dataclasses.replace(
+            entry("3f2c9a1b-0000", "drain"), retiring=(retiring("id-0", "drain"),)
+        ),
         "lost": entry("id-3", "lost", version=4),
         "old": dataclasses.replace(entry("id-4", "old", days=33), protect=True),
         "stuck": dataclasses.replace(
@@ -339,7 +452,7 @@ def a_fleet() -> Status:
         foreign_unnamed=2,
     )
     specs = [spec(label) for label in tokens if label != "lost"]
-    return status(manifest(*specs, spec("lost", days=None), spec("twinned")), seen)
+    return status_of(manifest(*specs, spec("lost", days=None), spec("twinned")), seen)
 
 
 WIDE = """\
@@ -410,7 +523,9 @@ NEEDS A PERSON
 
 
 @pytest.mark.parametrize(("width", "expected"), [(None, WIDE), (140, WIDE), (50, NARROW)])
-def test_the_table_is_whole_where_there_is_room_and_loses_columns_where_there_is_none(width: int | None, expected: str) -> None:
+def test_the_table_is_whole_where_there_is_room_and_loses_columns_where_there_is_none(
+    width: int | None, expected: str
+) -> None:
     """Below a label stands what is wrong with it; what needs a person stands last."""
     assert expected == status_text(a_fleet(), width=width)
 
@@ -434,15 +549,17 @@ def test_the_table_is_whole_where_there_is_room_and_loses_columns_where_there_is
 )
 def test_a_predecessor_is_told_with_what_holds_it(predecessor: Observed, expected: str) -> None:
     """Since when, how much it is used, and what the next apply does about it."""
-    assert expected in status_text(status(BOT, predecessor)).splitlines()
+    assert expected in status_text(status_of(BOT, predecessor)).splitlines()
 
 
 def test_each_predecessor_has_its_own_verdict() -> None:
     """One may be held by a consumer while another goes."""
     old = (retiring("id-a", "bot"), retiring("id-b", "bot"))
     memory = ledger({"bot": dataclasses.replace(entry("id-1", "bot"), retiring=old)})
-    seen = observed(memory, live("id-1", "bot"), live("id-a", "bot"), live("id-b", "bot", used_ago_ms=MINUTE_MS))
-    (token,) = status(BOT, seen).tokens
+    seen = observed(
+        memory, live("id-1", "bot"), live("id-a", "bot"), live("id-b", "bot", used_ago_ms=MINUTE_MS)
+    )
+    (token,) = status_of(BOT, seen).tokens
     assert [(p.token_id, p.action, p.reason) for p in token.predecessors] == [
         ("id-a", Action.REVOKE, Reason.SUPERSEDED),
         ("id-b", Action.HOLD, Reason.STILL_USED),
@@ -451,7 +568,7 @@ def test_each_predecessor_has_its_own_verdict() -> None:
 
 def test_a_run_at_work_is_told() -> None:
     """Whose lease it is, and how long it lasts unless it is renewed."""
-    lines = status_text(status(BOT, interrupted(lease=True))).splitlines()
+    lines = status_text(status_of(BOT, interrupted(lease=True))).splitlines()
     assert "run run-9 on build-7:123 is at work; its lease ends in 1m" in lines
 
 
@@ -459,7 +576,7 @@ def test_a_run_at_work_is_told() -> None:
 @given(scenes(text_without_surrogates()), st.integers(min_value=31, max_value=140))
 def test_no_row_of_the_table_is_wider_than_the_terminal(scene: Scene, width: int) -> None:
     """Columns are dropped and labels cut until the rows fit; label and state stay."""
-    found = status(scene.desired, scene.observed)
+    found = status_of(scene.desired, scene.observed)
     lines = status_text(found, width=width).splitlines()
     if not found.tokens:
         return
@@ -474,7 +591,7 @@ def test_no_row_of_the_table_is_wider_than_the_terminal(scene: Scene, width: int
 @given(scenes(text_without_surrogates()), st.integers(min_value=31, max_value=140))
 def test_the_table_shows_hostile_labels_as_harmless_text(scene: Scene, width: int) -> None:
     """No control character, and no line that a CI runner takes for a command."""
-    assert_harmless(status_text(status(scene.desired, scene.observed), width=width))
+    assert_harmless(status_text(status_of(scene.desired, scene.observed), width=width))
 
 
 def test_colour_adds_escapes_and_nothing_else() -> None:
@@ -488,4 +605,7 @@ def test_colour_adds_escapes_and_nothing_else() -> None:
 
 def test_an_empty_fleet_is_told_in_one_line() -> None:
     """No table without labels."""
-    assert status_text(status(NOBODY, observed(ledger()))) == "https://api.example, profile 42, ledger version 7\n\n0 labels\n"
+    assert (
+        status_text(status_of(NOBODY, observed(ledger())))
+        == "https://api.example, profile 42, ledger version 7\n\n0 labels\n"
+    )

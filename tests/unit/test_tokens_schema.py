@@ -1,4 +1,6 @@
-"""The schema of the manifest: valid, complete enough to speak for itself, and the one that decides."""
+"""The schema of the manifest: valid, complete enough to speak for itself, and the one
+that decides.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from reconciler import manifest, manifest_shape, schema_files
-from reconciler.marked_yaml import Node
+from reconciler import schema_files
+from reconciler.manifest import load as manifest
+from reconciler.manifest import shape as manifest_shape
+from reconciler.manifest.strict_yaml import Node
 from reconciler.model import DEFAULT_SCOPES
 from reconciler.schema_files import load_schema
 
@@ -41,7 +45,9 @@ def test_the_schema_is_valid_json_schema() -> None:
 
 
 def test_the_shipped_manifest_is_good() -> None:
-    """The example at the top of the repository loads without a warning and shows what there is to show."""
+    """The example at the top of the repository loads without a warning and shows what
+    there is to show.
+    """
     loaded = manifest.load_manifest([ROOT / "tokens.yaml"])
     tokens = loaded.manifest.tokens
     assert loaded.warnings == ()
@@ -53,8 +59,19 @@ def test_the_shipped_manifest_is_good() -> None:
 
 
 def test_each_rule_has_its_sentence() -> None:
-    """Whatever the schema can find wrong, the program has words for; and each pattern explains itself."""
-    silent = {"$schema", "$defs", "$ref", "title", "description", "examples", "default", "patternErrorMessage"}
+    """Whatever the schema can find wrong, the program has words for; and each pattern
+    explains itself.
+    """
+    silent = {
+        "$schema",
+        "$defs",
+        "$ref",
+        "title",
+        "description",
+        "examples",
+        "default",
+        "patternErrorMessage",
+    }
     structure = {"properties", "items"}
     for schema in subschemas(SCHEMA):
         assert schema.keys() <= manifest_shape._SENTENCES.keys() | silent | structure
@@ -80,7 +97,9 @@ def test_the_examples_are_good() -> None:
 
 
 def test_the_schema_and_the_code_know_the_same() -> None:
-    """Known scopes, default scopes and default durations are written in both, and agree."""
+    """Known scopes, default scopes and default durations are written in both, and
+    agree.
+    """
     defaults = SCHEMA["properties"]["defaults"]["properties"]
     scopes = SCHEMA["$defs"]["token"]["properties"]["scopes"]
     assert tuple(SCHEMA["$defs"]["scope"]["examples"]) == manifest.KNOWN_SCOPES
@@ -90,7 +109,9 @@ def test_the_schema_and_the_code_know_the_same() -> None:
 
 
 def test_every_list_is_bounded() -> None:
-    """A list longer than what is passed on to jsonschema is wrong by the schema itself; tokens are judged one by one."""
+    """A list longer than what is passed on to jsonschema is wrong by the schema itself;
+    tokens are judged one by one.
+    """
     for schema in subschemas(SCHEMA):
         if schema.get("type") == "array" and schema is not SCHEMA["properties"]["tokens"]:
             assert schema["maxItems"] < manifest_shape.LONGEST_LIST
@@ -98,7 +119,9 @@ def test_every_list_is_bounded() -> None:
 
 @pytest.mark.parametrize("name", ["label", "scope", "rotate_after", "overlap", "path"])
 def test_no_pattern_ends_before_a_line_end(name: str) -> None:
-    """Python's $ also matches before a last line end; the patterns do not let it through."""
+    """Python's $ also matches before a last line end; the patterns do not let it
+    through.
+    """
     rule = SCHEMA["$defs"][name]
     good = rule.get("examples", ["prod/bot"])[0]
     validator = Draft202012Validator(rule)
@@ -107,14 +130,30 @@ def test_no_pattern_ends_before_a_line_end(name: str) -> None:
 
 
 def test_labels_hold_nothing_that_can_not_be_seen() -> None:
-    """No control, format or surrogate character, no line separator, and no space but the plain one, is part of a label."""
+    """No control, format or surrogate character, no line separator, and no space but
+    the plain one, is part of a label.
+    """
     rule = Draft202012Validator(SCHEMA["$defs"]["label"])
-    hidden = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}]
+    hidden = [
+        chr(code)
+        for code in range(0x110000)
+        if unicodedata.category(chr(code)) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}
+    ]
     assert [ascii(char) for char in hidden if rule.is_valid(f"a{char}b")] == ["' '"]
 
 
 @pytest.mark.parametrize(
-    "label", ["a b", "\u0431\u043e\u0442", "\u30dc\u30c3\u30c8", "b\u00f6t", "\U0001f916", "a" * 128, "'", "a: b # c"]
+    "label",
+    [
+        "a b",
+        "\u0431\u043e\u0442",
+        "\u30dc\u30c3\u30c8",
+        "b\u00f6t",
+        "\U0001f916",
+        "a" * 128,
+        "'",
+        "a: b # c",
+    ],
 )
 def test_labels_hold_any_other_character(label: str) -> None:
     """Labels of all languages are fine."""
@@ -148,8 +187,11 @@ def test_labels_hold_any_other_character(label: str) -> None:
         ("a\x00", False),
     ],
 )
-def test_paths_are_safe(path: str, good: bool) -> None:  # noqa: FBT001 - the second column of the table
-    """A path can neither leave the prefix nor meet the ledger, whatever a client or a server makes of it."""
+# the second column of the table
+def test_paths_are_safe(path: str, good: bool) -> None:
+    """A path can neither leave the prefix nor meet the ledger, whatever a client or a
+    server makes of it.
+    """
     assert Draft202012Validator(SCHEMA["$defs"]["path"]).is_valid(path) is good
 
 
@@ -164,7 +206,24 @@ def as_node(value: Any) -> Node:
 
 VALUES: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(
-        ["a", "", "prod/bot", "a//b", "a\n", "30d", "never", "trading", " a", "a" * 129, "a" * 1001, True, False, 1, 0, None]
+        [
+            "a",
+            "",
+            "prod/bot",
+            "a//b",
+            "a\n",
+            "30d",
+            "never",
+            "trading",
+            " a",
+            "a" * 129,
+            "a" * 1001,
+            True,
+            False,
+            1,
+            0,
+            None,
+        ]
     ),
     st.lists(st.sampled_from(["trading", "withdrawal", "x y", "", 1, True, None, {}]), max_size=3),
     st.lists(st.just("trading"), min_size=30, max_size=70),
@@ -174,17 +233,25 @@ KEYS = st.sampled_from([*SCHEMA["$defs"]["token"]["properties"], "lable"])
 
 
 @settings(deadline=None, max_examples=200, database=None)
-@given(st.lists(st.one_of(st.dictionaries(KEYS, VALUES, max_size=5), VALUES), min_size=1, max_size=4))
+@given(
+    st.lists(st.one_of(st.dictionaries(KEYS, VALUES, max_size=5), VALUES), min_size=1, max_size=4)
+)
 def test_remembered_verdicts_are_those_of_the_schema(tokens: list[Any]) -> None:
-    """Whatever was judged before, the short way says of each token what jsonschema says."""
+    """Whatever was judged before, the short way says of each token what jsonschema
+    says.
+    """
     shape = manifest_shape.Shape()
     validator = Draft202012Validator(TOKEN)
     for token in [{"label": "a", "protect": True}, {"label": "a", "protect": 1}, *tokens, *tokens]:
-        assert shape._is_surely_fine(as_node(token)) == (isinstance(token, dict) and validator.is_valid(token))
+        assert shape._is_surely_fine(as_node(token)) == (
+            isinstance(token, dict) and validator.is_valid(token)
+        )
 
 
 def test_a_rule_that_ties_keys_together_ends_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the schema of a token ever says more than can be remembered by form, jsonschema is asked for every token."""
+    """If the schema of a token ever says more than can be remembered by form,
+    jsonschema is asked for every token.
+    """
     schema = load_schema("tokens")
     schema["$defs"]["token"]["not"] = {"properties": {"label": {"const": "evil"}}}
     monkeypatch.setattr(manifest_shape, "load_schema", lambda _name: schema)
@@ -194,7 +261,9 @@ def test_a_rule_that_ties_keys_together_ends_the_short_way(monkeypatch: pytest.M
 
 
 def test_a_long_list_is_cut_for_jsonschema() -> None:
-    """It compares all pairs of a list that it can't sort, so a list of a pull request must not be as long as it likes."""
+    """It compares all pairs of a list that it can't sort, so a list of a pull request
+    must not be as long as it likes.
+    """
     assert len(manifest_shape.plain(as_node([{}] * 1000))) == manifest_shape.LONGEST_LIST
 
 
@@ -204,7 +273,9 @@ def test_an_installed_program_finds_its_schemas(tmp_path: Path) -> None:
     (package / "schemas").mkdir(parents=True)
     shutil.copy(schema_files.__file__, package)
     (package / "schemas" / "x.schema.json").write_text('{"type": "null"}')
-    spec = importlib.util.spec_from_file_location("installed_schema_files", package / "schema_files.py")
+    spec = importlib.util.spec_from_file_location(
+        "installed_schema_files", package / "schema_files.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     installed = importlib.util.module_from_spec(spec)

@@ -1,13 +1,17 @@
-"""What the runner makes of what a step prints and of the files that it gives it: commands, masks, outputs.
+"""What the runner makes of what a step prints and of the files that it gives it:
+commands, masks, outputs.
 
 Rules this module keeps:
 
-1. A command in today's form counts at the start of a line only; one in the old form (``##[name]…``) counts anywhere in a line.
-   Both are done, and both are noted with their form, so that a test sees what got in by somebody's text.
-2. A mask hides every line of its value, also in base64, as JSON and in URLs; what was printed before it stays printed.
+1. A command in today's form counts at the start of a line only; one in the old form
+   (``##[name]…``) counts anywhere in a line. Both are done, and both are noted with
+   their form, so that a test sees what got in by somebody's text.
+2. A mask hides every line of its value, also in base64, as JSON and in URLs; what was
+   printed before it stays printed.
 3. Commands that GitHub has switched off or given up are errors.
 
-Source: ``ActionCommand.cs``, ``ActionCommandManager.cs``, ``ValueEncoders.cs`` and ``FileCommandManager.cs`` of actions/runner.
+Source: ``ActionCommand.cs``, ``ActionCommandManager.cs``, ``ValueEncoders.cs`` and
+``FileCommandManager.cs`` of actions/runner.
 """
 
 from __future__ import annotations
@@ -34,7 +38,9 @@ class CommandError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """What is shown at a place of a file or at the top of the run; ``old_form`` is rule 1."""
+    """What is shown at a place of a file or at the top of the run; ``old_form`` is rule
+    1.
+    """
 
     level: str
     message: str
@@ -67,7 +73,9 @@ class Masks:
 
 
 def _encoded(value: str) -> Iterator[str]:
-    """The other forms; base64 at each of the three places that a value can have in a longer text."""
+    """The other forms; base64 at each of the three places that a value can have in a
+    longer text.
+    """
     quoted = json.dumps(value)[1:-1]
     yield from {quoted, urllib.parse.quote(value, safe="")} - {value}
     data = value.encode()
@@ -77,7 +85,11 @@ def _encoded(value: str) -> Iterator[str]:
 
 
 class Log:
-    """The log of a job: ``raw`` as it was printed, ``text`` as people see it; annotations and masks on the way."""
+    """The log of a job:
+
+    ``raw`` as it was printed, ``text`` as people see it; annotations and masks on the
+    way.
+    """
 
     def __init__(self, masks: Masks) -> None:
         self.masks = masks
@@ -108,8 +120,15 @@ class Log:
         name, message = found[1].lower(), _unescaped(found[3])
         if name in LEVELS:
             given = dict(part.split("=", 1) for part in (found[2] or "").split(",") if "=" in part)
-            properties = {key.strip(): _unescaped(text, "%3A:", "%2C,") for key, text in given.items()}
-            shown = Annotation(level=name, message=self.masks.hide(message), properties=properties, old_form=old_form)
+            properties = {
+                key.strip(): _unescaped(text, "%3A:", "%2C,") for key, text in given.items()
+            }
+            shown = Annotation(
+                level=name,
+                message=self.masks.hide(message),
+                properties=properties,
+                old_form=old_form,
+            )
             self.annotations.append(shown)
             self.lines.append(f"##[{name}]{shown.message}")
         elif name == "add-mask":
@@ -135,7 +154,10 @@ def _unescaped(text: str, *more: str) -> str:
 
 
 def read_pairs(text: str) -> dict[str, str]:
-    """What a step wrote to GITHUB_OUTPUT or GITHUB_ENV: ``name=value`` lines and heredocs."""
+    """What a step wrote to GITHUB_OUTPUT or GITHUB_ENV:
+
+    ``name=value`` lines and heredocs.
+    """
     found: dict[str, str] = {}
     lines = iter(text.splitlines())
     for line in lines:

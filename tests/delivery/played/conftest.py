@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.devserver import OpenBaoServer
+from reconciler.demo.openbao import OpenBaoServer
 from reconciler.sandbox import Sandbox, SandboxConfig
 from tests.delivery.played.world import World, serving_program
 from tests.support.fleet import Fleet
@@ -23,13 +23,28 @@ def program() -> Iterator[Path]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, openbao: OpenBaoServer, vault_mount: str, program: Path) -> Iterator[World]:
-    """A partner's repository and all that it talks to; at the end nothing secret may be readable anywhere."""
+def world(
+    tmp_path: Path, openbao: OpenBaoServer, vault_mount: str, program: Path
+) -> Iterator[World]:
+    """A partner's repository and all that it talks to; at the end nothing secret may be
+    readable anywhere.
+    """
     folder = tmp_path / "person"
     folder.mkdir()
-    with Sandbox(config=SandboxConfig(limits=False)) as sandbox, GitHub() as github, Issuer() as issuer:
+    with (
+        Sandbox(config=SandboxConfig(limits=False)) as sandbox,
+        GitHub() as github,
+        Issuer() as issuer,
+    ):
         fleet = Fleet(folder, sandbox, openbao, vault_mount)
-        one = World(fleet=fleet, openbao=openbao, github=github, issuer=issuer, folder=tmp_path, program=program)
+        one = World(
+            fleet=fleet,
+            openbao=openbao,
+            github=github,
+            issuer=issuer,
+            folder=tmp_path,
+            program=program,
+        )
         yield one
         one.assert_clean()
         fleet.assert_no_leak()

@@ -1,13 +1,18 @@
-"""Expressions of GitHub Actions, as far as our files use them: ``${{ … }}``, ``if:``, contexts, operators, functions.
+"""Expressions of GitHub Actions, as far as our files use them:
+
+``${{ … }}``, ``if:``, contexts, operators, functions.
 
 Rules this module keeps:
 
-1. What it does not know is an ExpressionError, never an empty text: an unknown function, operator, context, or a context
-   that is not there at this place of the file (GitHub's table of context availability).
-2. Values compare as GitHub compares them: text without regard to case, different kinds as numbers.
+1. What it does not know is an ExpressionError, never an empty text: an unknown
+   function, operator, context, or a context that is not there at this place of the file
+   (GitHub's table of context availability).
+2. Values compare as GitHub compares them: text without regard to case, different kinds
+   as numbers.
 3. A condition without a status function means ``success() && (…)``.
 
-Source: the reference "Evaluate expressions in workflows and actions" of GitHub's documentation.
+Source: the reference "Evaluate expressions in workflows and actions" of GitHub's
+documentation.
 """
 
 from __future__ import annotations
@@ -39,10 +44,12 @@ class ExpressionError(Exception):
 
 
 class Context(NamedTuple):
-    """What an expression may look at: contexts by name, and functions besides those that need nothing."""
+    """What an expression may look at: contexts by name, and functions besides those
+    that need nothing.
+    """
 
     values: Mapping[str, Any]
-    functions: Functions = {}  # noqa: RUF012  # never changed
+    functions: Functions = {}  # never changed
 
 
 class _Each(list[Any]):
@@ -50,7 +57,10 @@ class _Each(list[Any]):
 
 
 class Strict(dict[str, Any]):
-    """A context in which a name that is not there is a mistake, not nothing: ``steps``, ``needs``, declared inputs."""
+    """A context in which a name that is not there is a mistake, not nothing:
+
+    ``steps``, ``needs``, declared inputs.
+    """
 
 
 def truthy(value: Any) -> bool:
@@ -101,7 +111,9 @@ def condition(template: Any, context: Context) -> bool:
     if whole:
         text = whole[1]
     elif "${{" in text:
-        raise ExpressionError(f"a condition that mixes text and expressions is always true: {template!r}")
+        raise ExpressionError(
+            f"a condition that mixes text and expressions is always true: {template!r}"
+        )
     names = {token.text for token in _tokens(text) if token.kind == "name"}
     if not names & STATUS_FUNCTIONS:
         text = f"success() && ({text})"
@@ -133,7 +145,9 @@ def _tokens(text: str) -> list[_Token]:
 
 
 class _Parser:
-    """Recursive descent; every value is worked out on the way, as none of ours costs anything."""
+    """Recursive descent; every value is worked out on the way, as none of ours costs
+    anything.
+    """
 
     def __init__(self, tokens: Sequence[_Token], context: Context, source: str) -> None:
         self._tokens = tokens
@@ -192,7 +206,9 @@ class _Parser:
             return found, "(…)"
         token = self._token()
         if token.kind == "number":
-            return float(int(token.text, 16)) if "0x" in token.text else float(token.text), token.text
+            return float(int(token.text, 16)) if "0x" in token.text else float(
+                token.text
+            ), token.text
         if token.kind == "text":
             return token.text[1:-1].replace("''", "'"), token.text
         if token.kind != "name":
@@ -256,7 +272,9 @@ class _Parser:
     def end(self) -> None:
         """Nothing may be left."""
         if self._next < len(self._tokens):
-            raise ExpressionError(f"{self._tokens[self._next].text!r} is too much in {self._source!r}")
+            raise ExpressionError(
+                f"{self._tokens[self._next].text!r} is too much in {self._source!r}"
+            )
 
 
 def _number(value: Any) -> float:
@@ -298,7 +316,9 @@ _FUNCTIONS: Functions = {
     "startsWith": lambda text, start: to_text(text).lower().startswith(to_text(start).lower()),
     "endsWith": lambda text, end: to_text(text).lower().endswith(to_text(end).lower()),
     "format": _format,
-    "join": lambda items, sign=",": to_text(sign).join(map(to_text, items if isinstance(items, list) else [items])),
+    "join": lambda items, sign=",": to_text(sign).join(
+        map(to_text, items if isinstance(items, list) else [items])
+    ),
     "toJSON": lambda value: json.dumps(value, indent=2),
     "fromJSON": json.loads,
 }

@@ -1,4 +1,5 @@
-"""Runs the program for many short steps without starting Python anew each time: a process that has it loaded, and forks.
+"""Runs the program for many short steps without starting Python anew each time: a
+process that has it loaded, and forks.
 
     fork_server.py SOCKET   listen there; each connection is one run of the program, in a process of its own
     ``CALL``                what is run in place of the program: hands arguments, environment, folder and streams over, and
@@ -22,8 +23,10 @@ import sys
 import warnings
 from typing import NoReturn
 
-from reconciler import cli
-from reconciler.cli import handing, reading, writing
+from reconciler.cli import apply as writing
+from reconciler.cli import entry
+from reconciler.cli import identity as handing
+from reconciler.cli import plan as reading
 
 PRELOADED = (handing, reading, writing)
 STREAMS = 3
@@ -83,7 +86,7 @@ def run(order: tuple[list[str], dict[str, str], str], streams: list[int]) -> NoR
     os.chdir(folder)
     sys.argv = ["reconciler", *arguments]
     warnings.simplefilter("error")
-    cli.main()
+    entry.main()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""A repository as a host keeps it: a bare Git repository, its pull requests, and the events that come of what people do there.
+"""A repository as a host keeps it: a bare Git repository, its pull requests, and the
+events that come of what people do there.
 
 Rules this module keeps:
 
-1. Git is the real one; what a workflow checks out is what was committed. It reads no configuration of this machine.
-2. A pull request has a merge commit of its own, made anew at every push, as ``refs/pull/N/merge``: that is what its workflows
-   run on.
-3. An event's payload has the fields of GitHub's webhooks that a workflow or a program could read, and no more.
+1. Git is the real one; what a workflow checks out is what was committed. It reads no
+   configuration of this machine.
+2. A pull request has a merge commit of its own, made anew at every push, as
+   ``refs/pull/N/merge``: that is what its workflows run on.
+3. An event's payload has the fields of GitHub's webhooks that a workflow or a program
+   could read, and no more.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ MAIN = "main"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What starts workflows. ``restricted``: a fork's or Dependabot's, so its token may only read, and it has no OIDC.
+    """What starts workflows.
+
+    ``restricted``: a fork's or Dependabot's, so its token may only read, and it has no
+    OIDC.
 
     ``changed`` are the files that a filter by path looks at.
     """
@@ -48,7 +54,9 @@ class Event:
 
     @property
     def head_sha(self) -> str:
-        """The commit that a run of it is listed under: of a pull request, not the merge but the head."""
+        """The commit that a run of it is listed under: of a pull request, not the merge
+        but the head.
+        """
         pull = self.payload.get("pull_request")
         sha: str = pull["head"]["sha"] if pull else self.sha
         return sha
@@ -61,7 +69,10 @@ class Event:
 
 
 def git(folder: Path, *arguments: str, text: str | None = None) -> str:
-    """One Git command in this folder; what it printed, without the end of line. AssertionError where it fails."""
+    """One Git command in this folder; what it printed, without the end of line.
+
+    AssertionError where it fails.
+    """
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -73,9 +84,23 @@ def git(folder: Path, *arguments: str, text: str | None = None) -> str:
         "GIT_COMMITTER_NAME": "Octo Cat",
         "GIT_COMMITTER_EMAIL": "octocat@example.com",
     }
-    command = ["git", "-c", "advice.detachedHead=false", "-c", "core.hooksPath=/dev/null", *arguments]
+    command = [
+        "git",
+        "-c",
+        "advice.detachedHead=false",
+        "-c",
+        "core.hooksPath=/dev/null",
+        *arguments,
+    ]
     done = subprocess.run(
-        command, cwd=folder, env=environ, input=text, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False
+        command,
+        cwd=folder,
+        env=environ,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=GIT_TIMEOUT_S,
+        check=False,
     )
     assert done.returncode == 0, (arguments, done.stderr)
     return done.stdout.rstrip("\n")
@@ -84,7 +109,9 @@ def git(folder: Path, *arguments: str, text: str | None = None) -> str:
 class Hosted:
     """A repository on the stand-in of GitHub, with its commits in ``bare``."""
 
-    def __init__(self, github: GitHub, full_name: str, folder: Path, *, private: bool = True) -> None:
+    def __init__(
+        self, github: GitHub, full_name: str, folder: Path, *, private: bool = True
+    ) -> None:
         self.github = github
         self.full_name = full_name
         self.entry = github.state.add_repository(full_name, private=private)
@@ -109,8 +136,13 @@ class Hosted:
         """The files right below a folder of a commit."""
         return git(self.bare, "ls-tree", "--name-only", sha, f"{folder}/").splitlines()
 
-    def commit(self, files: Mapping[str, str | None], *, branch: str = MAIN, start: str | None = None) -> str:
-        """A commit on a branch; a file given as None is taken away. ``start``: where the branch begins anew."""
+    def commit(
+        self, files: Mapping[str, str | None], *, branch: str = MAIN, start: str | None = None
+    ) -> str:
+        """A commit on a branch; a file given as None is taken away.
+
+        ``start``: where the branch begins anew.
+        """
         if start is not None:
             git(self._work, "checkout", "-q", "-B", branch, start)
         elif git(self._work, "branch", "--show-current") != branch:
@@ -137,14 +169,25 @@ class Hosted:
     # --- what people do ---
 
     def open_pull(
-        self, files: Mapping[str, str | None], *, branch: str = "change", login: str = "octocat", fork: str | None = None
+        self,
+        files: Mapping[str, str | None],
+        *,
+        branch: str = "change",
+        login: str = "octocat",
+        fork: str | None = None,
     ) -> Event:
-        """A pull request with these changes; ``fork`` is the full name of the repository that it comes from, if another."""
+        """A pull request with these changes; ``fork`` is the full name of the
+        repository that it comes from, if another.
+        """
         if fork is not None and fork not in self.github.state.repositories:
-            self.github.state.add_repository(fork, private=self.entry.private, parent=self.full_name)
+            self.github.state.add_repository(
+                fork, private=self.entry.private, parent=self.full_name
+            )
         sha = self.commit(files, branch=branch, start=self.head())
         source = (fork or self.full_name, branch, sha)
-        pull = self.github.state.add_pull(self.full_name, login=login, head=source, base=(MAIN, self.head()))
+        pull = self.github.state.add_pull(
+            self.full_name, login=login, head=source, base=(MAIN, self.head())
+        )
         return self.pull_event(pull.number, "opened")
 
     def push_to_pull(self, number: int, files: Mapping[str, str | None]) -> Event:
@@ -158,7 +201,15 @@ class Hosted:
         pull = self.entry.pulls[number]
         base = self.head()
         git(self._work, "checkout", "-q", "--detach", base)
-        git(self._work, "merge", "-q", "--no-ff", "-m", f"Merge {pull.head_sha} into {base}", pull.head_sha)
+        git(
+            self._work,
+            "merge",
+            "-q",
+            "--no-ff",
+            "-m",
+            f"Merge {pull.head_sha} into {base}",
+            pull.head_sha,
+        )
         sha = self._publish(f"refs/pull/{number}/merge")
         pull.base_sha, pull.merge_commit_sha = base, sha
         shape = self.github.shape(self.full_name, number)
@@ -168,7 +219,12 @@ class Hosted:
             ref=f"refs/pull/{number}/merge",
             sha=sha,
             actor=login,
-            payload={"action": action, "number": number, "pull_request": shape, **self._common(login)},
+            payload={
+                "action": action,
+                "number": number,
+                "pull_request": shape,
+                **self._common(login),
+            },
             changed=self._changed(base, sha),
             head_ref=pull.head_ref,
             base_ref=MAIN,
@@ -179,7 +235,12 @@ class Hosted:
         """A pull request in the merge queue."""
         event = self.pull_event(number, "enqueued")
         ref = f"refs/heads/gh-readonly-queue/{MAIN}/pr-{number}-{event.sha}"
-        group = {"head_sha": event.sha, "head_ref": ref, "base_ref": f"refs/heads/{MAIN}", "base_sha": self.head()}
+        group = {
+            "head_sha": event.sha,
+            "head_ref": ref,
+            "base_ref": f"refs/heads/{MAIN}",
+            "base_sha": self.head(),
+        }
         payload = {"action": "checks_requested", "merge_group": group, **self._common("octocat")}
         return Event(name="merge_group", ref=ref, sha=event.sha, actor="octocat", payload=payload)
 
@@ -199,7 +260,13 @@ class Hosted:
         return self._push_event(before, self.commit(files, start=before), login)
 
     def _push_event(self, before: str, after: str, login: str) -> Event:
-        payload = {"ref": f"refs/heads/{MAIN}", "before": before, "after": after, "forced": False, **self._common(login)}
+        payload = {
+            "ref": f"refs/heads/{MAIN}",
+            "before": before,
+            "after": after,
+            "forced": False,
+            **self._common(login),
+        }
         return Event(
             name="push",
             ref=f"refs/heads/{MAIN}",
@@ -210,17 +277,36 @@ class Hosted:
         )
 
     def scheduled(self, cron: str) -> Event:
-        """The clock; the run is on the default branch, in the name of whoever changed the schedule last."""
+        """The clock; the run is on the default branch, in the name of whoever changed
+        the schedule last.
+        """
         payload = {"schedule": cron, "workflow": "", **self._common("octocat")}
-        return Event(name="schedule", ref=f"refs/heads/{MAIN}", sha=self.head(), actor="octocat", payload=payload)
+        return Event(
+            name="schedule",
+            ref=f"refs/heads/{MAIN}",
+            sha=self.head(),
+            actor="octocat",
+            payload=payload,
+        )
 
-    def dispatched(self, inputs: Mapping[str, str] | None = None, *, login: str = "octocat") -> Event:
+    def dispatched(
+        self, inputs: Mapping[str, str] | None = None, *, login: str = "octocat"
+    ) -> Event:
         """Somebody pressed the button."""
         payload = {"inputs": dict(inputs or {}), "ref": f"refs/heads/{MAIN}", **self._common(login)}
-        return Event(name="workflow_dispatch", ref=f"refs/heads/{MAIN}", sha=self.head(), actor=login, payload=payload)
+        return Event(
+            name="workflow_dispatch",
+            ref=f"refs/heads/{MAIN}",
+            sha=self.head(),
+            actor=login,
+            payload=payload,
+        )
 
     def _changed(self, before: str, after: str) -> tuple[str, ...]:
         return tuple(git(self.bare, "diff", "--name-only", before, after).splitlines())
 
     def _common(self, login: str) -> dict[str, Any]:
-        return {"repository": self.github.repository_shape(self.full_name), "sender": user_shape(login)}
+        return {
+            "repository": self.github.repository_shape(self.full_name),
+            "sender": user_shape(login),
+        }

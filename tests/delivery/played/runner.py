@@ -1,13 +1,19 @@
-"""Plays a workflow file step by step, as GitHub's runner would, against the stand-ins of GitHub's API and issuer.
+"""Plays a workflow file step by step, as GitHub's runner would, against the stand-ins
+of GitHub's API and issuer.
 
 Rules this module keeps:
 
-1. The file is read from the commit that the event names, and so are the actions of the repository itself (``$/…``).
-2. A key that this module does not know is a WorkflowError, as is an expression of unknown parts: what is not played is said.
-3. A job gets a token with exactly its ``permissions`` (only reading, where the event is restricted), and the variables of OIDC
-   only with ``id-token: write``. An environment lets a job through when its rules do and, if it has reviewers, one agrees.
-4. Steps are real processes of bash in an environment that holds what the runner gives and nothing of this machine but PATH.
-5. Jobs are played one after the other; a concurrency group is worked out and noted, and never waited for.
+1. The file is read from the commit that the event names, and so are the actions of the
+   repository itself (``$/…``).
+2. A key that this module does not know is a WorkflowError, as is an expression of
+   unknown parts: what is not played is said.
+3. A job gets a token with exactly its ``permissions`` (only reading, where the event is
+   restricted), and the variables of OIDC only with ``id-token: write``. An environment
+   lets a job through when its rules do and, if it has reviewers, one agrees.
+4. Steps are real processes of bash in an environment that holds what the runner gives
+   and nothing of this machine but PATH.
+5. Jobs are played one after the other; a concurrency group is worked out and noted, and
+   never waited for.
 """
 
 from __future__ import annotations
@@ -22,7 +28,15 @@ import yaml
 from tests.delivery.played.commands import Log, Masks
 from tests.delivery.played.expressions import Context, Strict, condition, fill, truthy, value_of
 from tests.delivery.played.hosting import Event, Hosted
-from tests.delivery.played.steps import Outcome, Scene, Scope, WorkflowError, known_keys, run_steps, status_functions
+from tests.delivery.played.steps import (
+    Outcome,
+    Scene,
+    Scope,
+    WorkflowError,
+    known_keys,
+    run_steps,
+    status_functions,
+)
 from tests.support.github import GitHub
 from tests.support.github_oidc import Issuer, job_claims
 from tests.support.github_state import ACTIONS_BOT, Run
@@ -45,7 +59,17 @@ _JOB_KEYS = {
     "with",
     "secrets",
 }
-_SCOPES = {"contents", "issues", "pull-requests", "actions", "id-token", "checks", "statuses", "security-events", "packages"}
+_SCOPES = {
+    "contents",
+    "issues",
+    "pull-requests",
+    "actions",
+    "id-token",
+    "checks",
+    "statuses",
+    "security-events",
+    "packages",
+}
 # GitHub's table "Context availability".
 _AT_WORKFLOW = ("github", "inputs", "vars")
 _AT_JOB_IF = ("github", "needs", "vars", "inputs")
@@ -54,7 +78,9 @@ _AT_JOB = (*_AT_JOB_IF, "strategy", "matrix")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """An environment of the repository's settings: which refs may use it, and whether somebody has to agree."""
+    """An environment of the repository's settings: which refs may use it, and whether
+    somebody has to agree.
+    """
 
     branches: tuple[str, ...] = ("refs/heads/main",)
     reviewers: bool = False
@@ -62,7 +88,11 @@ class Environment:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnd:
-    """How a job ended. ``result`` is success, failure, skipped or cancelled; ``why`` says why it never began, if it did not."""
+    """How a job ended.
+
+    ``result`` is success, failure, skipped or cancelled; ``why`` says why it never
+    began, if it did not.
+    """
 
     name: str
     result: str
@@ -87,12 +117,16 @@ class Played:
     @property
     def result(self) -> str:
         """Failure as soon as one job failed."""
-        return "failure" if any(job.result == "failure" for job in self.jobs.values()) else "success"
+        return (
+            "failure" if any(job.result == "failure" for job in self.jobs.values()) else "success"
+        )
 
     @property
     def log(self) -> str:
         """What people read of all jobs."""
-        return "\n".join(f"== {name}: {job.result} {job.why}\n{job.log.text}" for name, job in self.jobs.items())
+        return "\n".join(
+            f"== {name}: {job.result} {job.why}\n{job.log.text}" for name, job in self.jobs.items()
+        )
 
     def results(self) -> dict[str, str]:
         """How each job ended."""
@@ -101,10 +135,13 @@ class Played:
 
 @dataclasses.dataclass(kw_only=True)
 class Stage:
-    """Where workflows are played. ``approve`` is the reviewer: asked with the environment and the job's id.
+    """Where workflows are played.
 
-    ``prepare`` gets each job's RUNNER_TEMP and the folder of the repository that an own action lies in, before that action
-    runs: what a runner image has installed. ``elsewhere`` are other repositories whose workflows may be called.
+    ``approve`` is the reviewer: asked with the environment and the job's id.
+
+    ``prepare`` gets each job's RUNNER_TEMP and the folder of the repository that an own
+    action lies in, before that action runs: what a runner image has installed.
+    ``elsewhere`` are other repositories whose workflows may be called.
     """
 
     github: GitHub
@@ -150,7 +187,9 @@ def read_workflow(hosted: Hosted, sha: str, file: str) -> dict[str, Any]:
 
 
 def _dispatch_inputs(workflow: Mapping[str, Any], event: Event) -> Strict:
-    """What a person gave at the button, and the defaults; an input of a call is nothing here."""
+    """What a person gave at the button, and the defaults; an input of a call is nothing
+    here.
+    """
     on = workflow["on"] if isinstance(workflow["on"], dict) else {}
     declared = {**((on.get("workflow_call") or {}).get("inputs") or {})}
     found = Strict(dict.fromkeys(declared))
@@ -169,7 +208,13 @@ class _Player:
     """One workflow of one run, or one that it calls."""
 
     def __init__(
-        self, stage: Stage, event: Event, run: Run, workflow: Mapping[str, Any], *, source: tuple[Hosted, str, str]
+        self,
+        stage: Stage,
+        event: Event,
+        run: Run,
+        workflow: Mapping[str, Any],
+        *,
+        source: tuple[Hosted, str, str],
     ) -> None:
         self._stage = stage
         self._event = event
@@ -178,26 +223,35 @@ class _Player:
         self._hosted, self._sha, self._file = source
         self._ends: dict[str, JobEnd] = {}
 
-    def jobs(self, *, inputs: Mapping[str, Any], allowed: Mapping[str, str] | None) -> Iterator[tuple[str, JobEnd]]:
-        """All jobs in an order that keeps their needs; ``allowed`` is the most that a calling job lets them have."""
+    def jobs(
+        self, *, inputs: Mapping[str, Any], allowed: Mapping[str, str] | None
+    ) -> Iterator[tuple[str, JobEnd]]:
+        """All jobs in an order that keeps their needs; ``allowed`` is the most that a
+        calling job lets them have.
+        """
         self._inputs = inputs
         values = self._values(_AT_WORKFLOW)
         self._group(self._workflow.get("concurrency"), Context(values))
         self._env = {
-            name: fill(text, Context({**values, "secrets": Strict()})) for name, text in self._workflow.get("env", {}).items()
+            name: fill(text, Context({**values, "secrets": Strict()}))
+            for name, text in self._workflow.get("env", {}).items()
         }
         left = dict(self._workflow["jobs"])
         while left:
             ready = [name for name, spec in left.items() if set(_needs(spec)) <= self._ends.keys()]
             if not ready:
-                raise WorkflowError(f"jobs that wait for each other or for one that is not there: {sorted(left)}")
+                raise WorkflowError(
+                    f"jobs that wait for each other or for one that is not there: {sorted(left)}"
+                )
             spec = left.pop(ready[0])
             known_keys(spec, _JOB_KEYS, ready[0])
             for name, end in self._job(ready[0], spec, allowed):
                 self._ends[name] = end
                 yield name, end
 
-    def _values(self, contexts: tuple[str, ...], needs: tuple[str, ...] = (), job: str = "") -> dict[str, Any]:
+    def _values(
+        self, contexts: tuple[str, ...], needs: tuple[str, ...] = (), job: str = ""
+    ) -> dict[str, Any]:
         everything = {
             "github": self._github(job),
             "inputs": self._inputs,
@@ -249,7 +303,9 @@ class _Player:
 
     # --- a job ---
 
-    def _job(self, name: str, spec: Mapping[str, Any], allowed: Mapping[str, str] | None) -> Iterator[tuple[str, JobEnd]]:
+    def _job(
+        self, name: str, spec: Mapping[str, Any], allowed: Mapping[str, str] | None
+    ) -> Iterator[tuple[str, JobEnd]]:
         needs = tuple(_needs(spec))
         if not self._wanted(name, spec, needs):
             yield name, JobEnd(name=name, result="skipped")
@@ -265,7 +321,12 @@ class _Player:
         environment = self._environment(spec.get("environment"), context)
         refusal = self._refusal(name, environment)
         if refusal:
-            yield name, JobEnd(name=name, result="failure", environment=environment, group=group, why=refusal)
+            yield (
+                name,
+                JobEnd(
+                    name=name, result="failure", environment=environment, group=group, why=refusal
+                ),
+            )
             return
         if self._event.restricted:
             permissions = {scope: "read" for scope in permissions if scope != "id-token"}
@@ -277,7 +338,9 @@ class _Player:
         functions = status_functions(failed="failure" in results)
         if any(self._ends[need].result != "success" for need in needs):
             functions["success"] = bool
-        return condition(spec.get("if", "success()"), Context(self._values(_AT_JOB_IF, needs, name), functions))
+        return condition(
+            spec.get("if", "success()"), Context(self._values(_AT_JOB_IF, needs, name), functions)
+        )
 
     def _ancestors(self, needs: tuple[str, ...]) -> set[str]:
         found = set(needs)
@@ -285,22 +348,39 @@ class _Player:
             found |= self._ancestors(tuple(_needs(self._workflow["jobs"][need])))
         return found
 
-    def _permissions(self, name: str, spec: Mapping[str, Any], allowed: Mapping[str, str] | None) -> dict[str, str]:
+    def _permissions(
+        self, name: str, spec: Mapping[str, Any], allowed: Mapping[str, str] | None
+    ) -> dict[str, str]:
         given = spec.get("permissions", self._workflow.get("permissions"))
-        if not isinstance(given, dict) or set(given) - _SCOPES or set(given.values()) - {"read", "write", "none"}:
+        if (
+            not isinstance(given, dict)
+            or set(given) - _SCOPES
+            or set(given.values()) - {"read", "write", "none"}
+        ):
             raise WorkflowError(f"the job {name} says nothing clear about its permissions")
         if allowed is not None:
-            beyond = {scope for scope, level in given.items() if level == "write" and allowed.get(scope) != "write"}
-            beyond |= {scope for scope, level in given.items() if level == "read" and scope not in allowed}
+            beyond = {
+                scope
+                for scope, level in given.items()
+                if level == "write" and allowed.get(scope) != "write"
+            }
+            beyond |= {
+                scope for scope, level in given.items() if level == "read" and scope not in allowed
+            }
             if beyond:
-                raise WorkflowError(f"the job {name} asks for more than its caller has: {sorted(beyond)}")
+                raise WorkflowError(
+                    f"the job {name} asks for more than its caller has: {sorted(beyond)}"
+                )
         return {scope: level for scope, level in given.items() if level != "none"}
 
     def _group(self, given: Any, context: Context) -> str | None:
         if given is None or isinstance(given, str):
             return fill(given, context) if given else None
         known_keys(given, {"group", "cancel-in-progress", "queue"}, "concurrency")
-        if truthy(value_of(given.get("cancel-in-progress"), context)) and given.get("queue") == "max":
+        if (
+            truthy(value_of(given.get("cancel-in-progress"), context))
+            and given.get("queue") == "max"
+        ):
             raise WorkflowError("queue: max and cancel-in-progress exclude each other")
         return fill(given["group"], context)
 
@@ -315,7 +395,9 @@ class _Player:
         if environment is None:
             return ""
         if environment not in self._stage.environments:
-            raise WorkflowError(f"GitHub would make the environment {environment!r} on the spot, without any rule")
+            raise WorkflowError(
+                f"GitHub would make the environment {environment!r} on the spot, without any rule"
+            )
         rules = self._stage.environments[environment]
         if self._event.ref not in rules.branches:
             return f"{self._event.ref} is not allowed to deploy to {environment} due to environment protection rules"
@@ -332,7 +414,9 @@ class _Player:
         environment: str | None,
     ) -> JobEnd:
         stage = self._stage
-        token = stage.github.issue_token(stage.hosted.full_name, login=ACTIONS_BOT, permissions=permissions)
+        token = stage.github.issue_token(
+            stage.hosted.full_name, login=ACTIONS_BOT, permissions=permissions
+        )
         door = None
         if permissions.get("id-token") == "write":
             door = stage.issuer.open(self._claims(environment))
@@ -352,7 +436,8 @@ class _Player:
         values = self._values(_AT_JOB, needs, name)
         secrets = Strict({"GITHUB_TOKEN": token})
         env = self._env | {
-            key: fill(text, Context({**values, "secrets": secrets})) for key, text in spec.get("env", {}).items()
+            key: fill(text, Context({**values, "secrets": secrets}))
+            for key, text in spec.get("env", {}).items()
         }
         scope = Scope(values={**values, "secrets": secrets}, env=env)
         steps = run_steps(scene, scope, spec["steps"])
@@ -363,7 +448,9 @@ class _Player:
         return JobEnd(
             name=name,
             result="failure" if scene.failed else "success",
-            outputs={key: "" if scene.log.masks.cover(text) else text for key, text in outputs.items()},
+            outputs={
+                key: "" if scene.log.masks.cover(text) else text for key, text in outputs.items()
+            },
             steps=steps,
             log=scene.log,
             summary=scene.summary,
@@ -398,15 +485,21 @@ class _Player:
         self, name: str, spec: Mapping[str, Any], context: Context, permissions: Mapping[str, str]
     ) -> Iterator[tuple[str, JobEnd]]:
         if "secrets" in spec or "steps" in spec:
-            raise WorkflowError(f"the job {name} calls a workflow and gives it secrets, or has steps of its own")
+            raise WorkflowError(
+                f"the job {name} calls a workflow and gives it secrets, or has steps of its own"
+            )
         hosted, sha, file = self._place(spec["uses"])
         workflow = read_workflow(hosted, sha, file)
         declared = (workflow["on"].get("workflow_call") or {}).get("inputs") or {}
         given = {key: value_of(value, context) for key, value in spec.get("with", {}).items()}
         if set(given) - set(declared):
             raise WorkflowError(f"{file} has no such inputs: {sorted(set(given) - set(declared))}")
-        inputs = Strict({key: given.get(key, about.get("default")) for key, about in declared.items()})
-        missing = [key for key, about in declared.items() if about.get("required") and key not in given]
+        inputs = Strict(
+            {key: given.get(key, about.get("default")) for key, about in declared.items()}
+        )
+        missing = [
+            key for key, about in declared.items() if about.get("required") and key not in given
+        ]
         if missing:
             raise WorkflowError(f"{file} needs the inputs {missing}")
         player = _Player(self._stage, self._event, self._run, workflow, source=(hosted, sha, file))
@@ -414,11 +507,16 @@ class _Player:
         for inner, end in ends.items():
             yield f"{name}/{inner}", end
         results = {end.result for end in ends.values()}
-        result = "failure" if "failure" in results else "success" if "success" in results else "skipped"
+        result = (
+            "failure" if "failure" in results else "success" if "success" in results else "skipped"
+        )
         yield name, JobEnd(name=name, result=result, permissions=permissions)
 
     def _place(self, uses: str) -> tuple[Hosted, str, str]:
-        """Where a called workflow lies: ``$/.github/workflows/x.yml`` or ``owner/name/.github/workflows/x.yml@commit``."""
+        """Where a called workflow lies:
+
+        ``$/.github/workflows/x.yml`` or ``owner/name/.github/workflows/x.yml@commit``.
+        """
         if uses.startswith(("$/", "./")):
             return self._hosted, self._sha, uses.rpartition("/")[2]
         path, _, ref = uses.partition("@")

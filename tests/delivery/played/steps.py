@@ -1,11 +1,15 @@
-"""The steps of a job: shells, the three actions of GitHub's that we use, and composite actions of a repository's own.
+"""The steps of a job: shells, the three actions of GitHub's that we use, and composite
+actions of a repository's own.
 
 Rules this module keeps:
 
-1. What a step may read in an expression is what GitHub lets it: ``vars``, ``secrets`` and ``needs`` don't reach into an action.
-2. An action of GitHub's is known by its name and does what its documentation says for the inputs that it is given here; another
-   action, or another input, is a WorkflowError.
-3. Everything that a step prints goes through the log, where commands are obeyed and masks applied.
+1. What a step may read in an expression is what GitHub lets it: ``vars``, ``secrets``
+   and ``needs`` don't reach into an action.
+2. An action of GitHub's is known by its name and does what its documentation says for
+   the inputs that it is given here; another action, or another input, is a
+   WorkflowError.
+3. Everything that a step prints goes through the log, where commands are obeyed and
+   masks applied.
 """
 
 from __future__ import annotations
@@ -31,13 +35,39 @@ from tests.support.github_oidc import Door
 from tests.support.github_state import Repository, Run
 
 STEP_TIMEOUT_S = 120
-_STEP_KEYS = {"name", "id", "if", "uses", "with", "run", "shell", "env", "continue-on-error", "working-directory"}
+_STEP_KEYS = {
+    "name",
+    "id",
+    "if",
+    "uses",
+    "with",
+    "run",
+    "shell",
+    "env",
+    "continue-on-error",
+    "working-directory",
+}
 _SHELLS = {
     None: ("bash", "-e"),
     "bash": ("bash", "--noprofile", "--norc", "-e", "-o", "pipefail"),
 }
-_CHECKOUT = {"repository", "ref", "path", "fetch-depth", "persist-credentials", "sparse-checkout", "sparse-checkout-cone-mode"}
-_UPLOAD = {"name", "path", "if-no-files-found", "retention-days", "overwrite", "include-hidden-files"}
+_CHECKOUT = {
+    "repository",
+    "ref",
+    "path",
+    "fetch-depth",
+    "persist-credentials",
+    "sparse-checkout",
+    "sparse-checkout-cone-mode",
+}
+_UPLOAD = {
+    "name",
+    "path",
+    "if-no-files-found",
+    "retention-days",
+    "overwrite",
+    "include-hidden-files",
+}
 _DOWNLOAD = {"name", "path"}
 
 
@@ -46,7 +76,10 @@ class WorkflowError(Exception):
 
 
 class StepFailedError(Exception):
-    """A step that ends with failure; the sentence goes to the log. What it had put out by then stays."""
+    """A step that ends with failure; the sentence goes to the log.
+
+    What it had put out by then stays.
+    """
 
     def __init__(self, sentence: str, outputs: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
@@ -62,7 +95,10 @@ def known_keys(found: Mapping[str, Any], known: set[str], where: str) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a step ended: ``conclusion`` is success also where a failure was to be continued from."""
+    """How a step ended:
+
+    ``conclusion`` is success also where a failure was to be continued from.
+    """
 
     outcome: str
     conclusion: str
@@ -75,7 +111,9 @@ class Outcome:
 
 @dataclasses.dataclass(kw_only=True)
 class Scope:
-    """What the steps of one list share: those of a job, or of a composite action within it."""
+    """What the steps of one list share: those of a job, or of a composite action within
+    it.
+    """
 
     values: Mapping[str, Any]
     env: Mapping[str, str]
@@ -85,7 +123,9 @@ class Scope:
 
 @dataclasses.dataclass(kw_only=True)
 class Scene:
-    """A job on its runner: folders, token, log, and what its steps have left for the later ones."""
+    """A job on its runner: folders, token, log, and what its steps have left for the
+    later ones.
+    """
 
     github: GitHub
     repositories: Mapping[str, Hosted]
@@ -115,15 +155,33 @@ class Scene:
 
     def context_values(self, scope: Scope, env: Mapping[str, str]) -> dict[str, Any]:
         """The contexts of a step."""
-        facts = {"token": self.token, "workspace": str(self.workspace), "action_path": str(scope.action_path or "")}
-        runner = Strict(os="Linux", arch="X64", temp=str(self.temp), environment="github-hosted", debug="")
+        facts = {
+            "token": self.token,
+            "workspace": str(self.workspace),
+            "action_path": str(scope.action_path or ""),
+        }
+        runner = Strict(
+            os="Linux", arch="X64", temp=str(self.temp), environment="github-hosted", debug=""
+        )
         job = Strict(status="failure" if self.failed else "success")
-        more = {"steps": scope.steps, "env": env, "runner": runner, "job": job, "github": Strict({**self.facts, **facts})}
+        more = {
+            "steps": scope.steps,
+            "env": env,
+            "runner": runner,
+            "job": job,
+            "github": Strict({**self.facts, **facts}),
+        }
         return {**scope.values, **more}
 
-    def environ(self, scope: Scope, env: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, str]:
+    def environ(
+        self, scope: Scope, env: Mapping[str, str], files: Mapping[str, Path]
+    ) -> dict[str, str]:
         """All that a process of a step sees."""
-        facts = {f"GITHUB_{name.upper()}": text for name, text in self.facts.items() if isinstance(text, str)}
+        facts = {
+            f"GITHUB_{name.upper()}": text
+            for name, text in self.facts.items()
+            if isinstance(text, str)
+        }
         return {
             "PATH": os.pathsep.join([*reversed(self.path), os.environ["PATH"]]),
             "HOME": str(self.folder / "home"),
@@ -153,9 +211,13 @@ def run_steps(scene: Scene, scope: Scope, specs: Sequence[Mapping[str, Any]]) ->
         functions = status_functions(failed=scene.failed or failed_here)
         env = {**scope.env, **scene.env}
         values = scene.context_values(scope, env)
-        wanted = condition(spec.get("if", "success()"), Context(_without(values, "secrets"), functions))
+        wanted = condition(
+            spec.get("if", "success()"), Context(_without(values, "secrets"), functions)
+        )
         if wanted:
-            env = env | {key: fill(text, Context(values)) for key, text in spec.get("env", {}).items()}
+            env = env | {
+                key: fill(text, Context(values)) for key, text in spec.get("env", {}).items()
+            }
             end = _performed(scene, scope, spec, env)
         else:
             end = Outcome(outcome="skipped", conclusion="skipped", outputs={})
@@ -178,23 +240,31 @@ def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != name}
 
 
-def _performed(scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]) -> Outcome:
+def _performed(
+    scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]
+) -> Outcome:
     context = Context(scene.context_values(scope, env))
     scene.log.take(f"> {fill(spec.get('name') or spec.get('uses') or 'run', context)}")
     try:
-        outputs = _shell(scene, scope, spec, env) if "run" in spec else _action(scene, scope, spec, env)
+        outputs = (
+            _shell(scene, scope, spec, env) if "run" in spec else _action(scene, scope, spec, env)
+        )
     except (StepFailedError, CommandError) as error:
         scene.log.take(f"::error::{error}")
         go_on = truthy(value_of(spec.get("continue-on-error", False), context))
         outputs = error.outputs if isinstance(error, StepFailedError) else {}
-        return Outcome(outcome="failure", conclusion="success" if go_on else "failure", outputs=outputs)
+        return Outcome(
+            outcome="failure", conclusion="success" if go_on else "failure", outputs=outputs
+        )
     return Outcome(outcome="success", conclusion="success", outputs=outputs)
 
 
 # --- a shell ---
 
 
-def _shell(scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
+def _shell(
+    scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]
+) -> dict[str, str]:
     if scope.action_path is not None and "shell" not in spec:
         raise WorkflowError("a step of a composite action needs a shell")
     context = Context(scene.context_values(scope, env))
@@ -202,7 +272,8 @@ def _shell(scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str
     script = scene.folder / f"{name}.sh"
     script.write_text(fill(spec["run"], context), encoding="utf-8")
     files = {
-        f"GITHUB_{kind.upper()}": scene.folder / f"{name}.{kind}" for kind in ("output", "env", "path", "step_summary", "state")
+        f"GITHUB_{kind.upper()}": scene.folder / f"{name}.{kind}"
+        for kind in ("output", "env", "path", "step_summary", "state")
     }
     for file in files.values():
         file.touch()
@@ -231,7 +302,9 @@ def _left(scene: Scene, files: Mapping[str, Path]) -> dict[str, str]:
     scene.path += files["GITHUB_PATH"].read_text(encoding="utf-8").split()
     summary = files["GITHUB_STEP_SUMMARY"].read_bytes()
     if len(summary) > SUMMARY_BYTES_MAX:
-        raise CommandError("$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k")
+        raise CommandError(
+            "$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k"
+        )
     scene.summary += scene.log.masks.hide(summary.decode())
     return read_pairs(files["GITHUB_OUTPUT"].read_text(encoding="utf-8"))
 
@@ -239,7 +312,9 @@ def _left(scene: Scene, files: Mapping[str, Path]) -> dict[str, str]:
 # --- actions ---
 
 
-def _action(scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]) -> Mapping[str, str]:
+def _action(
+    scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]
+) -> Mapping[str, str]:
     context = Context(scene.context_values(scope, env))
     given = {key: fill(text, context) for key, text in spec.get("with", {}).items()}
     uses = str(spec["uses"])
@@ -263,7 +338,9 @@ def _action(scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[st
 
 
 def _fetched(scene: Scene, hosted: Hosted, sha: str) -> Path:
-    """A repository as the runner puts it aside for its actions: outside of the workspace, at the commit that was asked for."""
+    """A repository as the runner puts it aside for its actions: outside of the
+    workspace, at the commit that was asked for.
+    """
     place = scene.folder / "actions" / hosted.full_name.replace("/", "-") / sha
     if not place.exists():
         _export(hosted, sha, place)
@@ -280,21 +357,31 @@ def _export(hosted: Hosted, sha: str, place: Path) -> None:
     packed.unlink()
 
 
-def _composite(scene: Scene, root: Path, path: str, given: Mapping[str, str], env: Mapping[str, str]) -> Mapping[str, str]:
+def _composite(
+    scene: Scene, root: Path, path: str, given: Mapping[str, str], env: Mapping[str, str]
+) -> Mapping[str, str]:
     folder = root / path
     action = yaml.safe_load((folder / "action.yml").read_text(encoding="utf-8"))
     if action["runs"]["using"] != "composite":
         raise WorkflowError(f"{path} is no composite action")
     declared = action.get("inputs", {})
     known_keys(given, set(declared), path)
-    missing = [name for name, about in declared.items() if about.get("required") and name not in given]
+    missing = [
+        name for name, about in declared.items() if about.get("required") and name not in given
+    ]
     if missing:
         raise WorkflowError(f"{path} needs {missing}")
-    inputs = Strict({name: given.get(name, str(about.get("default", ""))) for name, about in declared.items()})
-    scope = Scope(values={"inputs": inputs, "strategy": {}, "matrix": {}}, env=env, action_path=folder)
+    inputs = Strict(
+        {name: given.get(name, str(about.get("default", ""))) for name, about in declared.items()}
+    )
+    scope = Scope(
+        values={"inputs": inputs, "strategy": {}, "matrix": {}}, env=env, action_path=folder
+    )
     ends = run_steps(scene, scope, action["runs"]["steps"])
     context = Context(scene.context_values(scope, env))
-    outputs = Strict({name: fill(about["value"], context) for name, about in action.get("outputs", {}).items()})
+    outputs = Strict(
+        {name: fill(about["value"], context) for name, about in action.get("outputs", {}).items()}
+    )
     if any(end.conclusion == "failure" for end in ends.values()):
         raise StepFailedError("a step of the action failed", outputs)
     return outputs
@@ -303,10 +390,14 @@ def _composite(scene: Scene, root: Path, path: str, given: Mapping[str, str], en
 def _checkout(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
     known_keys(given, _CHECKOUT, "actions/checkout")
     if "contents" not in scene.permissions and scene.event.payload["repository"]["private"]:
-        raise StepFailedError("fatal: repository not found: the job has no permission `contents: read`")
+        raise StepFailedError(
+            "fatal: repository not found: the job has no permission `contents: read`"
+        )
     if given.get("persist-credentials") != "false":
         raise WorkflowError("a checkout keeps the token")
-    hosted = scene.repositories[given.get("repository") or scene.event.payload["repository"]["full_name"]]
+    hosted = scene.repositories[
+        given.get("repository") or scene.event.payload["repository"]["full_name"]
+    ]
     ref = given.get("ref") or scene.event.sha
     place = scene.workspace / given.get("path", "")
     _export(hosted, hosted.head(ref), place)
@@ -325,12 +416,16 @@ def _upload(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
         sentence = f"No files were found with the provided path: {given['path']}. No artifacts will be uploaded."
         if given.get("if-no-files-found", "warn") == "error":
             raise StepFailedError(sentence)
-        scene.log.take(f"::warning::{sentence}" if given.get("if-no-files-found") != "ignore" else sentence)
+        scene.log.take(
+            f"::warning::{sentence}" if given.get("if-no-files-found") != "ignore" else sentence
+        )
         return {}
     entry = _entry(scene)
     same = [one for one in entry.artifacts.values() if one.run is scene.run and one.name == name]
     if same and given.get("overwrite") != "true":
-        raise StepFailedError("Failed to CreateArtifact: (409) Conflict: an artifact with this name already exists on the run")
+        raise StepFailedError(
+            "Failed to CreateArtifact: (409) Conflict: an artifact with this name already exists on the run"
+        )
     for one in same:
         del entry.artifacts[one.id]
     root = path.parent if path.is_file() else path
@@ -341,9 +436,15 @@ def _upload(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
 
 def _download(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
     known_keys(given, _DOWNLOAD, "actions/download-artifact")
-    of_this_run = [one for one in _entry(scene).artifacts.values() if one.run is scene.run and one.name == given["name"]]
+    of_this_run = [
+        one
+        for one in _entry(scene).artifacts.values()
+        if one.run is scene.run and one.name == given["name"]
+    ]
     if not of_this_run:
-        raise StepFailedError(f"Unable to download artifact(s): Artifact not found for name: {given['name']}")
+        raise StepFailedError(
+            f"Unable to download artifact(s): Artifact not found for name: {given['name']}"
+        )
     place = scene.workspace / given.get("path", "")
     with zipfile.ZipFile(io.BytesIO(of_this_run[-1].content)) as archive:
         archive.extractall(place)

@@ -1,4 +1,6 @@
-"""The example workflows of a repository that holds only tokens.yaml, played: they do what the table beside them says."""
+"""The example workflows of a repository that holds only tokens.yaml, played: they do
+what the table beside them says.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ FILE = "tokens.yml"
 
 
 def test_by_reusable_workflow(world: World) -> None:
-    """Snapshot, comment, apply of the reviewed plan: all that the workflows themselves do, from another repository's commit."""
+    """Snapshot, comment, apply of the reviewed plan: all that the workflows themselves
+    do, from another repository's commit.
+    """
     world.begin(BOT, example="by-reusable-workflow.yml")
     played = world.stage.play(FILE, world.hosted.scheduled("23 5 * * *"))
     assert played.results() == {
@@ -38,7 +42,9 @@ def test_by_reusable_workflow(world: World) -> None:
 
 
 def test_by_action(world: World) -> None:
-    """Pull requests are validated; what was merged waits for a person, then it is applied."""
+    """Pull requests are validated; what was merged waits for a person, then it is
+    applied.
+    """
     world.begin(BOT, example="by-action.yml")
     event = world.hosted.open_pull({"tokens.yaml": world.manifest(BOT, NEW)})
     played = world.stage.play(FILE, event)
@@ -52,7 +58,9 @@ def test_by_action(world: World) -> None:
 
 
 def test_one_workflow_does_not_close_the_issue_of_another(world: World) -> None:
-    """Called from one workflow, a comparison that succeeds leaves the issue of an apply that failed open."""
+    """Called from one workflow, a comparison that succeeds leaves the issue of an apply
+    that failed open.
+    """
     world.begin(BOT, example="by-reusable-workflow.yml")
     played = world.stage.play(FILE, world.hosted.push({"tokens.yaml": world.manifest(BOT, NEW)}))
     assert played.jobs["apply/apply"].result == "failure", "nobody handed an identity token over"

@@ -1,4 +1,6 @@
-"""The runner that plays workflows does as GitHub's does, so that what the story finds is worth something."""
+"""The runner that plays workflows does as GitHub's does, so that what the story finds
+is worth something.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ from typing import Any
 import pytest
 
 from tests.delivery.played.commands import Annotation, CommandError, Log, Masks, read_pairs
-from tests.delivery.played.expressions import Context, ExpressionError, Strict, condition, evaluate, fill
+from tests.delivery.played.expressions import (
+    Context,
+    ExpressionError,
+    Strict,
+    condition,
+    evaluate,
+    fill,
+)
 from tests.delivery.played.hosting import Hosted
 from tests.delivery.played.runner import Environment, Played, Stage
 from tests.delivery.played.steps import WorkflowError
@@ -96,8 +105,13 @@ def test_conditions_ask_for_success_by_themselves(text: Any, value: object) -> N
 
 
 def test_filling() -> None:
-    """Several expressions in a text; one that is not closed, or half a condition, is an error."""
-    assert fill("a ${{ github.ref }} b ${{ env.nothing }}${{ true }}", CONTEXT) == "a refs/heads/main b true"
+    """Several expressions in a text; one that is not closed, or half a condition, is an
+    error.
+    """
+    assert (
+        fill("a ${{ github.ref }} b ${{ env.nothing }}${{ true }}", CONTEXT)
+        == "a refs/heads/main b true"
+    )
     for bad in ("${{ github.ref", "${{ true }} && false"):
         with pytest.raises(ExpressionError):
             condition(bad, CONTEXT)
@@ -130,22 +144,34 @@ def test_commands() -> None:
 
 def test_stopped_commands() -> None:
     """Between the two lines nothing is obeyed, in either form."""
-    log = logged("::stop-commands::t0k", "::error::x", "##[error]y", "::other::", "::t0k::", "::notice::z")
+    log = logged(
+        "::stop-commands::t0k", "::error::x", "##[error]y", "::other::", "::t0k::", "::notice::z"
+    )
     assert [one.message for one in log.annotations] == ["z"]
 
 
 def test_masks() -> None:
-    """From the command on, each line of the value is hidden, also as base64 wherever it stands in a longer text."""
+    """From the command on, each line of the value is hidden, also as base64 wherever it
+    stands in a longer text.
+    """
     log = logged(
-        "s3cr3t/+value", "::add-mask::s3cr3t/+value%0Aline-two", "x s3cr3t/+value y", "czNjcjN0Lyt2YWx1ZQ==", "line-two"
+        "s3cr3t/+value",
+        "::add-mask::s3cr3t/+value%0Aline-two",
+        "x s3cr3t/+value y",
+        "czNjcjN0Lyt2YWx1ZQ==",
+        "line-two",
     )
-    assert log.lines == ["s3cr3t/+value", "::add-mask::***", "x *** y", "***Q==", "***"], "its last bits hang on what follows"
+    assert log.lines == ["s3cr3t/+value", "::add-mask::***", "x *** y", "***Q==", "***"], (
+        "its last bits hang on what follows"
+    )
     assert "s3cr3t" in log.raw[2]
     for shifted in ("xs3cr3t/+value", "xys3cr3t/+valuez"):
         assert log.masks.cover(base64.b64encode(shifted.encode()).decode())
 
 
-@pytest.mark.parametrize("command", ["::set-env name=A::b", "::set-output name=a::b", "::add-path::/x", "::add-mask::"])
+@pytest.mark.parametrize(
+    "command", ["::set-env name=A::b", "::set-output name=a::b", "::add-path::/x", "::add-mask::"]
+)
 def test_given_up_commands(command: str) -> None:
     """What GitHub switched off is noticed."""
     with pytest.raises(CommandError):
@@ -201,7 +227,9 @@ HEAD = "on: {push: {branches: [main]}, pull_request: {}}\npermissions: {}\n"
 
 
 def play(stage: Stage, jobs: str, event: str = "push", **how: Any) -> Played:
-    """Play a workflow of these jobs, by a push to main or by a pull request that brings it in."""
+    """Play a workflow of these jobs, by a push to main or by a pull request that brings
+    it in.
+    """
     files: dict[str, str | None] = {".github/workflows/w.yml": HEAD + "jobs:\n" + jobs}
     happened = stage.hosted.push(files) if event == "push" else stage.hosted.open_pull(files, **how)
     return stage.play("w.yml", happened)
@@ -226,24 +254,36 @@ ENDS = """
     ],
 )
 def test_how_jobs_end(stage: Stage, word: str, results: dict[str, str], outcome: str) -> None:
-    """Conditions, needs, outputs of a composite action, a failure that is continued from."""
+    """Conditions, needs, outputs of a composite action, a failure that is continued
+    from.
+    """
     wanted = results["c"]
     played = play(stage, ENDS.replace("WORD", word).replace("WANTED", wanted))
     assert played.results() == results, played.log
     assert played.jobs["a"].outputs == {"word": word, "got": outcome}
-    assert [one.message for one in played.jobs["a"].log.annotations if one.level == "warning"] == ["later"]
+    assert [one.message for one in played.jobs["a"].log.annotations if one.level == "warning"] == [
+        "later"
+    ]
     assert ("end" in played.jobs["c"].log.lines) is (wanted == "failure")
 
 
 def test_the_environment_decides(stage: Stage) -> None:
-    """A reviewer who says no, a ref that is not allowed, a name that is not there; the claim is the environment's."""
+    """A reviewer who says no, a ref that is not allowed, a name that is not there; the
+    claim is the environment's.
+    """
     job = "  a: {runs-on: x, timeout-minutes: 1, environment: NAME, permissions: {id-token: write}, steps: [{run: env}]}\n"
     played = play(stage, job.replace("NAME", "open"))
     assert played.results() == {"a": "success"}
     assert "ACTIONS_ID_TOKEN_REQUEST_TOKEN=***" in played.log
     refused = play(stage, job.replace("NAME", "guarded"))
-    assert (refused.results(), refused.jobs["a"].why) == ({"a": "failure"}, "the deployment to guarded was rejected")
-    assert "not allowed to deploy" in play(stage, job.replace("NAME", "open"), "pull_request").jobs["a"].why
+    assert (refused.results(), refused.jobs["a"].why) == (
+        {"a": "failure"},
+        "the deployment to guarded was rejected",
+    )
+    assert (
+        "not allowed to deploy"
+        in play(stage, job.replace("NAME", "open"), "pull_request").jobs["a"].why
+    )
     with pytest.raises(WorkflowError, match="on the spot"):
         play(stage, job.replace("NAME", "tpyo"))
 
@@ -258,7 +298,9 @@ def test_the_environment_decides(stage: Stage) -> None:
     ids=["own", "fork", "dependabot"],
 )
 def test_restricted_events(stage: Stage, how: dict[str, str], level: str, oidc: str | None) -> None:
-    """A fork's and Dependabot's pull requests have a token that only reads, and no OIDC."""
+    """A fork's and Dependabot's pull requests have a token that only reads, and no
+    OIDC.
+    """
     permissions = "{issues: write, id-token: write}"
     job = f"  a: {{runs-on: x, timeout-minutes: 1, permissions: {permissions}, steps: [{{run: env}}]}}\n"
     played = play(stage, job, "pull_request", **how)
@@ -283,8 +325,12 @@ FILES = """
 
 
 def test_files_go_from_job_to_job(stage: Stage) -> None:
-    """Two checkouts side by side, an artifact of the run, a summary; no checkout without the permission to read."""
-    event = stage.hosted.open_pull({".github/workflows/w.yml": HEAD + "jobs:" + FILES, "README.md": "second\n"})
+    """Two checkouts side by side, an artifact of the run, a summary; no checkout
+    without the permission to read.
+    """
+    event = stage.hosted.open_pull(
+        {".github/workflows/w.yml": HEAD + "jobs:" + FILES, "README.md": "second\n"}
+    )
     played = stage.play("w.yml", event)
     assert played.results() == {"a": "success", "b": "success", "c": "failure"}, played.log
     assert played.jobs["b"].summary == "second\nfirst\n"

@@ -1,7 +1,9 @@
-"""The story of a change as a partner lives it on GitHub, played with the workflow files of this repository.
+"""The story of a change as a partner lives it on GitHub, played with the workflow files
+of this repository.
 
-Every run is the real program in real shells, against a real OpenBao that checks the jobs' identity tokens; GitHub's side is
-played by laws (``tests/support/github.py``). After each test all that people could read is searched for secrets
+Every run is the real program in real shells, against a real OpenBao that checks the
+jobs' identity tokens; GitHub's side is played by laws (``tests/support/github.py``).
+After each test all that people could read is searched for secrets
 (``World.assert_clean``).
 """
 
@@ -30,12 +32,18 @@ EXIT_STALE, EXIT_PERSON, EXIT_PARTIAL = "3", "4", "5"
 
 def exit_code(played: Played, job: str = "apply") -> str:
     """What the program's exit code was, by the step's output."""
-    return next(step.outputs["exit-code"] for step in played.jobs[job].steps.values() if step.outputs.get("exit-code"))
+    return next(
+        step.outputs["exit-code"]
+        for step in played.jobs[job].steps.values()
+        if step.outputs.get("exit-code")
+    )
 
 
 def planned(played: Played) -> Mapping[str, str]:
     """The outputs of a run's plan."""
-    return next(step.outputs for step in played.jobs["plan"].steps.values() if step.outputs.get("digest"))
+    return next(
+        step.outputs for step in played.jobs["plan"].steps.values() if step.outputs.get("digest")
+    )
 
 
 def notices(played: Played, job: str) -> list[str]:
@@ -44,15 +52,21 @@ def notices(played: Played, job: str) -> list[str]:
 
 
 def test_a_new_token_goes_from_a_pull_request_to_vault(world: World) -> None:
-    """One comment, edited; after the merge the reviewed plan is applied without asking anybody; the next plan knows of it."""
+    """One comment, edited; after the merge the reviewed plan is applied without asking
+    anybody; the next plan knows of it.
+    """
     world.begin(BOT)
     assert world.drift().result == "success"
     assert len(world.snapshots()) == 1
     event = world.hosted.open_pull({"tokens.yaml": world.manifest(BOT, {**NEW, "overlap": "2h"})})
     number = event.payload["number"]
-    forged = world.github.state.add_comment(REPO, number, login="mallory", body=forged_comment("sha256:0", "0"))
+    forged = world.github.state.add_comment(
+        REPO, number, login="mallory", body=forged_comment("sha256:0", "0")
+    )
     for people in range(101):
-        world.github.state.add_comment(REPO, number, login="octocat", body=f"comment {people}, so that ours is on page 2")
+        world.github.state.add_comment(
+            REPO, number, login="octocat", body=f"comment {people}, so that ours is on page 2"
+        )
     played = world.plan(event)
     assert played.results() == PLANNED, played.log
     (comment,) = world.comments(number)
@@ -63,9 +77,13 @@ def test_a_new_token_goes_from_a_pull_request_to_vault(world: World) -> None:
     assert comment.body.splitlines()[0].endswith("-->")
 
     world.github.state.add_comment(REPO, number, login=ACTIONS_BOT, body="of another workflow")
-    files: dict[str, str | None] = {"tokens.yaml": world.manifest(BOT, NEW, {"label": "second", "overlap": "1h"})}
+    files: dict[str, str | None] = {
+        "tokens.yaml": world.manifest(BOT, NEW, {"label": "second", "overlap": "1h"})
+    }
     assert world.plan(world.hosted.push_to_pull(number, files)).results() == PLANNED
-    assert [one.id for one in world.comments(number)][:-1] == [comment.id], "edited, not posted again"
+    assert [one.id for one in world.comments(number)][:-1] == [comment.id], (
+        "edited, not posted again"
+    )
     assert (forged.former, len(comment.former)) == ([], 1), "a marker is ours by its author"
     facts = world.marked(comment)
     assert facts["head"] == world.hosted.entry.pulls[number].head_sha
@@ -90,7 +108,9 @@ def test_a_new_token_goes_from_a_pull_request_to_vault(world: World) -> None:
 
 
 def test_what_widens_waits_for_a_person(world: World) -> None:
-    """Nothing is written before a reviewer says yes and an identity was handed over; one issue tells of it until it is done."""
+    """Nothing is written before a reviewer says yes and an identity was handed over;
+    one issue tells of it until it is done.
+    """
     world.begin(BOT)
     world.publish()
     number, _ = world.propose(WIDER)
@@ -123,7 +143,9 @@ def test_what_widens_waits_for_a_person(world: World) -> None:
 
 
 def test_a_stale_plan_is_not_applied(world: World) -> None:
-    """While the reviewer thinks, the state changes: exit 3, not one write, and the difference can be read; then plan again."""
+    """While the reviewer thinks, the state changes: exit 3, not one write, and the
+    difference can be read; then plan again.
+    """
     world.begin(BOT)
     world.publish()
     number, _ = world.propose(WIDER)
@@ -152,25 +174,42 @@ def test_a_stale_plan_is_not_applied(world: World) -> None:
 
 def forged_comment(digest: str, head: str) -> str:
     """What anybody can write."""
-    facts = {"schema": 1, "manifest": "tokens.yaml", "digest": digest, "head": head, "truncated": False}
+    facts = {
+        "schema": 1,
+        "manifest": "tokens.yaml",
+        "digest": digest,
+        "head": head,
+        "truncated": False,
+    }
     return f"<!-- reconciler:plan {json.dumps(facts)} -->\n"
 
 
-STRANGERS = [{"fork": "mallory/tokens", "login": "mallory", "branch": "main"}, {"login": DEPENDABOT}]
+STRANGERS = [
+    {"fork": "mallory/tokens", "login": "mallory", "branch": "main"},
+    {"login": DEPENDABOT},
+]
 
 
 @pytest.mark.parametrize("how", STRANGERS, ids=["fork", "dependabot"])
 def test_a_stranger_gets_a_plan_and_nothing_else(world: World, how: dict[str, str]) -> None:
-    """With a token that only reads, the plan stands in the summary and a notice says so; nothing is written or issued."""
+    """With a token that only reads, the plan stands in the summary and a notice says
+    so; nothing is written or issued.
+    """
     world.begin(BOT)
     world.publish()
-    for event, branch in (("pull_request", "main"), ("workflow_dispatch", "evil"), ("push", "evil")):
+    for event, branch in (
+        ("pull_request", "main"),
+        ("workflow_dispatch", "evil"),
+        ("push", "evil"),
+    ):
         run = world.github.state.add_run(REPO, event=event, head_branch=branch, head_sha="a" * 40)
         world.github.state.add_artifact(REPO, run, SNAPSHOT, {"snapshot.json": b"poison"})
     number, played = world.propose(BOT, NEW, **how)
     assert played.results() == PLANNED, played.log
     assert "`new`" in played.jobs["plan"].summary
-    assert any("pull-requests: write" in sentence for sentence in notices(played, "plan")), played.log
+    assert any("pull-requests: write" in sentence for sentence in notices(played, "plan")), (
+        played.log
+    )
     assert world.comments(number) == []
     assert world.github.writes(granted=True) == []
     assert len(world.github.writes()) == 1, "the one that was refused"
@@ -180,7 +219,9 @@ def test_a_stranger_gets_a_plan_and_nothing_else(world: World, how: dict[str, st
 
 
 def test_a_plan_that_nobody_reviewed(world: World) -> None:
-    """A fork's pull request has no comment of ours; one that its author forged, of the right plan, does not pass for it."""
+    """A fork's pull request has no comment of ours; one that its author forged, of the
+    right plan, does not pass for it.
+    """
     world.begin(BOT)
     world.publish()
     number, played = world.propose(BOT, NEW, **STRANGERS[0])
@@ -196,7 +237,9 @@ def test_a_plan_that_nobody_reviewed(world: World) -> None:
 
 
 def test_drift_has_one_issue(world: World) -> None:
-    """Opened when something differs, edited, not touched when nothing is new, closed when clean, opened again later."""
+    """Opened when something differs, edited, not touched when nothing is new, closed
+    when clean, opened again later.
+    """
     world.begin(BOT)
     assert world.drift().result == "success"
     assert world.issues() == []
@@ -217,7 +260,9 @@ def test_drift_has_one_issue(world: World) -> None:
 
 
 def test_a_rotation_that_is_due(world: World) -> None:
-    """The issue says what to do; a person does it; the clock then revokes the predecessor without any person."""
+    """The issue says what to do; a person does it; the clock then revokes the
+    predecessor without any person.
+    """
     world.begin({**BOT, "rotate_after": "2h"}, {"label": "quiet", "overlap": "1h"})
     old = world.fleet.use("prod/bot")
     world.fleet.later(hours=3)
@@ -227,7 +272,10 @@ def test_a_rotation_that_is_due(world: World) -> None:
     assert "identity" in issue.body
     assert played.jobs["drift"].steps["1"].outputs["rotations"] == "1"
     with world.fleet.untouched():
-        assert world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 */6 * * *")).result == "success"
+        assert (
+            world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 */6 * * *")).result
+            == "success"
+        )
 
     world.hand_over()
     played = world.stage.play("tokens-rotate.yml", world.hosted.dispatched())
@@ -243,12 +291,16 @@ def test_a_rotation_that_is_due(world: World) -> None:
 
 
 def test_a_failing_apply_has_an_issue(world: World) -> None:
-    """A derive without an answer: the run fails, its issue leads to it; the clock undoes what was begun, then it works."""
+    """A derive without an answer: the run fails, its issue leads to it; the clock
+    undoes what was begun, then it works.
+    """
     world.begin(BOT)
     world.publish()
     number, _ = world.propose(BOT, NEW)
     world.hand_over()
-    world.fleet.sandbox.faults.add(sandbox.Fault(kind=sandbox.FaultKind.LOST_REPLY, operation=sandbox.Operation.DERIVE))
+    world.fleet.sandbox.faults.add(
+        sandbox.Fault(kind=sandbox.FaultKind.LOST_REPLY, operation=sandbox.Operation.DERIVE)
+    )
     played = world.merged(number)
     assert (played.jobs["apply"].result, exit_code(played)) == ("failure", EXIT_PARTIAL), played.log
     assert played.jobs["publish"].result == "success"
@@ -270,22 +322,35 @@ def test_a_failing_apply_has_an_issue(world: World) -> None:
 
 
 def test_an_invalid_manifest(world: World) -> None:
-    """Annotations at the lines, at most ten of them; the gate is red, and nothing was planned."""
+    """Annotations at the lines, at most ten of them; the gate is red, and nothing was
+    planned.
+    """
     world.begin(BOT)
-    tokens = [{"label": f"bot-{number}", "scopes": ["tradng"], "overlap": "soon"} for number in range(12)]
+    tokens = [
+        {"label": f"bot-{number}", "scopes": ["tradng"], "overlap": "soon"} for number in range(12)
+    ]
     number, played = world.propose(BOT, *tokens)
     assert played.results() == {"validate": "failure", "plan": "skipped", "gate": "failure"}
-    errors = [one for one in played.jobs["validate"].log.annotations if one.level == "error" and one.properties]
+    errors = [
+        one
+        for one in played.jobs["validate"].log.annotations
+        if one.level == "error" and one.properties
+    ]
     assert 9 <= len(errors) <= 10
     lines = world.manifest().splitlines()
     for one in errors[:9]:
         assert one.properties["file"] == "tokens.yaml"
-        assert any(word in lines[int(one.properties["line"]) - 1] for word in ("soon", "tradng", "overlap", "scopes"))
+        assert any(
+            word in lines[int(one.properties["line"]) - 1]
+            for word in ("soon", "tradng", "overlap", "scopes")
+        )
     assert world.comments(number) == []
 
 
 def test_before_the_first_snapshot_and_in_the_queue(world: World) -> None:
-    """Without a snapshot there is no plan, which is said and fails nothing; a merge queue validates and plans nothing."""
+    """Without a snapshot there is no plan, which is said and fails nothing; a merge
+    queue validates and plans nothing.
+    """
     world.begin(BOT)
     number, played = world.propose(BOT, NEW)
     assert played.results() == PLANNED
@@ -306,32 +371,49 @@ HOSTILE = [
 
 
 def outside_code(markdown: str) -> str:
-    """What is left of a text without its code spans, whose ends are runs of backticks of equal length (CommonMark 6.1)."""
+    """What is left of a text without its code spans, whose ends are runs of backticks
+    of equal length (CommonMark 6.1).
+    """
     return re.sub(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)", "", markdown)
 
 
 def test_hostile_names(world: World) -> None:
-    """Names that a stranger chose break neither log nor comment nor outputs; after the merge neither, nor the drift issue."""
+    """Names that a stranger chose break neither log nor comment nor outputs; after the
+    merge neither, nor the drift issue.
+    """
     world.begin(BOT)
     world.publish()
-    tokens = [{"label": label, "path": f"hostile/{number}", "overlap": "1h"} for number, label in enumerate(HOSTILE)]
+    tokens = [
+        {"label": label, "path": f"hostile/{number}", "overlap": "1h"}
+        for number, label in enumerate(HOSTILE)
+    ]
     number, played = world.propose(BOT, *tokens)
     assert played.results() == PLANNED, played.log
     (comment,) = world.comments(number)
     for text in (comment.body, played.jobs["plan"].summary):
         visible = text.split("-->\n", 1)[-1]
         assert "hostile/5" in visible
-        assert not [sign for sign in ("<!--", "<img", "@acme", "https://evil") if sign in outside_code(visible)], text
+        assert not [
+            sign
+            for sign in ("<!--", "<img", "@acme", "https://evil")
+            if sign in outside_code(visible)
+        ], text
     assert not [one for job in played.jobs.values() for one in job.log.annotations], played.log
     played = world.merged(number)
     assert exit_code(played) == EXIT_PERSON
-    assert all("take cover" not in one.message for job in played.jobs.values() for one in job.log.annotations)
+    assert all(
+        "take cover" not in one.message
+        for job in played.jobs.values()
+        for one in job.log.annotations
+    )
     world.drift()
     assert any("hostile/0" in issue.body for issue in world.issues())
 
 
 def test_github_on_a_bad_day(world: World) -> None:
-    """Limits, outages and lost replies never change how a plan or an apply ends; reads are tried again, writes never."""
+    """Limits, outages and lost replies never change how a plan or an apply ends; reads
+    are tried again, writes never.
+    """
     world.begin(BOT)
     world.publish()
     world.github.fail(
@@ -349,7 +431,9 @@ def test_github_on_a_bad_day(world: World) -> None:
     world.approve = lambda: False
     played = world.merged(number)
     assert played.jobs["plan"].result == "success", played.log
-    assert [environment for environment, _ in world.asked] == [REVIEWED], "what can't be compared is for a person"
+    assert [environment for environment, _ in world.asked] == [REVIEWED], (
+        "what can't be compared is for a person"
+    )
 
 
 EVIL = """
@@ -377,12 +461,19 @@ jobs:
 
 
 def test_an_edited_workflow_gets_no_login(world: World) -> None:
-    """Who may open branches may have a pull request ask for identity tokens: Vault's roles and environments give nothing."""
+    """Who may open branches may have a pull request ask for identity tokens:
+
+    Vault's roles and environments give nothing.
+    """
     world.begin(BOT)
 
     def tried(role: str, environment: str = "") -> Played:
-        text = EVIL.replace("ENVIRONMENT", f"environment: {environment}" if environment else "").replace("ROLE", role)
-        event = world.hosted.open_pull({".github/workflows/evil.yml": text}, branch=f"evil-{role}-{environment or 'none'}")
+        text = EVIL.replace(
+            "ENVIRONMENT", f"environment: {environment}" if environment else ""
+        ).replace("ROLE", role)
+        event = world.hosted.open_pull(
+            {".github/workflows/evil.yml": text}, branch=f"evil-{role}-{environment or 'none'}"
+        )
         return world.stage.play("evil.yml", event)
 
     for role in ("tokens-plan", "tokens-apply"):

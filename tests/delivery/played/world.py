@@ -1,11 +1,13 @@
-"""A partner's repository on the stand-in of GitHub, the sandbox of the exchange and a real OpenBao: where the story is played.
+"""A partner's repository on the stand-in of GitHub, the sandbox of the exchange and a
+real OpenBao: where the story is played.
 
 Rules this module keeps:
 
-1. The workflows, the action and Vault's policies and roles are the files of this repository, taken as a partner takes them:
-   only what their README tells a partner to put in (ids, addresses, mount and prefix) is put in.
-2. A runner image has the program installed already (each run of it is a process forked from one that has loaded it); that the
-   action can install it is tested elsewhere.
+1. The workflows, the action and Vault's policies and roles are the files of this
+   repository, taken as a partner takes them: only what their README tells a partner to
+   put in (ids, addresses, mount and prefix) is put in.
+2. A runner image has the program installed already (each run of it is a process forked
+   from one that has loaded it); that the action can install it is tested elsewhere.
 3. At the end, whatever people or programs could read is searched for every secret.
 """
 
@@ -26,7 +28,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reconciler.devserver import OpenBaoServer
+from reconciler.demo.openbao import OpenBaoServer
 from tests.delivery.played import fork_server
 from tests.delivery.played.fork_server import CALL
 from tests.delivery.played.hosting import Event, Hosted
@@ -48,14 +50,27 @@ _IDENTITY = "limitless/identity"
 _PREFIX = "limitless/tokens"
 
 REVIEWED, UNATTENDED, PLAN = "tokens-apply-review", "tokens-apply", "tokens-plan"
-ENVIRONMENTS = {PLAN: Environment(), UNATTENDED: Environment(), REVIEWED: Environment(reviewers=True)}
+ENVIRONMENTS = {
+    PLAN: Environment(),
+    UNATTENDED: Environment(),
+    REVIEWED: Environment(reviewers=True),
+}
 
 
 class World:
-    """``fleet`` is what a person with root does; ``approve`` is the reviewer, who says yes until a test says otherwise."""
+    """``fleet`` is what a person with root does; ``approve`` is the reviewer, who says
+    yes until a test says otherwise.
+    """
 
-    def __init__(  # noqa: PLR0913  # all that a partner's repository talks to
-        self, *, fleet: Fleet, openbao: OpenBaoServer, github: GitHub, issuer: Issuer, folder: Path, program: Path
+    def __init__(  # all that a partner's repository talks to
+        self,
+        *,
+        fleet: Fleet,
+        openbao: OpenBaoServer,
+        github: GitHub,
+        issuer: Issuer,
+        folder: Path,
+        program: Path,
     ) -> None:
         self.fleet = fleet
         self._folder = folder
@@ -97,25 +112,36 @@ class World:
         readme = (VAULT_FILES / "README.md").read_text(encoding="utf-8")
         with operator(self._openbao) as client:
             for file in sorted((VAULT_FILES / "policies").glob("*.hcl")):
-                client.sys.create_or_update_policy(f"{file.stem}-{self._name}", self._here(file.read_text(encoding="utf-8")))
+                client.sys.create_or_update_policy(
+                    f"{file.stem}-{self._name}", self._here(file.read_text(encoding="utf-8"))
+                )
             client.sys.enable_auth_method("jwt", path=self.auth_mount)
             config = {"oidc_discovery_url": self.issuer.url, "bound_issuer": self.issuer.url}
             client.write_data(f"auth/{self.auth_mount}/config", data=config)
             for role, file_name in _ROLE.findall(readme):
-                client.write_data(f"auth/{self.auth_mount}/role/{role}", data=self._role(VAULT_FILES / file_name))
+                client.write_data(
+                    f"auth/{self.auth_mount}/role/{role}", data=self._role(VAULT_FILES / file_name)
+                )
 
     def _here(self, policy: str) -> str:
         """With our mount and paths, as the README asks."""
         for kind in ("data", "metadata", "delete", "destroy"):
-            policy = policy.replace(f"secret/{kind}/{_PREFIX}", f"{self.fleet.mount}/{kind}/{self.fleet.prefix}")
-            policy = policy.replace(f"secret/{kind}/{_IDENTITY}", f"{self.fleet.mount}/{kind}/{self._name}/identity")
+            policy = policy.replace(
+                f"secret/{kind}/{_PREFIX}", f"{self.fleet.mount}/{kind}/{self.fleet.prefix}"
+            )
+            policy = policy.replace(
+                f"secret/{kind}/{_IDENTITY}", f"{self.fleet.mount}/{kind}/{self._name}/identity"
+            )
         return policy
 
     def _role(self, file: Path) -> dict[str, Any]:
         role: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         entry = self.hosted.entry
         role["bound_audiences"] = [self._openbao.address]
-        role["bound_claims"] |= {"repository_id": str(entry.id), "repository_owner_id": str(entry.owner_id)}
+        role["bound_claims"] |= {
+            "repository_id": str(entry.id),
+            "repository_owner_id": str(entry.owner_id),
+        }
         role["token_policies"] = [f"{policy}-{self._name}" for policy in role["token_policies"]]
         return role
 
@@ -131,8 +157,9 @@ class World:
     def begin(self, *tokens: Spec, example: str | None = None) -> None:
         """The repository with these tokens, all of them in place.
 
-        With ``example``, a file of ``.github/examples/github``, it holds that as ``tokens.yml`` and the manifest and nothing
-        else, and the tool lies in a repository of its own.
+        With ``example``, a file of ``.github/examples/github``, it holds that as
+        ``tokens.yml`` and the manifest and nothing else, and the tool lies in a
+        repository of its own.
         """
         self.fleet.begin(*tokens)
         if example is None:
@@ -150,7 +177,9 @@ class World:
         """A snapshot as the daily run publishes it, without playing that run."""
         self.fleet.must("observe", "--out", "snapshot.json")
         content = (self.fleet.folder / "snapshot.json").read_bytes()
-        run = self.github.state.add_run(REPO, event="schedule", head_branch="main", head_sha=self.hosted.head())
+        run = self.github.state.add_run(
+            REPO, event="schedule", head_branch="main", head_sha=self.hosted.head()
+        )
         self.github.state.add_artifact(REPO, run, SNAPSHOT, {"snapshot.json": content})
 
     def manifest(self, *tokens: Spec) -> str:
@@ -161,7 +190,9 @@ class World:
 
     def hand_over(self) -> None:
         """A person who may give an identity token gives it."""
-        self.fleet.must("identity", "push", self.identity_path, environ=self.token_of("identity-push"))
+        self.fleet.must(
+            "identity", "push", self.identity_path, environ=self.token_of("identity-push")
+        )
 
     # --- what GitHub does ---
 
@@ -207,11 +238,19 @@ class World:
 
     def comments(self, number: int, login: str = ACTIONS_BOT) -> list[Comment]:
         """The comments of a pull request by this author."""
-        return [one for one in self.hosted.entry.comments.values() if (one.number, one.login) == (number, login)]
+        return [
+            one
+            for one in self.hosted.entry.comments.values()
+            if (one.number, one.login) == (number, login)
+        ]
 
     def issues(self) -> list[Issue]:
         """Issues that are no pull requests."""
-        return [one for one in self.hosted.entry.issues.values() if one.number not in self.hosted.entry.pulls]
+        return [
+            one
+            for one in self.hosted.entry.issues.values()
+            if one.number not in self.hosted.entry.pulls
+        ]
 
     def snapshots(self) -> list[Artifact]:
         """All that were published, oldest first."""
@@ -220,20 +259,30 @@ class World:
     # --- what must hold at the end ---
 
     def assert_clean(self) -> None:
-        """No secret where anybody could read it, no text that became a command, no call that GitHub doesn't know."""
+        """No secret where anybody could read it, no text that became a command, no call
+        that GitHub doesn't know.
+        """
         assert self.github.unknown == []
         old = [one for job in self._jobs() for one in job.log.annotations if one.old_form]
         assert old == [], "somebody's text became a command"
-        assert set(self.issuer.asked) <= {self._openbao.address}, "a token for Vault is for nobody else"
-        masked = {line for job in self._jobs() for line in job.log.raw if line.startswith("::add-mask::")}
-        assert {f"::add-mask::{token}" for token in self.issuer.issued} <= masked, "the log is told of each before it is used"
+        assert set(self.issuer.asked) <= {self._openbao.address}, (
+            "a token for Vault is for nobody else"
+        )
+        masked = {
+            line for job in self._jobs() for line in job.log.raw if line.startswith("::add-mask::")
+        }
+        assert {f"::add-mask::{token}" for token in self.issuer.issued} <= masked, (
+            "the log is told of each before it is used"
+        )
         readable = "\n".join(self.readable())
         leaked = {secret[:6] for secret in self._secrets() if secret in readable}
         assert leaked == set(), "secrets where people can read them"
         assert not _VAULT_TOKEN.search(readable)
 
     def readable(self) -> Iterator[str]:
-        """All that people can read: logs (before masks are applied), summaries, outputs, the host's texts."""
+        """All that people can read: logs (before masks are applied), summaries,
+        outputs, the host's texts.
+        """
         yield from self.github.state.texts()
         for job in self._jobs():
             yield from (line for line in job.log.raw if not line.startswith("::add-mask::"))
@@ -253,13 +302,22 @@ class World:
 
 
 def partner_files() -> dict[str, str | None]:
-    """What a partner's repository takes from this one, but for the program itself, which rule 2 brings."""
-    places = [*(ROOT / ".github" / "workflows").glob("*.yml"), *(ROOT / ".github" / "actions").rglob("*.yml")]
-    return {str(place.relative_to(ROOT)): place.read_text(encoding="utf-8") for place in sorted(places)}
+    """What a partner's repository takes from this one, but for the program itself,
+    which rule 2 brings.
+    """
+    places = [
+        *(ROOT / ".github" / "workflows").glob("*.yml"),
+        *(ROOT / ".github" / "actions").rglob("*.yml"),
+    ]
+    return {
+        str(place.relative_to(ROOT)): place.read_text(encoding="utf-8") for place in sorted(places)
+    }
 
 
 def install(temp: Path, root: Path, program: Path) -> None:
-    """What the action's own installation leaves: the program in RUNNER_TEMP, and a note of the sources that it is from."""
+    """What the action's own installation leaves: the program in RUNNER_TEMP, and a note
+    of the sources that it is from.
+    """
     home = temp / "reconciler"
     (home / "bin").mkdir(parents=True)
     (home / "bin" / "reconciler").symlink_to(program)
@@ -273,7 +331,9 @@ def serving_program() -> Iterator[Path]:
         folder = Path(name)
         socket, call, program = folder / "socket", folder / "call.py", folder / "reconciler"
         call.write_text(CALL.format(path=str(socket)), encoding="utf-8")
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{call}" "$@"\n', encoding="utf-8")
+        program.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -I -S "{call}" "$@"\n', encoding="utf-8"
+        )
         program.chmod(0o755)
         server = subprocess.Popen(
             [sys.executable, str(Path(fork_server.__file__)), str(socket)],

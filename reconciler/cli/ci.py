@@ -1,0 +1,277 @@
+"""What a pipeline gets beside the result: masks, notices, step outputs, the job's summary, a comment, the rolling issues.
+
+    what            where it goes                        when
+    --------------  -----------------------------------  ------------------------------------------------
+    mask            standard error, ``::add-mask::``     under GITHUB_ACTIONS=true
+    notice          standard error, ``::notice::``       the same; elsewhere a plain line
+    outputs         the file GITHUB_OUTPUT               where it is set
+    summary         the file GITHUB_STEP_SUMMARY         where it is set
+    comment, issue  GitHub's API                         ``--comment github``, ``--issue github``
+
+Rules this module keeps:
+
+1. Nothing here fails a plan or an apply: what can't be posted or written becomes a
+   notice.
+2. A step output is one line of our own words and numbers: nothing that others chose
+   goes into one.
+3. What is masked is what came from elsewhere and other programs of the job may print.
+   Secrets of derived tokens are never printed, not even to be masked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from reconciler import __version__
+from reconciler.cli.console import complain, complain_of
+from reconciler.errors import ReconcilerError
+from reconciler.github import GitHub, GitHubError, Job, job_from
+from reconciler.model import SECOND_MS
+from reconciler.plan import Action, Plan, Review, is_loud
+from reconciler.protocol import Report, Status
+from reconciler.render import (
+    Source,
+    command,
+    drift_issue,
+    failure_issue,
+    plan_comment,
+    plan_summary,
+    read_marker,
+    refusal_summary,
+    report_summary,
+)
+
+UNATTENDED, ATTENDED = "tokens-apply", "tokens-apply-review"
+"""The environments of an apply: without reviewers, and with."""
+
+DRIFT_TITLE = "Tokens: drift, or rotations due"
+SHORTEST_MASK = 6
+
+_TROUBLE = (ReconcilerError, OSError, ValueError)
+
+
+def in_actions(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is a job of GitHub Actions."""
+    return environ.get("GITHUB_ACTIONS") == "true"
+
+
+def mask(value: str) -> None:
+    """Have the runner blot a value out of the log, whoever prints it.
+
+    Short ones would blot out words.
+    """
+    if in_actions():
+        for line in value.splitlines():
+            if len(line) >= SHORTEST_MASK:
+                complain(f"::add-mask::{line.replace('%', '%25')}")
+
+
+def notice(sentence: str) -> None:
+    """Something to know that fails nothing."""
+    if in_actions():
+        complain(command("notice", sentence, title="reconciler"))
+    else:
+        complain_of(f"note: {sentence}")
+
+
+def write_outputs(values: Mapping[str, str | int | bool]) -> None:
+    """Outputs of the step."""
+    lines = (
+        f"{name}={str(value).lower() if isinstance(value, bool) else value}\n"
+        for name, value in values.items()
+    )
+    _append("GITHUB_OUTPUT", "".join(lines), "the step's outputs")
+
+
+def write_summary(text: str) -> None:
+    """More of the job's summary."""
+    _append("GITHUB_STEP_SUMMARY", text, "the job's summary")
+
+
+def _append(variable: str, text: str, what: str) -> None:
+    name = os.environ.get(variable)
+    if not name:
+        return
+    try:
+        # a path as the runner gave it
+        with open(name, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        notice(f"{what} can't be written: {error.strerror}")
+
+
+def source_of(names: tuple[str, ...], taken_at_ms: int | None) -> Source:
+    """Where the plan comes from; outside of GitHub's jobs there is no run to point at."""
+    try:
+        job: Job | None = job_from(os.environ)
+    except GitHubError:
+        job = None
+    return Source(
+        manifest=" ".join(names),
+        head=job.head_sha if job is not None else "",
+        run_url=job.run_url if job is not None else "",
+        version=__version__,
+        taken_at_ms=taken_at_ms,
+        now_ms=int(time.time() * SECOND_MS),
+    )
+
+
+def publish_plan(
+    plan: Plan,
+    source: Source,
+    *,
+    guards: tuple[str, ...],
+    review: Review,
+    wanted: Mapping[str, object],
+) -> None:
+    """All that a plan is to leave in a pipeline; ``wanted`` are the options ``comment``, ``issue`` and ``reviewed``."""
+    write_summary(plan_summary(plan, source, guards=guards, review=review))
+    outputs: dict[str, str | int | bool] = dict(_plan_outputs(plan))
+    if wanted.get("comment"):
+        outputs["comment-url"] = _tried(
+            "the comment", lambda: _comment(plan, source, guards, review)
+        )
+    if wanted.get("issue"):
+        _tried("the issue", lambda: _drift_issue(plan, source))
+    if wanted.get("reviewed"):
+        seen = _tried("the reviewed plan", lambda: _reviewed(source))
+        reviewed = seen == plan.digest()
+        if not reviewed:
+            notice(
+                "this plan is not the one that was reviewed in a pull request: a reviewer has to approve the apply"
+            )
+        quiet = not any(is_loud(c) for c in plan.acting)
+        outputs |= {
+            "reviewed": reviewed,
+            "environment": UNATTENDED if reviewed and quiet else ATTENDED,
+        }
+    write_outputs(outputs)
+
+
+def _plan_outputs(plan: Plan) -> Iterator[tuple[str, str | int | bool]]:
+    counts = plan.counts()
+    yield "changes", bool(plan.acting or plan.decisions)
+    yield "digest", plan.digest()
+    for name, action in (
+        ("derives", Action.DERIVE),
+        ("rotations", Action.ROTATE),
+        ("revocations", Action.REVOKE),
+        ("holds", Action.HOLD),
+    ):
+        yield name, counts.get(action, 0)
+
+
+def _tried(what: str, post: Callable[[], str]) -> str:
+    """Its URL or digest; empty where GitHub would not have it. Rule 1."""
+    try:
+        return post()
+    except _TROUBLE as error:
+        notice(f"{what} was not posted or read: {error}")
+        return ""
+
+
+def _comment(plan: Plan, source: Source, guards: tuple[str, ...], review: Review) -> str:
+    job = job_from(os.environ)
+    if job.pull_request is None:
+        raise GitHubError("this run is for no pull request")
+    with GitHub(job) as github:
+        known = github.find_comment(
+            job.pull_request, lambda body: _is_about(body, "plan", source.manifest)
+        )
+        if known is None and not plan.changes:
+            return ""
+        return github.put_comment(
+            job.pull_request, known, plan_comment(plan, source, guards=guards, review=review)
+        )
+
+
+def _is_about(body: str, kind: str, manifest: str) -> bool:
+    facts = read_marker(kind, body)
+    return facts is not None and facts.get("manifest") == manifest
+
+
+def _drift_issue(plan: Plan, source: Source) -> str:
+    with GitHub(job_from(os.environ)) as github:
+        known = github.find_issue(lambda body: _is_about(body, "drift", source.manifest))
+        if plan.acting or plan.decisions:
+            return github.put_issue(known, title=DRIFT_TITLE, body=drift_issue(plan, source))
+        if known is not None and known.is_open:
+            github.close_issue(known)
+        return ""
+
+
+def _reviewed(source: Source) -> str:
+    """The digest in our comment of the pull request that was merged, if it showed the whole plan of its last commit."""
+    job = job_from(os.environ)
+    with GitHub(job) as github:
+        merged = github.merged_pull(job.sha)
+        if merged is None:
+            return ""
+        number, head = merged
+        comment = github.find_comment(number, lambda body: _is_about(body, "plan", source.manifest))
+    facts = read_marker("plan", comment.body) if comment is not None else None
+    if facts is None or facts.get("head") != head or facts.get("truncated") is not False:
+        return ""  # rows that did not fit were reviewed by nobody
+    return str(facts.get("digest"))
+
+
+@contextlib.contextmanager
+def refusal_told(command_name: str) -> Iterator[None]:
+    """What ends a command early stands in the job's summary and its outputs as well."""
+    try:
+        yield
+    except ReconcilerError as error:
+        if in_actions():
+            write_summary(refusal_summary(command_name, str(error)))
+            write_outputs({"exit-code": int(error.exit_code)})
+        raise
+
+
+def publish_report(report: Report, exit_code: int) -> None:
+    """What an apply leaves in a pipeline: its rows in the job's summary, its counts as outputs."""
+    write_summary(report_summary(report))
+    counts = report.counts()
+    names = {
+        "applied": Status.APPLIED,
+        "failed": Status.FAILED,
+        "held": Status.HELD,
+        "not-tried": Status.NOT_TRIED,
+    }
+    write_outputs(
+        {**{name: counts[status] for name, status in names.items()}, "exit-code": int(exit_code)}
+    )
+
+
+def report_failure(*, solved: bool, name: str | None = None) -> None:
+    """The rolling issue of a workflow: opened by a failure, closed by the next success.
+
+    ``name`` tells workflows apart that one workflow calls: in a called one, GitHub's
+    own name is the caller's.
+    """
+
+    def post() -> str:
+        job = job_from(os.environ)
+        workflow = name or job.workflow
+        with GitHub(job) as github:
+            known = github.find_issue(
+                lambda body: (read_marker("failure", body) or {}).get("workflow") == workflow
+            )
+            if not solved:
+                title = f"Workflow failed: {workflow}"
+                return github.put_issue(
+                    known, title=title, body=failure_issue(workflow, job.run_url)
+                )
+            if known is not None and known.is_open:
+                github.close_issue(known)
+            return ""
+
+    _tried("the issue", post)
+
+
+def fetch_snapshot() -> str:
+    """The newest snapshot that the default branch published. GitHubError."""
+    with GitHub(job_from(os.environ)) as github:
+        return github.snapshot()

@@ -1,0 +1,71 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from reconciler.errors import ExchangeUnauthorizedError, PersonNeededError, ReconcilerError
+from reconciler.exchange import TokenClient
+from reconciler.identity.source import DERIVE_MS, MARGIN_MS, MISSING, Identity, expires_at_ms
+from reconciler.model import SECOND_MS, Capabilities, Secret
+
+
+class IdentityCheck:
+    """Whether the identity can derive what is planned; asked before the first write.
+
+    Capabilities are read once a run.
+    """
+
+    def __init__(
+        self, exchange: TokenClient, identity: Identity, *, profile_id: int | None
+    ) -> None:
+        self._exchange = exchange
+        self._identity = identity
+        self._wanted_profile = profile_id
+        self._capabilities: Capabilities | None = None
+
+    def __call__(self, derives: int, scopes: frozenset[str], profile_id: int | None) -> int:
+        """The profile's id.
+
+        PersonNeededError without a usable identity; ReconcilerError where the exchange
+        won't allow it.
+        """
+        identity = self._identity.token()
+        if identity is None:
+            raise PersonNeededError(MISSING)
+        end_ms, now_ms = expires_at_ms(identity), self._exchange.clock().now_ms()
+        needed_ms = derives * DERIVE_MS + MARGIN_MS
+        if end_ms is not None and end_ms <= now_ms:
+            raise PersonNeededError(
+                f"the identity token expired {(now_ms - end_ms) // SECOND_MS} s ago: get a new one"
+            )
+        if end_ms is not None and end_ms - now_ms < needed_ms:
+            raise PersonNeededError(
+                f"the identity token expires in {(end_ms - now_ms) // SECOND_MS} s, and {derives} derives need "
+                f"{needed_ms // SECOND_MS} s: get a new one"
+            )
+        if self._capabilities is None:
+            self._capabilities = self._ask(identity)
+        self._refuse(self._capabilities, scopes, profile_id)
+        return self._capabilities.profile_id
+
+    def _ask(self, identity: Secret) -> Capabilities:
+        try:
+            return self._exchange.get_capabilities(identity)
+        except ExchangeUnauthorizedError as error:
+            raise PersonNeededError(str(error)) from None
+
+    def _refuse(self, found: Capabilities, scopes: frozenset[str], profile_id: int | None) -> None:
+        for wanted, whose in ((self._wanted_profile, "the manifest"), (profile_id, "the ledger")):
+            if wanted is not None and found.profile_id != wanted:
+                raise ReconcilerError(
+                    f"the identity belongs to profile {found.profile_id}, {whose} to profile {wanted}: use the right identity"
+                )
+        if not found.management_enabled:
+            raise ReconcilerError(
+                "token management is switched off for this profile: ask the exchange to switch it on"
+            )
+        refused = sorted(scopes - frozenset(found.allowed_scopes))
+        if refused:
+            raise ReconcilerError(
+                f"the exchange does not allow {', '.join(refused)} to this profile (allowed: "
+                f"{', '.join(sorted(found.allowed_scopes)) or 'nothing'}): ask for it, or take it out of the manifest"
+            )

@@ -1,0 +1,198 @@
+"""The identity token: a person's short-lived proof, needed only to derive and to read capabilities.
+
+Rules this module keeps:
+
+1. It comes from a file, standard input, a command or the environment, never from an
+   argument's value.
+2. The command is an argument vector, run without a shell, without our own secrets in
+   its environment, within a bound.
+3. A token that is a JWT tells its end (``exp``), so that one that is too old fails
+   before anything is written; any other is opaque.
+4. One that came as an input of a workflow is refused: it stays in the event's payload,
+   for all who can read the repository.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import functools
+import json
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+
+from reconciler.errors import PersonNeededError, UsageError
+from reconciler.model import SECOND_MS, Secret
+
+VARIABLE = "LIMITLESS_IDENTITY_TOKEN"
+COMMAND_TIMEOUT_S = 30
+MAX_CHARS = 16_384
+DERIVE_MS = 1_000
+"""Generous for one derive: the exchange lets one out every 300 ms."""
+MARGIN_MS = 30 * SECOND_MS
+
+_OURS = (
+    "LIMITLESS_IDENTITY_TOKEN",
+    "LIMITLESS_TOKEN_SECRET",
+    "VAULT_TOKEN",
+    "VAULT_SECRET_ID",
+    "VAULT_SECRET_ID_WRAPPED",
+    "VAULT_ID_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "GITHUB_TOKEN",
+)
+
+MISSING = f"an identity token is needed to derive: set {VARIABLE}, or use --identity-file, --identity-command or --identity-vault"
+NOTHING_TO_HAND_OVER = f"there is no identity token to hand over: set {VARIABLE}, or use --identity-file or --identity-command"
+EVENT_CHARS = 32 * 1024 * 1024
+
+
+class Identity:
+    """The identity token, fetched when it is first needed, and once: a run that derives nothing asks nobody to log in."""
+
+    def __init__(
+        self, environ: Mapping[str, str], source: Source, *, mask: Callable[[str], None]
+    ) -> None:
+        """``mask`` is told of the token before it is used. UsageError for two sources."""
+        given = [name for name, value in source.options() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other: give one")
+        self._environ, self._source, self._mask = environ, source, mask
+        self._read = functools.cache(self._fetch)
+
+    def token(self) -> Secret | None:
+        """The token, or None where none was given.
+
+        PersonNeededError for a source that fails.
+        """
+        return self._read()
+
+    def _fetch(self) -> Secret | None:
+        found = read_identity(self._environ, self._source)
+        if found is not None:
+            self._mask(found.reveal())
+            refuse_workflow_input(self._environ, found)
+        return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the token comes from, by the options; ``handed_over`` takes it from its place in Vault."""
+
+    file: str | None = None
+    command: str | None = None
+    handed_over: Callable[[], Secret] | None = None
+    read_stdin: Callable[[], str]
+
+    def options(self) -> tuple[tuple[str, object], ...]:
+        """Each by its name."""
+        return (
+            ("--identity-file", self.file),
+            ("--identity-command", self.command),
+            ("--identity-vault", self.handed_over),
+        )
+
+
+def refuse_workflow_input(environ: Mapping[str, str], identity: Secret) -> None:
+    """PersonNeededError where the token is one of the inputs that somebody typed into a workflow's form."""
+    name = environ.get("GITHUB_EVENT_PATH", "")
+    if not name:
+        return
+    try:
+        with open(name, encoding="utf-8") as file:  # a path as the runner gave it
+            event = json.loads(file.read(EVENT_CHARS))
+    except (OSError, ValueError, RecursionError):
+        return  # without an event there is no input
+    inputs = event.get("inputs") if isinstance(event, dict) else None
+    if isinstance(inputs, dict) and identity.reveal() in {
+        str(value).strip() for value in inputs.values()
+    }:
+        raise PersonNeededError(
+            "the identity token came as an input of the workflow, where everybody who reads the repository sees it: end that "
+            "session now, and hand the next token over with `reconciler identity push`"
+        )
+
+
+def read_identity(environ: Mapping[str, str], source: Source) -> Secret | None:
+    """The identity token, or None where none was given.
+
+    PersonNeededError for a source that fails.
+    """
+    file, command, read_stdin = source.file, source.command, source.read_stdin
+    if source.handed_over is not None:
+        return source.handed_over()
+    if file == "-":
+        return _checked(read_stdin(), "standard input")
+    if file is not None:
+        try:
+            # a path as the user gave it
+            with open(file, encoding="ascii") as found:
+                return _checked(found.read(MAX_CHARS + 1), file)
+        except (OSError, UnicodeDecodeError):
+            raise PersonNeededError(f"the identity file {file} can't be read as text") from None
+    if command is not None:
+        return _checked(_output_of(command, environ), "the identity command's output")
+    text = environ.get(VARIABLE, "")
+    return _checked(text, VARIABLE) if text.strip() else None
+
+
+def _output_of(command: str, environ: Mapping[str, str]) -> str:
+    try:
+        argv = shlex.split(command)
+    except ValueError:
+        argv = []
+    if not argv:
+        raise UsageError(
+            "--identity-command needs a program and its arguments, quoted as for a shell"
+        )
+    kept = {name: text for name, text in environ.items() if name not in _OURS}
+    try:
+        done = subprocess.run(
+            argv,
+            env=kept,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise PersonNeededError(
+            f"the identity command {argv[0]} took longer than {COMMAND_TIMEOUT_S} s"
+        ) from None
+    except OSError:
+        raise PersonNeededError(f"the identity command {argv[0]} can't be run") from None
+    if done.returncode != 0:
+        raise PersonNeededError(
+            f"the identity command {argv[0]} failed with exit code {done.returncode}"
+        )
+    return done.stdout.decode("ascii", errors="replace")
+
+
+def _checked(text: str, source: str) -> Secret:
+    token = text.strip()
+    if not token:
+        raise PersonNeededError(f"the identity token from {source} is empty")
+    if len(token) > MAX_CHARS or not token.isascii() or not token.isprintable() or " " in token:
+        raise PersonNeededError(
+            f"what came from {source} is no identity token: one line of ASCII is expected"
+        )
+    return Secret(token)
+
+
+def expires_at_ms(identity: Secret) -> int | None:
+    """The ``exp`` of a JWT, or None where the token is opaque or has none."""
+    parts = identity.reveal().split(".")
+    if len(parts) != 3:  # header, payload and signature
+        return None
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        exp = payload["exp"]
+    except (ValueError, binascii.Error, KeyError, TypeError, RecursionError):
+        return None
+    return (
+        int(exp * SECOND_MS)
+        if isinstance(exp, (int, float)) and not isinstance(exp, bool) and 0 < exp < 1e11
+        else None
+    )  # year 5138

@@ -1,0 +1,92 @@
+"""What to do, why, and who must look at it. Pure:
+
+``plan(desired, observed)`` is a function of its arguments.
+"""
+
+from reconciler.plan.alarms import (
+    Alarm,
+    alarms_of,
+    gained_scopes,
+    is_loud,
+    path_note,
+    plus_minus,
+    scope_note,
+)
+from reconciler.plan.guards import violations
+from reconciler.plan.planner import (
+    FORMAT_VERSION,
+    MAX_MISSING,
+    MAX_REVOCATIONS,
+    MAX_ROTATIONS,
+    Change,
+    NotTouched,
+    Plan,
+    Policy,
+    Selection,
+    Side,
+    order,
+    owned_paths,
+    plan,
+    row_key,
+    selection_plain,
+    side_plain,
+)
+from reconciler.plan.reasons import CATEGORIES, SENTENCES, Action, Category, Reason
+from reconciler.plan.review import NoBase, Review, review_of
+from reconciler.plan.status import (
+    PROBABLY_OURS,
+    Lease,
+    Need,
+    NeedKind,
+    OpenIntent,
+    Predecessor,
+    State,
+    Status,
+    TokenStatus,
+    status_of,
+)
+
+__all__ = [
+    "CATEGORIES",
+    "FORMAT_VERSION",
+    "MAX_MISSING",
+    "MAX_REVOCATIONS",
+    "MAX_ROTATIONS",
+    "PROBABLY_OURS",
+    "SENTENCES",
+    "Action",
+    "Alarm",
+    "Category",
+    "Change",
+    "Lease",
+    "Need",
+    "NeedKind",
+    "NoBase",
+    "NotTouched",
+    "OpenIntent",
+    "Plan",
+    "Policy",
+    "Predecessor",
+    "Reason",
+    "Review",
+    "Selection",
+    "Side",
+    "State",
+    "Status",
+    "TokenStatus",
+    "alarms_of",
+    "gained_scopes",
+    "is_loud",
+    "order",
+    "owned_paths",
+    "path_note",
+    "plan",
+    "plus_minus",
+    "review_of",
+    "row_key",
+    "scope_note",
+    "selection_plain",
+    "side_plain",
+    "status_of",
+    "violations",
+]

@@ -1,0 +1,213 @@
+"""What a reviewer has to know of a plan beyond its rows: what caused each row, and what the manifest changes behind them.
+
+    the row is also in the base branch's plan    cause
+    -------------------------------------------  ---------------------------------------------
+    no, or there is no base manifest             this pull request
+    yes, its category is rotation                rotation due
+    yes, anything else                           drift (it is there whether this is merged or not)
+    the base manifest can't be read              not known
+
+Rules this module keeps:
+
+1. Pure: two manifests, a snapshot and the policy in; a value out. Both plans are made
+   of the same snapshot at the same time.
+2. A row is the same in both plans when its digested content is the same: notes and
+   times don't count.
+3. What a manifest changes without a row of its own (a shorter overlap, another manager,
+   a path that belongs to another label) is a finding, and a finding is shown at the
+   top.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable
+
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Manifest
+from reconciler.plan.planner import Change, Plan, Policy, Selection, owned_paths, plan, row_key
+from reconciler.plan.reasons import CATEGORIES, Action, Category
+from reconciler.state import Observed
+
+SHORT_OVERLAP_MS = 10 * MINUTE_MS
+"""A shorter overlap is next to none: whoever reads a secret now and then will not have read the new one by its end."""
+
+
+class Cause(enum.Enum):
+    """Why a row is in the plan of a pull request."""
+
+    PULL_REQUEST = "this pull request"
+    DRIFT = "drift"
+    ROTATION_DUE = "rotation due"
+
+
+class NoBase(enum.Enum):
+    """Why there is no base manifest to compare with."""
+
+    NOT_GIVEN = "not given"
+    ABSENT = "absent"
+    UNREADABLE = "unreadable"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something a manifest does that no row tells; ``about`` are labels with a detail each, text of others, not escaped."""
+
+    sentence: str
+    about: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What a reviewer sees beside the plan.
+
+    ``causes`` has a cause for each acting or held row; empty where it is not known.
+    ``elsewhere`` are acting rows that the selection leaves to other jobs. ``undone``
+    are labels with rows of the base branch's plan that this plan has not.
+    """
+
+    base_unreadable: bool
+    causes: dict[Change, Cause]
+    findings: tuple[Finding, ...]
+    elsewhere: tuple[Change, ...]
+    undone: tuple[Change, ...]
+
+    def cause(self, change: Change) -> Cause | None:
+        """The cause of a row, or None where it is not known."""
+        return self.causes.get(change)
+
+
+def review_of(
+    chosen: Plan, *, head: Manifest, base: Manifest | NoBase, observed: Observed, policy: Policy
+) -> Review:
+    """What is to be said of ``chosen``, the plan of ``head``, beside the base branch's manifest."""
+    known = base if isinstance(base, Manifest) else None
+    everything = dataclasses.replace(policy, selection=Selection())
+    whole = plan(head, observed, now_ms=chosen.as_of_ms, policy=everything)
+    before = _base_rows(known, observed, policy, chosen.as_of_ms)
+    here = frozenset(chosen.changes)
+    keys = {c: row_key(c) for c in whole.changes if c.action is not Action.KEEP}
+    causes = {c: _cause(c, key, before) for c, key in keys.items()}
+    anywhere = frozenset(keys.values())
+    return Review(
+        base_unreadable=base is NoBase.UNREADABLE,
+        causes={} if base in {NoBase.NOT_GIVEN, NoBase.UNREADABLE} else causes,
+        findings=_findings(head, known, observed),
+        elsewhere=tuple(c for c in whole.acting if c not in here),
+        undone=tuple(c for key, c in before.items() if c.acts and key not in anywhere),
+    )
+
+
+def _base_rows(
+    base: Manifest | None, observed: Observed, policy: Policy, as_of_ms: int
+) -> dict[str, Change]:
+    if base is None:
+        return {}
+    known = frozenset(spec.label for spec in base.tokens)
+    asked = dataclasses.replace(
+        policy,
+        selection=Selection(),
+        replace=policy.replace & known,
+        requested=policy.requested & known,
+    )
+    rows = plan(base, observed, now_ms=as_of_ms, policy=asked).changes
+    return {row_key(c): c for c in rows if c.action is not Action.KEEP}
+
+
+def _cause(change: Change, key: str, before: dict[str, Change]) -> Cause:
+    if key not in before:
+        return Cause.PULL_REQUEST
+    return Cause.ROTATION_DUE if CATEGORIES[change.reason] is Category.ROTATION else Cause.DRIFT
+
+
+# --- what no row tells ---
+
+
+def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Finding | None:
+    """A line that points at the path which the ledger has for another label: a swap of labels does that twice."""
+    owners = dict(owned_paths(observed.ledger.tokens))
+    about = [
+        (spec.label, f"{spec.path} belongs to {owners[spec.path]}")
+        for spec in head.tokens
+        if owners.get(spec.path, spec.label) != spec.label
+    ]
+    return (
+        Finding(sentence="points at the path of another label's secret", about=tuple(sorted(about)))
+        if about
+        else None
+    )
+
+
+def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+    """A label whose consumers get less time to change over than they had, or next to none from the start."""
+    had = {spec.label: spec.overlap_ms for spec in base.tokens} if base is not None else {}
+    about = [
+        (spec.label, f"{_length(had.get(spec.label))} -> {_length(spec.overlap_ms)}")
+        for spec in head.tokens
+        if spec.overlap_ms < had.get(spec.label, SHORT_OVERLAP_MS)
+    ]
+    return (
+        Finding(
+            sentence="shortens the overlap: consumers get less time to change over",
+            about=tuple(sorted(about)),
+        )
+        if about
+        else None
+    )
+
+
+def _rarer_rotation(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+    """A label that will be rotated less often than it was, or no more."""
+    had = {spec.label: spec.rotate_after_ms for spec in base.tokens} if base is not None else {}
+    about = [
+        (spec.label, f"{_length(before)} -> {_length(spec.rotate_after_ms)}")
+        for spec in head.tokens
+        if (before := had.get(spec.label)) is not None
+        and (spec.rotate_after_ms is None or spec.rotate_after_ms > before)
+    ]
+    return Finding(sentence="is rotated less often", about=tuple(sorted(about))) if about else None
+
+
+def _length(length_ms: int | None) -> str:
+    """A duration as a manifest has it, in its largest whole unit."""
+    if length_ms is None:
+        return "none"
+    for unit_ms, letter in ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m")):
+        if length_ms >= unit_ms and length_ms % unit_ms == 0:
+            return f"{length_ms // unit_ms}{letter}"
+    return f"{length_ms // SECOND_MS}s"
+
+
+def _another_profile(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+    """The pin that refuses to act for anybody else's profile."""
+    if base is None or base.profile_id in {None, head.profile_id}:
+        return None
+    about = (
+        (
+            head.manager,
+            f"{base.profile_id} -> {head.profile_id if head.profile_id is not None else 'none'}",
+        ),
+    )
+    return Finding(sentence="changes the profile that the manifest is for", about=about)
+
+
+def _another_manager(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+    if base is None or base.manager == head.manager:
+        return None
+    return Finding(
+        sentence="changes the manager, whose token signs list and revoke",
+        about=((head.manager, f"was {base.manager}"),),
+    )
+
+
+FINDINGS: tuple[Callable[[Manifest, Manifest | None, Observed], Finding | None], ...] = (
+    _others_paths,
+    _short_overlap,
+    _rarer_rotation,
+    _another_manager,
+    _another_profile,
+)
+
+
+def _findings(head: Manifest, base: Manifest | None, observed: Observed) -> tuple[Finding, ...]:
+    return tuple(found for look in FINDINGS if (found := look(head, base, observed)) is not None)

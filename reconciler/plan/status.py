@@ -1,0 +1,410 @@
+"""How every label stands: age, due, last used, what is held and why, and what needs a person.
+
+What is to be done is not decided here: the planner is asked, and its rows are read
+(``STATES`` is the table of contents).
+
+    the planner's row for the label                             state
+    ----------------------------------------------------------  ----------------------
+    keep, no predecessor lives                                  ok
+    keep, a predecessor lives                                   draining
+    rotate (due), hold (budget)                                 due; overdue a day later
+    rotate (scopes, path), record                               drifted
+    rotate (gone, lost), restore                                broken
+    derive                                                      absent
+    recover                                                     interrupted
+    hold (in_progress)                                          in progress
+    hold that only a person resolves                            waiting for a person
+    any other hold                                              held
+    revoke (not_desired), or only predecessors are left         not desired
+
+Rules this module keeps:
+
+1. Pure: desired, observed and policy in, a value out; the time is that of the snapshot.
+2. The whole fleet is told, whatever a selection says.
+3. Sorted by label: the same state gives the same value.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+from typing import NamedTuple
+
+from reconciler.model import DAY_MS, LiveToken, Manifest, TokenSpec
+from reconciler.plan.planner import Change, NotTouched, Plan, Policy, Selection, plan
+from reconciler.plan.reasons import SENTENCES, Action, Reason, in_place
+from reconciler.state import (
+    Abandoned,
+    Current,
+    Entry,
+    IntentKind,
+    Kind,
+    Observed,
+    Retiring,
+    lease_held_by,
+)
+
+OVERDUE_MS = DAY_MS
+"""Due for longer than this is overdue: a nightly run had its chance."""
+
+
+class State(enum.Enum):
+    """How a label stands."""
+
+    OK = "ok"
+    DRAINING = "draining"
+    DUE = "due"
+    OVERDUE = "overdue"
+    DRIFTED = "drifted"
+    BROKEN = "broken"
+    ABSENT = "absent"
+    INTERRUPTED = "interrupted"
+    IN_PROGRESS = "in progress"
+    WAITING = "waiting for a person"
+    HELD = "held"
+    NOT_DESIRED = "not desired"
+
+
+STATES: dict[Reason, State] = {
+    Reason.INTENT_OPEN: State.INTERRUPTED,
+    Reason.REVOKING_LEFT: State.INTERRUPTED,
+    Reason.PLACEHOLDER_LEFT: State.INTERRUPTED,
+    Reason.IN_PROGRESS: State.IN_PROGRESS,
+    Reason.FILE_MISSING: State.HELD,
+    Reason.PROTECTED: State.HELD,
+    Reason.IN_USE: State.HELD,
+    Reason.SIGNS: State.HELD,
+    Reason.NOT_DESIRED: State.NOT_DESIRED,
+    Reason.OCCUPIED: State.WAITING,
+    Reason.TWIN: State.WAITING,
+    Reason.ABSENT: State.ABSENT,
+    Reason.REVOKED_ELSEWHERE: State.BROKEN,
+    Reason.ROLLED_BACK: State.WAITING,
+    Reason.SCOPES_WIDENED: State.DRIFTED,
+    Reason.SCOPES_NARROWED: State.DRIFTED,
+    Reason.SCOPES_CHANGED: State.DRIFTED,
+    Reason.PATH_CHANGED: State.DRIFTED,
+    Reason.REQUESTED: State.DUE,
+    Reason.COMPROMISED: State.DUE,
+    Reason.UNREAD: State.HELD,
+    Reason.VERSION_MOVED: State.DRIFTED,
+    Reason.SECRET_MOVED: State.BROKEN,
+    Reason.SECRET_LOST: State.BROKEN,
+    Reason.DUE: State.DUE,
+    Reason.BUDGET: State.DUE,
+    Reason.IN_SYNC: State.OK,
+    Reason.OVERLAP: State.DRAINING,
+    Reason.STILL_USED: State.DRAINING,
+    Reason.SUCCESSOR_UNUSED: State.DRAINING,
+    Reason.SUPERSEDED: State.DRAINING,
+    Reason.PROTECT_ON: State.DRIFTED,
+    Reason.PROTECT_OFF: State.DRIFTED,
+    Reason.FILES: State.DRIFTED,
+}
+
+PROBABLY_OURS = "probably ours, of an interrupted derive, and its secret is lost: revoke it at the exchange if nobody knows it"
+
+_OF_PROTECTION = frozenset({Reason.PROTECT_ON, Reason.PROTECT_OFF})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Predecessor:
+    """A retiring token; ``action``, ``reason`` and ``note`` say whether it goes, or what holds it: at times its label's row."""
+
+    token_id: str
+    live: bool
+    superseded_at_ms: int
+    not_before_ms: int
+    last_used_at_ms: int | None
+    action: Action
+    reason: Reason
+    note: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIntent:
+    """A write of a secret that was begun and not closed."""
+
+    kind: IntentKind
+    since_ms: int
+    run: str
+    token_id: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TokenStatus:
+    """One label.
+
+    ``scopes`` are the live token's, ``wanted_scopes`` the manifest's (None where it
+    does not name the label). ``age_ms`` and ``rotate_after_ms`` are lengths; the latter
+    is None for never. ``used_since_verify`` is whether somebody but our own verify has
+    used the current token. ``version`` is the recorded one, ``latest_version`` Vault's;
+    ``in_place`` that they agree and that it is readable.
+    """
+
+    label: str
+    state: State
+    reason: Reason
+    note: str = ""
+    desired: bool
+    manager: bool
+    protect: bool
+    path: str
+    token_id: str | None = None
+    live: bool = False
+    scopes: tuple[str, ...] = ()
+    wanted_scopes: tuple[str, ...] | None = None
+    created_at_ms: int | None = None
+    age_ms: int | None = None
+    rotate_after_ms: int | None = None
+    due_at_ms: int | None = None
+    last_used_at_ms: int | None = None
+    verified_at_ms: int | None = None
+    used_since_verify: bool = False
+    version: int | None = None
+    latest_version: int = 0
+    in_place: bool = False
+    predecessors: tuple[Predecessor, ...] = ()
+    revoking: tuple[str, ...] = ()
+    intent: OpenIntent | None = None
+
+    @property
+    def scopes_differ(self) -> bool:
+        """Whether the live token may do other things than the manifest says."""
+        return self.live and self.wanted_scopes is not None and self.wanted_scopes != self.scopes
+
+
+class NeedKind(enum.Enum):
+    """What a person is needed for."""
+
+    DECISION = "decision"
+    IDENTITY = "identity"
+    TWIN = "twin"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Something that only a person can do.
+
+    ``token_ids`` are those that it is about, in full.
+    """
+
+    kind: NeedKind
+    labels: tuple[str, ...]
+    sentence: str
+    token_ids: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The run that is at work."""
+
+    run: str
+    who: str
+    expires_at_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The whole fleet at one instant.
+
+    ``foreign`` counts the tokens whose label is not ours.
+    """
+
+    as_of_ms: int
+    api_url: str
+    ledger_id: str
+    ledger_version: int
+    profile_id: int | None
+    tokens: tuple[TokenStatus, ...]
+    needs: tuple[Need, ...]
+    twins: tuple[NotTouched, ...]
+    foreign: int
+    lease: Lease | None
+    abandoned: tuple[Abandoned, ...]
+
+    def counts(self) -> dict[State, int]:
+        """Labels by state, in the order of the states; zeros are left out."""
+        found = collections.Counter(token.state for token in self.tokens)
+        return {state: found[state] for state in State if found[state]}
+
+
+def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = None) -> Status:
+    """How everything stands at the time of the snapshot, in milliseconds of the exchange's clock.
+
+    Raises nothing.
+    """
+    whole = dataclasses.replace(policy or Policy(), selection=Selection())
+    chosen = plan(desired, observed, now_ms=observed.now_ms, policy=whole)
+    rows: dict[str, list[Change]] = collections.defaultdict(list)
+    for change in chosen.changes:
+        rows[change.label].append(change)
+    specs = {spec.label: spec for spec in desired.tokens}
+    labels = sorted(specs.keys() | observed.ledger.tokens.keys())
+    scene = _Scene(manager=desired.manager, observed=observed, live=observed.live_by_id())
+    holder = lease_held_by(observed.ledger, observed.now_ms)
+    return Status(
+        as_of_ms=observed.now_ms,
+        api_url=observed.api_url,
+        ledger_id=observed.ledger.ledger_id,
+        ledger_version=observed.ledger_version,
+        profile_id=observed.ledger.profile_id,
+        tokens=tuple(_token(label, specs.get(label), rows[label], scene) for label in labels),
+        needs=_needs(chosen),
+        twins=tuple(row for row in chosen.not_touched if row.kind is Kind.TWIN),
+        foreign=chosen.foreign_unnamed
+        + sum(row.kind is Kind.FOREIGN for row in chosen.not_touched),
+        lease=None
+        if holder is None
+        else Lease(run=holder.run, who=holder.who, expires_at_ms=holder.expires_at_ms),
+        abandoned=tuple(
+            sorted(observed.ledger.abandoned, key=lambda a: (a.label, a.since_ms, a.closed_at_ms))
+        ),
+    )
+
+
+class _Scene(NamedTuple):
+    """What is the same for all labels."""
+
+    manager: str
+    observed: Observed
+    live: dict[str, LiveToken]
+
+
+def _token(label: str, spec: TokenSpec | None, rows: list[Change], scene: _Scene) -> TokenStatus:
+    observed = scene.observed
+    entry = observed.ledger.tokens.get(label)
+    path = entry.path if entry is not None else spec.path if spec is not None else label
+    latest = observed.meta(path)
+    plain = TokenStatus(
+        label=label,
+        state=State.NOT_DESIRED,
+        reason=Reason.NOT_DESIRED,
+        desired=spec is not None,
+        manager=label == scene.manager,
+        protect=entry.protect if entry is not None else bool(spec is not None and spec.protect),
+        path=path,
+        wanted_scopes=spec.scopes if spec is not None else None,
+        rotate_after_ms=spec.rotate_after_ms if spec is not None else None,
+        latest_version=latest.latest,
+    )
+    if entry is not None:
+        plain = _remembered(plain, entry, rows, scene.live)
+    if entry is not None and entry.current is not None:
+        plain = dataclasses.replace(
+            _with_current(plain, entry.current, scene.live.get(entry.current.token_id), observed),
+            in_place=in_place(entry.current.version, latest),
+        )
+    return _judged(plain, rows, observed.now_ms)
+
+
+def _remembered(
+    token: TokenStatus, entry: Entry, rows: list[Change], live: dict[str, LiveToken]
+) -> TokenStatus:
+    """What the ledger remembers besides the current token."""
+    intent = entry.intent
+    return dataclasses.replace(
+        token,
+        predecessors=tuple(
+            _predecessor(old, rows, live.get(old.token_id)) for old in entry.retiring
+        ),
+        revoking=tuple(sorted(row.token_id for row in entry.revoking)),
+        intent=None
+        if intent is None
+        else OpenIntent(
+            kind=intent.kind, since_ms=intent.since_ms, run=intent.run, token_id=intent.token_id
+        ),
+    )
+
+
+def _predecessor(old: Retiring, rows: list[Change], live: LiveToken | None) -> Predecessor:
+    """The planner says nothing of a predecessor while its label is being recovered: it waits for that, the label's only row."""
+    row = next((c for c in rows if _is_about(c, old.token_id)), rows[0])
+    return Predecessor(
+        token_id=old.token_id,
+        live=live is not None,
+        superseded_at_ms=old.superseded_at_ms,
+        not_before_ms=old.not_before_ms,
+        last_used_at_ms=live.last_used_at_ms if live is not None else None,
+        action=row.action,
+        reason=row.reason,
+        note=row.note,
+    )
+
+
+def _is_about(change: Change, token_id: str) -> bool:
+    return change.before is not None and change.before.token_id == token_id
+
+
+def _with_current(
+    token: TokenStatus, current: Current, live: LiveToken | None, observed: Observed
+) -> TokenStatus:
+    created_at_ms = live.created_at_ms if live is not None else current.created_at_ms
+    rotate_after_ms = token.rotate_after_ms
+    used_at_ms = live.last_used_at_ms if live is not None else None
+    signs = token.manager and current.token_id == observed.signer_id
+    return dataclasses.replace(
+        token,
+        token_id=current.token_id,
+        live=live is not None,
+        scopes=live.scopes if live is not None else (),
+        created_at_ms=created_at_ms,
+        age_ms=observed.now_ms - created_at_ms,
+        due_at_ms=None if rotate_after_ms is None else created_at_ms + rotate_after_ms,
+        last_used_at_ms=used_at_ms,
+        verified_at_ms=current.verified_at_ms,
+        used_since_verify=signs or (used_at_ms is not None and used_at_ms > current.verified_at_ms),
+        version=current.version,
+    )
+
+
+def _judged(token: TokenStatus, rows: list[Change], now_ms: int) -> TokenStatus:
+    """The state: by the label's own row; where that says that all is well, by its protection's, then by its predecessors'."""
+    of_predecessors = [
+        c for c in rows if any(_is_about(c, old.token_id) for old in token.predecessors)
+    ]
+    of_protection = [c for c in rows if c.reason in _OF_PROTECTION]
+    own = next((c for c in rows if c not in of_predecessors and c not in of_protection), None)
+    if own is None:  # not in the manifest, and only predecessors are left
+        return token
+    told = own
+    if own.reason is Reason.IN_SYNC:
+        told = next(iter([*of_protection, *of_predecessors]), own)
+    state = STATES[told.reason]
+    if state is State.DUE and token.due_at_ms is not None and now_ms - token.due_at_ms > OVERDUE_MS:
+        state = State.OVERDUE
+    return dataclasses.replace(token, state=state, reason=told.reason, note=told.note)
+
+
+def _needs(chosen: Plan) -> tuple[Need, ...]:
+    """Decisions first, then what an identity token is needed for, then tokens whose secret is probably lost."""
+    # A label and its predecessor may ask the same; the row that has a note says more.
+    asked = {(c.label, c.reason): c for c in sorted(chosen.decisions, key=lambda c: c.note)}
+    decisions = [
+        Need(
+            kind=NeedKind.DECISION,
+            labels=(c.label,),
+            sentence=SENTENCES[c.reason] + (f" ({c.note})" if c.note else ""),
+        )
+        for c in sorted(asked.values(), key=lambda c: (c.label, c.reason.value))
+    ]
+    derives = tuple(sorted(c.label for c in chosen.changes if c.derives))
+    identity = [
+        Need(
+            kind=NeedKind.IDENTITY,
+            labels=derives,
+            sentence="to derive, an apply needs an identity token",
+        )
+    ]
+    lost = [row for row in chosen.not_touched if row.probably_ours]
+    twins = [
+        Need(
+            kind=NeedKind.TWIN,
+            labels=(row.label or "",),
+            sentence=PROBABLY_OURS,
+            token_ids=(row.token_id,),
+        )
+        for row in lost
+    ]
+    return (*decisions, *(identity if derives else []), *twins)

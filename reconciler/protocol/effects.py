@@ -1,0 +1,254 @@
+"""What the protocol asks of the outside, and what it is told.
+
+Rules this module keeps:
+
+1. An effect is a value that names one call; a reply is a value that says what became of
+   it. No adapter's type stands here.
+2. A protocol step is a generator that yields effects and is sent replies. The
+   production driver performs them on the real adapters; the tests' drivers perform them
+   on models and may crash, delay, lose or repeat at each of them.
+3. ``Refused`` means certainly not done; ``Unclear`` means it may have been done, or may
+   still be. Nothing in between exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar, dataclass_transform
+
+from reconciler.model import Credentials, Derived, LiveToken, Secret, SecretVersion
+from reconciler.state import Ledger, Transition
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def value(kind: type[T]) -> type[T]:
+    """A frozen, keyword-only value."""
+    return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(kind)
+
+
+class Effect(Generic[R]):
+    """One call asked of the outside; ``R`` is the type of its reply."""
+
+    __slots__ = ()
+
+
+Step = Generator[Effect[Any], Any, T]
+"""A piece of the protocol that ends in a ``T``."""
+
+
+def ask(effect: Effect[R]) -> Step[R]:
+    """Yield one effect; the reply has the effect's type."""
+    reply: R = yield effect
+    return reply
+
+
+def drive(step: Step[T], perform: Callable[[Effect[Any]], object]) -> T:
+    """Run a step to its end on whoever performs effects."""
+    reply: object = None
+    try:
+        while True:
+            reply = perform(step.send(reply))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+# --- replies ---
+
+
+@value
+class Refused:
+    """Certainly not done."""
+
+    sentence: str
+    status: int | None = None
+
+
+@value
+class Unclear:
+    """It may have been done, or may still be."""
+
+    sentence: str
+
+
+@value
+class Done:
+    """Done."""
+
+
+@value
+class Listing:
+    """All live tokens, whole."""
+
+    tokens: tuple[LiveToken, ...]
+
+    def find(self, token_id: str) -> LiveToken | None:
+        """The token of that id, if it lives."""
+        return next((token for token in self.tokens if token.token_id == token_id), None)
+
+
+@value
+class Written:
+    """The version that a check-and-set write made: always the given one plus one."""
+
+    version: int
+
+
+@value
+class Mismatch:
+    """The path is at another version than the check-and-set write was made for."""
+
+
+@value
+class Recorded:
+    """The ledger as it is now."""
+
+    ledger: Ledger
+
+
+@value
+class LeaseLost:
+    """Another run wrote the ledger: this one stops."""
+
+    sentence: str = "another run took the lease over"
+
+
+@value
+class NotRecorded:
+    """The ledger could not be written; ``sentence`` says why.
+
+    ``final``: nor will any later write of this run be. ``contradicted``: what is in the
+    ledger already says otherwise.
+    """
+
+    sentence: str
+    final: bool = False
+    contradicted: bool = False
+
+
+@value
+class Turn:
+    """The next POST may go out now."""
+
+
+@value
+class NoTurn:
+    """This run derives no more."""
+
+    sentence: str
+
+
+# --- effects ---
+
+
+@value
+class Now(Effect[int]):
+    """The exchange's clock, in milliseconds."""
+
+
+@value
+class NewId(Effect[str]):
+    """A fresh random id."""
+
+
+@value
+class Sleep(Effect[None]):
+    """Wait."""
+
+    ms: int
+
+
+@value
+class ListTokens(Effect[Listing | Refused | Unclear]):
+    """List all live tokens, signed by the run's signer."""
+
+
+@value
+class VerifyToken(Effect[Listing | Refused | Unclear]):
+    """List all live tokens, signed by the given token: the proof that its secret works."""
+
+    credentials: Credentials
+
+
+@value
+class AwaitTurn(Effect[Turn | NoTurn]):
+    """Wait until the identity's limits let the next POST out, so that an intent is written directly before it."""
+
+
+@value
+class Derive(Effect[Derived | Refused | Unclear]):
+    """One POST, never repeated."""
+
+    label: str
+    scopes: tuple[str, ...]
+
+
+@value
+class StopDeriving(Effect[None]):
+    """No more derives in this run."""
+
+    sentence: str
+
+
+@value
+class Revoke(Effect[Done | Refused | Unclear]):
+    """DELETE one id, signed by the run's signer, which is never that id."""
+
+    token_id: str
+
+
+@value
+class UseSigner(Effect[None]):
+    """From now on list and revoke are signed by this token."""
+
+    credentials: Credentials
+
+
+@value
+class ReadSecret(Effect[SecretVersion | Refused | Unclear]):
+    """Read a version of a secret, or the latest."""
+
+    path: str
+    version: int | None = None
+
+
+@value
+class PutSecret(Effect[Written | Mismatch | Refused | Unclear]):
+    """Write a secret with check-and-set; without fields it is a fence's empty document."""
+
+    path: str
+    fields: tuple[tuple[str, str], ...]
+    secret: Secret | None
+    cas: int
+
+
+@value
+class DeleteVersion(Effect[Done | Refused | Unclear]):
+    """Soft-delete one version by its number."""
+
+    path: str
+    version: int
+
+
+@value
+class ReadLedger(Effect[tuple[Ledger | None, int] | Refused | Unclear]):
+    """The ledger (None where there is none) and the number of its latest version."""
+
+
+@value
+class PutLedger(Effect[Written | Mismatch | Refused | Unclear]):
+    """Write the whole ledger with check-and-set."""
+
+    ledger: Ledger
+    cas: int
+
+
+@value
+class WriteLedger(Effect[Recorded | LeaseLost | NotRecorded]):
+    """Apply a transition through the run's single writer (protocol.lease)."""
+
+    transition: Transition

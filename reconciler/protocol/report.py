@@ -1,0 +1,60 @@
+"""What a run was allowed to do, and what it did. Values only."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.errors import Exit
+from reconciler.plan import Change, NotTouched, Plan, row_key
+from reconciler.protocol.outcome import Outcome, Status
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A plan that a person agreed to: its digest, the time that its ages were judged by, and its acting rows."""
+
+    digest: str
+    as_of_ms: int | None
+    rows: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A change and its end."""
+
+    change: Change
+    outcome: Outcome
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run did. ``exit_code`` is the process's."""
+
+    run: str
+    started_at_ms: int
+    ended_at_ms: int
+    digest: str
+    rows: tuple[Row, ...]
+    holds: tuple[Change, ...]
+    not_touched: tuple[NotTouched, ...]
+    exit_code: Exit
+    sentence: str
+
+    def count(self, status: Status) -> int:
+        """How many changes ended so."""
+        return sum(1 for row in self.rows if row.outcome.status is status)
+
+    def counts(self) -> dict[Status, int]:
+        """How many changes ended how, in the order of the contract.
+
+        What waits by the plan counts as held as well.
+        """
+        counts = {status: self.count(status) for status in Status}
+        counts[Status.HELD] += len(self.holds)
+        return counts
+
+
+def approve(agreed: Plan, *, as_of_ms: int | None = None) -> Approved:
+    """The approval of a plan as it was shown."""
+    rows = frozenset(row_key(c) for c in agreed.acting)
+    return Approved(digest=agreed.digest(), as_of_ms=as_of_ms, rows=rows)

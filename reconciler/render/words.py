@@ -1,0 +1,162 @@
+"""What every rendering of a plan shares: the words, and the one way in which text chosen by others is shown.
+
+Rules this package keeps:
+
+1. Pure: values in, text out. Nothing here knows a terminal, a file or the clock.
+2. Text that others chose (labels, notes, ids, paths, addresses) goes through ``safe``
+   before it is laid out.
+3. What is granted, moved or ended is computed from the two sides of a change, never
+   taken from its reason: a row has one reason, but may do more than one thing.
+4. The same plan gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from reconciler.escape import safe as safe  # whoever renders finds it here
+from reconciler.plan import (
+    PROBABLY_OURS,
+    SENTENCES,
+    Action,
+    Change,
+    NotTouched,
+    Plan,
+    Reason,
+    Selection,
+    path_note,
+    scope_note,
+)
+from reconciler.state import Kind
+
+WORDS: dict[Action, str] = {
+    Action.RECOVER: "to recover",
+    Action.RECORD: "to record",
+    Action.RESTORE: "to restore",
+    Action.DERIVE: "to derive",
+    Action.ROTATE: "to rotate",
+    Action.REVOKE: "to revoke",
+    Action.HOLD: "held",
+    Action.KEEP: "kept",
+}
+"""How a summary counts each action, and how its group is headed."""
+
+NOT_CHECKED = "not checked: whether the exchange allows these scopes; apply checks it before it writes anything"
+
+FEW = 10
+"""So many names stand in one line; the rest is counted."""
+
+FOREIGN_NAMED = 5
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal a text takes:
+
+    East Asian wide characters take two, combining ones none.
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in {"W", "F"} else 1
+        for c in text
+    )
+
+
+def subject(label: str) -> str:
+    """The label, or what a row without one is about."""
+    return safe(label) if label else "(manifest)"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names and how many more there are.
+
+    The names are fit to print already.
+    """
+    more = len(names) - FEW
+    return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
+
+
+def why(change: Change) -> str:
+    """Why the row is what it is, in a sentence with its note."""
+    return said(change.reason, change.note)
+
+
+def said(reason: Reason, note: str) -> str:
+    """The sentence of a reason, with what varies."""
+    sentence = SENTENCES[reason]
+    if not note:
+        return sentence
+    return f"{sentence} ({safe(note)})" if ":" in sentence else f"{sentence}: {safe(note)}"
+
+
+# --- what a change does, by its two sides ---
+
+
+def extras(change: Change) -> tuple[str, ...]:
+    """What a row does beyond what its reason says: scopes, and the path."""
+    scopes, path = scope_note(change), path_note(change)
+    return (
+        *((f"scopes {scopes}",) if scopes and scopes != safe(change.note) else ()),
+        *((path,) if path and change.reason is not Reason.PATH_CHANGED else ()),
+    )
+
+
+# --- sentences of a whole plan ---
+
+
+def not_touched_count(plan: Plan) -> int:
+    """Tokens that are not ours to change, named or not."""
+    return len(plan.not_touched) + plan.foreign_unnamed
+
+
+def summary_line(plan: Plan) -> str:
+    """``2 to derive, 1 held, 5 kept, 3 not touched``; zeros are left out."""
+    parts = [f"{number} {WORDS[action]}" for action, number in plan.counts().items()]
+    if not plan.acting:
+        parts.insert(0, "nothing to do")
+    untouched = not_touched_count(plan)
+    return ", ".join([*parts, *([f"{untouched} not touched"] if untouched else [])])
+
+
+def short_digest(digest: str) -> str:
+    """``sha256:`` and the first 12 hexadecimal digits."""
+    algorithm, _, value = digest.partition(":")
+    return f"{algorithm}:{value[:12]}…"
+
+
+def place_line(plan: Plan) -> str:
+    """Whose tokens these are."""
+    profile = "" if plan.profile_id is None else f", profile {plan.profile_id}"
+    return f"{safe(plan.api_url)}{profile}"
+
+
+def flags_line(plan: Plan) -> str:
+    """The guards that were lifted, as flags; empty if none was."""
+    return " ".join(safe(flag) for flag in plan.flags)
+
+
+def selection_line(selection: Selection) -> str:
+    """What the plan is limited to, as flags; empty if it is not."""
+    return " ".join(
+        [
+            *(f"--target {safe(label)}" for label in sorted(selection.targets)),
+            *(f"--exclude {safe(label)}" for label in sorted(selection.excluded)),
+            *([f"--only {selection.only.value}"] if selection.only is not None else []),
+        ]
+    )
+
+
+def twin_sentence(row: NotTouched) -> str:
+    """What a twin is, and what a person can do about it."""
+    if row.probably_ours:
+        return PROBABLY_OURS
+    return "has a label of ours, but we did not derive it: adopt it, or leave it be"
+
+
+def foreign_shown(plan: Plan) -> tuple[tuple[NotTouched, ...], int]:
+    """The foreign tokens that are named, and how many more there are."""
+    foreign = [row for row in plan.not_touched if row.kind is Kind.FOREIGN]
+    return tuple(foreign[:FOREIGN_NAMED]), max(
+        0, len(foreign) - FOREIGN_NAMED
+    ) + plan.foreign_unnamed

@@ -1,0 +1,199 @@
+"""One snapshot of exchange, ledger and Vault, and what each live token is.
+
+Rules this module keeps:
+
+1. Values and pure questions only; ``observe`` fills the snapshot in.
+2. Each live token is exactly one of the six kinds, by recorded ids and proven
+   interruptions, never by age.
+3. A snapshot that may be partial is not believed: ``distrust`` says why, and nothing is
+   planned on it.
+
+How an open intent without a named token finds its own, ``interrupted`` (all must hold):
+
+    live label is the intent's       not in ``before``       never used       in no place of the ledger, open intents included
+    created between ``since`` and the derive's deadline, a minute's margin at both ends       the only one
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Mapping
+
+from reconciler.model import (
+    MINUTE_MS,
+    NEVER_WRITTEN,
+    SECOND_MS,
+    LiveToken,
+    Manifest,
+    SecretMeta,
+)
+from reconciler.state.ledger import Intent, Ledger
+
+DERIVE_DEADLINE_MS = 30 * SECOND_MS
+"""A derive that was not answered by then is ambiguous; the driver's timeouts keep within it."""
+
+BIRTH_MARGIN_MS = MINUTE_MS
+
+
+class Kind(enum.Enum):
+    """What a live token is to us."""
+
+    CURRENT = "current"
+    RETIRING = "retiring"
+    REVOKING = "revoking"
+    INTERRUPTED = "interrupted"
+    TWIN = "twin"
+    FOREIGN = "foreign"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What was read at a path whose metadata is not what the ledger says; never the secret itself.
+
+    ``token_id`` is None where the latest version is gone, holds no token, or has
+    another secret beside the current token's id than the recorded version has.
+    ``holder_version`` is the version to restore from: the recorded one, or else the
+    newest readable one that holds the label's current token. ``placeholder`` is an
+    empty document, the trace of a fence. ``readable`` is False where the role may read
+    metadata only.
+    """
+
+    token_id: str | None = None
+    holder_version: int | None = None
+    placeholder: bool = False
+    readable: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything that a plan is made from.
+
+    ``now_ms`` is the exchange's clock right before the list call.
+
+    ``place`` is where in Vault, as ``mount/prefix``. ``foreign_unnamed`` counts foreign
+    tokens that a published snapshot does not name.
+    """
+
+    now_ms: int
+    api_url: str
+    place: str
+    ledger: Ledger
+    ledger_version: int
+    live: tuple[LiveToken, ...]
+    signer_id: str | None
+    secrets: Mapping[str, SecretMeta]
+    contents: Mapping[str, Content] = dataclasses.field(default_factory=dict)
+    foreign_unnamed: int = 0
+
+    def meta(self, path: str) -> SecretMeta:
+        """Vault's metadata of a path."""
+        return self.secrets.get(path, NEVER_WRITTEN)
+
+    def live_by_id(self) -> dict[str, LiveToken]:
+        """The live tokens by id."""
+        return {token.token_id: token for token in self.live}
+
+
+def interrupted(
+    label: str, intent: Intent, ledger: Ledger, live: Iterable[LiveToken]
+) -> str | None:
+    """The id that can only be the open intent's, or None."""
+    if not intent.kind.derives:
+        return None
+    if intent.token_id is not None:
+        return intent.token_id
+    known = ledger.known_ids().keys() | {
+        e.intent.token_id for e in ledger.tokens.values() if e.intent is not None
+    }
+    earliest_ms = intent.since_ms - BIRTH_MARGIN_MS
+    latest_ms = intent.since_ms + DERIVE_DEADLINE_MS + BIRTH_MARGIN_MS
+    candidates = [
+        token.token_id
+        for token in live
+        if token.label == label
+        and token.token_id not in known
+        and token.token_id not in intent.before
+        and token.last_used_at_ms is None
+        and earliest_ms <= token.created_at_ms <= latest_ms
+    ]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def classify(
+    ledger: Ledger, live: tuple[LiveToken, ...], labels: frozenset[str]
+) -> dict[str, Kind]:
+    """The kind of each live token by id; ``labels`` are the desired ones.
+
+    A label that the ledger remembers is ours as well.
+    """
+    ours = labels | ledger.tokens.keys() | {row.label for row in ledger.abandoned}
+    kinds: dict[str, Kind] = {}
+    for label, entry in ledger.tokens.items():
+        if entry.intent is not None:
+            found = interrupted(label, entry.intent, ledger, live)
+            if found is not None:
+                kinds[found] = Kind.INTERRUPTED
+        for retiring in entry.retiring:
+            kinds[retiring.token_id] = Kind.RETIRING
+        for revoking in entry.revoking:
+            kinds[revoking.token_id] = Kind.REVOKING
+        if entry.current is not None:
+            kinds[entry.current.token_id] = Kind.CURRENT
+    return {
+        token.token_id: kinds.get(token.token_id)
+        or (Kind.TWIN if token.label in ours else Kind.FOREIGN)
+        for token in live
+    }
+
+
+def probably_ours(token: LiveToken, ledger: Ledger) -> bool:
+    """Whether a twin may come from an intent that was closed without knowing what became of its derive."""
+    return any(
+        row.label == token.label and row.since_ms - BIRTH_MARGIN_MS <= token.created_at_ms
+        for row in ledger.abandoned
+    )
+
+
+def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str | None:
+    """Why this snapshot can't be believed for this manifest, in one sentence, or None."""
+    ledger, profile_id = observed.ledger, desired.profile_id
+    labels = frozenset(spec.label for spec in desired.tokens)
+    if observed.place != desired.place:
+        return (
+            f"the snapshot is of {observed.place}, and the manifest's secrets lie at {desired.place}: "
+            "take it again with this manifest, or put mount and prefix back"
+        )
+    if ledger.api_url != observed.api_url:
+        return (
+            f"the ledger belongs to {ledger.api_url}, but LIMITLESS_API_URL says {observed.api_url}: "
+            "use the right one, or another vault prefix for this exchange"
+        )
+    if profile_id is not None and ledger.profile_id not in {None, profile_id}:
+        return f"the ledger belongs to profile {ledger.profile_id}, the manifest to profile {profile_id}: one of them is wrong"
+    if not observed.live and not observed.foreign_unnamed:
+        return "the exchange lists no token at all, not even the one that signed: the list is not believed, try again later"
+    ids = {token.token_id for token in observed.live}
+    if observed.signer_id is not None and observed.signer_id not in ids:
+        return (
+            f"the token that signed the list ({observed.signer_id}) is not in it: the list is partial or of another profile, "
+            "nothing is done on it; try again later"
+        )
+    missing = sorted(
+        label
+        for label, entry in ledger.tokens.items()
+        if entry.current is not None and entry.current.token_id not in ids and label in labels
+    )
+    if len(missing) > max_missing:
+        # five fit on a line
+        shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+        return (
+            f"{len(missing)} current tokens are missing from the exchange's list ({shown}), more than --max-missing "
+            f"{max_missing}: if they really were revoked elsewhere, raise it; otherwise the list is partial"
+        )
+    return None
+
+
+def only_verified(used_at_ms: int | None, verified_at_ms: int) -> bool:
+    """Whether nobody but our own verify ever used a token: a use within the margin after it is taken for ours."""
+    return used_at_ms is None or used_at_ms <= verified_at_ms

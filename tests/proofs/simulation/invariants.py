@@ -1,0 +1,421 @@
+"""What must hold at every instant, and what must hold once all is quiet (the invariants
+of the design, by number).
+
+    1   a run that ends with 0: each desired label has a live current token with its scopes, whose secret lies at its path
+    2   the run after a successful run writes nothing
+    3   once a run went through undisturbed, each live token of ours is known to the ledger or named "probably ours"
+    4   never revoked: a person's token, the token that signs, a token that the ledger calls current, a secret's content
+    5   no secret's content is a token that we have revoked
+    6   no POST without a recorded intent of its own; no DELETE without a recorded ``revoking``, save of a run's own new token
+        that nobody can have read and whose commit can't land any more
+    7   a token that a consumer may have read goes only because it was superseded, compromised or is not desired
+
+Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
+revoking, a current or retiring token was committed before it was recorded, no secret
+stands in it) and ``rest`` (no intent, no revoking id, no placeholder is left over).
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import Exit
+from reconciler.model import SECOND_MS, Credentials
+from reconciler.plan.reasons import NEEDS_DECISION
+from reconciler.protocol.effects import Derive, Effect, PutSecret
+from reconciler.state.ledger import ABANDONED_KEPT_MS, Entry, Ledger
+from reconciler.state.secret import TOKEN_ID
+from reconciler.state.snapshot import BIRTH_MARGIN_MS, DERIVE_DEADLINE_MS
+from tests.proofs.simulation.models import PERSON, SECRET_MARK, Exchange, Vault, Version, secret_of
+from tests.proofs.simulation.runs import Command, Run
+
+if TYPE_CHECKING:
+    from tests.proofs.simulation.world import World
+
+CLOCK_GRAIN_MS = SECOND_MS
+"""A run knows the exchange's clock to this, so neither does it know the order of what
+is closer together."""
+
+FAREWELLS = frozenset({"rotated", "rolled back", "compromised", "superseded", "not desired"})
+"""Reasons of a revocation that a consumer was warned of: everything else must be
+invisible to it."""
+
+
+# it is what the search is for, not an error of the program
+class Violation(AssertionError):
+    """An invariant does not hold. ``law`` is its number or name."""
+
+    def __init__(self, law: str, sentence: str) -> None:
+        super().__init__(f"{law}: {sentence}")
+        self.law = law
+
+
+class Audit:
+    """What was seen so far, as far as the invariants need it.
+
+    ``meddled``: a person has acted.
+
+    Each ``read`` pair is a path and a token that consumers could find there;
+    ``by_hand`` are those that a person wrote, ``too_late`` those that it wrote when
+    they were revoking already. ``rewound``: a person rolled the ledger back, so that
+    what it had learnt since is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.read: frozenset[tuple[str, str]] = frozenset()
+        self.by_hand: frozenset[tuple[str, str]] = frozenset()
+        self.too_late: frozenset[tuple[str, str]] = frozenset()
+        self.revoking: dict[str, str] = {}
+        self.currents: frozenset[str] = frozenset()
+        self.intents: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.seen_intents: frozenset[str] = frozenset()
+        self.posts: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.used: dict[str, int] = {}
+        self.sent_ms: dict[str, int] = {}
+        self.lagged = False
+        self.meddled = False
+        self.rewound = False
+
+    def clone(self) -> Audit:
+        """An independent copy."""
+        twin = object.__new__(Audit)
+        twin.__dict__.update(self.__dict__)
+        twin.revoking = dict(self.revoking)
+        twin.used = dict(self.used)
+        twin.sent_ms = dict(self.sent_ms)
+        twin.intents = self.intents.copy()
+        twin.posts = self.posts.copy()
+        return twin
+
+    def key(self) -> object:
+        """What a later verdict depends on."""
+        pairs = self.read, self.by_hand, self.too_late
+        return pairs, self.currents, frozenset(self.revoking.items()), self.meddled, self.rewound
+
+    # --- told by the world ---
+
+    def sent(self, world: World, run: Run, effect: Effect[Any], token_id: str) -> None:
+        """A mutating call leaves a run; a derive will make ``token_id``."""
+        if isinstance(effect, Derive):
+            self.sent_ms[token_id] = world.now_ms
+            mine = run.name, effect.label
+            self.posts[mine] += 1
+            if self.posts[mine] > self.intents[mine]:
+                raise Violation(
+                    "6",
+                    f"{run.name} sends POST number {self.posts[mine]} with {self.intents[mine]} intents",
+                )
+
+    def wrote(self, path: str, version: Version) -> None:
+        """A version of a secret is there."""
+        if version.token_id is None:
+            return
+        pair = path, version.token_id
+        ours = (
+            version.by != PERSON and pair not in self.by_hand
+        )  # a fence may write again what a person wrote
+        if ours and version.token_id in self.revoking and not self.rewound:
+            raise Violation(
+                "5", f"{version.by} writes {version.token_id} at {path}, which is revoking"
+            )
+        self.read |= {pair}
+        if version.by == PERSON:
+            self.by_hand |= {pair}
+            if version.token_id in self.revoking:
+                self.too_late |= {pair}
+
+    def revived(self, path: str, version: Version | None) -> None:
+        """A person undeleted a version: that is as good as writing it."""
+        if version is not None:
+            self.wrote(path, dataclasses.replace(version, by=PERSON))
+
+    def recorded(self, ledger: Ledger, text: str) -> None:
+        """A version of the ledger is there."""
+        if SECRET_MARK in text:
+            raise Violation("8", "a secret stands in the ledger")
+        places: collections.Counter[str] = collections.Counter()
+        for label, entry in ledger.tokens.items():
+            places.update(_ids(entry))
+            self._record_entry(label, entry)
+        twice = [token_id for token_id, count in places.items() if count > 1]
+        if twice:
+            raise Violation("ledger", f"{twice} stand in two places of the ledger")
+
+    def _record_entry(self, label: str, entry: Entry) -> None:
+        for revoking in entry.revoking:
+            self.revoking.setdefault(revoking.token_id, revoking.reason)
+        alive = [r.token_id for r in entry.retiring]
+        if entry.current is not None:
+            alive.append(entry.current.token_id)
+            self.currents |= {entry.current.token_id}
+            if (entry.path, entry.current.token_id) not in self.read:
+                raise Violation(
+                    "ledger",
+                    f"{entry.current.token_id} is current, and was never written at {entry.path}",
+                )
+        written = {token_id for _, token_id in self.read}
+        for retiring in entry.retiring:
+            if retiring.token_id not in written and not self.meddled:
+                raise Violation("ledger", f"{retiring.token_id} retires, and was never written")
+        for token_id in alive:
+            if token_id in self.revoking and not self.rewound:
+                raise Violation("ledger", f"{token_id} was revoking and is not any more")
+        intent = entry.intent
+        if intent is not None and intent.operation_id not in self.seen_intents:
+            self.seen_intents |= {intent.operation_id}
+            if intent.kind.derives:
+                self.intents[(intent.run, label)] += 1
+
+    # --- at every instant ---
+
+    def check_contents(self, vault: Vault, exchange: Exchange) -> None:
+        """Invariant 5."""
+        for path in vault.secrets:
+            content = vault.content(path)
+            if (
+                content is None
+                or content.token_id is None
+                or (path, content.token_id) in self.by_hand
+            ):
+                continue
+            if exchange.ended_by.get(content.token_id, PERSON) != PERSON:
+                raise Violation("5", f"{path} holds {content.token_id}, which we have revoked")
+
+    def check_revoke(self, world: World, token_id: str, by: str) -> None:
+        """Invariants 4, 6 and 7, at the moment at which a DELETE arrives."""
+        if token_id not in world.exchange.live:
+            return
+        self._check_ours(world, token_id, by)
+        reason = self.revoking.get(token_id)
+        readable = any(seen == token_id for _, seen in self.read)
+        if reason is None:
+            self._check_unrecorded(world, token_id, by, readable=readable)
+        elif readable and reason not in FAREWELLS:
+            raise Violation(
+                "7", f"{by} revokes {token_id} ({reason}), which a consumer may have read"
+            )
+        elif reason == "superseded":
+            self._check_quiet(world, token_id, by)
+
+    def _check_ours(self, world: World, token_id: str, by: str) -> None:
+        """Invariant 4."""
+        vault, ledger = world.vault, world.vault.ledger()
+        persons = world.exchange.made_by[token_id] == PERSON and token_id not in self.currents
+        if persons and not self._mistakable(world, token_id):
+            raise Violation("4", f"{by} revokes {token_id}, which is a person's")
+        for path in vault.secrets:
+            content = vault.content(path)
+            if (
+                content is not None
+                and content.token_id == token_id
+                and (path, token_id) not in self.too_late
+            ):
+                raise Violation("4", f"{by} revokes {token_id}, the content of {path}")
+        entries = ledger.tokens.values() if ledger is not None and not self.rewound else ()
+        if any(
+            entry.current is not None and entry.current.token_id == token_id for entry in entries
+        ):
+            raise Violation("4", f"{by} revokes {token_id}, which the ledger calls current")
+
+    def _check_unrecorded(self, world: World, token_id: str, by: str, *, readable: bool) -> None:
+        """Invariant 6: only a run's own new token, and only if nobody has it or can
+        come to have it.
+        """
+        maker = world.exchange.made_by[token_id]
+        if maker != by:
+            raise Violation("6", f"{by} revokes {token_id} of {maker} without a recorded revoking")
+        if readable or _may_land(world, token_id):
+            raise Violation(
+                "6",
+                f"{by} revokes its own {token_id} unrecorded, and it was committed or may still be",
+            )
+
+    def _mistakable(self, world: World, token_id: str) -> bool:
+        """Whether a person made it just when an intent of its label was interrupted:
+        unused, it can't be told apart.
+        """
+        return (
+            self.revoking.get(token_id) == "interrupted"
+            and world.exchange.live[token_id].last_used_at_ms is None
+        )
+
+    def _check_quiet(self, world: World, token_id: str, by: str) -> None:
+        """A consumer that the deciding run could see at work is not cut off."""
+        run, used_ms = world.runs.get(by), self.used.get(token_id)
+        if run is None or run.prospect is None or used_ms is None or self.lagged:
+            return
+        seen_ms = run.prospect.observed.now_ms
+        for entry in run.prospect.observed.ledger.tokens.values():
+            for retiring in entry.retiring:
+                quiet_ms = retiring.not_before_ms - retiring.superseded_at_ms
+                if (
+                    retiring.token_id == token_id
+                    and CLOCK_GRAIN_MS < seen_ms - used_ms < quiet_ms - CLOCK_GRAIN_MS
+                ):
+                    raise Violation(
+                        "7",
+                        f"{by} revokes {token_id}, which its consumer used {seen_ms - used_ms} ms before",
+                    )
+
+    # --- when a run ends ---
+
+    def check_end(self, world: World, run: Run) -> None:
+        """Invariant 1, where nobody but runs has acted; and that a run which nothing
+        disturbed does not end with an error.
+        """
+        applies = run.wish.command is Command.APPLY
+        if applies and not world.disturbed and run.exit not in {Exit.DONE, Exit.PERSON_NEEDED}:
+            raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
+        if applies and run.exit is Exit.DONE and not self.meddled and _has_last_word(world, run):
+            check_desired(world, run)
+
+
+def _has_last_word(world: World, run: Run) -> bool:
+    """Whether nobody has begun anything since the run last wrote or read the ledger."""
+    known = (
+        run.desk.version
+        if run.desk is not None
+        else run.prospect.observed.ledger_version
+        if run.prospect is not None
+        else 0
+    )
+    return world.vault.ledger_version == known
+
+
+def _ids(entry: Entry) -> list[str]:
+    current = [entry.current.token_id] if entry.current is not None else []
+    return [*current, *(r.token_id for r in entry.retiring), *(r.token_id for r in entry.revoking)]
+
+
+def _may_land(world: World, token_id: str) -> bool:
+    """Whether a commit of the token is on its way and would still be taken."""
+    return any(
+        isinstance(f.effect, PutSecret)
+        and dict(f.effect.fields).get(TOKEN_ID) == token_id
+        and world.vault.history(f.effect.path).latest == f.effect.cas
+        for f in world.flights
+    )
+
+
+def check_desired(world: World, run: Run) -> None:
+    """Each label that the run was to see to, and does not hold for a person, works."""
+    ledger = world.vault.ledger()
+    assert ledger is not None
+    holds = (
+        {c.label for c in run.prospect.plan.changes if c.reason in NEEDS_DECISION}
+        if run.prospect is not None
+        else set()
+    )
+    selection = run.wish.policy.selection
+    for spec in run.wish.manifest.tokens:
+        if (
+            spec.label in holds
+            or (selection.targets and spec.label not in selection.targets)
+            or selection.only is not None
+        ):
+            continue
+        entry = ledger.tokens.get(spec.label)
+        current = entry.current if entry is not None else None
+        if current is None or current.token_id not in world.exchange.live:
+            raise Violation(
+                "1", f"{run.name} ends with 0, and {spec.label} has no live current token"
+            )
+        if world.exchange.live[current.token_id].scopes != spec.scopes:
+            raise Violation("1", f"{run.name} ends with 0, and {spec.label} has other scopes")
+        if not world.exchange.accepts(
+            Credentials(token_id=current.token_id, secret=secret_of(current.token_id))
+        ):
+            raise Violation(
+                "1", f"{run.name} ends with 0, and the secret of {spec.label} does not sign"
+            )
+        content = world.vault.content(spec.path)
+        if content is None or content.token_id != current.token_id:
+            found = content.token_id if content is not None else None
+            raise Violation(
+                "1",
+                f"{run.name} ends with 0, and {spec.path} holds {found} instead of {current.token_id}",
+            )
+
+
+# --- once all is quiet ---
+
+
+def check_rest(world: World, run: Run) -> None:
+    """After an undisturbed run: invariants 1 and 3, and nothing is left over."""
+    ledger = world.vault.ledger()
+    assert ledger is not None
+    if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED}:
+        raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
+    if world.audit.rewound and run.prospect is None and run.exit is Exit.PERSON_NEEDED:
+        return  # the ledger is of a time without a manager, whose path is occupied since
+    if (
+        run.exit is Exit.PERSON_NEEDED
+        and run.prospect is not None
+        and not run.prospect.plan.decisions
+    ):
+        raise Violation("rest", f"an undisturbed run wants a person: {run.sentence}")
+    check_desired(world, run)
+    check_left(world)
+    check_known(world, ledger, run)
+
+
+def check_left(world: World) -> None:
+    """No intent, no revoking id, no placeholder."""
+    ledger = world.vault.ledger()
+    assert ledger is not None
+    for label, entry in ledger.tokens.items():
+        if entry.intent is not None or entry.revoking:
+            raise Violation("rest", f"{label} is left with an intent or revoking ids")
+    for path in world.vault.secrets:
+        content = world.vault.content(path)
+        if content is not None and content.placeholder:
+            raise Violation("rest", f"a placeholder is left at {path}")
+
+
+def check_known(world: World, ledger: Ledger, run: Run) -> None:
+    """Invariant 3: no live token of ours is nobody's."""
+    known = ledger.known_ids()
+    assert run.prospect is not None
+    reported = {row.token_id for row in run.prospect.plan.not_touched if row.probably_ours}
+    for token_id in world.exchange.live:
+        forgotten = (
+            world.now_ms - world.audit.sent_ms.get(token_id, world.now_ms) > ABANDONED_KEPT_MS
+        )
+        ours = world.exchange.made_by[token_id] != PERSON and not world.audit.rewound
+        if ours and not forgotten and token_id not in known and token_id not in reported:
+            raise Violation("3", f"{token_id} lives on, and nobody knows it")
+
+
+def owed_tokens(world: World) -> frozenset[str]:
+    """Tokens that the next run must find and revoke or finish: their intent is open,
+    and they can be no other's.
+    """
+    ledger = world.vault.ledger() if not world.audit.rewound else None
+    owed: set[str] = set()
+    for label, entry in ledger.tokens.items() if ledger is not None else ():
+        intent = entry.intent
+        if intent is None or not intent.kind.derives:
+            continue
+        known = {*intent.before, *ledger.known_ids()} if ledger is not None else set(intent.before)
+        unknown = [
+            t for t in world.exchange.live.values() if t.label == label and t.token_id not in known
+        ]
+        owed.update(
+            token.token_id
+            for token in unknown
+            if len(unknown) == 1
+            and world.exchange.made_by[token.token_id] == intent.run
+            and token.created_at_ms <= intent.since_ms + DERIVE_DEADLINE_MS + BIRTH_MARGIN_MS
+        )
+    return frozenset(owed)
+
+
+def check_paid(world: World, owed: frozenset[str]) -> None:
+    """Invariant 3: it is not enough to report those."""
+    ledger = world.vault.ledger()
+    assert ledger is not None
+    for token_id in sorted(owed - ledger.known_ids().keys()):
+        if token_id in world.exchange.live:
+            raise Violation("3", f"{token_id} was interrupted, and lives on unknown")

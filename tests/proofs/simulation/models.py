@@ -1,0 +1,315 @@
+"""In-memory models of the exchange and of Vault, with the laws of the real ones that
+the protocol leans on.
+
+Rules this module keeps:
+
+1. A model decides what is stored and what is answered to a call that arrives; whether a
+   call or its answer arrives at all is the world's choice.
+2. A model can be copied at the price of a few dictionaries: what they hold is
+   immutable.
+3. The exchange: a derive makes a new token every time, tokens are immutable, a
+   revocation is final, an id that is not live is answered with 400, any live token
+   lists and revokes all others, a list may lag behind.
+4. Vault: check-and-set on writes and on nothing else, deletes by number and soft,
+   versions beyond ``max_versions`` are trimmed by the next write, the number of a
+   deleted version stays the latest, and the next write is made on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from reconciler.model import (
+    NEVER_WRITTEN,
+    Credentials,
+    LiveToken,
+    Secret,
+    SecretMeta,
+    SecretVersion,
+    VersionState,
+)
+from reconciler.state.ledger import Ledger, from_text, to_text
+from reconciler.state.secret import TOKEN_ID
+
+PERSON = "person"
+SECRET_MARK = "secret of"
+TIMES_KEPT = 10
+LEDGERS_KEPT = 12
+
+read_text = functools.lru_cache(maxsize=4096)(from_text)
+
+
+def secret_of(token_id: str) -> Secret:
+    """The secret of a token: the same text each time, so that a forgery shows."""
+    return Secret(f"{SECRET_MARK} {token_id}")
+
+
+@dataclasses.dataclass(slots=True)
+class Exchange:
+    """The tokens of one profile.
+
+    ``made_by`` and ``ended_by`` name a run or the person, for every token that ever
+    was.
+
+    ``duds`` are tokens whose secret is never accepted. ``shown`` is what a list answers
+    while it lags, None when it does not.
+    """
+
+    live: dict[str, LiveToken] = dataclasses.field(default_factory=dict)
+    made_by: dict[str, str] = dataclasses.field(default_factory=dict)
+    ended_by: dict[str, str] = dataclasses.field(default_factory=dict)
+    duds: frozenset[str] = frozenset()
+    shown: tuple[LiveToken, ...] | None = None
+
+    def clone(self) -> Exchange:
+        """An independent copy."""
+        return Exchange(
+            dict(self.live), dict(self.made_by), dict(self.ended_by), self.duds, self.shown
+        )
+
+    def derive(
+        self, token_id: str, *, label: str, scopes: tuple[str, ...], now_ms: int, by: str
+    ) -> LiveToken:
+        """One more token, whatever else lives."""
+        assert token_id not in self.made_by
+        token = LiveToken(token_id=token_id, label=label, scopes=scopes, created_at_ms=now_ms)
+        self.live[token_id] = token
+        self.made_by[token_id] = by
+        return token
+
+    def accepts(self, credentials: Credentials) -> bool:
+        """Whether a request that is signed so is let in."""
+        token_id = credentials.token_id
+        genuine = credentials.secret.reveal() == secret_of(token_id).reveal()
+        return genuine and token_id in self.live and token_id not in self.duds
+
+    def use(self, token_id: str, now_ms: int) -> None:
+        """Somebody signed with it."""
+        self.live[token_id] = dataclasses.replace(self.live[token_id], last_used_at_ms=now_ms)
+
+    def listing(self) -> tuple[LiveToken, ...]:
+        """What a list call answers."""
+        return tuple(self.live.values()) if self.shown is None else self.shown
+
+    def revoke(self, token_id: str, *, by: str) -> bool:
+        """Final. False where the id is not live: the caller's 400."""
+        if self.live.pop(token_id, None) is None:
+            return False
+        self.ended_by[token_id] = by
+        return True
+
+    def key(self) -> object:
+        """What a later answer depends on."""
+        return (
+            frozenset(self.live.values()),
+            frozenset(self.ended_by.items()),
+            self.duds,
+            self.shown,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a secret.
+
+    ``token_id`` is the consumers' field, None for a placeholder or a text of a
+    person's.
+    """
+
+    token_id: str | None
+    fields: tuple[tuple[str, str], ...]
+    has_secret: bool
+    by: str
+    deleted: bool = False
+    destroyed: bool = False
+
+    @property
+    def placeholder(self) -> bool:
+        """The empty document that a fence writes."""
+        return not self.deleted and not self.fields and not self.has_secret
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class History:
+    """The versions of a path that are still there; ``first`` is the number of the
+    oldest.
+    """
+
+    first: int = 1
+    versions: tuple[Version, ...] = ()
+
+    @property
+    def latest(self) -> int:
+        """The number of the latest version, 0 where there is none."""
+        return self.first + len(self.versions) - 1
+
+    def get(self, number: int) -> Version | None:
+        """The version of that number, if it was written and not trimmed."""
+        at = number - self.first
+        return self.versions[at] if 0 <= at < len(self.versions) else None
+
+
+@dataclasses.dataclass(slots=True)
+class Vault:
+    """One KV version 2 mount: the secrets, and the ledger as the text that it is, with
+    its last versions.
+    """
+
+    max_versions: int = TIMES_KEPT
+    secrets: dict[str, History] = dataclasses.field(default_factory=dict)
+    ledger_texts: tuple[str, ...] = ()
+    ledger_version: int = 0
+    ledger_deleted: bool = False
+
+    def clone(self) -> Vault:
+        """An independent copy."""
+        return Vault(
+            self.max_versions,
+            dict(self.secrets),
+            self.ledger_texts,
+            self.ledger_version,
+            self.ledger_deleted,
+        )
+
+    # --- secrets ---
+
+    def history(self, path: str) -> History:
+        """All that is left of a path."""
+        return self.secrets.get(path, History())
+
+    def content(self, path: str) -> Version | None:
+        """What a consumer finds: the latest version, unless it is deleted."""
+        history = self.history(path)
+        found = history.get(history.latest)
+        return None if found is None or found.deleted else found
+
+    def write(self, path: str, version: Version, *, cas: int) -> int | None:
+        """The new version's number, or None where the latest is not ``cas``."""
+        history = self.history(path)
+        if history.latest != cas:
+            return None
+        versions = (*history.versions, version)
+        dropped = max(0, len(versions) - self.max_versions)
+        self.secrets[path] = History(history.first + dropped, versions[dropped:])
+        return cas + 1
+
+    def delete(self, path: str, number: int, *, destroyed: bool = False) -> None:
+        """Soft unless ``destroyed``: the version keeps its number.
+
+        One that is gone or never was is no error.
+        """
+        found = self.history(path).get(number)
+        if found is not None:
+            self._replace(
+                path,
+                number,
+                dataclasses.replace(found, deleted=True, destroyed=found.destroyed or destroyed),
+            )
+
+    def undelete(self, path: str) -> None:
+        """The latest version is back, unless it was destroyed."""
+        number = self.history(path).latest
+        found = self.history(path).get(number)
+        if found is not None and not found.destroyed:
+            self._replace(path, number, dataclasses.replace(found, deleted=False))
+
+    def _replace(self, path: str, number: int, version: Version) -> None:
+        history = self.history(path)
+        at = number - history.first
+        self.secrets[path] = History(
+            history.first, (*history.versions[:at], version, *history.versions[at + 1 :])
+        )
+
+    def read(self, path: str, number: int | None) -> SecretVersion:
+        """As the adapter answers: the latest under its number even if deleted, ABSENT
+        what never was or was trimmed.
+        """
+        history = self.history(path)
+        wanted = history.latest if number is None else number
+        found = history.get(wanted)
+        if found is None:
+            return SecretVersion(version=wanted, state=VersionState.ABSENT)
+        if found.deleted:
+            return SecretVersion(version=wanted, state=VersionState.DELETED)
+        secret = secret_of(found.token_id or "") if found.has_secret else None
+        return SecretVersion(
+            version=wanted, state=VersionState.LIVING, fields=found.fields, secret=secret
+        )
+
+    def meta(self, path: str) -> SecretMeta:
+        """As the adapter answers."""
+        history = self.history(path)
+        if not history.versions:
+            return NEVER_WRITTEN
+        state = VersionState.DELETED if history.versions[-1].deleted else VersionState.LIVING
+        return SecretMeta(latest=history.latest, state=state, oldest=history.first)
+
+    # --- the ledger ---
+
+    def write_ledger(self, ledger: Ledger, *, cas: int) -> int | None:
+        """The new version's number, or None where the latest is not ``cas``."""
+        if self.ledger_version != cas:
+            return None
+        self._write_ledger(to_text(ledger))
+        return self.ledger_version
+
+    def _write_ledger(self, text: str) -> None:
+        self.ledger_texts = (*self.ledger_texts, text)[-LEDGERS_KEPT:]
+        self.ledger_version += 1
+        self.ledger_deleted = False
+
+    def roll_ledger_back(self, versions: int) -> bool:
+        """Write the text of so many versions ago again, as ``vault kv rollback`` does.
+
+        False where it is not kept.
+        """
+        if len(self.ledger_texts) <= versions:
+            return False
+        self._write_ledger(self.ledger_texts[-1 - versions])
+        return True
+
+    def ledger(self) -> Ledger | None:
+        """The ledger as a reader parses it; None where there is none, or its latest
+        version is deleted.
+        """
+        return (
+            None
+            if self.ledger_deleted or not self.ledger_texts
+            else read_text(self.ledger_texts[-1])
+        )
+
+    def key(self) -> object:
+        """What a later answer depends on; of the ledger's log, nothing does."""
+        ledger = None if not self.ledger_texts else ledger_key(read_text(self.ledger_texts[-1]))
+        return (
+            frozenset(self.secrets.items()),
+            ledger,
+            self.ledger_version,
+            self.ledger_deleted,
+            self.max_versions,
+        )
+
+
+def ledger_key(ledger: Ledger) -> object:
+    """All of a ledger that anything depends on: not its log."""
+    return (
+        ledger.profile_id,
+        ledger.files,
+        ledger.holder,
+        frozenset(ledger.tokens.items()),
+        ledger.abandoned,
+    )
+
+
+def version_of(fields: tuple[tuple[str, str], ...], secret: Secret | None, *, by: str) -> Version:
+    """A version as it arrives in a write.
+
+    The secret must be the token's own: nothing else is ever written by us.
+    """
+    token_id = dict(fields).get(TOKEN_ID)
+    if secret is not None and token_id is not None:
+        assert secret.reveal() == secret_of(token_id).reveal(), (
+            "a secret was written under another token's id"
+        )
+    return Version(token_id, tuple(sorted(fields)), secret is not None, by)

@@ -1,0 +1,358 @@
+"""Random schedules over larger worlds: several labels, changing wishes, people,
+consumers, faults, pauses of any length.
+
+Rules this module keeps:
+
+1. A walk is a list of choices. A choice that is not possible where it stands is
+   skipped, so that any part of a walk is a walk.
+2. A walk that ends in a violation is shrunk by leaving choices out, as long as the same
+   law is broken.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterable
+
+from reconciler.errors import Exit
+from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, TokenSpec
+from reconciler.plan.planner import Policy
+from tests.proofs.simulation.explore import (
+    LEASE_OVER_MS,
+    land_all,
+    manager_is_lost,
+    nothing_without_a_ledger,
+    sizes_unchecked,
+    undisturbed,
+)
+from tests.proofs.simulation.invariants import (
+    Violation,
+    check_known,
+    check_left,
+    check_paid,
+    owed_tokens,
+)
+from tests.proofs.simulation.models import PERSON
+from tests.proofs.simulation.runs import Command, Wish
+from tests.proofs.simulation.scenarios import MANAGER, bare, spec, wish
+from tests.proofs.simulation.tally import Tally
+from tests.proofs.simulation.world import FAULTS, IN_SECRETS, MUTATING, OK, Choice
+
+LABELS = ("ant", "bee", "cat")
+PATHS = (*LABELS, "dog")
+SCOPES = (("trading",), ("account_creation", "trading"))
+PAUSES_MS = (SECOND_MS, LEASE_OVER_MS, HOUR_MS + SECOND_MS, 2 * DAY_MS, 31 * DAY_MS)
+SKEWS_MS = (0, 900, -900)
+"""How far a run is wrong about the exchange's clock, which it knows from a header of
+whole seconds."""
+
+EDITS = ("remove", "add", "scopes", "move", "swap", "overlap")
+BY_HAND = tuple(sorted(IN_SECRETS))
+WEIGHTS = {
+    "run": 60.0,
+    "begin": 2.5,
+    "land": 2.0,
+    "pass": 2.0,
+    "read": 2.0,
+    "use": 3.0,
+    "manifest": 1.2,
+    "person": 0.5,
+    "lag": 0.1,
+    "catch up": 0.4,
+    "trim": 0.05,
+}
+VERSIONS_KEPT = ("1", "2", "4", "10")
+
+FAULTY_CHANGE, FAULTY_READ = 0.06, 0.004
+RESTLESS = 0.04
+"""How often another run goes on: seldom, so that a pause is long enough for a whole
+run."""
+
+IN_THE_LEDGER = 0.05
+"""How often a person's act is one in the ledger: after a rollback less can be told of
+what is lawful."""
+
+OVERTAKES = 0.5
+"""How often a run begins when the lease of the one before has just expired."""
+
+WALK_STEPS = 500
+FAULTS_MOST = 1_000_000
+SETTLING_RUNS = 4
+LENIENT = Policy(max_missing=100, max_revocations=100, max_rotations=100)
+
+
+class Walk:
+    """A world and what is wished for in it right now.
+
+    ``focus`` is the run that goes on while the others pause.
+    """
+
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+        self.world = bare()
+        self.world.faults = FAULTS_MOST
+        self.world.tell = tell
+        self.focus = ""
+        self.specs: dict[str, TokenSpec] = {label: spec(label) for label in LABELS}
+        undisturbed(self.world, self.wish("boot", Command.BOOTSTRAP))
+        undisturbed(self.world, self.wish("first", Command.APPLY))
+        self.world.disturbed = True
+
+    def wish(self, name: str, command: Command, *, subject: str = "", more: str = "") -> Wish:
+        """What a process that starts now is started with."""
+        policy = LENIENT
+        if command is Command.APPLY and subject in self.specs:
+            policy = dataclasses.replace(
+                policy, requested=frozenset({subject}), compromised=more == "compromised"
+            )
+        token_id = more if command is Command.ADOPT else ""
+        plain = wish(name, *self.specs.values())
+        return dataclasses.replace(
+            plain, policy=policy, command=command, subject=subject, token_id=token_id
+        )
+
+    # --- choosing ---
+
+    def choose(self, dice: random.Random, number: int) -> Choice | None:
+        """A choice that is possible now, or None."""
+        kind = dice.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
+        world = self.world
+        if kind == "run":
+            return self._choose_run(dice)
+        if kind == "begin":
+            return self._choose_begin(dice, number)
+        if kind == "land":
+            return ("land", str(dice.randrange(len(world.flights)))) if world.flights else None
+        if kind == "pass":
+            return ("pass", str(dice.choices(PAUSES_MS, (8, 4, 3, 1, 0.5))[0]))
+        if kind in {"lag", "catch up"}:
+            return (kind,)
+        if kind == "trim":
+            return ("trim", dice.choice(VERSIONS_KEPT))
+        if kind in {"read", "use"}:
+            return (kind, dice.choice(PATHS))
+        if kind == "manifest":
+            label = dice.choice(LABELS)
+            return ("manifest", label, dice.choice(EDITS), str(dice.randrange(4)))
+        return self._choose_person(dice)
+
+    def _choose_run(self, dice: random.Random) -> Choice | None:
+        running = [run for run in self.world.runs.values() if not run.ended]
+        if not running:
+            return None
+        run = self.world.runs.get(self.focus)
+        if run is None or run.ended or dice.random() < RESTLESS:
+            run = dice.choice(running)
+            self.focus = run.name
+        lane = dice.choice(run.ready())
+        effect = run.effect(lane)
+        outcome = OK
+        faulty = FAULTY_CHANGE if isinstance(effect, MUTATING) else FAULTY_READ
+        if effect is not None and type(effect) in FAULTS and dice.random() < faulty:
+            outcome = dice.choice(FAULTS[type(effect)])
+        return ("run", run.name, str(lane), outcome)
+
+    def _choose_begin(self, dice: random.Random, number: int) -> Choice:
+        command = dice.choices(
+            (Command.APPLY, Command.ROLLBACK, Command.ADOPT, Command.BOOTSTRAP), (10, 2, 1, 1)
+        )[0]
+        name, subject, more = f"r{number}", dice.choice(LABELS), ""
+        if command is Command.APPLY:
+            subject = dice.choice((*LABELS, MANAGER)) if dice.random() < 0.4 else ""
+            more = "compromised" if dice.random() < 0.3 else ""
+        elif command is Command.ADOPT:
+            mine = [t for t in self.world.exchange.live if self.world.exchange.made_by[t] == PERSON]
+            more = dice.choice(mine) if mine else "p1"
+        self.focus = name
+        return (
+            "begin",
+            name,
+            command.value,
+            subject,
+            more,
+            str(LEASE_OVER_MS if dice.random() < OVERTAKES else 0),
+        )
+
+    def _choose_person(self, dice: random.Random) -> Choice:
+        if self.world.vault.ledger_deleted:
+            return ("person", "undeletes the ledger", "")
+        if dice.random() < IN_THE_LEDGER:
+            back = str(dice.choice((1, 2, 4, 8)))
+            return dice.choice(
+                (("person", "deletes the ledger", ""), ("person", "rolls the ledger back", back))
+            )
+        what = dice.choice((*BY_HAND, "revokes", "derives", "derives and uses"))
+        if what.endswith("version of"):
+            return ("person", what, self._path_in_flux(dice))
+        if what in BY_HAND:
+            return ("person", what, dice.choice(PATHS))
+        if what == "revokes":
+            ours = [t for t in self.world.exchange.live if not t.startswith("t-boot")]
+            return ("person", what, dice.choice(ours) if ours else "none")
+        return ("person", what, dice.choice(LABELS))
+
+    def _path_in_flux(self, dice: random.Random) -> str:
+        """Where an intent is open, if there is one."""
+        ledger = self.world.vault.ledger()
+        entries = ledger.tokens.values() if ledger is not None else ()
+        return dice.choice([e.intent.path for e in entries if e.intent is not None] or PATHS)
+
+    # --- happening ---
+
+    def take(self, choice: Choice) -> None:
+        """Let it happen, if it is possible here."""
+        world = self.world
+        match choice:
+            case ("begin", name, command, subject, more, pause_ms):
+                world.now_ms += int(pause_ms)
+                world.skew_ms[name] = SKEWS_MS[int(name[1:]) % len(SKEWS_MS)]
+                world.say(f"{name} starts: {command} {subject} {more}")
+                world.start(self.wish(name, Command(command), subject=subject, more=more))
+            case ("manifest", label, what, number):
+                self._edit(label, what, int(number))
+            case ("run", name, lane, outcome):
+                run = world.runs.get(name)
+                if run is None or run.ended or int(lane) not in run.ready():
+                    return
+                effect = run.effect(int(lane))
+                if outcome == OK or (
+                    effect is not None and outcome in FAULTS.get(type(effect), ())
+                ):
+                    world.take(choice)
+            case ("land", number):
+                if int(number) < len(world.flights):
+                    world.take(choice)
+            case _:
+                world.take(choice)
+
+    def _edit(self, label: str, what: str, number: int) -> None:
+        """The manifest changes."""
+        if what == "remove":
+            self.specs.pop(label, None)
+        elif what == "add":
+            taken = {s.path for s in self.specs.values()}
+            if label not in taken:
+                self.specs.setdefault(label, spec(label))
+        elif label in self.specs:
+            old = self.specs[label]
+            taken = {s.path for s in self.specs.values()}
+            if what == "scopes":
+                self.specs[label] = dataclasses.replace(old, scopes=SCOPES[number % 2])
+            elif what == "overlap":
+                self.specs[label] = dataclasses.replace(old, overlap_ms=(0, HOUR_MS)[number % 2])
+            elif what == "swap":
+                other = self.specs.get(LABELS[number % len(LABELS)], old)
+                self.specs[label] = dataclasses.replace(old, path=other.path)
+                self.specs[other.label] = dataclasses.replace(
+                    self.specs[other.label], path=old.path
+                )
+            elif PATHS[number] not in taken:
+                self.specs[label] = dataclasses.replace(old, path=PATHS[number])
+        self.world.say(
+            f"the manifest: {[(s.label, s.path, s.scopes) for s in self.specs.values()]}"
+        )
+
+    def rest(self) -> None:
+        """All processes die, all that is on its way lands: a few undisturbed runs, and
+        one that does nothing.
+        """
+        world = self.world
+        world.runs, world.faults = {}, 0
+        world.exchange.shown = None
+        world.now_ms += LEASE_OVER_MS
+        land_all(world)
+        world.say("-- all processes are dead, and all has landed --")
+        if world.vault.ledger_deleted:
+            nothing_without_a_ledger(world, self.wish("lost", Command.APPLY))
+        owed = owed_tokens(world)
+        for number in range(SETTLING_RUNS):
+            if manager_is_lost(world, MANAGER):
+                undisturbed(world, self.wish(f"rescue{number}", Command.BOOTSTRAP))
+            before = world.mutations
+            run = undisturbed(world, self.wish(f"fresh{number}", Command.APPLY))
+            if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED, Exit.PARTIAL}:
+                raise Violation(
+                    "rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}"
+                )
+            if world.mutations == before:
+                break
+            world.now_ms += SECOND_MS
+        else:
+            raise Violation("2", "undisturbed runs write again and again")
+        if run.exit is Exit.PARTIAL:
+            raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
+        ledger = world.vault.ledger()
+        assert ledger is not None
+        if run.prospect is None:
+            raise Violation("rest", f"an undisturbed run can't even look: {run.sentence}")
+        check_left(world)
+        check_paid(world, owed)
+        check_known(world, ledger, run)
+
+
+def walk(
+    seed: int, steps: int, tally: Tally | None = None
+) -> tuple[list[Choice], Violation | None]:
+    """One random walk: its choices, and the violation that ended it."""
+    tally = tally or Tally()
+    tally.walks += 1
+    tally.rests += 1
+    dice = random.Random(seed)  # the same seed, the same walk
+    course = Walk()
+    taken: list[Choice] = []
+    try:
+        for number in range(steps):
+            choice = course.choose(dice, number)
+            if choice is not None:
+                taken.append(choice)
+                tally.count(choice)
+                course.take(choice)
+        course.rest()
+    except Violation as violation:
+        return taken, violation
+    return taken, None
+
+
+def replay(
+    choices: Iterable[Choice], tell: Callable[[str], None] | None = None
+) -> Violation | None:
+    """Walk the same way again, or a part of it."""
+    course = Walk(tell)
+    try:
+        for choice in choices:
+            course.take(choice)
+        course.rest()
+    except Violation as violation:
+        return violation
+    return None
+
+
+def shrink(choices: list[Choice], law: str) -> list[Choice]:
+    """The choices without what is not needed for a violation of the same law."""
+    size = max(1, len(choices) // 2)
+    while True:
+        at, shorter = 0, False
+        while at < len(choices):
+            part = choices[:at] + choices[at + size :]
+            violation = replay(part)
+            if violation is not None and violation.law == law:
+                choices, shorter = part, True
+            else:
+                at += size
+        if size > 1:
+            size = max(1, size // 2)
+        elif not shorter:
+            return choices
+
+
+def walks(
+    seeds: Iterable[int], steps: int, tally: Tally
+) -> dict[int, tuple[list[Choice], Violation]]:
+    """The walks that ended in a violation, by seed."""
+    found: dict[int, tuple[list[Choice], Violation]] = {}
+    with sizes_unchecked():
+        for seed in seeds:
+            taken, violation = walk(seed, steps, tally)
+            if violation is not None:
+                found[seed] = taken, violation
+    return found

@@ -1,0 +1,450 @@
+"""Broken variants of the protocol, each with a fault that a careless change would
+bring.
+
+The search must find every one.
+
+Each replaces a function of the program where it is used, or changes what leaves a run
+on its way to the world.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+from reconciler.model import Derived, SecretVersion
+from reconciler.plan import planner as plan_module
+from reconciler.plan.planner import Change
+from reconciler.plan.reasons import Action, Finding, Reason, RetiringFacts, overlap
+from reconciler.protocol import commit, derive, recover, revoke, rewrite
+from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
+from reconciler.protocol.effects import (
+    DeleteVersion,
+    Derive,
+    Effect,
+    Listing,
+    ListTokens,
+    PutLedger,
+    PutSecret,
+    ReadSecret,
+    Recorded,
+    Refused,
+    Revoke,
+    Step,
+    Unclear,
+    WriteLedger,
+    ask,
+)
+from reconciler.protocol.outcome import Outcome, failed, unrecorded
+from reconciler.state import ledger as ledger_module
+from reconciler.state.ledger import (
+    Current,
+    Farewell,
+    Intent,
+    Ledger,
+    Transition,
+    set_version,
+    start_revoking,
+)
+from reconciler.state.secret import OPERATION_ID
+from tests.proofs.simulation import runs as runs_module
+from tests.proofs.simulation import world as world_module
+from tests.proofs.simulation.explore import Found, Scenario, explore
+from tests.proofs.simulation.scenarios import Act, Budget, small_world
+from tests.proofs.simulation.world import World
+
+QUIET = Budget()
+FAULT = Budget(faults=1)
+MISLED = Budget(faults=2)
+"""Twice, because a run looks twice before it acts."""
+
+OVERTAKEN = Budget(ticks=1, runs=2, coarse=True)
+
+Patch = Callable[[], contextlib.AbstractContextManager[object]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sabotage:
+    """A broken variant, and the least world in which it shows: its name in
+    ``scenarios``, and what may go wrong there.
+    """
+
+    name: str
+    patch: Patch
+    world: str
+    budget: Budget = QUIET
+    act: Act | None = None
+
+    def scenario(self) -> Scenario:
+        """The world itself, which is lawful when nothing is broken.
+
+        It is made now, before anything is.
+        """
+        whole = small_world(self.world, self.budget, self.act)
+        return dataclasses.replace(whole, begin=whole.begin().clone)
+
+    def hunt(self, *, seconds: float | None = None) -> Found:
+        """Search until it is caught."""
+        scenario = self.scenario()
+        with self.patch():
+            return explore(scenario, first=True, seconds=seconds)
+
+
+def _replaced(modules: ModuleType | Sequence[ModuleType], name: str, replacement: object) -> Patch:
+    """``name`` replaced wherever it is used."""
+
+    @contextlib.contextmanager
+    def patch() -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for module in [modules] if isinstance(modules, ModuleType) else modules:
+                stack.enter_context(mock.patch.object(module, name, replacement))
+            yield
+
+    return patch
+
+
+# --- the commit point ---
+
+_fence, _settle = commit._fence, commit.settle
+
+
+def _fence_in_name_only(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Verdict]:
+    yield from ()
+    return NotCommitted(version=latest.version)
+
+
+def _believe_the_reply(
+    path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
+) -> Step[Verdict]:
+    yield from ()
+    return NotCommitted(version=cas)
+
+
+def _fence_and_delete_at_once(
+    path: str, latest: SecretVersion, leaving: frozenset[str]
+) -> Step[Verdict]:
+    verdict = yield from _fence(path, latest, leaving)
+    if isinstance(verdict, NotCommitted) and verdict.empty is not None:
+        yield from ask(DeleteVersion(path=path, version=verdict.empty))
+    return verdict
+
+
+def _judge_by_the_latest(
+    path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
+) -> Step[Verdict]:
+    latest = yield from ask(ReadSecret(path=path))
+    if isinstance(latest, SecretVersion) and latest.field(OPERATION_ID) == operation_id:
+        return Committed(content=latest)
+    if isinstance(latest, SecretVersion) and latest.version > cas:
+        return NotCommitted(version=latest.version)
+    return (yield from _settle(path, cas, operation_id, leaving=leaving))
+
+
+def _take_the_missing_for_unwritten(
+    path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
+) -> Step[Verdict]:
+    verdict = yield from _settle(path, cas, operation_id, leaving=leaving)
+    return (
+        NotCommitted(version=cas, empty=verdict.empty)
+        if isinstance(verdict, TakenAway)
+        else verdict
+    )
+
+
+def _nothing_is_leaving(ledger: Ledger, label: str) -> frozenset[str]:
+    return frozenset()
+
+
+def _commit_on_what_is_there(world: World, effect: Effect[Any]) -> Effect[Any]:
+    if isinstance(effect, PutSecret):
+        return dataclasses.replace(effect, cas=world.vault.history(effect.path).latest)
+    return effect
+
+
+# --- the ledger ---
+
+
+def _ledger_unchecked(world: World, effect: Effect[Any]) -> Effect[Any]:
+    if isinstance(effect, PutLedger):
+        return dataclasses.replace(effect, cas=world.vault.ledger_version)
+    return effect
+
+
+def _unnamed(label: str, operation_id: str, token_id: str) -> Transition:
+    return lambda ledger: ledger
+
+
+def _known_is_new(ledger: Ledger, token_id: str, own: Intent | None = None) -> None:
+    pass
+
+
+def _no_intent(label: str, intent: Intent, *, protect: bool | None) -> Transition:
+    return lambda ledger: ledger
+
+
+def _only_the_version(
+    label: str, operation_id: str, current: Current, farewell: Farewell
+) -> Transition:
+    return set_version(label, current.version)
+
+
+@contextlib.contextmanager
+def _rewrite_without_intent() -> Iterator[None]:
+    with (
+        mock.patch.object(rewrite, "open_intent", _no_intent),
+        mock.patch.object(rewrite, "record_current", _only_the_version),
+    ):
+        yield
+
+
+# --- order ---
+
+
+_start, _verify = revoke._start, derive._verify
+
+
+def _revoke_before_the_ledger(label: str, token_id: str, reason: str) -> Step[Outcome]:
+    gone = yield from ask(Revoke(token_id=token_id))
+    if isinstance(gone, (Refused, Unclear)):
+        return failed(gone.sentence)
+    return (yield from _start(label, token_id, reason))
+
+
+def _end_the_predecessor_early(task: derive.Task, derived: Derived) -> Step[Any]:
+    checked = yield from _verify(task, derived)
+    if task.predecessor is not None:
+        yield from ask(Revoke(token_id=task.predecessor.token_id))
+    return checked
+
+
+def _revoke_without_the_lease(label: str, token_id: str, reason: str) -> Step[Outcome]:
+    reply = yield from ask(WriteLedger(transition=start_revoking(label, token_id, reason=reason)))
+    if not isinstance(reply, Recorded):
+        yield from ask(Revoke(token_id=token_id))
+        return unrecorded(reply, token_id)
+    revoking = next(r for r in reply.ledger.tokens[label].revoking if r.token_id == token_id)
+    return (yield from revoke.finish_revoking(label, reply.ledger.tokens[label].path, revoking))
+
+
+def _oldest_of_the_label(world: World, effect: Effect[Any]) -> Effect[Any]:
+    live = world.exchange.live.values()
+    if isinstance(effect, Revoke) and effect.token_id in world.exchange.live:
+        label = world.exchange.live[effect.token_id].label
+        return Revoke(
+            token_id=min(
+                (t for t in live if t.label == label), key=lambda t: t.created_at_ms
+            ).token_id
+        )
+    return effect
+
+
+def _by_time_alone(facts: RetiringFacts) -> Finding | None:
+    return Finding(Action.REVOKE, Reason.SUPERSEDED)
+
+
+def _each_for_itself(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
+    return tuple((change,) for change in changes)
+
+
+# --- belief ---
+
+
+def _verify_nothing(task: derive.Task, derived: Derived) -> Step[Any]:
+    listing = yield from ask(ListTokens())
+    return listing if isinstance(listing, Listing) else Refused(sentence="no list")
+
+
+def _the_missing_is_gone(path: str, token_id: str) -> Step[Outcome | bool]:
+    yield from ()
+    return False
+
+
+def _trust(*_: object) -> None:
+    pass
+
+
+@contextlib.contextmanager
+def _believe_an_empty_list() -> Iterator[None]:
+    with (
+        mock.patch.object(runs_module, "refuse_distrusted", _trust),
+        mock.patch.object(revoke, "ask_the_missing", _the_missing_is_gone),
+        mock.patch.object(derive, "ask_the_missing", _the_missing_is_gone),
+    ):
+        yield
+
+
+# --- what is left of the secret ---
+
+
+def _leave_the_secret(path: str, token_id: str) -> Step[Outcome | None]:
+    yield from ()
+    return None
+
+
+def _delete_whatever_is_latest(path: str, token_id: str) -> Step[Outcome | None]:
+    content = yield from ask(ReadSecret(path=path))
+    if isinstance(content, SecretVersion):
+        yield from ask(DeleteVersion(path=path, version=content.version))
+    return None
+
+
+# --- repetition ---
+
+
+def _ask_twice(effect: Effect[Any]) -> Step[Any]:
+    reply = yield effect
+    if isinstance(effect, Derive) and isinstance(reply, Unclear):
+        reply = yield effect
+    return reply
+
+
+_SETTLERS = (derive, recover, rewrite)
+
+SABOTAGES: tuple[Sabotage, ...] = (
+    Sabotage(name="no intent", patch=_replaced(derive, "open_intent", _no_intent), world="derive"),
+    Sabotage(
+        name="no fence",
+        patch=_replaced(commit, "_fence", _fence_in_name_only),
+        world="rotate",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="a fence that writes a revoking id again",
+        patch=_replaced(_SETTLERS, "leaving", _nothing_is_leaving),
+        world="move back",
+        budget=Budget(faults=2),
+    ),
+    Sabotage(
+        name="a fence's empty document deleted before the verdict is recorded",
+        patch=_replaced(commit, "_fence", _fence_and_delete_at_once),
+        world="derive",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="an unclear commit answered by DELETE",
+        patch=_replaced(derive, "settle", _believe_the_reply),
+        world="rotate",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="a commit judged by the latest version",
+        patch=_replaced(_SETTLERS, "settle", _judge_by_the_latest),
+        world="rotate",
+        act=("overwrites", "bot"),
+    ),
+    Sabotage(
+        name="a version that was taken away taken for unwritten",
+        patch=_replaced(_SETTLERS, "settle", _take_the_missing_for_unwritten),
+        world="rotate",
+        act=("deletes the intent's version of", "bot"),
+    ),
+    Sabotage(
+        name="a version that was trimmed taken for unwritten",
+        patch=_replaced(_SETTLERS, "settle", _take_the_missing_for_unwritten),
+        world="rotate",
+        budget=Budget(kept=1),
+        act=("overwrites", "bot"),
+    ),
+    Sabotage(
+        name="a commit with the check-and-set number of its own moment",
+        patch=_replaced(world_module, "as_sent", _commit_on_what_is_there),
+        world="rotate",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="a ledger written without check-and-set",
+        patch=_replaced(world_module, "as_sent", _ledger_unchecked),
+        world="rotate",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="a token used before it is named",
+        patch=_replaced(derive, "name_intent", _unnamed),
+        world="derive",
+    ),
+    Sabotage(
+        name="an old reply taken for a new token",
+        patch=_replaced(ledger_module, "_refuse_known", _known_is_new),
+        world="rotate",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="a restore without an intent",
+        patch=_rewrite_without_intent,
+        world="restore, remove",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="a DELETE before the ledger says revoking",
+        patch=_replaced(revoke, "_start", _revoke_before_the_ledger),
+        world="remove",
+    ),
+    Sabotage(
+        name="a DELETE by a run that lost its lease",
+        patch=_replaced(revoke, "_start", _revoke_without_the_lease),
+        world="rotate, remove",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="the predecessor revoked before the commit",
+        patch=_replaced(derive, "_verify", _end_the_predecessor_early),
+        world="rotate",
+    ),
+    Sabotage(
+        name="the oldest token revoked instead of the recorded one",
+        patch=_replaced(world_module, "as_sent", _oldest_of_the_label),
+        world="rotate",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="a predecessor revoked by time alone",
+        patch=_replaced(plan_module, "RETIRING_REASONS", (overlap, _by_time_alone)),
+        world="hold",
+    ),
+    Sabotage(
+        name="two things at a time about a label",
+        patch=_replaced(runs_module, "in_lanes", _each_for_itself),
+        world="move back",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="verify skipped",
+        patch=_replaced(derive, "_verify", _verify_nothing),
+        world="derive",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="an empty list believed", patch=_believe_an_empty_list, world="hold", budget=MISLED
+    ),
+    Sabotage(
+        name="a partial list believed",
+        patch=_replaced(revoke, "ask_the_missing", _the_missing_is_gone),
+        world="hold",
+        budget=MISLED,
+    ),
+    Sabotage(
+        name="a token revoked that the secret holds",
+        patch=_replaced(revoke, "_empty", _leave_the_secret),
+        world="remove",
+    ),
+    Sabotage(
+        name="the latest version deleted, whatever it holds",
+        patch=_replaced(revoke, "_empty", _delete_whatever_is_latest),
+        world="retire",
+    ),
+    Sabotage(
+        name="a derive sent again",
+        patch=_replaced(derive, "ask", _ask_twice),
+        world="derive",
+        budget=FAULT,
+    ),
+)
+
+
+def sabotage_named(name: str) -> Sabotage:
+    """One of them."""
+    return next(sabotage for sabotage in SABOTAGES if sabotage.name == name)

@@ -1,0 +1,292 @@
+"""Small worlds: each a start, what is wished for by one run or two, and what a person
+may do meanwhile.
+
+``bot`` is the one label beside the manager, save in a few worlds that say so. Its first
+token is ``t-first1``, its second, where there is one, ``t-second1``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, Manifest, TokenSpec, instant_ms
+from reconciler.plan.planner import Policy
+from tests.proofs.simulation.explore import Scenario, undisturbed
+from tests.proofs.simulation.models import TIMES_KEPT
+from tests.proofs.simulation.runs import Command, Wish
+from tests.proofs.simulation.world import World
+
+START_MS = instant_ms("2026-11-22T08:00:00.000Z")
+MANAGER = "manager"
+
+Start = Callable[[], World]
+Act = tuple[str, str]
+
+
+def spec(label: str, *scopes: str, path: str | None = None) -> TokenSpec:
+    """A wanted token."""
+    return TokenSpec(
+        label=label,
+        scopes=scopes or ("trading",),
+        path=path or label,
+        rotate_after_ms=30 * DAY_MS,
+        overlap_ms=HOUR_MS,
+    )
+
+
+def wish(
+    name: str,
+    *specs: TokenSpec,
+    policy: Policy | None = None,
+    command: Command = Command.APPLY,
+    subject: str = "",
+    token_id: str = "",
+) -> Wish:
+    """What a run is started with, where the manifest has the manager and these tokens."""
+    manifest = Manifest(
+        profile_id=None,
+        manager=MANAGER,
+        mount="secret",
+        prefix="limitless/tokens",
+        tokens=(spec(MANAGER), *specs),
+        files=("tokens.yaml",),
+    )
+    return Wish(
+        name=name,
+        manifest=manifest,
+        policy=policy or Policy(),
+        command=command,
+        subject=subject,
+        token_id=token_id,
+    )
+
+
+BOT = spec("bot")
+WIDER = spec("bot", "account_creation", "trading")
+MOVED = spec("bot", path="elsewhere")
+CAT = spec("cat")
+SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
+
+ROTATE = Policy(requested=frozenset({"bot"}))
+COMPROMISED = Policy(requested=frozenset({"bot"}), compromised=True)
+ROTATE_MANAGER = Policy(requested=frozenset({MANAGER}))
+
+
+# --- how worlds begin ---
+
+
+def bare() -> World:
+    """Nothing is there yet."""
+    return World(now_ms=START_MS)
+
+
+def bootstrapped(*specs: TokenSpec) -> World:
+    """A manager and these tokens are in place, and a day has passed."""
+    world = bare()
+    undisturbed(world, wish("boot", *specs, command=Command.BOOTSTRAP))
+    if specs:
+        undisturbed(world, wish("first", *specs))
+    world.now_ms += DAY_MS
+    return world
+
+
+def settled() -> World:
+    """``bot`` is in place."""
+    return bootstrapped(BOT)
+
+
+def pair() -> World:
+    """``bot`` and ``cat`` are in place."""
+    return bootstrapped(BOT, CAT)
+
+
+def superseded() -> World:
+    """``bot`` was rotated, its overlap is over, and its consumer uses the successor."""
+    return _rotated(wish("second", BOT, policy=ROTATE), picked_up=True)
+
+
+def moved() -> World:
+    """``bot`` was moved to another path, its overlap is over, and its consumer uses the
+    successor there.
+    """
+    return _rotated(wish("second", MOVED), picked_up=True)
+
+
+def clung_to() -> World:
+    """``bot`` was rotated, its overlap is over, and its consumer still uses the
+    predecessor.
+    """
+    return _rotated(wish("second", BOT, policy=ROTATE), picked_up=False)
+
+
+def _rotated(second: Wish, *, picked_up: bool) -> World:
+    world = settled()
+    for path in ("bot", MANAGER):
+        world.take(("read", path))
+        world.take(("use", path))
+    world.now_ms += MINUTE_MS
+    undisturbed(world, second)
+    world.now_ms += 2 * HOUR_MS
+    spec_now = second.spec("bot")
+    assert spec_now is not None
+    path = spec_now.path if picked_up else "bot"
+    if picked_up:
+        world.take(("read", path))
+    world.take(("use", path))
+    world.now_ms += MINUTE_MS
+    return world
+
+
+def twin() -> World:
+    """A person has derived a token with ``bot``'s label, and has its secret."""
+    world = bootstrapped()
+    world.take(("person", "derives", "bot"))
+    world.audit.meddled = False
+    return world
+
+
+def overwritten() -> World:
+    """A person wrote something else over ``bot``'s secret."""
+    return _touched("overwrites")
+
+
+def written_again() -> World:
+    """A person wrote ``bot``'s secret once more as it is."""
+    return _touched("writes the same again")
+
+
+def _touched(what: str) -> World:
+    world = settled()
+    world.take(("person", what, "bot"))
+    world.audit.meddled = False
+    return world
+
+
+# --- scenarios ---
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much may go wrong, and how many runs there are (the third wishes what the
+    first does).
+
+    ``coarse`` is the world's; ``kept`` is how many versions of a secret Vault keeps.
+    """
+
+    faults: int = 0
+    ticks: int = 0
+    runs: int = 1
+    coarse: bool = False
+    kept: int = TIMES_KEPT
+
+
+def scenario(
+    name: str, start: Start, runs: tuple[Wish, ...], budget: Budget, *, act: Act | None = None
+) -> Scenario:
+    """A scenario.
+
+    The fresh process wishes what the last run wishes, without what was asked for by
+    name.
+    """
+
+    def begin() -> World:
+        world = start()
+        world.faults, world.ticks, world.acts = (
+            budget.faults,
+            budget.ticks,
+            (act,) if act is not None else (),
+        )
+        world.coarse = frozenset({MANAGER}) if budget.coarse else None
+        world.disturbed = False
+        world.vault.max_versions = budget.kept
+        for one in runs:
+            world.waiting[one.name] = one
+        return world
+
+    return Scenario(
+        name=name,
+        begin=begin,
+        fresh=dataclasses.replace(runs[-1], policy=Policy(), command=Command.APPLY),
+    )
+
+
+_A, _B, _C = "A", "B", "C"
+
+_SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
+    ("derive", bootstrapped, wish(_A, BOT), None),
+    ("rotate", settled, wish(_A, WIDER), None),
+    ("rotate, remove", settled, wish(_A, WIDER), wish(_B)),
+    ("compromised", settled, wish(_A, BOT, policy=COMPROMISED), None),
+    ("move", settled, wish(_A, MOVED), None),
+    ("remove", settled, wish(_A), None),
+    ("retire", superseded, wish(_A, BOT), None),
+    ("retire and rotate", superseded, wish(_A, WIDER), None),
+    ("retire and compromised", superseded, wish(_A, BOT, policy=COMPROMISED), None),
+    ("retire and move", superseded, wish(_A, MOVED), None),
+    ("retire and remove", superseded, wish(_A), None),
+    ("move back", moved, wish(_A, BOT), None),
+    ("hold", clung_to, wish(_A, BOT), None),
+    ("restore", overwritten, wish(_A, BOT), None),
+    ("restore, remove", overwritten, wish(_A, BOT), wish(_B)),
+    ("put right", written_again, wish(_A, BOT), None),
+    (
+        "roll back",
+        superseded,
+        wish(_A, BOT, command=Command.ROLLBACK, subject="bot"),
+        wish(_B, BOT),
+    ),
+    (
+        "adopt",
+        twin,
+        wish(_A, BOT, command=Command.ADOPT, subject="bot", token_id="p1"),
+        wish(_B, BOT),
+    ),
+    ("replace", twin, wish(_A, BOT, policy=Policy(replace=frozenset({"bot"}))), None),
+    ("rotate two", pair, wish(_A, WIDER, CAT, policy=Policy(requested=frozenset({"cat"}))), None),
+    ("swap paths", pair, wish(_A, *SWAPPED), None),
+    ("rotate the manager", settled, wish(_A, BOT, policy=ROTATE_MANAGER), None),
+    ("bootstrap", bare, wish(_A, command=Command.BOOTSTRAP), None),
+)
+
+SMALL_WORLDS = tuple(name for name, *_ in _SMALL)
+
+_TOUCHES_MANAGER = frozenset({"rotate the manager", "bootstrap"})
+
+
+def small_world(name: str, budget: Budget, act: Act | None = None) -> Scenario:
+    """A small world by name.
+
+    The second run wishes the same as the first unless told otherwise. A person may act
+    once.
+    """
+    start, first, second = next(row[1:] for row in _SMALL if row[0] == name)
+    runs = (
+        first,
+        second or dataclasses.replace(first, name=_B),
+        dataclasses.replace(first, name=_C),
+    )[: budget.runs]
+    if name in _TOUCHES_MANAGER:
+        budget = dataclasses.replace(budget, coarse=False)
+    told = f"{name}; a person {' '.join(act)}" if act is not None else name
+    return scenario(told, start, runs, budget, act=act)
+
+
+ACTS: tuple[Act, ...] = (
+    ("deletes the latest", "bot"),
+    ("undeletes the latest", "bot"),
+    ("deletes the intent's version of", "bot"),
+    ("destroys the intent's version of", "bot"),
+    ("deletes the ledger", ""),
+    ("rolls the ledger back", "1"),
+    ("rolls the ledger back", "3"),
+    ("rolls the ledger back", "6"),
+    ("overwrites", "bot"),
+    ("writes the same again", "bot"),
+    ("rolls back", "bot"),
+    ("revokes", "t-first1"),
+    ("revokes", "t-second1"),
+    ("derives", "bot"),
+    ("derives and uses", "bot"),
+)
+"""What a person may do in a small world, once, at any time."""

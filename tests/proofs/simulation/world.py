@@ -1,0 +1,727 @@
+"""The world: the exchange, Vault, the runs that act on them, what is still on its way,
+and a person.
+
+    choice                          what happens
+    ------------------------------  ----------------------------------------------------------------------------------------
+    run NAME LANE ok                the effect is performed and answered
+    run NAME LANE lost              performed, but the reply is lost
+    run NAME LANE fail              not performed, and no clear reply
+    run NAME LANE refuse            certainly not performed
+    run NAME LANE late              no clear reply; it may land at any later time, or never
+    run NAME LANE dud               a derive whose token's secret is never accepted
+    run NAME LANE other             a derive whose token has another scope than was asked for
+    run NAME LANE ends              a derive that ends the label's older tokens
+    run NAME LANE replay            a derive that is answered with an older derive's reply, and makes nothing
+    run NAME LANE empty, partial    a list without any token; a list with no token but the one that signed
+    run NAME LANE down              the peer answers this run no more
+    land N                          what was on its way arrives
+    tick                            time passes until the lease in the ledger has expired
+    overtake NAME                   the same, and at once a run begins (in a coarse world, where time passes for no other end)
+    person WHAT WHERE               a person acts
+    pass MS                         time passes
+    lag, catch up                   the exchange's list stays as it is now; it shows what is again
+    trim N                          Vault keeps N versions of a secret from now on
+    read PATH                       a consumer picks up what it finds there
+    use PATH                        a consumer signs with what it picked up
+    start NAME                      a run that waits for its turn begins
+
+A crash is a run that is never chosen again, and a pause is one that is not chosen for a
+while: neither is a choice.
+
+Rules this module keeps:
+
+1. All that happens is a choice; the same choices from the same start give the same
+   world.
+2. After every choice ``invariants`` judges what happened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from reconciler.model import Credentials, Derived, LiveToken, SecretVersion
+from reconciler.protocol.effects import (
+    AwaitTurn,
+    DeleteVersion,
+    Derive,
+    Done,
+    Effect,
+    Listing,
+    ListTokens,
+    Mismatch,
+    NewId,
+    NoTurn,
+    Now,
+    PutLedger,
+    PutSecret,
+    ReadLedger,
+    ReadSecret,
+    Refused,
+    Revoke,
+    Sleep,
+    StopDeriving,
+    Turn,
+    Unclear,
+    UseSigner,
+    VerifyToken,
+    WriteLedger,
+    Written,
+)
+from reconciler.state.secret import OPERATION_ID
+from tests.proofs.simulation.invariants import Audit, Violation
+from tests.proofs.simulation.models import (
+    PERSON,
+    Exchange,
+    Vault,
+    Version,
+    ledger_key,
+    secret_of,
+    version_of,
+)
+from tests.proofs.simulation.runs import (
+    PROFILE_ID,
+    UNAUTHORIZED,
+    ReadDesk,
+    ReadMeta,
+    Run,
+    Stage,
+    Wish,
+)
+
+Choice = tuple[str, ...]
+
+OK, LOST, FAIL, REFUSE, LATE, DOWN = "ok", "lost", "fail", "refuse", "late", "down"
+DUD, OTHER, ENDS, REPLAY = "dud", "other", "ends", "replay"
+EMPTY, PARTIAL = "empty", "partial"
+
+FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
+    Derive: (LOST, FAIL, REFUSE, LATE, DUD, OTHER, ENDS, REPLAY),
+    Revoke: (LOST, FAIL, REFUSE, LATE, DOWN),
+    PutSecret: (LOST, FAIL, REFUSE, LATE, DOWN),
+    PutLedger: (LOST, FAIL, REFUSE, LATE, DOWN),
+    DeleteVersion: (LOST, FAIL, REFUSE, LATE),
+    ReadSecret: (FAIL, DOWN),
+    ReadLedger: (FAIL,),
+    ReadMeta: (FAIL,),
+    ListTokens: (FAIL, EMPTY, PARTIAL),
+    VerifyToken: (FAIL, REFUSE, EMPTY, PARTIAL, DOWN),
+}
+"""What can go wrong with each shared effect."""
+
+EXCHANGE, VAULT = "exchange", "vault"
+STRANGE_SCOPE = "withdrawal"
+
+IN_SECRETS = frozenset(
+    {
+        "deletes the latest",
+        "undeletes the latest",
+        "deletes the intent's version of",
+        "destroys the intent's version of",
+        "overwrites",
+        "writes the same again",
+        "rolls back",
+    }
+)
+"""What a person may do at a path."""
+
+PEERS: dict[type[Effect[Any]], str] = {
+    **dict.fromkeys((Derive, Revoke, ListTokens, VerifyToken), EXCHANGE),
+    **dict.fromkeys((PutSecret, PutLedger, DeleteVersion, ReadSecret, ReadLedger, ReadMeta), VAULT),
+}
+MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, PutSecret, PutLedger, DeleteVersion)
+
+NO_REPLY = Unclear(sentence="no reply")
+REFUSED = Refused(sentence="refused", status=403)
+NOT_BELIEVED = Unclear(
+    sentence="the exchange's list lacks the token that signed it: it is not believed"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flight:
+    """A call that was sent and may still arrive."""
+
+    effect: Effect[Any]
+    by: str
+    token_id: str = ""
+
+
+class World:
+    """Everything.
+
+    ``faults`` and ``ticks`` are how many are left; ``acts`` is what a person may still
+    do.
+
+    In a ``coarse`` world, a run's first look, which decides nothing that the second
+    does not decide anew, is one step, and reads of the paths named are not choices:
+    nobody writes there.
+    """
+
+    _happenings: ClassVar[dict[str, Callable[..., None]]]
+
+    def __init__(self, *, now_ms: int, faults: int = 0, ticks: int = 0) -> None:
+        self.exchange = Exchange()
+        self.vault = Vault()
+        self.now_ms = now_ms
+        self.faults = faults
+        self.ticks = ticks
+        self.runs: dict[str, Run] = {}
+        self.waiting: dict[str, Wish] = {}
+        self.flights: tuple[Flight, ...] = ()
+        self.acts: tuple[tuple[str, str], ...] = ()
+        self.audit = Audit()
+        self.picked_up: dict[str, str] = {}
+        self.coarse: frozenset[str] | None = None
+        self.skew_ms: dict[str, int] = {}
+        self.mutations = 0
+        self.disturbed = False
+        self.tell: Callable[[str], None] | None = None
+
+    def clone(self) -> World:
+        """An independent copy."""
+        twin = object.__new__(World)
+        twin.__dict__.update(self.__dict__)
+        twin.exchange = self.exchange.clone()
+        twin.vault = self.vault.clone()
+        twin.runs = {name: run.clone() for name, run in self.runs.items()}
+        twin.waiting = dict(self.waiting)
+        twin.picked_up = dict(self.picked_up)
+        twin.audit = self.audit.clone()
+        return twin
+
+    def key(self) -> int:
+        """Equal for two worlds that have the same futures."""
+        runs = frozenset(run.key() for run in self.runs.values())
+        past = (
+            self.vault.ledger_texts
+            if any(what == "rolls the ledger back" for what, _ in self.acts)
+            else ()
+        )
+        left = self.faults, self.ticks, self.acts, past
+        return hash((self.outside_key(), runs, frozenset(self.waiting), left, self.disturbed))
+
+    def outside_key(self) -> int:
+        """The world without its runs."""
+        flights = frozenset((f.by, f.token_id, repr(f.effect)) for f in self.flights)
+        return hash((self.exchange.key(), self.vault.key(), flights, self.now_ms, self.audit.key()))
+
+    # --- choices ---
+
+    def start(self, wish: Wish) -> Run:
+        """A process begins."""
+        run = self.runs[wish.name] = Run(wish)
+        self._settle(run)
+        return run
+
+    def choices(self) -> list[Choice]:
+        """All that can happen next, the smooth course first."""
+        found: list[Choice] = []
+        for name, run in self.runs.items():
+            found.extend(("run", name, str(lane), OK) for lane in run.ready())
+        found.extend(("start", name) for name in self.waiting)
+        for name, run in self.runs.items():
+            for lane in run.ready():
+                found.extend(("run", name, str(lane), fault) for fault in self._faults(run, lane))
+        found.extend(("land", str(number)) for number in range(len(self.flights)))
+        if self.ticks and self._lease_end_ms() is not None:
+            found.extend(
+                [("overtake", name) for name in self.waiting]
+                if self.coarse is not None
+                else [("tick",)]
+            )
+        found.extend(("person", *act) for act in self.acts if self._is_possible(*act))
+        return found
+
+    def _is_possible(self, what: str, where: str) -> bool:
+        """Whether an act of a person's would change anything now: only then is it a
+        choice.
+        """
+        history = self.vault.history(where)
+        latest = history.get(history.latest)
+        if what == "deletes the latest":
+            return latest is not None and not latest.deleted
+        if what == "undeletes the latest":
+            return latest is not None and latest.deleted and not latest.destroyed
+        if what in {"deletes the intent's version of", "destroys the intent's version of"}:
+            found = history.get(self._version_of_intent(where))
+            return found is not None and not found.deleted
+        if what == "revokes":
+            return where in self.exchange.live
+        if what == "deletes the ledger":
+            return not self.vault.ledger_deleted
+        if what == "undeletes the ledger":
+            return self.vault.ledger_deleted
+        return True
+
+    def _version_of_intent(self, path: str) -> int:
+        """The version that the commit of the open intent at a path makes; 0 where none
+        is open there.
+        """
+        ledger = self.vault.ledger()
+        intents = (entry.intent for entry in ledger.tokens.values()) if ledger is not None else ()
+        return next(
+            (intent.cas + 1 for intent in intents if intent is not None and intent.path == path), 0
+        )
+
+    def _faults(self, run: Run, lane: int) -> Iterable[str]:
+        effect = run.effect(lane)
+        if (
+            not self.faults
+            or effect is None
+            or isinstance(effect, WriteLedger)
+            or PEERS[type(effect)] in run.down
+        ):
+            return ()
+        return FAULTS[type(effect)]
+
+    def _lease_end_ms(self) -> int | None:
+        ledger = self.vault.ledger()
+        if ledger is None or ledger.holder is None or ledger.holder.expires_at_ms <= self.now_ms:
+            return None
+        return ledger.holder.expires_at_ms
+
+    def take(self, choice: Choice) -> None:
+        """Let it happen. Violation where that breaks an invariant."""
+        what, *more = choice
+        self._happenings[what](self, *more)
+        self.audit.check_contents(self.vault, self.exchange)
+
+    def _go_on(self, name: str, lane: str, outcome: str) -> None:
+        run = self.runs[name]
+        effect = run.effect(int(lane))
+        assert effect is not None
+        if isinstance(effect, WriteLedger):
+            run.enter_writer(int(lane))
+        else:
+            self._perform(run, int(lane), effect, outcome)
+        self._settle(run)
+
+    def _begin(self, name: str) -> None:
+        self.disturbed = self.disturbed or any(not run.ended for run in self.runs.values())
+        self.say(f"{name} starts")
+        self.start(self.waiting.pop(name))
+
+    def _overtake(self, name: str) -> None:
+        self._let_lease_expire()
+        self._begin(name)
+
+    def _land(self, number: str) -> None:
+        flight = self.flights[int(number)]
+        self.flights = (*self.flights[: int(number)], *self.flights[int(number) + 1 :])
+        self.say(f"lands: {short(flight.effect)} of {flight.by}")
+        self._arrive(flight)
+
+    def _let_time_pass(self, ms: str) -> None:
+        self.now_ms += int(ms)
+        self.say(f"{ms} ms pass")
+
+    def _lag(self) -> None:
+        self.exchange.shown = self.exchange.listing()
+        self.audit.lagged = True
+        self.say("the list lags from here on")
+
+    def _catch_up(self) -> None:
+        self.exchange.shown = None
+        self.say("the list catches up")
+
+    def _trim(self, number: str) -> None:
+        self.vault.max_versions = int(number)
+        self.say(f"Vault keeps {number} versions")
+
+    def _pick_up(self, path: str) -> None:
+        content = self.vault.content(path)
+        if content is not None and content.token_id is not None:
+            self.picked_up[path] = content.token_id
+        self.say(f"the consumer of {path} has {self.picked_up.get(path)}")
+
+    def _use(self, path: str) -> None:
+        token_id = self.picked_up.get(path, "")
+        if token_id in self.exchange.live:
+            self.exchange.use(token_id, self.now_ms)
+            self.audit.used[token_id] = self.now_ms
+        self.say(f"the consumer of {path} uses {token_id}")
+
+    def _let_lease_expire(self) -> None:
+        self.ticks -= 1
+        self.disturbed = True
+        self.now_ms = self._lease_end_ms() or self.now_ms
+        self.say("time passes until the lease has expired")
+
+    def say(self, sentence: str) -> None:
+        """A line of the transcript."""
+        if self.tell is not None:
+            self.tell(sentence)
+
+    # --- runs ---
+
+    def _perform(self, run: Run, lane: int, effect: Effect[Any], outcome: str) -> None:
+        effect = as_sent(self, effect)
+        reply = self._reply(run, effect, outcome)
+        if self.tell is not None:
+            self.say(f"{run.name}.{lane} {outcome:6} {short(effect)} -> {short(reply)}")
+        run.reply(lane, reply, mark(reply))
+
+    def _is_private(self, run: Run, effect: Effect[Any]) -> bool:
+        """Whether an effect is no choice: the peer is down for this run, or it is a
+        read of a coarse world.
+        """
+        if PEERS[type(effect)] in run.down:
+            return True
+        if self.coarse is None or isinstance(effect, MUTATING):
+            return False
+        return run.stage is Stage.LOOK or (
+            isinstance(effect, (ReadSecret, ReadMeta)) and effect.path in self.coarse
+        )
+
+    def _settle(self, run: Run) -> None:
+        """Answer what nobody else can see, up to the next shared effect of each lane."""
+        moved = True
+        while moved and not run.ended:
+            moved = False
+            for lane in run.ready():
+                if lane >= len(run.lanes):
+                    break
+                moved = self._settle_lane(run, lane) or moved
+        if run.ended:
+            self.say(f"{run.name} ends: {run.exit!r} {run.sentence}")
+            for row in run.rows:
+                self.say(
+                    f"    {row.change.label} {row.change.action.value} ({row.change.reason.value}): {row.outcome}"
+                )
+            self.audit.check_end(self, run)
+
+    def _settle_lane(self, run: Run, lane: int) -> bool:
+        effect = run.effect(lane)
+        if effect is None:
+            return False
+        if type(effect) in PEERS:
+            if not self._is_private(run, effect):
+                return False
+            self._perform(run, lane, effect, OK)
+            return True
+        if isinstance(effect, WriteLedger):
+            alone = sum(1 for other in run.lanes if other is not None) == 1
+            if alone:
+                run.enter_writer(lane)
+            return alone
+        reply = self._local(run, lane, effect)
+        run.reply(lane, reply, reply if isinstance(reply, (int, NoTurn)) else 0)
+        return True
+
+    def _local(self, run: Run, lane: int, effect: Effect[Any]) -> object:
+        if isinstance(effect, Now):
+            return self.now_ms + self.skew_ms.get(run.name, 0)
+        if isinstance(effect, NewId):
+            return run.new_id(lane)
+        if isinstance(effect, AwaitTurn):
+            return Turn() if run.closed is None else NoTurn(sentence=run.closed)
+        if isinstance(effect, StopDeriving):
+            run.closed = run.closed or effect.sentence
+        elif isinstance(effect, UseSigner):
+            run.signer = effect.credentials
+        elif isinstance(effect, ReadDesk):
+            assert run.desk is not None
+            return run.desk.ledger
+        else:
+            assert isinstance(effect, Sleep), effect
+        return None
+
+    def _reply(self, run: Run, effect: Effect[Any], outcome: str) -> object:
+        peer = PEERS[type(effect)]
+        if isinstance(effect, MUTATING):
+            self.mutations += 1
+        if peer in run.down:
+            return NO_REPLY
+        if outcome != OK:
+            self.faults -= 1
+            self.disturbed = True
+        if outcome == DOWN:
+            run.down |= {peer}
+        if outcome in {FAIL, DOWN}:
+            return NO_REPLY
+        if outcome == REFUSE:
+            return REFUSED
+        if outcome in {EMPTY, PARTIAL}:
+            return self._misled(run, effect, outcome)
+        refusal = self._refused_by_driver(run, effect)
+        if refusal is not None:
+            return refusal
+        return (
+            self._send(run, effect, outcome)
+            if isinstance(effect, MUTATING)
+            else self._read(run, effect)
+        )
+
+    def _send(self, run: Run, effect: Effect[Any], outcome: str) -> object:
+        """A mutating call leaves the run."""
+        token_id = self._token_id(run) if isinstance(effect, Derive) else ""
+        flight = Flight(effect, run.name, token_id)
+        self.audit.sent(self, run, effect, token_id)
+        if outcome == LATE:
+            self.flights = (*self.flights, flight)
+            return NO_REPLY
+        if outcome == REPLAY:
+            return self._replayed()
+        if outcome == DUD:
+            self.exchange.duds |= {token_id}
+        if isinstance(effect, Derive) and outcome == OTHER:
+            flight = Flight(
+                dataclasses.replace(effect, scopes=(*effect.scopes, STRANGE_SCOPE)),
+                run.name,
+                token_id,
+            )
+        if isinstance(effect, Derive) and outcome == ENDS:
+            self._end_elders(effect.label)
+        reply = self._arrive(flight, signer=run.signer)
+        return NO_REPLY if outcome == LOST else reply
+
+    def _replayed(self) -> object:
+        """The newest reply to any run's derive, whoever asks."""
+        ours = [
+            token_id
+            for token_id, by in self.exchange.made_by.items()
+            if by != PERSON and token_id in self.exchange.live
+        ]
+        return derived(self.exchange.live[ours[-1]]) if ours else NO_REPLY
+
+    def _end_elders(self, label: str) -> None:
+        """Nothing that we do: the exchange's own doing counts as a person's."""
+        for token in tuple(self.exchange.live.values()):
+            if token.label == label:
+                self.exchange.revoke(token.token_id, by=PERSON)
+
+    def _token_id(self, run: Run) -> str:
+        made = sum(1 for by in self.exchange.made_by.values() if by == run.name)
+        return f"t-{run.name}{made + 1 + sum(1 for f in self.flights if f.by == run.name and f.token_id)}"
+
+    def _refused_by_driver(self, run: Run, effect: Effect[Any]) -> Refused | None:
+        """What driver.Driver refuses by itself."""
+        if isinstance(effect, Derive) and (run.closed is not None or not run.wish.identity):
+            return Refused(sentence=run.closed or "no identity token")
+        if isinstance(effect, (Revoke, ListTokens)) and run.signer is None:
+            return Refused(sentence="there is no token to sign with")
+        if (
+            isinstance(effect, Revoke)
+            and run.signer is not None
+            and run.signer.token_id == effect.token_id
+        ):
+            return Refused(sentence="it is the token that signs, which never revokes itself")
+        return None
+
+    def _read(self, run: Run, effect: Effect[Any]) -> object:
+        if isinstance(effect, ReadSecret):
+            return self.vault.read(effect.path, effect.version)
+        if isinstance(effect, ReadMeta):
+            return self.vault.meta(effect.path)
+        if isinstance(effect, ReadLedger):
+            return self.vault.ledger(), self.vault.ledger_version
+        if isinstance(effect, VerifyToken):
+            return self._list(effect.credentials)
+        assert isinstance(effect, ListTokens), effect
+        assert run.signer is not None
+        reply = self._list(run.signer)
+        if isinstance(reply, Listing) and reply.find(run.signer.token_id) is None:
+            return NOT_BELIEVED
+        return reply
+
+    def _misled(self, run: Run, effect: Effect[Any], outcome: str) -> object:
+        """A list that lacks tokens which live.
+
+        The driver believes none that lacks the token that signed it.
+        """
+        signer = effect.credentials if isinstance(effect, VerifyToken) else run.signer
+        if signer is None or not self.exchange.accepts(signer):
+            return self._refused_by_driver(run, effect) or Refused(
+                sentence="unauthorized", status=UNAUTHORIZED
+            )
+        self.exchange.use(signer.token_id, self.now_ms)
+        if outcome == PARTIAL:
+            return Listing(tokens=(self.exchange.live[signer.token_id],))
+        return Listing(tokens=()) if isinstance(effect, VerifyToken) else NOT_BELIEVED
+
+    def _list(self, credentials: Credentials) -> Listing | Refused:
+        if not self.exchange.accepts(credentials):
+            return Refused(sentence="unauthorized", status=UNAUTHORIZED)
+        self.exchange.use(credentials.token_id, self.now_ms)
+        return Listing(tokens=self.exchange.listing())
+
+    def _arrive(self, flight: Flight, *, signer: Credentials | None = None) -> object:
+        """A mutating call reaches its peer."""
+        effect = flight.effect
+        if isinstance(effect, Derive):
+            token = self.exchange.derive(
+                flight.token_id,
+                label=effect.label,
+                scopes=effect.scopes,
+                now_ms=self.now_ms,
+                by=flight.by,
+            )
+            return derived(token)
+        if isinstance(effect, Revoke):
+            if signer is not None and not self.exchange.accepts(signer):
+                return Refused(sentence="unauthorized", status=UNAUTHORIZED)
+            if signer is not None:
+                self.exchange.use(signer.token_id, self.now_ms)
+            self.audit.check_revoke(self, effect.token_id, flight.by)
+            gone = self.exchange.revoke(effect.token_id, by=flight.by)
+            return Done() if gone else Refused(sentence="no such token", status=400)
+        if isinstance(effect, PutSecret):
+            version = version_of(effect.fields, effect.secret, by=flight.by)
+            number = self.vault.write(effect.path, version, cas=effect.cas)
+            if number is not None:
+                self.audit.wrote(effect.path, version)
+            return Mismatch() if number is None else Written(version=number)
+        if isinstance(effect, PutLedger):
+            number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
+            if number is not None:
+                self.audit.recorded(effect.ledger, self.vault.ledger_texts[-1])
+            return Mismatch() if number is None else Written(version=number)
+        assert isinstance(effect, DeleteVersion), effect
+        self.vault.delete(effect.path, effect.version)
+        return Done()
+
+    # --- the person ---
+
+    def _person(self, what: str, where: str) -> None:
+        self.acts = tuple(act for act in self.acts if act != (what, where))
+        self.audit.meddled = self.disturbed = True
+        self.say(f"a person: {what} {where}")
+        vault, exchange = self.vault, self.exchange
+        if what == "revokes":
+            exchange.revoke(where, by=PERSON)
+        elif what in {"derives", "derives and uses"}:
+            token_id = f"p{sum(1 for by in exchange.made_by.values() if by == PERSON) + 1}"
+            exchange.derive(
+                token_id, label=where, scopes=("trading",), now_ms=self.now_ms, by=PERSON
+            )
+            if what != "derives":
+                exchange.use(token_id, self.now_ms)
+        elif what in IN_SECRETS:
+            self._meddle(what, where)
+        elif what == "rolls the ledger back":
+            self.audit.rewound = vault.roll_ledger_back(int(where)) or self.audit.rewound
+        else:
+            assert what in {"deletes the ledger", "undeletes the ledger"}, what
+            vault.ledger_deleted = what == "deletes the ledger" and bool(vault.ledger_texts)
+
+    def _meddle(self, what: str, where: str) -> None:
+        """A person's hand in a secret."""
+        vault = self.vault
+        if what == "deletes the latest":
+            vault.delete(where, vault.history(where).latest)
+        elif what == "undeletes the latest":
+            vault.undelete(where)
+            self.audit.revived(where, vault.content(where))
+        elif what in {"deletes the intent's version of", "destroys the intent's version of"}:
+            vault.delete(
+                where, self._version_of_intent(where), destroyed=what.startswith("destroys")
+            )
+        elif what == "overwrites":
+            self._write_by_hand(
+                where, Version(None, (("note", "by hand"),), has_secret=False, by=PERSON)
+            )
+        else:
+            wanted = self._to_write_again(where, other=what == "rolls back")
+            if wanted is not None:
+                self._write_by_hand(where, wanted)
+
+    def _to_write_again(self, path: str, *, other: bool) -> Version | None:
+        """The content of now, or the newest one of another token."""
+        content = self.vault.content(path)
+        now_id = content.token_id if content is not None else None
+        for version in reversed(self.vault.history(path).versions):
+            if (
+                not version.deleted
+                and version.token_id is not None
+                and (version.token_id == now_id) != other
+            ):
+                return version
+        return None
+
+    def _write_by_hand(self, path: str, version: Version) -> None:
+        version = dataclasses.replace(version, by=PERSON)
+        self.vault.write(path, version, cas=self.vault.history(path).latest)
+        self.audit.wrote(path, version)
+
+
+World._happenings = {
+    "run": World._go_on,
+    "start": World._begin,
+    "overtake": World._overtake,
+    "land": World._land,
+    "tick": World._let_lease_expire,
+    "pass": World._let_time_pass,
+    "lag": World._lag,
+    "catch up": World._catch_up,
+    "trim": World._trim,
+    "read": World._pick_up,
+    "use": World._use,
+    "person": World._person,
+}
+
+
+def derived(token: LiveToken) -> Derived:
+    """The reply to the derive that made a token."""
+    return Derived(
+        token_id=token.token_id,
+        secret=secret_of(token.token_id),
+        scopes=token.scopes,
+        created_at_ms=token.created_at_ms,
+        profile_id=PROFILE_ID,
+        account="",
+    )
+
+
+def as_sent(_: World, effect: Effect[Any]) -> Effect[Any]:
+    """The effect as it leaves the run: where ``sabotage`` breaks what no function of
+    the protocol stands for.
+    """
+    return effect
+
+
+def mark(reply: object) -> object:
+    """What stands for a reply in a run's key."""
+    if isinstance(reply, SecretVersion):
+        return reply.version, reply.state, reply.fields, reply.secret is None
+    if isinstance(reply, Listing):
+        return frozenset(reply.tokens)
+    if isinstance(reply, Derived):
+        return reply.token_id, reply.created_at_ms
+    if isinstance(reply, tuple):
+        ledger, version = reply
+        return None if ledger is None else ledger_key(ledger), version
+    return reply
+
+
+def short(what: object) -> str:
+    """An effect or a reply for a transcript."""
+    if isinstance(what, PutLedger):
+        ledger = what.ledger
+        rows = []
+        for label, entry in ledger.tokens.items():
+            intent = entry.intent
+            rows.append(
+                f"{label}: {entry.path} cur={entry.current and (entry.current.token_id, entry.current.version)} "
+                f"intent={intent and (intent.kind.value, intent.operation_id, intent.cas, intent.token_id, intent.path)} "
+                f"ret={[r.token_id for r in entry.retiring]} rev={[r.token_id for r in entry.revoking]}"
+            )
+        return f"PutLedger(cas={what.cas}, {'; '.join(rows)}, abandoned={len(ledger.abandoned)}, held={ledger.holder is not None})"
+    if isinstance(what, PutSecret):
+        fields = dict(what.fields)
+        return f"PutSecret({what.path}, {fields.get('token_id')}, op={fields.get(OPERATION_ID)}, cas={what.cas})"
+    if isinstance(what, SecretVersion):
+        return f"v{what.version} {what.state.value} {what.field('token_id')} op={what.field(OPERATION_ID)}"
+    if isinstance(what, Listing):
+        return f"[{', '.join(sorted(t.token_id for t in what.tokens))}]"
+    if isinstance(what, tuple):
+        return f"ledger v{what[1]}"
+    if isinstance(what, VerifyToken):
+        return f"VerifyToken({what.credentials.token_id})"
+    if isinstance(what, Derived):
+        return f"Derived({what.token_id})"
+    return repr(what)
+
+
+__all__ = ["Choice", "Flight", "Violation", "World"]
