@@ -47,10 +47,10 @@ def safe(text: str) -> str:
 
 def _escaped(char: str) -> str:
     point = ord(char)
-    if point <= 0xFF:  # the reach of two hexadecimal digits
+    if point <= 0xFF:  # noqa: PLR2004  # the reach of two hexadecimal digits
         return f"\\x{point:02x}"
     # the reach of four
-    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"  # noqa: PLR2004
 
 
 _SHORT_ID = 12

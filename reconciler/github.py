@@ -136,7 +136,7 @@ def _event(name: str) -> Mapping[str, Any]:
     if not name:
         return {}
     try:
-        with open(name, encoding="utf-8") as file:  # a path as the runner gave it
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123  # a path as the runner gave it
             found = json.loads(file.read(EVENT_CHARS))
     except (OSError, ValueError, RecursionError):
         raise GitHubError("GITHUB_EVENT_PATH can't be read as JSON") from None
@@ -424,7 +424,7 @@ class GitHub:
 
     def _send(self, method: str, url: str, document: dict[str, Any] | None) -> httpx.Response:
         # the constructor's own promise
-        assert self._job.token is not None, "checked at the start"
+        assert self._job.token is not None, "checked at the start"  # noqa: S101
         headers = {
             "Authorization": f"Bearer {self._job.token.reveal()}",
             "Accept": "application/vnd.github+json",

@@ -25,9 +25,10 @@ from reconciler.cli.progress import confirm, events, held_back
 from reconciler.cli.session import opened, read_line_of_secret
 from reconciler.documents import dump, load_plan, report_document
 from reconciler.errors import Exit, ReconcilerError, UsageError
+from reconciler.escape import safe
 from reconciler.plan import Plan, Policy
 from reconciler.protocol import Approved, Outcome, Report, approve
-from reconciler.render import plan_text, report_last_line, safe, stale_text, subject, why
+from reconciler.render import plan_text, report_last_line, stale_text, subject, why
 from reconciler.run import (
     Apply,
     Session,

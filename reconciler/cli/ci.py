@@ -97,7 +97,7 @@ def _append(variable: str, text: str, what: str) -> None:
         return
     try:
         # a path as the runner gave it
-        with open(name, "a", encoding="utf-8") as file:
+        with open(name, "a", encoding="utf-8") as file:  # noqa: PTH123
             file.write(text)
     except OSError as error:
         notice(f"{what} can't be written: {error.strerror}")

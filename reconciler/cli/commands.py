@@ -465,7 +465,7 @@ def sandbox(**options: Any) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @click.option("--fast", is_flag=True, help="Don't pause for the reader.")
-def demo(fast: bool) -> None:  # click passes options by name
+def demo(fast: bool) -> None:  # noqa: FBT001  # click passes options by name
     """Sandbox and a real OpenBao server, the whole story in a minute; cleans up after itself."""
     from reconciler.cli import local
 

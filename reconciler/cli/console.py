@@ -76,7 +76,7 @@ def refuse_unwritable(name: str) -> None:
 def read_text(name: str) -> str:
     """A text file, within a bound. OSError; ReconcilerError where it is no text."""
     try:
-        with open(name, encoding="utf-8") as file:  # a path as the user gave it
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123  # a path as the user gave it
             return file.read(MAX_FILE_CHARS)
     except UnicodeDecodeError:
         raise ReconcilerError(f"{name} is not a text file") from None

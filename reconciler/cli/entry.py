@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> int:
             + (f": {error.filename}" if error.filename else "")
         )
         return Exit.ERROR
-    except Exception as error:  # rule 4: the values of a traceback may be secrets
+    except Exception as error:  # noqa: BLE001  # rule 4: the values of a traceback may be secrets
         complain_of(internal_error(error))
         return Exit.ERROR
     return (

@@ -79,7 +79,7 @@ def validate(names: tuple[str, ...], form: str) -> None:
 def _report(found: Sequence[Problem], form: str) -> None:
     """The problems as GitHub's workflow commands, or as GitLab's report."""
     # few ask for it
-    from reconciler.render import Remark, code_quality, workflow_commands
+    from reconciler.render import Remark, code_quality, workflow_commands  # noqa: PLC0415
 
     remarks = [Remark(mark=p.mark, severity=p.severity, message=p.message) for p in found]
     if form == "gitlab":

@@ -566,7 +566,7 @@ def _number(found: object) -> str:
 def _fault(document: dict[str, Any], name: str) -> str | None:
     """What is wrong with a document by its schema: the key that it is in, or None."""
     # 60 ms and 10 MiB, only where a document is read
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
 
     try:
         error = next(Draft202012Validator(load_schema(name)).iter_errors(document), None)

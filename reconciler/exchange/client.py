@@ -295,7 +295,7 @@ class TokenClient:
     where no connection was opened) or ExchangeUnclearError.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only settings with defaults
         self,
         base_url: str = DEFAULT_API_URL,
         *,

@@ -101,7 +101,7 @@ def refuse_workflow_input(environ: Mapping[str, str], identity: Secret) -> None:
     if not name:
         return
     try:
-        with open(name, encoding="utf-8") as file:  # a path as the runner gave it
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123  # a path as the runner gave it
             event = json.loads(file.read(EVENT_CHARS))
     except (OSError, ValueError, RecursionError):
         return  # without an event there is no input
@@ -128,7 +128,7 @@ def read_identity(environ: Mapping[str, str], source: Source) -> Secret | None:
     if file is not None:
         try:
             # a path as the user gave it
-            with open(file, encoding="ascii") as found:
+            with open(file, encoding="ascii") as found:  # noqa: PTH123
                 return _checked(found.read(MAX_CHARS + 1), file)
         except (OSError, UnicodeDecodeError):
             raise PersonNeededError(f"the identity file {file} can't be read as text") from None
@@ -184,7 +184,7 @@ def _checked(text: str, source: str) -> Secret:
 def expires_at_ms(identity: Secret) -> int | None:
     """The ``exp`` of a JWT, or None where the token is opaque or has none."""
     parts = identity.reveal().split(".")
-    if len(parts) != 3:  # header, payload and signature
+    if len(parts) != 3:  # noqa: PLR2004  # header, payload and signature
         return None
     try:
         payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
@@ -193,6 +193,6 @@ def expires_at_ms(identity: Secret) -> int | None:
         return None
     return (
         int(exp * SECOND_MS)
-        if isinstance(exp, (int, float)) and not isinstance(exp, bool) and 0 < exp < 1e11
+        if isinstance(exp, (int, float)) and not isinstance(exp, bool) and 0 < exp < 1e11  # noqa: PLR2004  # year 5138
         else None
     )  # year 5138

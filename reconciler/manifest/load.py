@@ -70,8 +70,7 @@ _OR_NEVER = {"rotate_after": ", or never", "overlap": ""}
 _LONGEST_MS = 3650 * DAY_MS  # ten years: longer is a slip, or should say never
 
 _MAX_FILES = 1_000
-# so alike that it is taken for a slip ('tradng'), not for a scope of tomorrow
-# ('trading_v2')
+# 'tradng' is so alike that it is taken for a slip, 'trading_v2' for a scope of tomorrow.
 _MISSPELT = 0.85
 _HEAD_KEYS = ("profile_id", "manager", "vault", "defaults")
 

@@ -76,7 +76,8 @@ class Shape:
 
     def __init__(self) -> None:
         # 60 ms and 10 MiB, only where a manifest is read
-        from jsonschema import Draft202012Validator
+        # 60 ms and 10 MiB, only where a document is read
+        from jsonschema import Draft202012Validator  # noqa: PLC0415
 
         self.schema = load_schema("tokens")
         token = self._resolved(self.schema["properties"]["tokens"]["items"])
@@ -316,7 +317,7 @@ def _wrong_type(fault: _Fault) -> list[tuple[int, str]]:
     return fault.here(f"must be {wanted}, not {cut(node.text)}")
 
 
-def _scalar_kind(value: int | bool) -> str:
+def _scalar_kind(value: int | bool) -> str:  # noqa: FBT001  # the value of a node, not a switch
     return "a boolean" if isinstance(value, bool) else "a number"
 
 

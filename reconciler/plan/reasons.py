@@ -67,8 +67,8 @@ class Reason(enum.Enum):
     COMPROMISED = "compromised"
     UNREAD = "unread"
     VERSION_MOVED = "version_moved"
-    SECRET_MOVED = "secret_moved"  # a reason, not a password
-    SECRET_LOST = "secret_lost"  # the same
+    SECRET_MOVED = "secret_moved"  # noqa: S105  # a reason, not a password
+    SECRET_LOST = "secret_lost"  # noqa: S105  # the same
     DUE = "due"
     BUDGET = "budget"
     IN_SYNC = "in_sync"

@@ -14,7 +14,7 @@ from reconciler.render.comment import (
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.status import status_text
 from reconciler.render.text import plan_text, report_last_line, row_line, stale_text
-from reconciler.render.words import safe, subject, why
+from reconciler.render.words import subject, why
 
 __all__ = [
     "Remark",
@@ -32,7 +32,6 @@ __all__ = [
     "report_last_line",
     "report_summary",
     "row_line",
-    "safe",
     "stale_text",
     "status_text",
     "subject",

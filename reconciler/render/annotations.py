@@ -24,8 +24,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
+from reconciler.escape import safe
 from reconciler.model import Mark
-from reconciler.render.words import safe
 
 MOST = 10
 

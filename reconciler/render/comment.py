@@ -20,14 +20,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.escape import short
+from reconciler.escape import safe, short
 from reconciler.model import iso
 from reconciler.plan import CATEGORIES, Category, Plan, Review
 from reconciler.protocol import Report
 from reconciler.render.markdown import MORE, Block, Rank, code, fitted, plan_blocks
 from reconciler.render.status import span
 from reconciler.render.text import report_last_line
-from reconciler.render.words import safe, subject, why
+from reconciler.render.words import subject, why
 
 COMMENT_BYTES = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""

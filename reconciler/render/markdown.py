@@ -21,7 +21,7 @@ import enum
 import re
 from collections.abc import Iterable, Sequence
 
-from reconciler.escape import counted, short
+from reconciler.escape import counted, safe, short
 from reconciler.plan import (
     SENTENCES,
     Action,
@@ -40,7 +40,6 @@ from reconciler.render.words import (
     foreign_shown,
     not_touched_count,
     place_line,
-    safe,
     selection_line,
     subject,
     summary_line,

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.escape import counted, short
+from reconciler.escape import counted, safe, short
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from reconciler.plan import SENTENCES, Need, NeedKind, Predecessor, State, Status, TokenStatus
 from reconciler.render.text import LEAST_LABEL_CELLS, Paint, label_cells, line, padded, painter
-from reconciler.render.words import cells, safe, said, some, subject, twin_sentence
+from reconciler.render.words import cells, said, some, subject, twin_sentence
 
 _LABEL, _STATE, _AGE, _DUE, _USED = "LABEL", "STATE", "AGE/MAX", "DUE", "LAST USED"
 _SECRET, _PROTECTED, _TOKEN = "SECRET", "PROTECTED", "TOKEN"

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import click
 
-from reconciler.escape import counted, short
+from reconciler.escape import counted, safe, short
 from reconciler.plan import (
     SENTENCES,
     Action,
@@ -53,7 +53,6 @@ from reconciler.render.words import (
     foreign_shown,
     not_touched_count,
     place_line,
-    safe,
     selection_line,
     short_digest,
     some,

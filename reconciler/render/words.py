@@ -15,7 +15,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from reconciler.escape import safe as safe  # whoever renders finds it here
+from reconciler.escape import safe
 from reconciler.plan import (
     PROBABLY_OURS,
     SENTENCES,

@@ -15,7 +15,7 @@ from reconciler.sandbox.server import Sandbox
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_sandbox(
+def run_sandbox(  # noqa: PLR0913  # one argument per option of the command
     *,
     stdout: TextIO,
     port: int = 0,

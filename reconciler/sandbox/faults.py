@@ -93,7 +93,7 @@ class Fault:
         if not 0 <= self.delay_ms <= DELAY_MAX_MS:
             raise ValueError(f"delay_ms is between 0 and {DELAY_MAX_MS}")
         # the end of 5xx
-        if self.status is not None and not HTTPStatus.BAD_REQUEST <= self.status < 600:
+        if self.status is not None and not HTTPStatus.BAD_REQUEST <= self.status < 600:  # noqa: PLR2004
             raise ValueError("status is between 400 and 599")
         if (self.kind is FaultKind.TRIM_SCOPES) != bool(self.scopes):
             raise ValueError("scopes go with trim_scopes, and only with it")

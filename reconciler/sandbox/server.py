@@ -92,7 +92,7 @@ class Sandbox:
     ``state_file`` is not a state file.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only settings with defaults
         self,
         *,
         port: int = 0,
@@ -385,7 +385,7 @@ class _Handler(BaseHTTPRequestHandler):
             verdict.later()
 
     # http.server looks for these names
-    do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_OPTIONS = _serve
+    do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_OPTIONS = _serve  # noqa: N815
 
     def _read(self) -> Request:
         target = self.requestline.split()[1]

@@ -29,7 +29,7 @@ def load(path: Path) -> dict[str, Any] | None:
     data = json.loads(text)
     if not isinstance(data, dict):
         # the content is wrong
-        raise ValueError("the sandbox's state file is not an object: remove it")
+        raise ValueError("the sandbox's state file is not an object: remove it")  # noqa: TRY004
     return data
 
 

@@ -209,7 +209,7 @@ def _entry(ledger: Ledger, label: str, path: str | None = None) -> Entry:
 
 
 # reads like an assertion, which -O would drop
-def _require(holds: bool, sentence: str) -> None:
+def _require(holds: bool, sentence: str) -> None:  # noqa: FBT001
     if not holds:
         raise LedgerError(
             f"the ledger contradicts itself ({sentence}): was it edited by hand? Look at its latest versions"

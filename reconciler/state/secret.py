@@ -11,7 +11,7 @@ from reconciler.model import (
 )
 
 OPERATION_ID = "operation_id"
-TOKEN_ID = "token_id"  # the name of a field
+TOKEN_ID = "token_id"  # noqa: S105  # the name of a field
 
 
 def is_placeholder(content: SecretVersion) -> bool:

@@ -186,7 +186,7 @@ def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str 
     )
     if len(missing) > max_missing:
         # five fit on a line
-        shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+        shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")  # noqa: PLR2004
         return (
             f"{len(missing)} current tokens are missing from the exchange's list ({shown}), more than --max-missing "
             f"{max_missing}: if they really were revoked elsewhere, raise it; otherwise the list is partial"

@@ -65,7 +65,7 @@ class SecretStore:
         self._login = login
 
     @classmethod
-    def connect(
+    def connect(  # noqa: PLR0913  # keyword-only settings with defaults
         cls,
         settings: VaultSettings,
         *,

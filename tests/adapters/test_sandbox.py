@@ -205,7 +205,7 @@ class Lab:
         self.now_ms = NOON_MS
         self.state = SandboxState(
             clock=lambda: self.now_ms,
-            entropy=random.Random(7).randbytes,
+            entropy=random.Random(7).randbytes,  # noqa: S311  # it has to repeat
             config=SandboxConfig(**settings),
         )
         self.signer = self.state.derive_by_hand("signer")
@@ -1047,7 +1047,7 @@ def test_a_validation_error_can_be_a_list_of_messages(peer: Peer) -> None:
 
 @pytest.mark.parametrize("as_date", [False, True])
 # a table of two
-def test_an_asked_for_429_carries_the_asked_for_retry_after(peer: Peer, as_date: bool) -> None:
+def test_an_asked_for_429_carries_the_asked_for_retry_after(peer: Peer, as_date: bool) -> None:  # noqa: FBT001
     """Seconds or a date, by the exchange's own clock."""
     peer.sandbox.faults.add(
         Fault(kind=FaultKind.RATE_LIMIT, retry_after_s=7, retry_after_as_date=as_date)

@@ -1211,7 +1211,7 @@ def test_strange_answers(
         ):  # means KV version 1, which has its own test
             continue
         with Stub([answer]) as stub, stub.connect() as store:
-            error = failure_of(lambda: action(store))
+            error = failure_of(lambda: action(store))  # noqa: B023  # called at once
         expected = sentence.format(address=stub.address, status=answer[0], path=path)
         assert type(error) is kind
         assert str(error).startswith(expected)
@@ -1244,7 +1244,7 @@ def test_login_that_is_not_vaults() -> None:
         with Stub([answers(200, body)]) as stub:
             address = stub.address
             # called at once
-            error = failure_of(lambda: connect(_with_address(settings, address), "secret"))
+            error = failure_of(lambda: connect(_with_address(settings, address), "secret"))  # noqa: B023
         assert said(error) == (VaultUnclearError, NOT_VAULT.format(address=address, status=200))
 
 

@@ -46,7 +46,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false"
 @functools.cache
 def load(path: Path) -> Any:
     """A YAML file's only document."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

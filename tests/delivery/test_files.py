@@ -313,7 +313,7 @@ def test_jobs_reach_vault_alike() -> None:
     ],
 )
 # a column of the table
-def test_gate(validate: str, plan: str, passes: bool) -> None:
+def test_gate(validate: str, plan: str, passes: bool) -> None:  # noqa: FBT001
     """The required check ends whatever happened, and passes only when the manifest was
     validated and no plan failed.
     """

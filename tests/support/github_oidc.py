@@ -148,7 +148,7 @@ def public_jwk() -> dict[str, str]:
     }
 
 
-def job_claims(  # the facts of a job, by name
+def job_claims(  # noqa: PLR0913  # the facts of a job, by name
     *,
     repository: str,
     repository_id: int,

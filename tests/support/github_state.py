@@ -274,7 +274,7 @@ class State:
         self.repositories[repository].comments[comment.id] = comment
         return comment
 
-    def add_run(  # the fields of a run, by name
+    def add_run(  # noqa: PLR0913  # the fields of a run, by name
         self,
         repository: str,
         *,

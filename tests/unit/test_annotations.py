@@ -10,9 +10,9 @@ import re
 import pytest
 from hypothesis import given, settings
 
+from reconciler.escape import safe
 from reconciler.model import Mark
 from reconciler.render.annotations import MOST, Remark, code_quality, command, workflow_commands
-from reconciler.render.words import safe
 from tests.support.values import assert_harmless, hostile
 
 COMMAND = re.compile(r"::(?P<name>[a-z]+)(?: (?P<properties>[^:]*))?::(?P<message>.*)", re.DOTALL)

@@ -61,8 +61,8 @@ def test_a_secret_prints_as_stars(holder: object) -> None:
         repr(holder),
         f"{holder}",
         f"{holder!r:>40}",
-        "{}".format(holder),  # each way of formatting is one of its own
-        "%s %r" % (holder, holder),  # the same
+        "{}".format(holder),  # noqa: UP032  # each way of formatting is one of its own
+        "%s %r" % (holder, holder),  # noqa: UP031  # the same
         logging.LogRecord("x", logging.INFO, "x", 1, "%s", (holder,), None).getMessage(),
         json.dumps({"x": holder}, default=str),
     )
@@ -99,7 +99,7 @@ def test_a_secret_can_not_be_serialised() -> None:
 def test_a_secret_is_compared_by_identity() -> None:
     """So that no comparison tells anything about its content."""
     assert Secret(HIDDEN) != SECRET
-    assert SECRET == SECRET  # this is what is claimed
+    assert SECRET == SECRET  # noqa: PLR0124  # this is what is claimed
     assert hash(SECRET) != hash(HIDDEN)
 
 

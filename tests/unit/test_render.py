@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reconciler.errors import Exit
-from reconciler.escape import short
+from reconciler.escape import safe, short
 from reconciler.plan.alarms import Alarm, alarms_of
 from reconciler.plan.planner import Change, NotTouched, Plan, Selection, Side, plan
 from reconciler.plan.reasons import SENTENCES, Action, Category, Reason
@@ -25,15 +25,7 @@ from reconciler.protocol.outcome import Outcome, applied, failed, held, not_trie
 from reconciler.protocol.report import Report, Row
 from reconciler.render.markdown import code, plan_blocks, plan_markdown
 from reconciler.render.text import STALE_LINES, plan_text, report_last_line, row_line, stale_text
-from reconciler.render.words import (
-    FEW,
-    FOREIGN_NAMED,
-    WORDS,
-    cells,
-    safe,
-    selection_line,
-    summary_line,
-)
+from reconciler.render.words import FEW, FOREIGN_NAMED, WORDS, cells, selection_line, summary_line
 from reconciler.state.snapshot import Kind
 from tests.support.values import (
     API_URL,
@@ -546,7 +538,7 @@ def test_hostile_text_stays_harmless_in_a_terminal_and_a_log(
     scene: Scene,
     sentence: str,
     width: int | None,
-    colour: bool,
+    colour: bool,  # noqa: FBT001  # drawn by hypothesis
 ) -> None:
     """No escape but ours, no line end but ours, no command for a CI runner, and nothing
     that can't be encoded.
@@ -963,7 +955,7 @@ print(plan_text(made, width=70), plan_markdown(made), dump(plan_document(made)),
 
 LEAN = """
 import sys
-import reconciler.documents, reconciler.status, reconciler.render.markdown, reconciler.render.table, reconciler.render.text
+import reconciler.documents, reconciler.plan, reconciler.render
 heavy = {"httpx", "hvac", "requests", "jsonschema", "rich", "yaml"} & sys.modules.keys()
 assert not heavy, heavy
 """

@@ -327,7 +327,9 @@ def test_all_that_is_known_of_a_label() -> None:
     [(False, None, None), (False, DAY_MS, None), (True, DAY_MS - 1, None), (True, None, "id-1")],
 )
 def test_who_has_used_the_current_token(
-    used_since_verify: bool, used_ago_ms: int | None, signer_id: str | None
+    used_since_verify: bool,  # noqa: FBT001  # a column of a table
+    used_ago_ms: int | None,
+    signer_id: str | None,
 ) -> None:
     """Uses up to our own verify prove nothing; the manager is used by us alone, so our
     signing with it is the proof.

@@ -188,7 +188,7 @@ def test_labels_hold_any_other_character(label: str) -> None:
     ],
 )
 # the second column of the table
-def test_paths_are_safe(path: str, good: bool) -> None:
+def test_paths_are_safe(path: str, good: bool) -> None:  # noqa: FBT001
     """A path can neither leave the prefix nor meet the ledger, whatever a client or a
     server makes of it.
     """

@@ -245,9 +245,9 @@ def test_every_login_is_short_and_can_end_itself() -> None:
         assert role["token_no_default_policy"] is True, name
         assert role["token_type"] == "service", name
         assert all(
-            int(_MINUTES.fullmatch(role[key]).group(1)) <= 15
+            int(_MINUTES.fullmatch(role[key]).group(1)) <= 15  # type: ignore[union-attr]
             for key in ("token_ttl", "token_max_ttl")
-        ), name  # type: ignore[union-attr]
+        ), name
         rules = {tuple(rule) for policy in role["token_policies"] for rule in POLICIES[policy]}
         assert rules >= _SELF, name
 

@@ -267,8 +267,9 @@ def test_a_failed_run_leaves_no_token(fleet: Fleet, doors: Doors) -> None:
         listed = lists(fleet)
         with fleet.running("apply", "--yes", "--wait", "60", environ=environ) as process:
             wait_until(
-                lambda: lists(fleet) > listed, "it asks for the list, and has long logged in"
-            )  # at once
+                lambda: lists(fleet) > listed,  # noqa: B023  # called at once
+                "it asks for the list, and has long logged in",
+            )
             process.send_signal(number)
             assert fleet.finish(process).code in {1, 6}  # before it waited, or while
     assert doors.left_behind() == set()

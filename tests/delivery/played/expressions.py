@@ -49,7 +49,7 @@ class Context(NamedTuple):
     """
 
     values: Mapping[str, Any]
-    functions: Functions = {}  # never changed
+    functions: Functions = {}  # noqa: RUF012  # never changed
 
 
 class _Each(list[Any]):

@@ -62,7 +62,7 @@ class World:
     yes until a test says otherwise.
     """
 
-    def __init__(  # all that a partner's repository talks to
+    def __init__(  # noqa: PLR0913  # all that a partner's repository talks to
         self,
         *,
         fleet: Fleet,

@@ -187,7 +187,7 @@ class Models:
         self._world.take(("catch up",))
 
     # the model has one setting for all paths
-    def keep(self, path: str, versions: int) -> None:
+    def keep(self, path: str, versions: int) -> None:  # noqa: ARG002
         """The world's choice ``trim``."""
         self._world.take(("trim", str(versions)))
 

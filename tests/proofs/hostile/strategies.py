@@ -252,7 +252,7 @@ class _Dumper(yaml.SafeDumper):
     anchors, which are refused.
     """
 
-    def ignore_aliases(self, data: Any) -> bool:  # PyYAML names it
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # PyYAML names it
         """Everything is written out."""
         return True
 

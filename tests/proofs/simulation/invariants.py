@@ -44,7 +44,7 @@ invisible to it."""
 
 
 # it is what the search is for, not an error of the program
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818
     """An invariant does not hold. ``law`` is its number or name."""
 
     def __init__(self, law: str, sentence: str) -> None:

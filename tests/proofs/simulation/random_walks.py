@@ -297,7 +297,7 @@ def walk(
     tally = tally or Tally()
     tally.walks += 1
     tally.rests += 1
-    dice = random.Random(seed)  # the same seed, the same walk
+    dice = random.Random(seed)  # noqa: S311  # the same seed, the same walk
     course = Walk()
     taken: list[Choice] = []
     try:

@@ -107,7 +107,7 @@ class Fleet:
         self.story: collections.deque[str] = collections.deque(maxlen=STORY_EVENTS)
         self._folder = folder
         self._pace = pace
-        self._chance = random.Random(seed)
+        self._chance = random.Random(seed)  # noqa: S311  # a schedule, no secret
         self._wishes = Wishes(self._chance)
         self._events: tuple[int, ...] = TYPICAL_EVENTS
         self._texts: list[str] = []

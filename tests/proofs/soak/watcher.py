@@ -42,7 +42,7 @@ class Watcher:
         self.looks = 0
         self._exchange = exchange
         self._vault = vault
-        self._random = random.Random(f"{seed}/watcher")
+        self._random = random.Random(f"{seed}/watcher")  # noqa: S311  # a schedule, no secret
         self._busy = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
