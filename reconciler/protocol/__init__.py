@@ -56,7 +56,6 @@ from reconciler.protocol.effects import (
     VerifyToken,
     WriteLedger,
     Written,
-    ask,
     drive,
 )
 from reconciler.protocol.lease import LedgerWriter
@@ -125,7 +124,6 @@ __all__ = [
     "Written",
     "applied",
     "approve",
-    "ask",
     "derive_token",
     "drive",
     "failed",

@@ -37,7 +37,6 @@ from reconciler.protocol.effects import (
     Step,
     Unclear,
     Written,
-    ask,
     value,
 )
 from reconciler.state import OPERATION_ID, TOKEN_ID, is_placeholder
@@ -95,14 +94,14 @@ def settle(path: str, cas: int, operation_id: str, *, leaving: frozenset[str]) -
     sentence = "Vault kept changing under the fence"
     for attempt in range(TRIES):
         if attempt:
-            yield from ask(Sleep(ms=PAUSE_MS))
-        ours = yield from ask(ReadSecret(path=path, version=cas + 1))
+            yield from Sleep(ms=PAUSE_MS)
+        ours = yield from ReadSecret(path=path, version=cas + 1)
         if isinstance(ours, (Refused, Unclear)):
             sentence = ours.sentence
             continue
         if ours.field(OPERATION_ID) == operation_id:
             return Committed(content=ours)
-        latest = yield from ask(ReadSecret(path=path))
+        latest = yield from ReadSecret(path=path)
         if isinstance(latest, (Refused, Unclear)):
             sentence = latest.sentence
             continue
@@ -124,7 +123,7 @@ def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> St
     """Version ``cas + 1`` was trimmed away, or is just being written: a fence that ran later carries its operation id on."""
     empty = latest.version if is_placeholder(latest) else None
     for version in range(latest.version, cas, -1):
-        found = yield from ask(ReadSecret(path=path, version=version))
+        found = yield from ReadSecret(path=path, version=version)
         if isinstance(found, (Refused, Unclear)):
             return Unproven(sentence=found.sentence)
         if found.field(OPERATION_ID) == operation_id:
@@ -144,13 +143,13 @@ def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Ve
         and token_id not in leaving
     ):
         fields = latest.fields or ()
-        reply = yield from ask(
-            PutSecret(path=path, fields=fields, secret=latest.secret, cas=latest.version)
+        reply = yield from PutSecret(
+            path=path, fields=fields, secret=latest.secret, cas=latest.version
         )
         if isinstance(reply, Written):
             return NotCommitted(version=reply.version, rewritten=token_id)
     else:
-        reply = yield from ask(PutSecret(path=path, fields=(), secret=None, cas=latest.version))
+        reply = yield from PutSecret(path=path, fields=(), secret=None, cas=latest.version)
         if isinstance(reply, Written):
             return NotCommitted(version=reply.version, empty=reply.version)
     sentence = (
@@ -168,5 +167,5 @@ def tidy(path: str, verdict: NotCommitted | TakenAway) -> Step[Refused | Unclear
     """
     if verdict.empty is None:
         return None
-    reply = yield from ask(DeleteVersion(path=path, version=verdict.empty))
+    reply = yield from DeleteVersion(path=path, version=verdict.empty)
     return None if isinstance(reply, Done) else reply

@@ -49,7 +49,6 @@ from reconciler.protocol.effects import (
     VerifyToken,
     WriteLedger,
     Written,
-    ask,
     value,
 )
 from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, not_tried, unrecorded
@@ -108,7 +107,7 @@ class Task:
 def derive_token(run: Run, task: Task) -> Step[Outcome]:
     """The whole change, from a last look at the secret to the record, and to the predecessor's end if it is compromised."""
     label, path = task.spec.label, task.spec.path
-    content = yield from ask(ReadSecret(path=path))
+    content = yield from ReadSecret(path=path)
     if isinstance(content, (Refused, Unclear)):
         return not_tried(content.sentence)
     if content.version != task.cas:
@@ -121,11 +120,11 @@ def derive_token(run: Run, task: Task) -> Step[Outcome]:
         if isinstance(asked, Outcome):
             return asked
         proven_gone = asked
-    turn = yield from ask(AwaitTurn())
+    turn = yield from AwaitTurn()
     if isinstance(turn, NoTurn):
         return not_tried(turn.sentence)
-    operation_id = yield from ask(NewId())
-    since_ms = yield from ask(Now())
+    operation_id = yield from NewId()
+    since_ms = yield from Now()
     intent = Intent(
         kind=task.kind,
         operation_id=operation_id,
@@ -137,12 +136,12 @@ def derive_token(run: Run, task: Task) -> Step[Outcome]:
         scopes=task.spec.scopes,
         compromised=task.compromised,
     )
-    opened = yield from ask(
-        WriteLedger(transition=open_intent(label, intent, protect=task.spec.protect))
+    opened = yield from WriteLedger(
+        transition=open_intent(label, intent, protect=task.spec.protect)
     )
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
-    sent_ms = yield from ask(Now())
+    sent_ms = yield from Now()
     if sent_ms > since_ms + SEND_WITHIN_MS:
         return (
             yield from _close(
@@ -151,7 +150,7 @@ def derive_token(run: Run, task: Task) -> Step[Outcome]:
                 not_tried("too much time passed before it could be sent: run again"),
             )
         )
-    reply = yield from ask(Derive(label=label, scopes=task.spec.scopes))
+    reply = yield from Derive(label=label, scopes=task.spec.scopes)
     if isinstance(reply, Derived):
         return (
             yield from _keep(
@@ -165,7 +164,7 @@ def derive_token(run: Run, task: Task) -> Step[Outcome]:
 
 def _leave_unclear(sentence: str) -> Step[Outcome]:
     """What became of the derive can't be known now: the intent stays open, and this run derives no more."""
-    yield from ask(StopDeriving(sentence="an earlier derive of this run got no clear answer"))
+    yield from StopDeriving(sentence="an earlier derive of this run got no clear answer")
     return failed(
         f"the derive may have been done: {sentence}; the next run finds out and revokes what it left"
     )
@@ -173,23 +172,21 @@ def _leave_unclear(sentence: str) -> Step[Outcome]:
 
 def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
     """Nothing was derived: the intent is closed."""
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     step = close_intent(
         label,
         operation_id,
         outcome="not derived" if outcome.token_id is None else outcome.sentence,
         at_ms=now_ms,
     )
-    reply = yield from ask(WriteLedger(transition=step))
+    reply = yield from WriteLedger(transition=step)
     return outcome if isinstance(reply, Recorded) else unrecorded(reply)
 
 
 def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcome]:
     """Steps 3 to 6 for a token that this run has in its hands."""
     label, token_id = task.spec.label, derived.token_id
-    named = yield from ask(
-        WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
-    )
+    named = yield from WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
     if isinstance(named, NotRecorded) and named.contradicted:
         return (
             yield from _leave_unclear(f"the exchange answered with an old reply ({named.sentence})")
@@ -209,9 +206,7 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
     verified_at_ms = yield from _own_use(token_id)
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
-        yield from ask(
-            StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived")
-        )
+        yield from StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived")
     version = yield from _commit(run, task, intent, derived, leaving(named.ledger, label))
     if isinstance(version, Outcome):
         return version
@@ -233,8 +228,8 @@ def _commit(
     """Step 5: the version that holds the new token; an outcome where it holds it not, or perhaps."""
     label, token_id = task.spec.label, derived.token_id
     fields = secret_fields(label, derived, api_url=run.api_url, operation_id=intent.operation_id)
-    reply = yield from ask(
-        PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas)
+    reply = yield from PutSecret(
+        path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas
     )
     if isinstance(reply, Written):
         return reply.version
@@ -262,8 +257,8 @@ def _own_use(token_id: str) -> Step[int]:
     Where the list does not show it yet, uses until shortly after now are taken for
     ours.
     """
-    now_ms = yield from ask(Now())
-    listing = yield from ask(ListTokens())
+    now_ms = yield from Now()
+    listing = yield from ListTokens()
     shown = listing.find(token_id) if isinstance(listing, Listing) else None
     if shown is not None and shown.last_used_at_ms is not None:
         return shown.last_used_at_ms
@@ -282,7 +277,7 @@ class _Kept:
 
 def _undo(outcome: Outcome, token_id: str) -> Step[Outcome]:
     """Revoke the run's own new token without a record: its commit was never sent or is disproved, and nobody else knows it."""
-    gone = yield from ask(Revoke(token_id=token_id))
+    gone = yield from Revoke(token_id=token_id)
     undone = (
         "the new token was revoked"
         if isinstance(gone, Done)
@@ -299,9 +294,9 @@ def _verify(task: Task, derived: Derived) -> Step[Listing | Refused]:
     sentence = ""
     for attempt in range(VERIFY_TRIES):
         if attempt:
-            yield from ask(Sleep(ms=VERIFY_PAUSE_MS * attempt))
+            yield from Sleep(ms=VERIFY_PAUSE_MS * attempt)
         credentials = Credentials(token_id=derived.token_id, secret=derived.secret)
-        reply = yield from ask(VerifyToken(credentials=credentials))
+        reply = yield from VerifyToken(credentials=credentials)
         if not isinstance(reply, Listing):
             sentence = f"the new token could not be verified: {reply.sentence}"
             continue
@@ -340,9 +335,9 @@ def _drop(
     label: str, intent: Intent, token_id: str, sentence: str, verdict: NotCommitted
 ) -> Step[Outcome]:
     """The new token is not kept: ledger first, then DELETE."""
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     gone = Gone(token_id=token_id, reason="not committed", at_ms=now_ms)
-    reply = yield from ask(WriteLedger(transition=_drop_fenced(label, intent, gone, verdict)))
+    reply = yield from WriteLedger(transition=_drop_fenced(label, intent, gone, verdict))
     if isinstance(reply, NotRecorded) and reply.contradicted:
         return unrecorded(reply, token_id)
     if not isinstance(reply, Recorded):
@@ -368,7 +363,7 @@ def retire_perhaps(
     label: str, intent: Intent, token_id: str, verdict: TakenAway, *, overlap_ms: int
 ) -> Step[Outcome]:
     """Nobody can tell any more whether the token was committed and read: it retires, and goes by evidence like any other."""
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     perhaps = Retiring(
         token_id=token_id,
         live_label=label,
@@ -377,9 +372,7 @@ def retire_perhaps(
         reason="secret taken away",
         verified_at_ms=now_ms + USE_MARGIN_MS,
     )
-    reply = yield from ask(
-        WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps))
-    )
+    reply = yield from WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
     yield from tidy(intent.path, verdict)  # what this can't delete now, the next run does
@@ -398,7 +391,7 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         version=kept.version,
         verified_at_ms=kept.verified_at_ms,
     )
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     old = kept.checked.find(task.predecessor.token_id) if task.predecessor is not None else None
     farewell = Farewell(
         at_ms=now_ms,
@@ -408,14 +401,14 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         revoke_all=task.compromised,
         already_gone=task.believed_gone and old is None,
     )
-    reply = yield from ask(
-        WriteLedger(transition=record_current(label, intent.operation_id, current, farewell))
+    reply = yield from WriteLedger(
+        transition=record_current(label, intent.operation_id, current, farewell)
     )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, current.token_id)
     if task.is_manager:
-        yield from ask(
-            UseSigner(credentials=Credentials(token_id=derived.token_id, secret=derived.secret))
+        yield from UseSigner(
+            credentials=Credentials(token_id=derived.token_id, secret=derived.secret)
         )
     done = applied("derived" if task.predecessor is None else "rotated", current.token_id)
     entry = reply.ledger.tokens[label]

@@ -31,19 +31,21 @@ def value(kind: type[T]) -> type[T]:
 
 
 class Effect(Generic[R]):
-    """One call asked of the outside; ``R`` is the type of its reply."""
+    """One call asked of the outside; ``R`` is the type of its reply.
+
+    ``reply = yield from ReadSecret(path=path)`` asks and has the reply's type.
+    """
 
     __slots__ = ()
+
+    def __iter__(self) -> Step[R]:
+        """Yield the effect itself and return what is sent back."""
+        reply: R = yield self
+        return reply
 
 
 Step = Generator[Effect[Any], Any, T]
 """A piece of the protocol that ends in a ``T``."""
-
-
-def ask(effect: Effect[R]) -> Step[R]:
-    """Yield one effect; the reply has the effect's type."""
-    reply: R = yield effect
-    return reply
 
 
 def drive(step: Step[T], perform: Callable[[Effect[Any]], object]) -> T:

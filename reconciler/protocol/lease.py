@@ -43,7 +43,6 @@ from reconciler.protocol.effects import (
     Step,
     Unclear,
     Written,
-    ask,
 )
 from reconciler.state import (
     MAX_ENTRY_BYTES,
@@ -84,7 +83,7 @@ class LedgerWriter:
 
     def take(self) -> Step[Recorded | LeaseLost | NotRecorded]:
         """Take the lease, where it is free or expired."""
-        now_ms = yield from ask(Now())
+        now_ms = yield from Now()
         holder = lease_held_by(self.ledger, now_ms, not_run=self.run)
         if holder is not None:
             return LeaseLost(sentence=f"run {holder.run} ({holder.who}) holds the lease")
@@ -103,8 +102,8 @@ class LedgerWriter:
     ) -> Step[Recorded | LeaseLost | NotRecorded]:
         if self._dead is not None:
             return self._dead
-        write_id = yield from ask(NewId())
-        now_ms = yield from ask(Now())
+        write_id = yield from NewId()
+        now_ms = yield from Now()
         holder = Holder(run=self.run, write=write_id, who=self.who, expires_at_ms=now_ms + LEASE_MS)
         try:
             ledger = dataclasses.replace(
@@ -125,7 +124,7 @@ class LedgerWriter:
     def _put(self, ledger: Ledger) -> Step[Recorded | LeaseLost | NotRecorded]:
         sentence = "Vault did not answer"
         for _ in range(SETTLE_TRIES):
-            reply = yield from ask(PutLedger(ledger=ledger, cas=self.version))
+            reply = yield from PutLedger(ledger=ledger, cas=self.version)
             if isinstance(reply, Written):
                 return Recorded(ledger=ledger)
             if isinstance(reply, Refused):
@@ -138,7 +137,7 @@ class LedgerWriter:
                 break
             if not isinstance(found, Mismatch):
                 return found
-            yield from ask(Sleep(ms=SETTLE_PAUSE_MS))
+            yield from Sleep(ms=SETTLE_PAUSE_MS)
         self._dead = NotRecorded(sentence=sentence, final=True)
         return self._dead
 
@@ -146,10 +145,10 @@ class LedgerWriter:
         """What became of our write: recorded, lost, not applied yet (``Mismatch``), or not to be seen (``Unclear``)."""
         sentence = ""
         for _ in range(SETTLE_TRIES):
-            found = yield from ask(ReadLedger())
+            found = yield from ReadLedger()
             if isinstance(found, (Refused, Unclear)):
                 sentence = found.sentence
-                yield from ask(Sleep(ms=SETTLE_PAUSE_MS))
+                yield from Sleep(ms=SETTLE_PAUSE_MS)
                 continue
             latest, version = found
             if version == self.version:

@@ -31,7 +31,6 @@ from reconciler.protocol.effects import (
     Unclear,
     UseSigner,
     WriteLedger,
-    ask,
     value,
 )
 from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tried, unrecorded
@@ -99,12 +98,12 @@ def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
 
 def remove_placeholder(path: str) -> Step[Outcome]:
     """An empty document that a fence left as the latest version is deleted by its number."""
-    latest = yield from ask(ReadSecret(path=path))
+    latest = yield from ReadSecret(path=path)
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
     if not is_placeholder(latest):
         return not_tried(f"{path} changed since the plan: run again")
-    gone = yield from ask(DeleteVersion(path=path, version=latest.version))
+    gone = yield from DeleteVersion(path=path, version=latest.version)
     return (
         applied("deleted an empty placeholder") if isinstance(gone, Done) else failed(gone.sentence)
     )
@@ -137,7 +136,7 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
 def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted) -> Step[Outcome]:
     """(d) and (e), once it is certain that nothing was committed."""
     label, version = task.label, fenced_version(ledger.tokens[task.label], intent.path, verdict)
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     if not intent.kind.derives:
         outcome = f"{intent.kind.value} not committed"
         step = close_intent(
@@ -157,8 +156,8 @@ def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted)
             )
         )
     gone = Gone(token_id=found, reason="interrupted", at_ms=now_ms)
-    reply = yield from ask(
-        WriteLedger(transition=drop_intent(label, intent.operation_id, gone, version=version))
+    reply = yield from WriteLedger(
+        transition=drop_intent(label, intent.operation_id, gone, version=version)
     )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, found)
@@ -177,7 +176,7 @@ def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted)
 
 def _close(step: Transition, path: str, verdict: NotCommitted, *, sentence: str) -> Step[Outcome]:
     """One write of the ledger; then the empty document of a fence goes."""
-    reply = yield from ask(WriteLedger(transition=step))
+    reply = yield from WriteLedger(transition=step)
     if not isinstance(reply, Recorded):
         return unrecorded(reply)
     left = yield from tidy(path, verdict)
@@ -192,14 +191,14 @@ def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused 
     if intent.token_id is not None or not task.has_signer:
         return intent.token_id
     for look in range(LOOKS):
-        listing = yield from ask(ListTokens())
+        listing = yield from ListTokens()
         if not isinstance(listing, Listing):
             return listing
         found = interrupted(task.label, intent, ledger, listing.tokens)
-        now_ms = yield from ask(Now())
+        now_ms = yield from Now()
         if found is not None or look == LOOKS - 1 or now_ms > intent.since_ms + DERIVE_DEADLINE_MS:
             return found
-        yield from ask(Sleep(ms=LOOK_PAUSE_MS))
+        yield from Sleep(ms=LOOK_PAUSE_MS)
     return None
 
 
@@ -214,11 +213,11 @@ def _record(
     entry = ledger.tokens[label]
     live: LiveToken | None = None
     if task.has_signer:
-        listing = yield from ask(ListTokens())
+        listing = yield from ListTokens()
         if not isinstance(listing, Listing):
             return failed(listing.sentence)
         live = listing.find(token_id)
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     current = Current(
         token_id=token_id,
         live_label=_live_label(label, token_id, entry, live),
@@ -237,14 +236,14 @@ def _record(
         revoke_now=intent.compromised,
         revoke_all=intent.compromised,
     )
-    reply = yield from ask(
-        WriteLedger(transition=record_current(label, intent.operation_id, current, farewell))
+    reply = yield from WriteLedger(
+        transition=record_current(label, intent.operation_id, current, farewell)
     )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
     credentials = credentials_of(content)
     if task.is_manager and credentials is not None:
-        yield from ask(UseSigner(credentials=credentials))
+        yield from UseSigner(credentials=credentials)
     ended = yield from finish_superseded(label, reply.ledger.tokens[label], farewell.reason)
     return ended or applied(
         f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id
@@ -272,10 +271,10 @@ def put_right(label: str, path: str, current: Current, version: int) -> Step[Out
     ``version`` is the one that was looked at: another one may have another secret
     beside the same id.
     """
-    latest = yield from ask(ReadSecret(path=path))
+    latest = yield from ReadSecret(path=path)
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
     if latest.field(TOKEN_ID) != current.token_id or latest.version != version:
         return not_tried(f"{path} changed since the plan: run again")
-    reply = yield from ask(WriteLedger(transition=set_version(label, latest.version)))
+    reply = yield from WriteLedger(transition=set_version(label, latest.version))
     return applied("ledger put right") if isinstance(reply, Recorded) else unrecorded(reply)

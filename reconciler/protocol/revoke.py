@@ -30,7 +30,6 @@ from reconciler.protocol.effects import (
     Unclear,
     VerifyToken,
     WriteLedger,
-    ask,
     value,
 )
 from reconciler.protocol.outcome import Outcome, applied, failed, held, not_tried, unrecorded
@@ -53,7 +52,7 @@ class Sight:
 
 
 def _too_old(sight: Sight) -> Step[Outcome | None]:
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     if now_ms - sight.at_ms <= EVIDENCE_MS:
         return None
     return not_tried("too much time passed since the list was read: run again")
@@ -93,7 +92,7 @@ def revoke_retiring(
         return held(
             f"the exchange calls {token_id} {live.label!r}, the ledger {retiring.live_label!r}: not revoked"
         )
-    content = yield from ask(ReadSecret(path=entry.path))
+    content = yield from ReadSecret(path=entry.path)
     if isinstance(content, (Refused, Unclear)):
         return failed(content.sentence, token_id)
     if content.field(TOKEN_ID) == token_id and entry.current is not None:
@@ -118,7 +117,7 @@ def ask_the_missing(path: str, token_id: str) -> Step[Outcome | bool]:
         return not_tried(holder.sentence)
     if holder is None:
         return False
-    reply = yield from ask(VerifyToken(credentials=holder))
+    reply = yield from VerifyToken(credentials=holder)
     if isinstance(reply, Listing):
         return not_tried(
             f"{token_id} is missing from the list but still signs: the list lags or is partial, run again later"
@@ -130,18 +129,18 @@ def ask_the_missing(path: str, token_id: str) -> Step[Outcome | bool]:
 
 def _holder(path: str, token_id: str) -> Step[Credentials | Refused | Unclear | None]:
     """The pair, from the newest readable version that holds it."""
-    content = yield from ask(ReadSecret(path=path))
+    content = yield from ReadSecret(path=path)
     while not isinstance(content, (Refused, Unclear)):
         if content.field(TOKEN_ID) == token_id and content.secret is not None:
             return Credentials(token_id=token_id, secret=content.secret)
         if content.state is VersionState.ABSENT or content.version <= 1:
             return None
-        content = yield from ask(ReadSecret(path=path, version=content.version - 1))
+        content = yield from ReadSecret(path=path, version=content.version - 1)
     return content
 
 
 def _start(label: str, token_id: str, reason: str) -> Step[Outcome]:
-    reply = yield from ask(WriteLedger(transition=start_revoking(label, token_id, reason=reason)))
+    reply = yield from WriteLedger(transition=start_revoking(label, token_id, reason=reason))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
     entry = reply.ledger.tokens[label]
@@ -156,16 +155,14 @@ def finish_revoking(label: str, path: str, revoking: Revoking) -> Step[Outcome]:
         emptied = yield from _empty(place, token_id)
         if emptied is not None:
             return emptied
-    reply = yield from ask(Revoke(token_id=token_id))
+    reply = yield from Revoke(token_id=token_id)
     if isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST:
         reply = yield from _already_gone(token_id, reply)
     if not isinstance(reply, Done):
         return failed(f"not revoked yet: {reply.sentence}", token_id)
-    now_ms = yield from ask(Now())
-    closed = yield from ask(
-        WriteLedger(
-            transition=close_revoking(label, token_id, outcome=revoking.reason, at_ms=now_ms)
-        )
+    now_ms = yield from Now()
+    closed = yield from WriteLedger(
+        transition=close_revoking(label, token_id, outcome=revoking.reason, at_ms=now_ms)
     )
     if not isinstance(closed, Recorded):
         return unrecorded(closed, token_id)
@@ -175,12 +172,12 @@ def finish_revoking(label: str, path: str, revoking: Revoking) -> Step[Outcome]:
 def _empty(path: str, token_id: str) -> Step[Outcome | None]:
     """Delete the version that still holds the id, by number, until another or none is there."""
     for _ in range(EMPTY_TRIES):
-        content = yield from ask(ReadSecret(path=path))
+        content = yield from ReadSecret(path=path)
         if isinstance(content, (Refused, Unclear)):
             return failed(f"not revoked yet: {content.sentence}", token_id)
         if content.field(TOKEN_ID) != token_id:
             return None
-        reply = yield from ask(DeleteVersion(path=path, version=content.version))
+        reply = yield from DeleteVersion(path=path, version=content.version)
         if isinstance(reply, Refused):
             return failed(f"not revoked yet: {reply.sentence}", token_id)
     return failed(f"not revoked yet: {path} still holds it after deleting its version", token_id)
@@ -188,7 +185,7 @@ def _empty(path: str, token_id: str) -> Step[Outcome | None]:
 
 def _already_gone(token_id: str, refusal: Refused) -> Step[Done | Refused]:
     """The exchange answers 400 for an id that it does not know or has revoked already; the list decides."""
-    listing = yield from ask(ListTokens())
+    listing = yield from ListTokens()
     if isinstance(listing, Listing) and listing.tokens and listing.find(token_id) is None:
         return Done()
     return refusal

@@ -31,7 +31,6 @@ from reconciler.protocol.effects import (
     VerifyToken,
     WriteLedger,
     Written,
-    ask,
     value,
 )
 from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
@@ -84,7 +83,7 @@ class Rewrite:
 
 def restore(run: Run, place: Place, current: Current, live: LiveToken) -> Step[Outcome]:
     """Write the current token's content again, from the version that still holds it."""
-    content = yield from ask(ReadSecret(path=place.path, version=place.source))
+    content = yield from ReadSecret(path=place.path, version=place.source)
     if isinstance(content, (Refused, Unclear)):
         return failed(content.sentence)
     if content.field(TOKEN_ID) != current.token_id or content.secret is None:
@@ -107,7 +106,7 @@ def restore(run: Run, place: Place, current: Current, live: LiveToken) -> Step[O
 
 def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Step[Outcome]:
     """Make a retiring predecessor current again. Its secret must still sign."""
-    content = yield from ask(ReadSecret(path=place.path, version=place.source))
+    content = yield from ReadSecret(path=place.path, version=place.source)
     if isinstance(content, (Refused, Unclear)):
         return failed(content.sentence)
     credentials = credentials_of(content)
@@ -115,10 +114,10 @@ def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Ste
         return not_tried(
             f"version {place.source} of {place.path} does not hold {live.token_id} any more: run again"
         )
-    proof = yield from ask(VerifyToken(credentials=credentials))
+    proof = yield from VerifyToken(credentials=credentials)
     if not isinstance(proof, Listing):
         return failed(f"the predecessor's secret does not sign: {proof.sentence}", live.token_id)
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     task = Rewrite(
         kind=IntentKind.ROLLBACK,
         label=place.label,
@@ -139,15 +138,15 @@ def _plain(content: SecretVersion) -> tuple[tuple[str, str], ...]:
 
 def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     """Intent, commit, record."""
-    latest = yield from ask(ReadSecret(path=task.path))
+    latest = yield from ReadSecret(path=task.path)
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
     if latest.version != task.cas:
         return not_tried(
             f"{task.path} changed since the plan (version {task.cas} -> {latest.version}): run again"
         )
-    operation_id = yield from ask(NewId())
-    since_ms = yield from ask(Now())
+    operation_id = yield from NewId()
+    since_ms = yield from Now()
     intent = Intent(
         kind=task.kind,
         operation_id=operation_id,
@@ -159,15 +158,13 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         scopes=task.live.scopes,
         token_id=task.live.token_id,
     )
-    opened = yield from ask(
-        WriteLedger(transition=open_intent(task.label, intent, protect=task.protect))
+    opened = yield from WriteLedger(
+        transition=open_intent(task.label, intent, protect=task.protect)
     )
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
     fields = (*task.fields, (OPERATION_ID, operation_id))
-    reply = yield from ask(
-        PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.cas)
-    )
+    reply = yield from PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.cas)
     if isinstance(reply, Written):
         return (yield from _record(task, intent, reply.version))
     verdict = yield from settle(
@@ -182,11 +179,11 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     version = None
     if isinstance(verdict, NotCommitted):
         version = fenced_version(opened.ledger.tokens[task.label], task.path, verdict)
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     step = close_intent(
         task.label, operation_id, outcome="not committed", at_ms=now_ms, version=version
     )
-    closed = yield from ask(WriteLedger(transition=step))
+    closed = yield from WriteLedger(transition=step)
     if not isinstance(closed, Recorded):
         return unrecorded(closed)
     yield from tidy(task.path, verdict)  # what this can't delete now, the next run does
@@ -198,7 +195,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
 
 
 def _record(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     current = Current(
         token_id=task.live.token_id,
         live_label=task.live.label or "",
@@ -208,7 +205,7 @@ def _record(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
     )
     farewell = Farewell(at_ms=now_ms, overlap_ms=task.overlap_ms, reason="rolled back")
     step = record_current(task.label, intent.operation_id, current, farewell)
-    reply = yield from ask(WriteLedger(transition=step))
+    reply = yield from WriteLedger(transition=step)
     if not isinstance(reply, Recorded):
         return unrecorded(reply, task.live.token_id)
     sentence = {IntentKind.RESTORE: "restored", IntentKind.ROLLBACK: "rolled back"}.get(

@@ -75,7 +75,6 @@ from reconciler.protocol import (
     WriteLedger,
     applied,
     approve,
-    ask,
     derive_token,
     finish_revoking,
     held,
@@ -561,7 +560,7 @@ def _record_step(change: Change, observed: Observed, session: Session) -> Step[O
 
 
 def _record_only(effect: WriteLedger, sentence: str) -> Step[Outcome]:
-    reply = yield from ask(effect)
+    reply = yield from effect
     return applied(sentence) if isinstance(reply, Recorded) else unrecorded(reply)
 
 

@@ -32,7 +32,6 @@ from reconciler.protocol import (
     Task,
     WriteLedger,
     applied,
-    ask,
     derive_token,
     failed,
     finish_all_revoking,
@@ -155,19 +154,19 @@ def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> None:
 
 
 def _record_profile(profile_id: int) -> Step[Outcome]:
-    reply = yield from ask(WriteLedger(transition=set_profile(profile_id)))
+    reply = yield from WriteLedger(transition=set_profile(profile_id))
     return applied("") if isinstance(reply, Recorded) else unrecorded(reply)
 
 
 def _classify(label: str, begun: Intent, writer: LedgerWriter) -> Step[Outcome]:
     """Now that somebody can list: the token that an interrupted bootstrap left, if there can be only one, is revoked."""
-    listing = yield from ask(ListTokens())
+    listing = yield from ListTokens()
     if not isinstance(listing, Listing):
         return failed(listing.sentence)
     found = interrupted(label, begun, writer.ledger, listing.tokens)
     if found is None or found in writer.ledger.known_ids():
         return applied("")
-    reply = yield from ask(WriteLedger(transition=revoke_interrupted(label, found)))
+    reply = yield from WriteLedger(transition=revoke_interrupted(label, found))
     return applied("") if isinstance(reply, Recorded) else unrecorded(reply)
 
 

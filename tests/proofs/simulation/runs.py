@@ -65,7 +65,6 @@ from reconciler.protocol.effects import (
     UseSigner,
     VerifyToken,
     WriteLedger,
-    ask,
     value,
 )
 from reconciler.protocol.lease import LedgerWriter
@@ -664,7 +663,7 @@ def look(wish: Wish) -> Step[tuple[Prospect, Credentials]]:
 
 def read_ledger() -> Step[tuple[Ledger | None, int]]:
     """A read that production answers with a VaultError where it fails."""
-    found = yield from ask(ReadLedger())
+    found = yield from ReadLedger()
     if isinstance(found, (Refused, Unclear)):
         raise VaultError(found.sentence)
     return found
@@ -685,15 +684,15 @@ def observe_once(wish: Wish) -> Step[tuple[Observed, Credentials]]:
     signer = yield from manager_signer(wish.manifest, ledger)
     if signer is None:
         raise PersonNeededError("there is no token to sign with: bootstrap")
-    now_ms = yield from ask(Now())
-    listing = yield from ask(VerifyToken(credentials=signer))
+    now_ms = yield from Now()
+    listing = yield from VerifyToken(credentials=signer)
     if isinstance(listing, Refused) and listing.status == UNAUTHORIZED:
         raise PersonNeededError("the manager's token is gone: bootstrap")
     if not isinstance(listing, Listing):
         raise ExchangeUnclearError(listing.sentence)
     metas: dict[str, SecretMeta] = {}
     for name in _paths(wish.manifest, ledger):
-        meta = yield from ask(ReadMeta(path=name))
+        meta = yield from ReadMeta(path=name)
         if isinstance(meta, Unclear):
             raise VaultError(meta.sentence)
         metas[name] = meta
@@ -739,7 +738,7 @@ def look_closer(path: str, meta: SecretMeta, current: Current | None) -> Step[Co
 
 def read(path: str, version: int | None) -> Step[SecretVersion]:
     """A read that production's store answers with a VaultError where it fails."""
-    content = yield from ask(ReadSecret(path=path, version=version))
+    content = yield from ReadSecret(path=path, version=version)
     if isinstance(content, (Refused, Unclear)):
         raise VaultError(content.sentence)
     return content
@@ -785,7 +784,7 @@ def reread(name: str, takes: int) -> Step[tuple[Ledger, int]]:
     ledger, version = yield from read_ledger()
     if ledger is None:
         raise VaultError("the ledger vanished while the lease was being taken: run again")
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     if lease_held_by(ledger, now_ms, not_run=name) is not None or takes > TAKE_TRIES:
         raise LeaseHeldError("another run holds the lease")
     return ledger, version
@@ -823,7 +822,7 @@ def adopt(wish: Wish, observed: Observed) -> Step[Outcome]:
         "Session", SimpleNamespace(manifest=wish.manifest, driver=SimpleNamespace(path=str))
     )
     live = adoptable(session, observed, spec, wish.token_id, other_label=False)
-    now_ms = yield from ask(Now())
+    now_ms = yield from Now()
     task = Rewrite(
         kind=IntentKind.ADOPT,
         label=spec.label,
@@ -887,7 +886,7 @@ def manager_spec(wish: Wish) -> TokenSpec:
 
 def signs(signer: Credentials) -> Step[bool]:
     """bootstrap._signs."""
-    reply = yield from ask(VerifyToken(credentials=signer))
+    reply = yield from VerifyToken(credentials=signer)
     if isinstance(reply, Refused) and reply.status == UNAUTHORIZED:
         return False
     if not isinstance(reply, Listing):
@@ -898,7 +897,7 @@ def signs(signer: Credentials) -> Step[bool]:
 def bootstrap(wish: Wish) -> Step[Outcome]:
     """bootstrap.bootstrap under the lease."""
     spec = manager_spec(wish)
-    reply = yield from ask(WriteLedger(transition=set_profile(PROFILE_ID)))
+    reply = yield from WriteLedger(transition=set_profile(PROFILE_ID))
     if not isinstance(reply, Recorded):
         return failed(reply.sentence)
     begun = intent_of(reply.ledger, spec.label)
@@ -907,12 +906,12 @@ def bootstrap(wish: Wish) -> Step[Outcome]:
             label=spec.label, overlap_ms=spec.overlap_ms, is_manager=True, has_signer=False
         )
         recovered = yield from recover_intent(task, reply.ledger)
-        if intent_of((yield from ask(ReadDesk())), spec.label) is not None:
+        if intent_of((yield from ReadDesk()), spec.label) is not None:
             return recovered
-    ledger = yield from ask(ReadDesk())
+    ledger = yield from ReadDesk()
     found = yield from manager_signer(wish.manifest, ledger)
     if found is not None and (yield from signs(found)):
-        yield from ask(UseSigner(credentials=found))
+        yield from UseSigner(credentials=found)
         outcome = applied("the interrupted bootstrap is finished")
     else:
         yield from refuse_occupied(wish, ledger)
@@ -920,11 +919,11 @@ def bootstrap(wish: Wish) -> Step[Outcome]:
         if outcome.status is not Status.APPLIED:
             return outcome
     if begun is not None and begun.token_id is None:
-        writer = cast("LedgerWriter", SimpleNamespace(ledger=(yield from ask(ReadDesk()))))
+        writer = cast("LedgerWriter", SimpleNamespace(ledger=(yield from ReadDesk())))
         classified = yield from _classify(spec.label, begun, writer)
         if classified.status is not Status.APPLIED:
             return classified
-    left = (yield from ask(ReadDesk())).tokens.get(spec.label)
+    left = (yield from ReadDesk()).tokens.get(spec.label)
     if left is not None and left.revoking:
         ended = yield from finish_all_revoking(spec.label, left)
         if ended.status is not Status.APPLIED:
@@ -940,7 +939,7 @@ def intent_of(ledger: Ledger, label: str) -> Intent | None:
 
 def bootstrap_derive(wish: Wish, spec: TokenSpec, ledger: Ledger) -> Step[Outcome]:
     """bootstrap._task and its derive."""
-    meta = yield from ask(ReadMeta(path=spec.path))
+    meta = yield from ReadMeta(path=spec.path)
     if isinstance(meta, Unclear):
         raise VaultError(meta.sentence)
     entry = ledger.tokens.get(spec.label)

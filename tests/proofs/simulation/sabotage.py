@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -37,7 +36,6 @@ from reconciler.protocol.effects import (
     Step,
     Unclear,
     WriteLedger,
-    ask,
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.state import ledger as ledger_module
@@ -94,14 +92,14 @@ class Sabotage:
             return explore(scenario, first=True, seconds=seconds)
 
 
-def _replaced(modules: ModuleType | Sequence[ModuleType], name: str, replacement: object) -> Patch:
+def _replaced(owners: object, name: str, replacement: object) -> Patch:
     """``name`` replaced wherever it is used."""
 
     @contextlib.contextmanager
     def patch() -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            for module in [modules] if isinstance(modules, ModuleType) else modules:
-                stack.enter_context(mock.patch.object(module, name, replacement))
+            for owner in owners if isinstance(owners, tuple) else (owners,):
+                stack.enter_context(mock.patch.object(owner, name, replacement))
             yield
 
     return patch
@@ -129,14 +127,14 @@ def _fence_and_delete_at_once(
 ) -> Step[Verdict]:
     verdict = yield from _fence(path, latest, leaving)
     if isinstance(verdict, NotCommitted) and verdict.empty is not None:
-        yield from ask(DeleteVersion(path=path, version=verdict.empty))
+        yield from DeleteVersion(path=path, version=verdict.empty)
     return verdict
 
 
 def _judge_by_the_latest(
     path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
 ) -> Step[Verdict]:
-    latest = yield from ask(ReadSecret(path=path))
+    latest = yield from ReadSecret(path=path)
     if isinstance(latest, SecretVersion) and latest.field(OPERATION_ID) == operation_id:
         return Committed(content=latest)
     if isinstance(latest, SecretVersion) and latest.version > cas:
@@ -208,7 +206,7 @@ _start, _verify = revoke._start, derive._verify
 
 
 def _revoke_before_the_ledger(label: str, token_id: str, reason: str) -> Step[Outcome]:
-    gone = yield from ask(Revoke(token_id=token_id))
+    gone = yield from Revoke(token_id=token_id)
     if isinstance(gone, (Refused, Unclear)):
         return failed(gone.sentence)
     return (yield from _start(label, token_id, reason))
@@ -217,14 +215,14 @@ def _revoke_before_the_ledger(label: str, token_id: str, reason: str) -> Step[Ou
 def _end_the_predecessor_early(task: derive.Task, derived: Derived) -> Step[Any]:
     checked = yield from _verify(task, derived)
     if task.predecessor is not None:
-        yield from ask(Revoke(token_id=task.predecessor.token_id))
+        yield from Revoke(token_id=task.predecessor.token_id)
     return checked
 
 
 def _revoke_without_the_lease(label: str, token_id: str, reason: str) -> Step[Outcome]:
-    reply = yield from ask(WriteLedger(transition=start_revoking(label, token_id, reason=reason)))
+    reply = yield from WriteLedger(transition=start_revoking(label, token_id, reason=reason))
     if not isinstance(reply, Recorded):
-        yield from ask(Revoke(token_id=token_id))
+        yield from Revoke(token_id=token_id)
         return unrecorded(reply, token_id)
     revoking = next(r for r in reply.ledger.tokens[label].revoking if r.token_id == token_id)
     return (yield from revoke.finish_revoking(label, reply.ledger.tokens[label].path, revoking))
@@ -254,7 +252,7 @@ def _each_for_itself(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...
 
 
 def _verify_nothing(task: derive.Task, derived: Derived) -> Step[Any]:
-    listing = yield from ask(ListTokens())
+    listing = yield from ListTokens()
     return listing if isinstance(listing, Listing) else Refused(sentence="no list")
 
 
@@ -286,18 +284,18 @@ def _leave_the_secret(path: str, token_id: str) -> Step[Outcome | None]:
 
 
 def _delete_whatever_is_latest(path: str, token_id: str) -> Step[Outcome | None]:
-    content = yield from ask(ReadSecret(path=path))
+    content = yield from ReadSecret(path=path)
     if isinstance(content, SecretVersion):
-        yield from ask(DeleteVersion(path=path, version=content.version))
+        yield from DeleteVersion(path=path, version=content.version)
     return None
 
 
 # --- repetition ---
 
 
-def _ask_twice(effect: Effect[Any]) -> Step[Any]:
+def _ask_twice(effect: Derive) -> Step[Any]:
     reply = yield effect
-    if isinstance(effect, Derive) and isinstance(reply, Unclear):
+    if isinstance(reply, Unclear):
         reply = yield effect
     return reply
 
@@ -438,7 +436,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="a derive sent again",
-        patch=_replaced(derive, "ask", _ask_twice),
+        patch=_replaced(Derive, "__iter__", _ask_twice),
         world="derive",
         budget=FAULT,
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.protocol.effects import Effect, Step, ask, value
+from reconciler.protocol.effects import Effect, Step, value
 from tests.proofs.simulation.explore import Scenario, explore, retell, sizes_unchecked
 from tests.proofs.simulation.fibers import Fiber
 from tests.proofs.simulation.kept import Kept, all_kept, read_kept
@@ -203,7 +203,7 @@ def test_a_fiber_is_copied() -> None:
     def waits() -> Step[int]:
         total = 0
         while total < 10:
-            total += yield from ask(Wait(ms=total))
+            total += yield from Wait(ms=total)
         return total
 
     fiber = Fiber(waits)
