@@ -15,7 +15,8 @@ One change, step by step (a derive is a rotation without a predecessor):
 
 Modules: ``lease`` (who may write the ledger), ``commit`` (was a write of a secret
 applied?), ``derive`` (steps 1 to 6), ``rewrite`` (restore, rollback, adopt: steps 1, 5
-and 6 for a token that lives already), ``revoke`` (step 7), ``recover``.
+and 6 for a token that lives already), ``revoke`` (step 7), ``recover``, and ``changes``
+(from a row of the plan to its step).
 
 Rules this package keeps:
 
@@ -25,6 +26,7 @@ Rules this package keeps:
 3. What is unproven is left as it is, for the next run: nothing is deleted on a guess.
 """
 
+from reconciler.protocol.changes import ends_at_once, facts_of, step_of
 from reconciler.protocol.derive import Task, derive_token
 from reconciler.protocol.effects import (
     AwaitTurn,
@@ -126,6 +128,8 @@ __all__ = [
     "approve",
     "derive_token",
     "drive",
+    "ends_at_once",
+    "facts_of",
     "failed",
     "finish_all_revoking",
     "finish_revoking",
@@ -139,5 +143,6 @@ __all__ = [
     "revoke_retiring",
     "rewrite_secret",
     "rollback",
+    "step_of",
     "unrecorded",
 ]

@@ -43,7 +43,7 @@ from reconciler.errors import (
     VaultRefusedError,
 )
 from reconciler.exchange import SKEW_WARN_MS
-from reconciler.model import DAY_MS, SECOND_MS, Manifest, TokenSpec, iso
+from reconciler.model import DAY_MS, SECOND_MS, Manifest, iso
 from reconciler.plan import (
     Action,
     Change,
@@ -62,34 +62,19 @@ from reconciler.protocol import (
     LedgerWriter,
     NotRecorded,
     Outcome,
-    Place,
     Recorded,
-    Recovery,
     Report,
     Row,
-    Run,
-    Sight,
     Status,
-    Step,
-    Task,
-    WriteLedger,
-    applied,
     approve,
-    derive_token,
-    finish_revoking,
-    held,
+    ends_at_once,
+    facts_of,
     not_tried,
-    put_right,
-    recover_intent,
-    remove_placeholder,
-    restore,
-    revoke_current,
-    revoke_retiring,
-    unrecorded,
+    step_of,
 )
 from reconciler.run.driver import Driver
 from reconciler.run.observe import STANDBY_LAG_S, observe
-from reconciler.state import Ledger, Observed, distrust, lease_held_by, set_files, set_protect
+from reconciler.state import Ledger, Observed, distrust, lease_held_by
 
 ROUNDS = 4
 DERIVE_LANES = 4
@@ -97,7 +82,6 @@ REVOKE_LANES = 2
 AS_OF_MAX_AGE_MS = 7 * DAY_MS
 AS_OF_GRAIN_MS = 2 * SECOND_MS
 TAKE_TRIES = 3
-DEFAULT_OVERLAP_MS = DAY_MS
 
 LEASE_LOST = "another run took the lease over"
 
@@ -334,7 +318,7 @@ class Apply:
         if not allowed:
             return
         allowed = self._with_identity(allowed, prospect.observed)
-        self._leaving = frozenset(c.label for c in allowed if self._ends_at_once(c))
+        self._leaving = frozenset(c.label for c in allowed if ends_at_once(c, self.session.policy))
         self.session.events.started(allowed)
         manager, policy = self.session.manifest.manager, self.session.policy
         last = [c for c in allowed if c.derives and c.label == manager]
@@ -353,16 +337,6 @@ class Apply:
                 future.result()
         for change in last:
             self._do(change, prospect)
-
-    def _ends_at_once(self, change: Change) -> bool:
-        """Whether this run itself may revoke the label's current token, without an overlap."""
-        policy = self.session.policy
-        compromised = policy.compromised and change.label in policy.requested
-        return (
-            change.action is Action.REVOKE
-            or compromised
-            or (change.after is not None and change.after.overlap_ms == 0)
-        )
 
     def _with_identity(self, allowed: list[Change], observed: Observed) -> list[Change]:
         """What can be done with the identity that there is: repairs may have led to derives that nobody asked it about."""
@@ -391,9 +365,16 @@ class Apply:
         if halted is not None:
             self._end(change, not_tried(halted))
             return
-        outcome = self.driver.run(
-            step_of(change, prospect.observed, self.session, leaving=self._leaving)
+        session, observed = self.session, prospect.observed
+        step = step_of(
+            change,
+            observed,
+            manifest=session.manifest,
+            policy=session.policy,
+            run=facts_of(session.run, session.manifest, observed),
+            leaving=self._leaving,
         )
+        outcome = self.driver.run(step)
         if outcome.stop:
             self._stopped = outcome.sentence
         self._end(change, outcome)
@@ -485,152 +466,6 @@ def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
     for change in sorted(changes, key=lambda c: c.derives):
         lanes.setdefault(change.label, []).append(change)
     return tuple(tuple(lane) for lane in lanes.values())
-
-
-# --- one change ---
-
-
-def step_of(
-    change: Change, observed: Observed, session: Session, *, leaving: frozenset[str] = frozenset()
-) -> Step[Outcome]:
-    """The protocol step that makes a change, with everything that was observed for it.
-
-    ``leaving`` are the labels whose current tokens this run may end itself.
-    """
-    if change.action is Action.RECOVER:
-        return _recover_step(change, observed, session)
-    if change.action is Action.RECORD:
-        return _record_step(change, observed, session)
-    if change.action is Action.RESTORE:
-        return _restore_step(change, observed, session)
-    if change.action is Action.REVOKE:
-        return _revoke_step(change, observed)
-    return derive_token(_run(observed, session), derive_task(change, observed, session, leaving))
-
-
-def _run(observed: Observed, session: Session) -> Run:
-    profile_id = observed.ledger.profile_id or session.manifest.profile_id
-    return Run(run=session.run, api_url=observed.api_url, profile_id=profile_id)
-
-
-def _spec(session: Session, label: str) -> TokenSpec | None:
-    return next((spec for spec in session.manifest.tokens if spec.label == label), None)
-
-
-def _recover_step(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
-    spec, entry = _spec(session, change.label), observed.ledger.tokens.get(change.label)
-    token_id = change.before.token_id if change.before is not None else None
-    revoking = (
-        next((r for r in entry.revoking if r.token_id == token_id), None)
-        if entry is not None
-        else None
-    )
-    if entry is not None and revoking is not None:
-        return finish_revoking(change.label, entry.path, revoking)
-    if entry is None or entry.intent is None:
-        return (
-            remove_placeholder(change.before.path)
-            if change.before is not None
-            else _held("there is nothing to recover")
-        )
-    task = Recovery(
-        label=change.label,
-        overlap_ms=spec.overlap_ms if spec is not None else DEFAULT_OVERLAP_MS,
-        is_manager=change.label == session.manifest.manager,
-    )
-    return recover_intent(task, observed.ledger)
-
-
-def _record_step(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
-    if not change.label:
-        return _record_only(
-            WriteLedger(transition=set_files(session.manifest.files)),
-            "the manifest's files are remembered",
-        )
-    if change.after is not None and change.after.protect is not None:
-        step = set_protect(change.label, protect=change.after.protect)
-        return _record_only(
-            WriteLedger(transition=step),
-            "protected" if change.after.protect else "no longer protected",
-        )
-    entry = observed.ledger.tokens[change.label]
-    if entry.current is None:
-        return _held("it has no current token any more")
-    return put_right(change.label, entry.path, entry.current, observed.meta(entry.path).latest)
-
-
-def _record_only(effect: WriteLedger, sentence: str) -> Step[Outcome]:
-    reply = yield from effect
-    return applied(sentence) if isinstance(reply, Recorded) else unrecorded(reply)
-
-
-def _held(sentence: str) -> Step[Outcome]:
-    yield from ()
-    return held(sentence)
-
-
-def _restore_step(change: Change, observed: Observed, session: Session) -> Step[Outcome]:
-    entry = observed.ledger.tokens[change.label]
-    content = observed.contents.get(entry.path)
-    live = observed.live_by_id().get(entry.current.token_id) if entry.current is not None else None
-    if entry.current is None or live is None or content is None or content.holder_version is None:
-        return _held("it changed since the plan: run again")
-    place = Place(
-        label=change.label,
-        path=entry.path,
-        source=content.holder_version,
-        cas=observed.meta(entry.path).latest,
-    )
-    return restore(_run(observed, session), place, entry.current, live)
-
-
-def _revoke_step(change: Change, observed: Observed) -> Step[Outcome]:
-    entry = observed.ledger.tokens[change.label]
-    token_id = change.before.token_id if change.before is not None else None
-    sight = Sight(live=observed.live_by_id().get(token_id or ""), at_ms=observed.now_ms)
-    retiring = next((r for r in entry.retiring if r.token_id == token_id), None)
-    if retiring is not None:
-        return revoke_retiring(change.label, entry, retiring, sight, reason="superseded")
-    return revoke_current(change.label, entry, sight, reason="not desired")
-
-
-def derive_task(
-    change: Change, observed: Observed, session: Session, leaving: frozenset[str]
-) -> Task:
-    """Everything that the protocol needs to derive a label's token."""
-    spec = _spec(session, change.label)
-    if spec is None or change.after is None or change.after.version is None:
-        raise ReconcilerError(f"{change.label} is not in the manifest")
-    entry = observed.ledger.tokens.get(change.label)
-    current = entry.current if entry is not None else None
-    live = observed.live_by_id()
-    return Task(
-        spec=spec,
-        cas=change.after.version,
-        before=tuple(
-            sorted(token.token_id for token in observed.live if token.label == change.label)
-        ),
-        standing=_standing(
-            observed.ledger, session.manifest, frozenset(live), leaving - {change.label}
-        ),
-        predecessor=current,
-        predecessor_path=entry.path if entry is not None else None,
-        compromised=session.policy.compromised and change.label in session.policy.requested,
-        believed_gone=current is not None and current.token_id not in live,
-        is_manager=change.label == session.manifest.manager,
-    )
-
-
-def _standing(
-    ledger: Ledger, manifest: Manifest, live: frozenset[str], leaving: frozenset[str]
-) -> frozenset[str]:
-    """Tokens that nobody means to revoke in this run: a derive that ends one of them is a surprise."""
-    desired = {spec.label for spec in manifest.tokens} - leaving
-    return frozenset(
-        entry.current.token_id
-        for label, entry in ledger.tokens.items()
-        if label in desired and entry.current is not None and entry.current.token_id in live
-    )
 
 
 # --- the lease ---

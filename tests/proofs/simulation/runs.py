@@ -49,6 +49,7 @@ from reconciler.model import (
     iso,
 )
 from reconciler.plan.planner import Change, Policy, owned_paths, plan, row_key
+from reconciler.protocol.changes import ends_at_once, facts_of, step_of
 from reconciler.protocol.derive import Task, derive_token
 from reconciler.protocol.effects import (
     Effect,
@@ -86,7 +87,6 @@ from reconciler.run.apply import (
     refuse_distrusted,
     refuse_undone,
     refuse_unknown_labels,
-    step_of,
 )
 from reconciler.run.bootstrap import _classify
 from reconciler.run.maintain import adoptable
@@ -529,8 +529,7 @@ class Run:
         assert self.prospect is not None
         manager, policy = self.wish.manifest.manager, self.wish.policy
         changes = [c for c in self.prospect.plan.acting if c.action not in REPAIRS]
-        judge = Apply(self._session())
-        self.leaving = frozenset(c.label for c in changes if judge._ends_at_once(c))
+        self.leaving = frozenset(c.label for c in changes if ends_at_once(c, policy))
         self.queue = tuple(c for c in changes if c.derives and c.label == manager)
         ended_by_rotation = policy.requested if policy.compromised else frozenset()
         together = [
@@ -584,9 +583,15 @@ class Run:
             self._end(change, not_tried(self.person))
             return None
         assert self.prospect is not None
-        observed = self.prospect.observed
-        session, leaving = self._session(), self.leaving
-        return lambda: step_of(change, observed, session, leaving=leaving)
+        wish, observed, leaving = self.wish, self.prospect.observed, self.leaving
+        return lambda: step_of(
+            change,
+            observed,
+            manifest=wish.manifest,
+            policy=wish.policy,
+            run=run_facts(wish, observed),
+            leaving=leaving,
+        )
 
     def _session(self) -> Session:
         """What the pure parts of apply look at."""
@@ -844,7 +849,7 @@ def adopt(wish: Wish, observed: Observed) -> Step[Outcome]:
 
 def run_facts(wish: Wish, observed: Observed) -> RunFacts:
     """What every step of the run is told."""
-    return RunFacts(run=wish.name, api_url=observed.api_url, profile_id=observed.ledger.profile_id)
+    return facts_of(wish.name, wish.manifest, observed)
 
 
 # --- bootstrap ---
