@@ -31,7 +31,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.github import GitHub, GitHubError, Job, job_from
 from reconciler.model import SECOND_MS
 from reconciler.plan import Action, Plan, Review, is_loud
-from reconciler.protocol import Report, Status
+from reconciler.protocol import Ending, Report
 from reconciler.render import (
     Source,
     command,
@@ -235,10 +235,10 @@ def publish_report(report: Report, exit_code: int) -> None:
     write_summary(report_summary(report))
     counts = report.counts()
     names = {
-        "applied": Status.APPLIED,
-        "failed": Status.FAILED,
-        "held": Status.HELD,
-        "not-tried": Status.NOT_TRIED,
+        "applied": Ending.APPLIED,
+        "failed": Ending.FAILED,
+        "held": Ending.HELD,
+        "not-tried": Ending.NOT_TRIED,
     }
     write_outputs(
         {**{name: counts[status] for name, status in names.items()}, "exit-code": int(exit_code)}

@@ -62,9 +62,9 @@ from reconciler.protocol.effects import (
 )
 from reconciler.protocol.lease import LedgerWriter
 from reconciler.protocol.outcome import (
+    Ending,
     Outcome,
     Run,
-    Status,
     applied,
     failed,
     held,
@@ -79,7 +79,7 @@ from reconciler.protocol.recover import (
     remove_placeholder,
 )
 from reconciler.protocol.report import Approved, Report, Row, approve
-from reconciler.protocol.revoke import Sight, finish_revoking, revoke_current, revoke_retiring
+from reconciler.protocol.revoke import Evidence, finish_revoking, revoke_current, revoke_retiring
 from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback
 
 __all__ = [
@@ -89,6 +89,8 @@ __all__ = [
     "Derive",
     "Done",
     "Effect",
+    "Ending",
+    "Evidence",
     "LeaseLost",
     "LedgerWriter",
     "ListTokens",
@@ -112,9 +114,7 @@ __all__ = [
     "Rewrite",
     "Row",
     "Run",
-    "Sight",
     "Sleep",
-    "Status",
     "Step",
     "StopDeriving",
     "Task",

@@ -21,7 +21,7 @@ from reconciler.protocol.derive import Task, derive_token
 from reconciler.protocol.effects import Recorded, Step, WriteLedger
 from reconciler.protocol.outcome import Outcome, Run, applied, held, unrecorded
 from reconciler.protocol.recover import Recovery, put_right, recover_intent, remove_placeholder
-from reconciler.protocol.revoke import Sight, finish_revoking, revoke_current, revoke_retiring
+from reconciler.protocol.revoke import Evidence, finish_revoking, revoke_current, revoke_retiring
 from reconciler.protocol.rewrite import Place, restore
 from reconciler.state import Ledger, Observed, set_files, set_protect
 
@@ -142,11 +142,11 @@ def _restore_step(change: Change, observed: Observed, run: Run) -> Step[Outcome]
 def _revoke_step(change: Change, observed: Observed) -> Step[Outcome]:
     entry = observed.ledger.tokens[change.label]
     token_id = change.before.token_id if change.before is not None else None
-    sight = Sight(live=observed.live_by_id().get(token_id or ""), at_ms=observed.now_ms)
+    evidence = Evidence(live=observed.live_by_id().get(token_id or ""), at_ms=observed.now_ms)
     retiring = next((r for r in entry.retiring if r.token_id == token_id), None)
     if retiring is not None:
-        return revoke_retiring(change.label, entry, retiring, sight, reason="superseded")
-    return revoke_current(change.label, entry, sight, reason="not desired")
+        return revoke_retiring(change.label, entry, retiring, evidence, reason="superseded")
+    return revoke_current(change.label, entry, evidence, reason="not desired")
 
 
 def _derive_task(

@@ -51,16 +51,16 @@ from reconciler.protocol.effects import (
     Written,
     value,
 )
-from reconciler.protocol.outcome import Outcome, Run, Status, applied, failed, not_tried, unrecorded
+from reconciler.protocol.outcome import Ending, Outcome, Run, applied, failed, not_tried, unrecorded
 from reconciler.protocol.revoke import ask_the_missing, finish_revoking
 from reconciler.state import (
     Current,
+    Discarded,
     Entry,
-    Farewell,
-    Gone,
     Intent,
     IntentKind,
     Ledger,
+    Retirement,
     Retiring,
     Transition,
     close_intent,
@@ -242,7 +242,7 @@ def _commit(
         retired = yield from retire_perhaps(
             label, intent, token_id, verdict, overlap_ms=task.spec.overlap_ms
         )
-        return dataclasses.replace(retired, status=Status.FAILED)
+        return dataclasses.replace(retired, status=Ending.FAILED)
     if isinstance(verdict, Unproven):
         return failed(
             f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out",
@@ -336,8 +336,8 @@ def _drop(
 ) -> Step[Outcome]:
     """The new token is not kept: ledger first, then DELETE."""
     now_ms = yield from Now()
-    gone = Gone(token_id=token_id, reason="not committed", at_ms=now_ms)
-    reply = yield from WriteLedger(transition=_drop_fenced(label, intent, gone, verdict))
+    discarded = Discarded(token_id=token_id, reason="not committed", at_ms=now_ms)
+    reply = yield from WriteLedger(transition=_drop_fenced(label, intent, discarded, verdict))
     if isinstance(reply, NotRecorded) and reply.contradicted:
         return unrecorded(reply, token_id)
     if not isinstance(reply, Recorded):
@@ -349,12 +349,14 @@ def _drop(
     return failed(f"{sentence}; the new token: {undone.sentence}", token_id)
 
 
-def _drop_fenced(label: str, intent: Intent, gone: Gone, verdict: NotCommitted) -> Transition:
+def _drop_fenced(
+    label: str, intent: Intent, discarded: Discarded, verdict: NotCommitted
+) -> Transition:
     """``drop_intent``, with the version that a fence gave the current token's content, if it did."""
 
     def step(ledger: Ledger) -> Ledger:
         version = fenced_version(ledger.tokens[label], intent.path, verdict)
-        return drop_intent(label, intent.operation_id, gone, version=version)(ledger)
+        return drop_intent(label, intent.operation_id, discarded, version=version)(ledger)
 
     return step
 
@@ -393,7 +395,7 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
     )
     now_ms = yield from Now()
     old = kept.checked.find(task.predecessor.token_id) if task.predecessor is not None else None
-    farewell = Farewell(
+    retirement = Retirement(
         at_ms=now_ms,
         overlap_ms=task.spec.overlap_ms,
         reason="compromised" if task.compromised else "rotated",
@@ -402,7 +404,7 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         already_gone=task.believed_gone and old is None,
     )
     reply = yield from WriteLedger(
-        transition=record_current(label, intent.operation_id, current, farewell)
+        transition=record_current(label, intent.operation_id, current, retirement)
     )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, current.token_id)
@@ -412,7 +414,7 @@ def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
         )
     done = applied("derived" if task.predecessor is None else "rotated", current.token_id)
     entry = reply.ledger.tokens[label]
-    ended = yield from finish_superseded(label, entry, farewell.reason)
+    ended = yield from finish_superseded(label, entry, retirement.reason)
     return ended or done
 
 
@@ -424,7 +426,7 @@ def finish_superseded(label: str, entry: Entry, reason: str) -> Step[Outcome | N
     for revoking in entry.revoking:
         if revoking.reason == reason:
             ended = yield from finish_revoking(label, entry.path, revoking)
-            if ended.status is not Status.APPLIED:
+            if ended.status is not Ending.APPLIED:
                 return ended
     return None
 

@@ -7,7 +7,7 @@ import enum
 from reconciler.protocol.effects import LeaseLost, NotRecorded, value
 
 
-class Status(enum.Enum):
+class Ending(enum.Enum):
     """How a change ended."""
 
     APPLIED = "applied"
@@ -23,7 +23,7 @@ class Outcome:
     ``stop`` ends the run: the lease is lost, or the ledger can't be written.
     """
 
-    status: Status
+    status: Ending
     sentence: str
     token_id: str | None = None
     stop: bool = False
@@ -43,25 +43,25 @@ class Run:
 
 def applied(sentence: str, token_id: str | None = None) -> Outcome:
     """It is done."""
-    return Outcome(status=Status.APPLIED, sentence=sentence, token_id=token_id)
+    return Outcome(status=Ending.APPLIED, sentence=sentence, token_id=token_id)
 
 
 def failed(sentence: str, token_id: str | None = None) -> Outcome:
     """It was tried and is not done; the next run goes on from what is recorded."""
-    return Outcome(status=Status.FAILED, sentence=sentence, token_id=token_id)
+    return Outcome(status=Ending.FAILED, sentence=sentence, token_id=token_id)
 
 
 def held(sentence: str, token_id: str | None = None) -> Outcome:
     """Looked at more closely, it is not to be done now."""
-    return Outcome(status=Status.HELD, sentence=sentence, token_id=token_id)
+    return Outcome(status=Ending.HELD, sentence=sentence, token_id=token_id)
 
 
 def not_tried(sentence: str) -> Outcome:
     """Never begun."""
-    return Outcome(status=Status.NOT_TRIED, sentence=sentence)
+    return Outcome(status=Ending.NOT_TRIED, sentence=sentence)
 
 
 def unrecorded(reply: LeaseLost | NotRecorded, token_id: str | None = None) -> Outcome:
     """The ledger can't be written any more: the run stops here."""
     final = isinstance(reply, LeaseLost) or reply.final
-    return Outcome(status=Status.FAILED, sentence=reply.sentence, token_id=token_id, stop=final)
+    return Outcome(status=Ending.FAILED, sentence=reply.sentence, token_id=token_id, stop=final)

@@ -33,18 +33,18 @@ from reconciler.protocol.effects import (
     WriteLedger,
     value,
 )
-from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tried, unrecorded
+from reconciler.protocol.outcome import Ending, Outcome, applied, failed, not_tried, unrecorded
 from reconciler.protocol.revoke import finish_revoking
 from reconciler.state import (
     DERIVE_DEADLINE_MS,
     TOKEN_ID,
     Current,
+    Discarded,
     Entry,
-    Farewell,
-    Gone,
     Intent,
     IntentKind,
     Ledger,
+    Retirement,
     Transition,
     abandon_intent,
     close_intent,
@@ -91,7 +91,7 @@ def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
         ended = yield from finish_revoking(label, entry.path, revoking)
         if ended.stop:
             return ended
-        if outcome.status is Status.APPLIED:
+        if outcome.status is Ending.APPLIED:
             outcome = ended
     return outcome
 
@@ -155,9 +155,9 @@ def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted)
                 step, intent.path, verdict, sentence="undone: no token of it is known"
             )
         )
-    gone = Gone(token_id=found, reason="interrupted", at_ms=now_ms)
+    discarded = Discarded(token_id=found, reason="interrupted", at_ms=now_ms)
     reply = yield from WriteLedger(
-        transition=drop_intent(label, intent.operation_id, gone, version=version)
+        transition=drop_intent(label, intent.operation_id, discarded, version=version)
     )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, found)
@@ -167,7 +167,7 @@ def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted)
     entry = reply.ledger.tokens[label]
     revoking = next(r for r in entry.revoking if r.token_id == found)
     ended = yield from finish_revoking(label, entry.path, revoking)
-    if ended.status is not Status.APPLIED:
+    if ended.status is not Ending.APPLIED:
         return ended
     return applied(
         f"undone: the interrupted token {found}, whose secret was lost, is revoked", found
@@ -225,7 +225,7 @@ def _record(
         version=content.version,
         verified_at_ms=now_ms + USE_MARGIN_MS,
     )
-    farewell = Farewell(
+    retirement = Retirement(
         at_ms=now_ms,
         overlap_ms=task.overlap_ms,
         reason="compromised"
@@ -237,14 +237,14 @@ def _record(
         revoke_all=intent.compromised,
     )
     reply = yield from WriteLedger(
-        transition=record_current(label, intent.operation_id, current, farewell)
+        transition=record_current(label, intent.operation_id, current, retirement)
     )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
     credentials = credentials_of(content)
     if task.is_manager and credentials is not None:
         yield from UseSigner(credentials=credentials)
-    ended = yield from finish_superseded(label, reply.ledger.tokens[label], farewell.reason)
+    ended = yield from finish_superseded(label, reply.ledger.tokens[label], retirement.reason)
     return ended or applied(
         f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id
     )

@@ -6,7 +6,7 @@ import dataclasses
 
 from reconciler.errors import Exit
 from reconciler.plan import Change, NotTouched, Plan, row_key
-from reconciler.protocol.outcome import Outcome, Status
+from reconciler.protocol.outcome import Ending, Outcome
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +40,17 @@ class Report:
     exit_code: Exit
     sentence: str
 
-    def count(self, status: Status) -> int:
+    def count(self, status: Ending) -> int:
         """How many changes ended so."""
         return sum(1 for row in self.rows if row.outcome.status is status)
 
-    def counts(self) -> dict[Status, int]:
+    def counts(self) -> dict[Ending, int]:
         """How many changes ended how, in the order of the contract.
 
         What waits by the plan counts as held as well.
         """
-        counts = {status: self.count(status) for status in Status}
-        counts[Status.HELD] += len(self.holds)
+        counts = {status: self.count(status) for status in Ending}
+        counts[Ending.HELD] += len(self.holds)
         return counts
 
 

@@ -44,26 +44,26 @@ EVIDENCE_MS = 5 * MINUTE_MS
 
 
 @value
-class Sight:
+class Evidence:
     """What the decision to revoke was made on: the live token, and the exchange's clock at that list."""
 
     live: LiveToken | None
     at_ms: int
 
 
-def _too_old(sight: Sight) -> Step[Outcome | None]:
+def _too_old(evidence: Evidence) -> Step[Outcome | None]:
     now_ms = yield from Now()
-    if now_ms - sight.at_ms <= EVIDENCE_MS:
+    if now_ms - evidence.at_ms <= EVIDENCE_MS:
         return None
     return not_tried("too much time passed since the list was read: run again")
 
 
-def revoke_current(label: str, entry: Entry, sight: Sight, *, reason: str) -> Step[Outcome]:
+def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str) -> Step[Outcome]:
     """The label is not desired any more."""
-    current, live = entry.current, sight.live
+    current, live = entry.current, evidence.live
     if current is None:
         return held("it has no current token any more")
-    late = yield from _too_old(sight)
+    late = yield from _too_old(evidence)
     if late is not None:
         return late
     if live is None:
@@ -78,14 +78,14 @@ def revoke_current(label: str, entry: Entry, sight: Sight, *, reason: str) -> St
 
 
 def revoke_retiring(
-    label: str, entry: Entry, retiring: Retiring, sight: Sight, *, reason: str
+    label: str, entry: Entry, retiring: Retiring, evidence: Evidence, *, reason: str
 ) -> Step[Outcome]:
     """The overlap is over, and the evidence says that nobody holds it.
 
     The secret is read once more.
     """
-    token_id, live = retiring.token_id, sight.live
-    late = yield from _too_old(sight)
+    token_id, live = retiring.token_id, evidence.live
+    late = yield from _too_old(evidence)
     if late is not None:
         return late
     if live is not None and live.label != retiring.live_label:

@@ -38,9 +38,9 @@ from reconciler.state import (
     OPERATION_ID,
     TOKEN_ID,
     Current,
-    Farewell,
     Intent,
     IntentKind,
+    Retirement,
     close_intent,
     credentials_of,
     open_intent,
@@ -203,8 +203,8 @@ def _record(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
         version=version,
         verified_at_ms=task.verified_at_ms,
     )
-    farewell = Farewell(at_ms=now_ms, overlap_ms=task.overlap_ms, reason="rolled back")
-    step = record_current(task.label, intent.operation_id, current, farewell)
+    retirement = Retirement(at_ms=now_ms, overlap_ms=task.overlap_ms, reason="rolled back")
+    step = record_current(task.label, intent.operation_id, current, retirement)
     reply = yield from WriteLedger(transition=step)
     if not isinstance(reply, Recorded):
         return unrecorded(reply, task.live.token_id)

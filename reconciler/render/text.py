@@ -42,7 +42,7 @@ from reconciler.plan import (
     plus_minus,
     row_key,
 )
-from reconciler.protocol import Report, Row, Status
+from reconciler.protocol import Ending, Report, Row
 from reconciler.render.words import (
     FEW,
     NOT_CHECKED,
@@ -250,7 +250,7 @@ def row_line(row: Row) -> str:
     """One finished change, as ``rotated production-bot (scopes widened: +withdrawal): new token 3f2c…9a1b``."""
     change, outcome = row.change, row.outcome
     name = subject(change.label)
-    if outcome.status is not Status.APPLIED:
+    if outcome.status is not Ending.APPLIED:
         return f"{outcome.status.value}: {change.action.value} {name}: {safe(outcome.sentence)}"
     verb = _DONE[change.action]
     if not change.derives and change.action is not Action.REVOKE:

@@ -58,6 +58,7 @@ from reconciler.plan import (
 )
 from reconciler.protocol import (
     Approved,
+    Ending,
     LeaseLost,
     LedgerWriter,
     NotRecorded,
@@ -65,7 +66,6 @@ from reconciler.protocol import (
     Recorded,
     Report,
     Row,
-    Status,
     approve,
     ends_at_once,
     facts_of,
@@ -417,8 +417,8 @@ class Apply:
         unfinished = [
             r
             for r in self.rows
-            if r.outcome.status in {Status.FAILED, Status.NOT_TRIED}
-            or (r.outcome.status is Status.HELD and r.change.label in requested)
+            if r.outcome.status in {Ending.FAILED, Ending.NOT_TRIED}
+            or (r.outcome.status is Ending.HELD and r.change.label in requested)
         ]
         if unfinished or self._stopped is not None:
             return (
@@ -489,11 +489,11 @@ def holding_lease(session: Session, ledger: Ledger, version: int) -> Iterator[Le
 
 def refuse_undone(outcome: Outcome, writer: LedgerWriter) -> None:
     """Nothing, for a change that was applied; otherwise the error that fits what was written by then."""
-    if outcome.status is Status.APPLIED:
+    if outcome.status is Ending.APPLIED:
         return
     if writer.lost:
         raise LeaseHeldError(outcome.sentence)
-    if outcome.status is Status.FAILED:
+    if outcome.status is Ending.FAILED:
         raise PartialError(outcome.sentence)
     raise ReconcilerError(outcome.sentence)
 

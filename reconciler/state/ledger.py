@@ -335,7 +335,7 @@ def _remember(ledger: Ledger, label: str, since_ms: int, at_ms: int) -> Ledger:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Gone:
+class Discarded:
     """A new token that is not kept, and why."""
 
     token_id: str
@@ -344,7 +344,7 @@ class Gone:
 
 
 def drop_intent(
-    label: str, operation_id: str, gone: Gone, *, version: int | None = None
+    label: str, operation_id: str, discarded: Discarded, *, version: int | None = None
 ) -> Transition:
     """The commit is disproved: the intent's token goes.
 
@@ -357,11 +357,13 @@ def drop_intent(
     def step(ledger: Ledger) -> Ledger:
         entry = _entry(ledger, label)
         intent = _own(entry, operation_id)
-        _refuse_known(ledger, gone.token_id, intent)
+        _refuse_known(ledger, discarded.token_id, intent)
         if intent.token_id is None:
-            ledger = _remember(ledger, label, intent.since_ms, gone.at_ms)
+            ledger = _remember(ledger, label, intent.since_ms, discarded.at_ms)
         away = _elsewhere(entry, intent.path)
-        row = Revoking(token_id=gone.token_id, live_label=label, reason=gone.reason, path=away)
+        row = Revoking(
+            token_id=discarded.token_id, live_label=label, reason=discarded.reason, path=away
+        )
         entry = _moved(entry, intent.path, version)
         return _with(
             ledger, label, dataclasses.replace(entry, intent=None, revoking=(*entry.revoking, row))
@@ -401,7 +403,7 @@ def _moved(entry: Entry, path: str, version: int | None) -> Entry:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Farewell:
+class Retirement:
     """What becomes of the predecessor when its successor is recorded; ``revoke_all``: and of those that retire already."""
 
     at_ms: int
@@ -413,7 +415,7 @@ class Farewell:
 
 
 def record_current(
-    label: str, operation_id: str, current: Current, farewell: Farewell
+    label: str, operation_id: str, current: Current, retirement: Retirement
 ) -> Transition:
     """Step 6: the commit is known.
 
@@ -435,24 +437,24 @@ def record_current(
             f"{current.token_id} is revoking and would be current",
         )
         if old is not None and old.token_id != current.token_id:
-            if farewell.already_gone:
+            if retirement.already_gone:
                 rows = (
                     Closed(
                         label=label,
                         token_id=old.token_id,
                         outcome="revoked elsewhere",
-                        at_ms=farewell.at_ms,
+                        at_ms=retirement.at_ms,
                     ),
                 )
-            elif farewell.revoke_now:
+            elif retirement.revoke_now:
                 gone = Revoking(
-                    token_id=old.token_id, live_label=old.live_label, reason=farewell.reason
+                    token_id=old.token_id, live_label=old.live_label, reason=retirement.reason
                 )
                 revoking = (*revoking, gone)
             else:
-                retiring = (*retiring, _retire(old, farewell))
-        if farewell.revoke_all:
-            revoking = (*revoking, *(_hurried(r, farewell.reason) for r in retiring))
+                retiring = (*retiring, _retire(old, retirement))
+        if retirement.revoke_all:
+            revoking = (*revoking, *(_hurried(r, retirement.reason) for r in retiring))
             retiring = ()
         if intent.path != entry.path:  # what is on its way out lies where it lay
             retiring = tuple(dataclasses.replace(r, path=r.path or entry.path) for r in retiring)
@@ -479,13 +481,13 @@ def _hurried(retiring: Retiring, reason: str) -> Revoking:
     )
 
 
-def _retire(old: Current, farewell: Farewell) -> Retiring:
+def _retire(old: Current, retirement: Retirement) -> Retiring:
     return Retiring(
         token_id=old.token_id,
         live_label=old.live_label,
-        superseded_at_ms=farewell.at_ms,
-        not_before_ms=farewell.at_ms + farewell.overlap_ms,
-        reason=farewell.reason,
+        superseded_at_ms=retirement.at_ms,
+        not_before_ms=retirement.at_ms + retirement.overlap_ms,
+        reason=retirement.reason,
         verified_at_ms=old.verified_at_ms,
     )
 

@@ -39,8 +39,7 @@ from reconciler.model import (
 from reconciler.plan.planner import Change, NotTouched, Plan, Policy, Selection, Side, plan
 from reconciler.plan.reasons import CATEGORIES, Action, Category, Reason
 from reconciler.plan.status import NeedKind, State, status_of
-from reconciler.protocol.outcome import Status as Ended
-from reconciler.protocol.outcome import applied, failed, held, not_tried
+from reconciler.protocol.outcome import Ending, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row
 from reconciler.schema_files import load_schema
 from reconciler.state.ledger import Holder, from_text
@@ -189,7 +188,7 @@ def words(kind: type[Any]) -> list[str]:
         ("plan", ("not_touched", "kind"), ["twin", "foreign"]),
         ("report", ("action",), words(Action)),
         ("report", ("reason",), words(Reason)),
-        ("report", ("row", "status"), words(Ended)),
+        ("report", ("row", "status"), words(Ending)),
         ("status", ("token", "state"), words(State)),
         ("status", ("token", "reason"), words(Reason)),
         ("status", ("need", "kind"), words(NeedKind)),
@@ -608,10 +607,10 @@ def test_report_document_is_whole() -> None:
 def test_report_counts_are_in_the_order_of_the_contract() -> None:
     """Applied, failed, held, not tried."""
     assert list(a_report().counts().items()) == [
-        (Ended.APPLIED, 1),
-        (Ended.FAILED, 1),
-        (Ended.HELD, 2),
-        (Ended.NOT_TRIED, 2),
+        (Ending.APPLIED, 1),
+        (Ending.FAILED, 1),
+        (Ending.HELD, 2),
+        (Ending.NOT_TRIED, 2),
     ]
 
 

@@ -22,14 +22,14 @@ from reconciler.state.ledger import (
     Abandoned,
     Closed,
     Current,
+    Discarded,
     Entry,
-    Farewell,
-    Gone,
     Holder,
     Intent,
     IntentKind,
     Ledger,
     LedgerError,
+    Retirement,
     Retiring,
     Revoking,
     Transition,
@@ -81,8 +81,8 @@ NAMED = dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bo
 MOVING_INTENT = intent("bot", kind=IntentKind.ROTATE, path="prod/bot")
 MOVING = dataclasses.replace(HAD, intent=MOVING_INTENT)
 PERHAPS = retiring("bot-2", "bot")
-DROPPED = Gone(token_id="bot-2", reason="interrupted", at_ms=NOW_MS)
-FAREWELL = Farewell(at_ms=NOW_MS, overlap_ms=2 * HOUR_MS, reason="rotated")
+DROPPED = Discarded(token_id="bot-2", reason="interrupted", at_ms=NOW_MS)
+FAREWELL = Retirement(at_ms=NOW_MS, overlap_ms=2 * HOUR_MS, reason="rotated")
 RETIRED = Retiring(
     token_id="bot-1",
     live_label="bot",
@@ -742,7 +742,19 @@ def test_abandoned_intents_are_kept_for_seven_days() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [Holder, Current, Intent, Retiring, Revoking, Entry, Abandoned, Closed, Ledger, Farewell, Gone],
+    [
+        Holder,
+        Current,
+        Intent,
+        Retiring,
+        Revoking,
+        Entry,
+        Abandoned,
+        Closed,
+        Ledger,
+        Retirement,
+        Discarded,
+    ],
 )
 def test_a_value_is_frozen_and_built_by_names(kind: type) -> None:
     """Nobody changes a ledger under another's hands, and no two texts are swapped
@@ -1229,8 +1241,8 @@ class Life(RuleBasedStateMachine):
         if label is not None:
             self.step(name_intent(label, OP, self.new_id()))
 
-    @rule(data=st.data(), farewell=st.sampled_from(("retire", "revoke", "revoke all", "gone")))
-    def record(self, data: st.DataObject, farewell: str) -> None:
+    @rule(data=st.data(), retirement=st.sampled_from(("retire", "revoke", "revoke all", "gone")))
+    def record(self, data: st.DataObject, retirement: str) -> None:
         """Step 6: a new token, a restore, or a rollback."""
         label = self.pick(data, lambda e: e.intent is not None)
         if label is None:
@@ -1240,13 +1252,17 @@ class Life(RuleBasedStateMachine):
             [entry.current.token_id] if entry.current is not None else []
         )
         token_id = data.draw(st.sampled_from((*ids, None))) or self.new_id()
-        if farewell == "gone" and entry.current is not None and entry.current.token_id != token_id:
+        if (
+            retirement == "gone"
+            and entry.current is not None
+            and entry.current.token_id != token_id
+        ):
             self.went.append(entry.current.token_id)
         goodbye = dataclasses.replace(
             FAREWELL,
-            revoke_now=farewell in {"revoke", "revoke all"},
-            revoke_all=farewell == "revoke all",
-            already_gone=farewell == "gone",
+            revoke_now=retirement in {"revoke", "revoke all"},
+            revoke_all=retirement == "revoke all",
+            already_gone=retirement == "gone",
         )
         self.step(record_current(label, OP, current(token_id, label), goodbye))
         assert self.known.tokens[label].current == current(token_id, label)
@@ -1268,7 +1284,7 @@ class Life(RuleBasedStateMachine):
                 "drop": drop_intent(
                     label,
                     OP,
-                    Gone(token_id=self.new_id(), reason="x", at_ms=NOW_MS),
+                    Discarded(token_id=self.new_id(), reason="x", at_ms=NOW_MS),
                     version=version,
                 ),
             }[how]

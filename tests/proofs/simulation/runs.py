@@ -69,7 +69,7 @@ from reconciler.protocol.effects import (
     value,
 )
 from reconciler.protocol.lease import LedgerWriter
-from reconciler.protocol.outcome import Outcome, Status, applied, failed, not_tried
+from reconciler.protocol.outcome import Ending, Outcome, applied, failed, not_tried
 from reconciler.protocol.outcome import Run as RunFacts
 from reconciler.protocol.recover import Recovery, finish_all_revoking, recover_intent
 from reconciler.protocol.report import Row
@@ -921,17 +921,17 @@ def bootstrap(wish: Wish) -> Step[Outcome]:
     else:
         yield from refuse_occupied(wish, ledger)
         outcome = yield from bootstrap_derive(wish, spec, ledger)
-        if outcome.status is not Status.APPLIED:
+        if outcome.status is not Ending.APPLIED:
             return outcome
     if begun is not None and begun.token_id is None:
         writer = cast("LedgerWriter", SimpleNamespace(ledger=(yield from ReadDesk())))
         classified = yield from _classify(spec.label, begun, writer)
-        if classified.status is not Status.APPLIED:
+        if classified.status is not Ending.APPLIED:
             return classified
     left = (yield from ReadDesk()).tokens.get(spec.label)
     if left is not None and left.revoking:
         ended = yield from finish_all_revoking(spec.label, left)
-        if ended.status is not Status.APPLIED:
+        if ended.status is not Ending.APPLIED:
             return ended
     return outcome
 

@@ -41,9 +41,9 @@ from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.state import ledger as ledger_module
 from reconciler.state.ledger import (
     Current,
-    Farewell,
     Intent,
     Ledger,
+    Retirement,
     Transition,
     set_version,
     start_revoking,
@@ -185,7 +185,7 @@ def _no_intent(label: str, intent: Intent, *, protect: bool | None) -> Transitio
 
 
 def _only_the_version(
-    label: str, operation_id: str, current: Current, farewell: Farewell
+    label: str, operation_id: str, current: Current, retirement: Retirement
 ) -> Transition:
     return set_version(label, current.version)
 
