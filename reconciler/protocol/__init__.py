@@ -74,7 +74,7 @@ from reconciler.protocol.outcome import (
 from reconciler.protocol.recover import (
     Recovery,
     finish_all_revoking,
-    put_right,
+    fix_version,
     recover_intent,
     remove_placeholder,
 )
@@ -133,9 +133,9 @@ __all__ = [
     "failed",
     "finish_all_revoking",
     "finish_revoking",
+    "fix_version",
     "held",
     "not_tried",
-    "put_right",
     "recover_intent",
     "remove_placeholder",
     "restore",

@@ -3,7 +3,7 @@
     action            step
     ----------------  ------------------------------------------------------------------
     recover           ``recover_intent``, ``finish_revoking`` or ``remove_placeholder``
-    record            one write of the ledger, or ``put_right``
+    record            one write of the ledger, or ``fix_version``
     restore           ``restore``
     derive, rotate    ``derive_token``
     revoke            ``revoke_retiring`` or ``revoke_current``
@@ -20,7 +20,7 @@ from reconciler.plan import Action, Change, Policy
 from reconciler.protocol.derive import Task, derive_token
 from reconciler.protocol.effects import Recorded, Step, WriteLedger
 from reconciler.protocol.outcome import Outcome, Run, applied, held, unrecorded
-from reconciler.protocol.recover import Recovery, put_right, recover_intent, remove_placeholder
+from reconciler.protocol.recover import Recovery, fix_version, recover_intent, remove_placeholder
 from reconciler.protocol.revoke import Evidence, finish_revoking, revoke_current, revoke_retiring
 from reconciler.protocol.rewrite import Place, restore
 from reconciler.state import Ledger, Observed, set_files, set_protect
@@ -111,7 +111,7 @@ def _record_step(change: Change, observed: Observed, manifest: Manifest) -> Step
     entry = observed.ledger.tokens[change.label]
     if entry.current is None:
         return _held("it has no current token any more")
-    return put_right(change.label, entry.path, entry.current, observed.meta(entry.path).latest)
+    return fix_version(change.label, entry.path, entry.current, observed.meta(entry.path).latest)
 
 
 def _record_only(effect: WriteLedger, sentence: str) -> Step[Outcome]:

@@ -86,7 +86,9 @@ class Unproven:
 Verdict = Committed | NotCommitted | TakenAway | Unproven
 
 
-def settle(path: str, cas: int, operation_id: str, *, leaving: frozenset[str]) -> Step[Verdict]:
+def resolve_commit(
+    path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
+) -> Step[Verdict]:
     """Find out, and fence where nothing was written yet.
 
     ``leaving`` are ids that a fence must not write again.
@@ -160,7 +162,9 @@ def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Ve
     return Unproven(sentence=sentence)
 
 
-def tidy(path: str, verdict: NotCommitted | TakenAway) -> Step[Refused | Unclear | None]:
+def delete_placeholder(
+    path: str, verdict: NotCommitted | TakenAway
+) -> Step[Refused | Unclear | None]:
     """Once the verdict is recorded, delete the empty document by its number.
 
     None where none is left.

@@ -25,7 +25,13 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import SECOND_MS, USE_MARGIN_MS, Credentials, Derived, LiveToken, TokenSpec
-from reconciler.protocol.commit import NotCommitted, TakenAway, Unproven, settle, tidy
+from reconciler.protocol.commit import (
+    NotCommitted,
+    TakenAway,
+    Unproven,
+    delete_placeholder,
+    resolve_commit,
+)
 from reconciler.protocol.effects import (
     AwaitTurn,
     Derive,
@@ -52,7 +58,7 @@ from reconciler.protocol.effects import (
     value,
 )
 from reconciler.protocol.outcome import Ending, Outcome, Run, applied, failed, not_tried, unrecorded
-from reconciler.protocol.revoke import ask_the_missing, finish_revoking
+from reconciler.protocol.revoke import confirm_gone, finish_revoking
 from reconciler.state import (
     Current,
     Discarded,
@@ -116,7 +122,7 @@ def derive_token(run: Run, task: Task) -> Step[Outcome]:
         )
     proven_gone = False
     if task.believed_gone and task.predecessor is not None:
-        asked = yield from ask_the_missing(task.predecessor_path or path, task.predecessor.token_id)
+        asked = yield from confirm_gone(task.predecessor_path or path, task.predecessor.token_id)
         if isinstance(asked, Outcome):
             return asked
         proven_gone = asked
@@ -144,7 +150,7 @@ def derive_token(run: Run, task: Task) -> Step[Outcome]:
     sent_ms = yield from Now()
     if sent_ms > since_ms + SEND_WITHIN_MS:
         return (
-            yield from _close(
+            yield from _close_underived(
                 label,
                 operation_id,
                 not_tried("too much time passed before it could be sent: run again"),
@@ -158,7 +164,7 @@ def derive_token(run: Run, task: Task) -> Step[Outcome]:
             )
         )
     if isinstance(reply, Refused):
-        return (yield from _close(label, operation_id, failed(reply.sentence)))
+        return (yield from _close_underived(label, operation_id, failed(reply.sentence)))
     return (yield from _leave_unclear(reply.sentence))
 
 
@@ -170,7 +176,7 @@ def _leave_unclear(sentence: str) -> Step[Outcome]:
     )
 
 
-def _close(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
+def _close_underived(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
     """Nothing was derived: the intent is closed."""
     now_ms = yield from Now()
     step = close_intent(
@@ -192,10 +198,10 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
             yield from _leave_unclear(f"the exchange answered with an old reply ({named.sentence})")
         )
     if not isinstance(named, Recorded):
-        return (yield from _undo(unrecorded(named, token_id), token_id))
+        return (yield from _revoke_unrecorded(unrecorded(named, token_id), token_id))
     if run.profile_id is not None and derived.profile_id != run.profile_id:
         stray = f"{token_id} was derived for profile {derived.profile_id} instead of {run.profile_id}: revoke it there"
-        return (yield from _close(label, intent.operation_id, failed(stray, token_id)))
+        return (yield from _close_underived(label, intent.operation_id, failed(stray, token_id)))
     checked = yield from _verify(task, derived)
     if isinstance(checked, Refused):
         return (
@@ -210,10 +216,10 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
     version = yield from _commit(run, task, intent, derived, leaving(named.ledger, label))
     if isinstance(version, Outcome):
         return version
-    outcome = yield from _record(
+    outcome = yield from _record_derived(
         task,
         intent,
-        _Kept(derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms),
+        _Stored(derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms),
     )
     if not ended:
         return outcome
@@ -233,7 +239,7 @@ def _commit(
     )
     if isinstance(reply, Written):
         return reply.version
-    verdict = yield from settle(intent.path, intent.cas, intent.operation_id, leaving=going)
+    verdict = yield from resolve_commit(intent.path, intent.cas, intent.operation_id, leaving=going)
     if isinstance(verdict, NotCommitted):
         return (
             yield from _drop(label, intent, token_id, "the secret was changed meanwhile", verdict)
@@ -266,7 +272,7 @@ def _own_use(token_id: str) -> Step[int]:
 
 
 @value
-class _Kept:
+class _Stored:
     """A token that is in Vault: what it is, what the list that it signed said, and where it lies."""
 
     derived: Derived
@@ -275,7 +281,7 @@ class _Kept:
     verified_at_ms: int
 
 
-def _undo(outcome: Outcome, token_id: str) -> Step[Outcome]:
+def _revoke_unrecorded(outcome: Outcome, token_id: str) -> Step[Outcome]:
     """Revoke the run's own new token without a record: its commit was never sent or is disproved, and nobody else knows it."""
     gone = yield from Revoke(token_id=token_id)
     undone = (
@@ -341,8 +347,10 @@ def _drop(
     if isinstance(reply, NotRecorded) and reply.contradicted:
         return unrecorded(reply, token_id)
     if not isinstance(reply, Recorded):
-        return (yield from _undo(unrecorded(reply, token_id), token_id))
-    yield from tidy(intent.path, verdict)  # what this can't delete now, the next run does
+        return (yield from _revoke_unrecorded(unrecorded(reply, token_id), token_id))
+    yield from delete_placeholder(
+        intent.path, verdict
+    )  # what this can't delete now, the next run does
     entry = reply.ledger.tokens[label]
     revoking = next(r for r in entry.revoking if r.token_id == token_id)
     undone = yield from finish_revoking(label, entry.path, revoking)
@@ -377,12 +385,14 @@ def retire_perhaps(
     reply = yield from WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
-    yield from tidy(intent.path, verdict)  # what this can't delete now, the next run does
+    yield from delete_placeholder(
+        intent.path, verdict
+    )  # what this can't delete now, the next run does
     sentence = f"the version of {intent.path} that {token_id} may have been in was taken away"
     return applied(f"{sentence}: it retires, in case it was read", token_id)
 
 
-def _record(task: Task, intent: Intent, kept: _Kept) -> Step[Outcome]:
+def _record_derived(task: Task, intent: Intent, kept: _Stored) -> Step[Outcome]:
     """Step 6, and at once the end of a predecessor that is compromised, or that without an overlap nobody ever used."""
     label, derived = task.spec.label, kept.derived
     live = kept.checked.find(derived.token_id)

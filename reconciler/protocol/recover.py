@@ -15,7 +15,14 @@ derives nothing: (d) only closes it.
 from __future__ import annotations
 
 from reconciler.model import SECOND_MS, USE_MARGIN_MS, LiveToken, SecretVersion, instant_ms
-from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Unproven, settle, tidy
+from reconciler.protocol.commit import (
+    Committed,
+    NotCommitted,
+    TakenAway,
+    Unproven,
+    delete_placeholder,
+    resolve_commit,
+)
 from reconciler.protocol.derive import fenced_version, finish_superseded, leaving, retire_perhaps
 from reconciler.protocol.effects import (
     DeleteVersion,
@@ -111,11 +118,11 @@ def remove_placeholder(path: str) -> Step[Outcome]:
 
 def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outcome]:
     label = task.label
-    verdict = yield from settle(
+    verdict = yield from resolve_commit(
         intent.path, intent.cas, intent.operation_id, leaving=leaving(ledger, label)
     )
     if isinstance(verdict, Committed):
-        return (yield from _record(task, intent, verdict.content, ledger))
+        return (yield from _record_found(task, intent, verdict.content, ledger))
     if isinstance(verdict, Unproven):
         return failed(
             f"the interrupted {intent.kind.value} can't be judged yet: {verdict.sentence}"
@@ -130,10 +137,12 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
         # a token that was not named was never committed, and what a rewrite wrote lives
         # on whatever was read
         verdict = NotCommitted(version=intent.cas, empty=verdict.empty)
-    return (yield from _undo(task, intent, ledger, verdict))
+    return (yield from _undo_uncommitted(task, intent, ledger, verdict))
 
 
-def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted) -> Step[Outcome]:
+def _undo_uncommitted(
+    task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted
+) -> Step[Outcome]:
     """(d) and (e), once it is certain that nothing was committed."""
     label, version = task.label, fenced_version(ledger.tokens[task.label], intent.path, verdict)
     now_ms = yield from Now()
@@ -161,7 +170,7 @@ def _undo(task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted)
     )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, found)
-    left = yield from tidy(intent.path, verdict)
+    left = yield from delete_placeholder(intent.path, verdict)
     if left is not None:
         return failed(left.sentence, found)
     entry = reply.ledger.tokens[label]
@@ -179,7 +188,7 @@ def _close(step: Transition, path: str, verdict: NotCommitted, *, sentence: str)
     reply = yield from WriteLedger(transition=step)
     if not isinstance(reply, Recorded):
         return unrecorded(reply)
-    left = yield from tidy(path, verdict)
+    left = yield from delete_placeholder(path, verdict)
     return applied(sentence) if left is None else failed(left.sentence)
 
 
@@ -202,7 +211,7 @@ def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused 
     return None
 
 
-def _record(
+def _record_found(
     task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledger
 ) -> Step[Outcome]:
     label, token_id = task.label, content.field(TOKEN_ID)
@@ -265,7 +274,7 @@ def _created_ms(content: SecretVersion, intent: Intent) -> int:
         return intent.since_ms
 
 
-def put_right(label: str, path: str, current: Current, version: int) -> Step[Outcome]:
+def fix_version(label: str, path: str, current: Current, version: int) -> Step[Outcome]:
     """The content is the current token at another version than the recorded one: only the ledger changes.
 
     ``version`` is the one that was looked at: another one may have another secret

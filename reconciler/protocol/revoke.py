@@ -67,7 +67,7 @@ def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str)
     if late is not None:
         return late
     if live is None:
-        asked = yield from ask_the_missing(entry.path, current.token_id)
+        asked = yield from confirm_gone(entry.path, current.token_id)
         if isinstance(asked, Outcome):
             return asked
     if live is not None and live.label != current.live_label:
@@ -100,13 +100,13 @@ def revoke_retiring(
             "the secret holds it again: `reconciler rollback` makes that official", token_id
         )
     if live is None:
-        asked = yield from ask_the_missing(retiring.path or entry.path, token_id)
+        asked = yield from confirm_gone(retiring.path or entry.path, token_id)
         if isinstance(asked, Outcome):
             return asked
     return (yield from _start(label, token_id, reason))
 
 
-def ask_the_missing(path: str, token_id: str) -> Step[Outcome | bool]:
+def confirm_gone(path: str, token_id: str) -> Step[Outcome | bool]:
     """Whether a token that is missing from the list is proven gone; an outcome where it works, or can't be asked now.
 
     False: its secret is lost as well, so that nobody can ask it. A 403 proves nothing:

@@ -16,7 +16,13 @@ forgets. It never revokes the token, which was there before the intent.
 from __future__ import annotations
 
 from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion
-from reconciler.protocol.commit import Committed, NotCommitted, Unproven, settle, tidy
+from reconciler.protocol.commit import (
+    Committed,
+    NotCommitted,
+    Unproven,
+    delete_placeholder,
+    resolve_commit,
+)
 from reconciler.protocol.derive import fenced_version, leaving
 from reconciler.protocol.effects import (
     Listing,
@@ -166,12 +172,12 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     fields = (*task.fields, (OPERATION_ID, operation_id))
     reply = yield from PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.cas)
     if isinstance(reply, Written):
-        return (yield from _record(task, intent, reply.version))
-    verdict = yield from settle(
+        return (yield from _record_rewritten(task, intent, reply.version))
+    verdict = yield from resolve_commit(
         task.path, task.cas, operation_id, leaving=leaving(opened.ledger, task.label)
     )
     if isinstance(verdict, Committed):
-        return (yield from _record(task, intent, verdict.content.version))
+        return (yield from _record_rewritten(task, intent, verdict.content.version))
     if isinstance(verdict, Unproven):
         return failed(
             f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out"
@@ -186,7 +192,9 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     closed = yield from WriteLedger(transition=step)
     if not isinstance(closed, Recorded):
         return unrecorded(closed)
-    yield from tidy(task.path, verdict)  # what this can't delete now, the next run does
+    yield from delete_placeholder(
+        task.path, verdict
+    )  # what this can't delete now, the next run does
     return failed(
         reply.sentence
         if isinstance(reply, (Refused, Unclear))
@@ -194,7 +202,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     )
 
 
-def _record(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
+def _record_rewritten(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
     now_ms = yield from Now()
     current = Current(
         token_id=task.live.token_id,

@@ -14,8 +14,8 @@ from reconciler.protocol.commit import (
     TakenAway,
     Unproven,
     Verdict,
-    settle,
-    tidy,
+    delete_placeholder,
+    resolve_commit,
 )
 from reconciler.protocol.effects import (
     DeleteVersion,
@@ -109,8 +109,8 @@ def verdict_of(
     leaving: frozenset[str] = frozenset(),
     silent: type[Effect[object]] | None = None,
 ) -> Verdict:
-    """What ``settle`` finds."""
-    return drive(settle(PATH, CAS, OP, leaving=leaving), Performer(vault, silent))
+    """What ``resolve_commit`` finds."""
+    return drive(resolve_commit(PATH, CAS, OP, leaving=leaving), Performer(vault, silent))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,9 @@ def test_a_fence_writes_no_id_again_that_is_on_its_way_out() -> None:
     verdict = verdict_of(vault, leaving=frozenset({OLD}))
     assert verdict == NotCommitted(version=2, empty=2)
     assert vault.content(PATH) == EMPTY
-    assert drive(tidy(PATH, NotCommitted(version=2, empty=2)), Performer(vault)) is None
+    assert (
+        drive(delete_placeholder(PATH, NotCommitted(version=2, empty=2)), Performer(vault)) is None
+    )
     assert vault.content(PATH) is None
 
 
@@ -202,7 +204,7 @@ def test_what_is_not_empty_is_left_by_tidying() -> None:
     deleted.
     """
     vault = vault_with(write(FOREIGN))
-    assert drive(tidy(PATH, NotCommitted(version=2)), Performer(vault)) is None
+    assert drive(delete_placeholder(PATH, NotCommitted(version=2)), Performer(vault)) is None
     assert vault.content(PATH) == FOREIGN
 
 
@@ -214,5 +216,7 @@ def test_without_an_answer_nothing_is_proven(silent: type[Effect[object]]) -> No
 
 def test_a_delete_that_fails_is_told() -> None:
     """The empty document stays; the next run that finds it deletes it."""
-    left = drive(tidy(PATH, NotCommitted(version=2, empty=2)), lambda _: Refused(sentence="no"))
+    left = drive(
+        delete_placeholder(PATH, NotCommitted(version=2, empty=2)), lambda _: Refused(sentence="no")
+    )
     assert left == Refused(sentence="no")

@@ -107,7 +107,7 @@ def _replaced(owners: object, name: str, replacement: object) -> Patch:
 
 # --- the commit point ---
 
-_fence, _settle = commit._fence, commit.settle
+_fence, _resolve = commit._fence, commit.resolve_commit
 
 
 def _fence_in_name_only(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Verdict]:
@@ -139,13 +139,13 @@ def _judge_by_the_latest(
         return Committed(content=latest)
     if isinstance(latest, SecretVersion) and latest.version > cas:
         return NotCommitted(version=latest.version)
-    return (yield from _settle(path, cas, operation_id, leaving=leaving))
+    return (yield from _resolve(path, cas, operation_id, leaving=leaving))
 
 
 def _take_the_missing_for_unwritten(
     path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
 ) -> Step[Verdict]:
-    verdict = yield from _settle(path, cas, operation_id, leaving=leaving)
+    verdict = yield from _resolve(path, cas, operation_id, leaving=leaving)
     return (
         NotCommitted(version=cas, empty=verdict.empty)
         if isinstance(verdict, TakenAway)
@@ -269,8 +269,8 @@ def _trust(*_: object) -> None:
 def _believe_an_empty_list() -> Iterator[None]:
     with (
         mock.patch.object(runs_module, "refuse_distrusted", _trust),
-        mock.patch.object(revoke, "ask_the_missing", _the_missing_is_gone),
-        mock.patch.object(derive, "ask_the_missing", _the_missing_is_gone),
+        mock.patch.object(revoke, "confirm_gone", _the_missing_is_gone),
+        mock.patch.object(derive, "confirm_gone", _the_missing_is_gone),
     ):
         yield
 
@@ -324,25 +324,25 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="an unclear commit answered by DELETE",
-        patch=_replaced(derive, "settle", _believe_the_reply),
+        patch=_replaced(derive, "resolve_commit", _believe_the_reply),
         world="rotate",
         budget=FAULT,
     ),
     Sabotage(
         name="a commit judged by the latest version",
-        patch=_replaced(_SETTLERS, "settle", _judge_by_the_latest),
+        patch=_replaced(_SETTLERS, "resolve_commit", _judge_by_the_latest),
         world="rotate",
         act=("overwrites", "bot"),
     ),
     Sabotage(
         name="a version that was taken away taken for unwritten",
-        patch=_replaced(_SETTLERS, "settle", _take_the_missing_for_unwritten),
+        patch=_replaced(_SETTLERS, "resolve_commit", _take_the_missing_for_unwritten),
         world="rotate",
         act=("deletes the intent's version of", "bot"),
     ),
     Sabotage(
         name="a version that was trimmed taken for unwritten",
-        patch=_replaced(_SETTLERS, "settle", _take_the_missing_for_unwritten),
+        patch=_replaced(_SETTLERS, "resolve_commit", _take_the_missing_for_unwritten),
         world="rotate",
         budget=Budget(kept=1),
         act=("overwrites", "bot"),
@@ -420,7 +420,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="a partial list believed",
-        patch=_replaced(revoke, "ask_the_missing", _the_missing_is_gone),
+        patch=_replaced(revoke, "confirm_gone", _the_missing_is_gone),
         world="hold",
         budget=MISLED,
     ),
