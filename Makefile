@@ -22,10 +22,11 @@ help:            ## this list
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-tests/adapters/sdk_ts/node_modules/ready: tests/adapters/sdk_ts/package-lock.json
-	@if ! command -v npm > /dev/null; then echo "npm is not here: the tests of the TypeScript SDK will be skipped"; \
-	elif ! npm --prefix $(<D) ci --loglevel=error --ignore-scripts --no-audit --no-fund > /dev/null; then \
-		echo "npm can't install the TypeScript SDK: its tests will be skipped"; \
+NODE := tests/adapters/sdk_ts/node_modules/ready tests/delivery/expressions/node_modules/ready
+$(NODE): %/node_modules/ready: %/package-lock.json
+	@if ! command -v npm > /dev/null; then echo "npm is not here: the tests that need $*/package.json will be skipped"; \
+	elif ! npm --prefix $* ci --loglevel=error --ignore-scripts --no-audit --no-fund > /dev/null; then \
+		echo "npm can't install $*/package.json: the tests that need it will be skipped"; \
 	else touch $@; fi
 
 setup: .venv/ready      ## the environment alone
@@ -33,7 +34,7 @@ setup: .venv/ready      ## the environment alone
 demo: .venv/ready       ## sandbox and a real OpenBao: tokens.yaml becomes working secrets, in about a minute
 	@$(BIN)/reconciler demo
 
-test: .venv/ready .venv-sdk/ready .venv-checks/ready tests/adapters/sdk_ts/node_modules/ready  ## all tests, with a real OpenBao and the official SDKs
+test: .venv/ready .venv-sdk/ready .venv-checks/ready $(NODE)  ## all tests, with a real OpenBao, the official SDKs and GitHub's evaluator
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 simulation: .venv/ready ## of these only: the protocol, walked through schedules of crashes, lost replies and competing runs
@@ -64,7 +65,7 @@ lock:            ## make the hash-locked requirements anew (needs uv on the PATH
 	$(LOCK) --extra demo --extra dev pyproject.toml -o tests/requirements.txt
 	$(LOCK) tests/adapters/sdk/requirements.in -o tests/adapters/sdk/requirements.txt
 	$(LOCK) tests/delivery/checks/requirements.in -o tests/delivery/checks/requirements.txt
-	npm --prefix tests/adapters/sdk_ts update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	for folder in $(NODE:/node_modules/ready=); do npm --prefix $$folder update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund || exit 1; done
 
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .venv-checks tests/adapters/sdk_ts/node_modules .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sdk .venv-checks $(NODE:/ready=) .mypy_cache .ruff_cache .hypothesis

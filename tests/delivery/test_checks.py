@@ -357,3 +357,18 @@ def test_the_action_refuses_an_old_python(tmp_path: Path) -> None:
         "::error title=reconciler::false is no Python 3.11 or newer: name one in the input python\n"
     )
     assert (done.returncode, done.stdout) == (1, sentence)
+
+
+@pytest.mark.parametrize(
+    ("folder", "packages"), [("adapters/sdk_ts", 2), ("delivery/expressions", 1)]
+)
+def test_a_lock_of_npm_names_hashes_and_no_addresses(folder: str, packages: int) -> None:
+    """Every package is locked by the hash of its content, and none by the place where
+    it was found.
+    """
+    text = (ROOT / "tests" / folder / "package-lock.json").read_text(encoding="utf-8")
+    locked = {name: fields for name, fields in json.loads(text)["packages"].items() if name}
+    assert len(locked) >= packages
+    hashes = (fields.get("integrity", "") for fields in locked.values())
+    assert all(found.startswith("sha512-") for found in hashes)
+    assert [name for name, fields in locked.items() if "resolved" in fields] == []

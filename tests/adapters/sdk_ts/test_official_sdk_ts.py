@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -29,24 +27,15 @@ from tests.adapters.sdk.expected import (
 )
 from tests.e2e.test_sdk_story import fields_of
 from tests.support.fleet import Fleet
+from tests.support.node import node_with
 
 HERE = Path(__file__).parent
-READY = HERE / "node_modules" / "ready"
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """The path of Node, with the SDK installed beside the scripts."""
-    program = shutil.which("node")
-    if program is not None and READY.exists():
-        return program
-    if program is None:
-        missing = "Node (`node` and `npm`) is not on the PATH"
-    else:
-        missing = f"the TypeScript SDK is not installed ({READY} is missing): `make test` does it, if npm can"
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        pytest.fail(missing)
-    pytest.skip(missing)
+    """Return the path of Node, with the SDK installed beside the scripts."""
+    return node_with(HERE)
 
 
 def told(node: str, script: str, given: object) -> Any:
@@ -102,18 +91,3 @@ def test_the_typescript_sdk_signs_with_what_lies_in_vault(
         assert told(node, "list_with.mjs", [fields_of(fleet, path) for path in paths]) == [
             everything
         ] * len(paths)
-
-
-def test_the_lock_names_hashes_and_no_addresses() -> None:
-    """Every package is locked by the hash of its content, and none by the place where
-    it was found.
-    """
-    lock = json.loads((HERE / "package-lock.json").read_text(encoding="utf-8"))
-    packages = {name: fields for name, fields in lock["packages"].items() if name}
-    assert len(packages) > 1
-    assert [
-        name
-        for name, fields in packages.items()
-        if not fields.get("integrity", "").startswith("sha512-")
-    ] == []
-    assert [name for name, fields in packages.items() if "resolved" in fields] == []

@@ -9,10 +9,18 @@ import pytest
 
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.sandbox import Sandbox, SandboxConfig
+from tests.delivery.played.expressions import PACKAGE
 from tests.delivery.played.world import World, serving_program
 from tests.support.fleet import Fleet
 from tests.support.github import GitHub
 from tests.support.github_oidc import Issuer
+from tests.support.node import node_with
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Return the path of Node, where GitHub's evaluator of expressions is installed."""
+    return node_with(PACKAGE)
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +32,7 @@ def program() -> Iterator[Path]:
 
 @pytest.fixture
 def world(
-    tmp_path: Path, openbao: OpenBaoServer, vault_mount: str, program: Path
+    tmp_path: Path, openbao: OpenBaoServer, vault_mount: str, program: Path, node: str
 ) -> Iterator[World]:
     """A partner's repository and all that it talks to; at the end nothing secret may be
     readable anywhere.

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from tests.delivery.played.commands import Log, Masks
-from tests.delivery.played.expressions import Context, Strict, condition, fill, truthy, value_of
+from tests.delivery.played.expressions import Context, Strict, condition, fill, value_of
 from tests.delivery.played.hosting import Event, Hosted
 from tests.delivery.played.steps import (
     Outcome,
@@ -337,7 +337,7 @@ class _Player:
         results = [self._ends[need].result for need in self._ancestors(needs)]
         functions = status_functions(failed="failure" in results)
         if any(self._ends[need].result != "success" for need in needs):
-            functions["success"] = bool
+            functions["success"] = False
         return condition(
             spec.get("if", "success()"), Context(self._values(_AT_JOB_IF, needs, name), functions)
         )
@@ -377,10 +377,8 @@ class _Player:
         if given is None or isinstance(given, str):
             return fill(given, context) if given else None
         known_keys(given, {"group", "cancel-in-progress", "queue"}, "concurrency")
-        if (
-            truthy(value_of(given.get("cancel-in-progress"), context))
-            and given.get("queue") == "max"
-        ):
+        cancels = value_of(given.get("cancel-in-progress"), context) is True
+        if cancels and given.get("queue") == "max":
             raise WorkflowError("queue: max and cancel-in-progress exclude each other")
         return fill(given["group"], context)
 

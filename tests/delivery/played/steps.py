@@ -15,7 +15,6 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import json
 import os
@@ -28,7 +27,7 @@ from typing import Any
 import yaml
 
 from tests.delivery.played.commands import SUMMARY_BYTES_MAX, CommandError, Log, Masks, read_pairs
-from tests.delivery.played.expressions import Context, Strict, condition, fill, truthy, value_of
+from tests.delivery.played.expressions import Context, Strict, condition, fill, value_of
 from tests.delivery.played.hosting import Event, Hosted, git
 from tests.support.github import GitHub
 from tests.support.github_oidc import Door
@@ -230,10 +229,9 @@ def run_steps(scene: Scene, scope: Scope, specs: Sequence[Mapping[str, Any]]) ->
     return ends
 
 
-def status_functions(*, failed: bool) -> dict[str, Callable[[], bool]]:
-    """What a condition may ask; nobody cancels anything here."""
-    answers = {"success": not failed, "failure": failed, "always": True, "cancelled": False}
-    return {name: functools.partial(bool, answer) for name, answer in answers.items()}
+def status_functions(*, failed: bool) -> dict[str, bool]:
+    """Return what the status functions answer; nobody cancels anything here."""
+    return {"success": not failed, "failure": failed, "always": True, "cancelled": False}
 
 
 def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -251,7 +249,7 @@ def _performed(
         )
     except (StepFailedError, CommandError) as error:
         scene.log.take(f"::error::{error}")
-        go_on = truthy(value_of(spec.get("continue-on-error", False), context))
+        go_on = value_of(spec.get("continue-on-error", False), context) is True
         outputs = error.outputs if isinstance(error, StepFailedError) else {}
         return Outcome(
             outcome="failure", conclusion="success" if go_on else "failure", outputs=outputs

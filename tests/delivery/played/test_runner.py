@@ -17,8 +17,8 @@ from tests.delivery.played.expressions import (
     ExpressionError,
     Strict,
     condition,
-    evaluate,
     fill,
+    value_of,
 )
 from tests.delivery.played.hosting import Hosted
 from tests.delivery.played.runner import Environment, Played, Stage
@@ -35,44 +35,37 @@ CONTEXT = Context(
         ),
         "env": {"comment-url": "u"},
     },
-    {"success": lambda: False, "failure": lambda: True, "always": lambda: True},
+    {"success": False, "failure": True, "always": True, "cancelled": False},
 )
 
 
+@pytest.mark.usefixtures("node")
 @pytest.mark.parametrize(
     ("text", "value"),
     [
         ("github.ref == 'refs/heads/MAIN'", True),
         ("github.event.pull_request.number", 7),
         ("github.event.nothing.number || github.ref", "refs/heads/main"),
-        ("needs.plan.outputs.environment == 'tokens-apply' && 'a' || 'b'", "a"),
         ("needs.plan.outputs['environment'] != 'tokens-apply' && 'a' || 'b'", "b"),
         ("contains(needs.*.result, 'failure')", True),
         ("contains(needs.*.result, 'cancelled')", False),
-        ("!(needs.plan.result == 'success')", False),
         ("env.comment-url", "u"),
         ("env.nothing", None),
-        ("'it''s'", "it's"),
-        ("null == ''", True),
-        ("true == 1", True),
-        ("'1' == 1", True),
-        ("'x' == 0", False),
-        ("1 < 2 && 2 >= 2", True),
-        ("startsWith('Abc', 'aB')", True),
-        ("format('{0}-{1}', 'a', 2)", "a-2"),
-        ("fromJSON('[1,2]')[1]", 2),
+        ("'it''s }}'", "it's }}"),
     ],
 )
 def test_expressions(text: str, value: object) -> None:
-    """Operators, contexts and functions as GitHub's reference has them."""
-    assert evaluate(text, CONTEXT) == value
+    """Contexts reach GitHub's evaluator, and values come back, as what they are."""
+    assert value_of(f"${{{{ {text} }}}}", CONTEXT) == value
 
 
+@pytest.mark.usefixtures("node")
 @pytest.mark.parametrize(
     "text",
     [
         "needs.nobody.result",
         "needs.plan.outputs.typo",
+        "true || needs.plan.outputs.typo",
         "github.reff",
         "secrets.X",
         "hashFiles('x')",
@@ -81,14 +74,21 @@ def test_expressions(text: str, value: object) -> None:
         "github.ref = 'x'",
         '"double"',
         "(github.ref",
+        "true) || (true",
+        "'a''b''c'",
+        "",
     ],
 )
 def test_what_is_not_known_is_an_error(text: str) -> None:
-    """A typing mistake never passes for nothing."""
-    with pytest.raises(ExpressionError):
-        evaluate(text, CONTEXT)
+    """A typing mistake never passes for nothing; what the evaluator gets wrong is
+    refused.
+    """
+    for ask in (fill, value_of, condition):
+        with pytest.raises(ExpressionError):
+            ask(f"${{{{ {text} }}}}", CONTEXT)
 
 
+@pytest.mark.usefixtures("node")
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -104,14 +104,14 @@ def test_conditions_ask_for_success_by_themselves(text: Any, value: object) -> N
     assert condition(text, CONTEXT) is value
 
 
+@pytest.mark.usefixtures("node")
 def test_filling() -> None:
-    """Several expressions in a text; one that is not closed, or half a condition, is an
-    error.
+    """Several expressions in a text are filled; one that is not closed, or half a
+    condition, is an error.
     """
-    assert (
-        fill("a ${{ github.ref }} b ${{ env.nothing }}${{ true }}", CONTEXT)
-        == "a refs/heads/main b true"
-    )
+    text = " a ${{ github.ref }} b ${{ env.nothing }}${{ true }}"
+    assert fill(text, CONTEXT) == " a refs/heads/main b true"
+    assert (fill(1.0, CONTEXT), value_of(True, CONTEXT)) == ("1", True)
     for bad in ("${{ github.ref", "${{ true }} && false"):
         with pytest.raises(ExpressionError):
             condition(bad, CONTEXT)
@@ -206,7 +206,7 @@ runs:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(tmp_path: Path, node: str) -> Iterator[Stage]:
     """An empty repository with an action of its own and two environments."""
     with GitHub() as github, Issuer() as issuer:
         hosted = Hosted(github, "acme/tokens", tmp_path / "acme")
