@@ -36,7 +36,7 @@ class Context(NamedTuple):
     """
 
     values: Mapping[str, Any]
-    functions: Mapping[str, bool] = {}  # noqa: RUF012  # never changed
+    functions: Mapping[str, bool] = {}
 
 
 class Strict(UserDict[str, Any]):
