@@ -1,14 +1,16 @@
-"""Every failure that a person is told about, sorted by whose turn it is.
+"""The errors that reach the user. Each class carries the exit code.
+
+Errors of the exchange and of Vault also say whether the call was certainly not done
+("refused") or may have been done ("unclear").
 
 Rules this module keeps:
 
-1. An error carries one sentence for a person: what happened and what to do. Never a
-   response body, never a secret.
-2. Adapters translate the failures of their library here, once, at their edge; nothing
-   of httpx, requests or hvac crosses it.
-3. A failed *mutating* call is either ``refused`` (it was certainly not done) or
-   ``unclear`` (it may have been done, or may still be); the two are never mixed up,
-   because recovery depends on the difference.
+1. An error carries one sentence for a person: what happened and what to do. It holds no
+   response body and no secret.
+2. An adapter translates the failures of its library into these classes, once, at its
+   edge: no exception of httpx, requests or hvac leaves the adapter.
+3. A failed call that changes something is refused or unclear, never both: recovery
+   depends on the difference.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from types import TracebackType
 
 
 class Exit(enum.IntEnum):
-    """Exit codes of the command line (design: contract)."""
+    """The exit codes of the command line, which callers may rely on."""
 
     DONE = 0
     ERROR = 1
@@ -31,40 +33,43 @@ class Exit(enum.IntEnum):
 
 
 class ReconcilerError(Exception):
-    """One sentence for a person; ``exit_code`` is what the process ends with when nothing was changed yet."""
+    """One sentence for a person.
+
+    ``exit_code`` is what the process ends with while nothing was changed yet.
+    """
 
     exit_code: Exit = Exit.ERROR
 
 
 class UsageError(ReconcilerError):
-    """The command line or the environment asks for something that can't be."""
+    """The command line or the environment asks for something impossible."""
 
     exit_code = Exit.USAGE
 
 
 class PlanStaleError(ReconcilerError):
-    """The approved plan is not what would be done now."""
+    """The approved plan differs from what would be done now."""
 
     exit_code = Exit.STALE
 
 
 class PersonNeededError(ReconcilerError):
-    """Only a person can go on: an identity token, a signer or a decision is missing."""
+    """Only a person can go on: identity token, signer or decision is missing."""
 
     exit_code = Exit.PERSON_NEEDED
 
 
 class PartialError(ReconcilerError):
-    """Something was written before it failed."""
+    """Something was written before the failure."""
 
     exit_code = Exit.PARTIAL
 
 
 class Unforeseen:
-    """A context that turns an exception which nobody foresaw into a PartialError: something may have been written by then.
+    """A context that turns an exception which nobody expected into a PartialError.
 
-    Its sentence names the type and the place, and never the values there: they may be
-    secrets.
+    For work that may have written something. The sentence names the exception's type
+    and place, never the values there: they may be secrets.
     """
 
     def __enter__(self) -> None:
@@ -83,11 +88,12 @@ class Unforeseen:
 
 
 def internal_error(error: Exception) -> str:
-    """What it is and where it was raised (without importing traceback, which takes longer than --help)."""
-    trace, place = error.__traceback__, "an unknown place"
-    while trace is not None:
-        place = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno} of {trace.tb_frame.f_code.co_filename}"
-        trace = trace.tb_next
+    """Return a sentence with an exception's type and where it was raised."""
+    import traceback  # noqa: PLC0415  # hardly ever needed, and slower to load than --help
+
+    place = "an unknown place"
+    for frame in traceback.extract_tb(error.__traceback__, limit=-1):
+        place = f"{frame.name}, line {frame.lineno} of {frame.filename}"
     return f"internal error: {type(error).__name__} in {place}: please report it"
 
 
@@ -98,7 +104,10 @@ class LeaseHeldError(ReconcilerError):
 
 
 class ExchangeError(ReconcilerError):
-    """A call to the exchange did not succeed; ``status`` is the HTTP status, or None where there was no answer."""
+    """A call to the exchange did not succeed.
+
+    ``status`` is the HTTP status of the answer, or None where there was none.
+    """
 
     def __init__(self, sentence: str, *, status: int | None = None) -> None:
         super().__init__(sentence)
@@ -106,7 +115,7 @@ class ExchangeError(ReconcilerError):
 
 
 class ExchangeRefusedError(ExchangeError):
-    """Certainly not done: answered with 400, 403, 404, 422 or 429, or the request never left."""
+    """Certainly not done: the request never left, or got 400, 403, 404, 422 or 429."""
 
 
 class ExchangeUnauthorizedError(ExchangeRefusedError):
@@ -118,7 +127,10 @@ class ExchangeUnreachableError(ExchangeRefusedError):
 
 
 class ExchangeUnclearError(ExchangeError):
-    """Anything else (timeout, reset, 408, 409, 425, 5xx, unreadable reply): it may have been done."""
+    """Anything else, so it may have been done.
+
+    A timeout, a reset, 408, 409, 425, 5xx, a reply that can't be read.
+    """
 
 
 class VaultError(ReconcilerError):
@@ -126,12 +138,12 @@ class VaultError(ReconcilerError):
 
 
 class VaultRefusedError(VaultError):
-    """Certainly not done: no permission, a bad request, or the connection was never opened."""
+    """Certainly not done: no permission, a bad request, or no connection was opened."""
 
 
 class VaultCasMismatchError(VaultRefusedError):
-    """A write with check-and-set found another version than the one it was made for."""
+    """A write with check-and-set met another version than the one it was made for."""
 
 
 class VaultUnclearError(VaultError):
-    """Anything else (timeout, reset, 429, 5xx, not JSON): a write may have been applied."""
+    """Anything else (timeout, reset, 429, 5xx, no JSON): a write may have been done."""

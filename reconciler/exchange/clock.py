@@ -1,4 +1,7 @@
-"""The exchange's clock, measured from its replies: requests are signed, ages and uses are judged by it."""
+"""The exchange's clock, measured from its replies.
+
+Requests are signed by it, and the ages and uses of tokens are judged by it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _MEASURED_FOR_S = 300.0
 
 
 class ExchangeClock:
-    """The exchange's time, measured from the ``Date`` of its replies; until the first one it is this machine's."""
+    """The exchange's time, measured from the ``Date`` of its replies.
+
+    Until the first reply it is this machine's time.
+    """
 
     def __init__(self, wall: Seconds, monotonic: Seconds) -> None:
         self._wall = wall
@@ -32,19 +38,23 @@ class ExchangeClock:
 
     @property
     def offset_ms(self) -> int:
-        """The exchange's clock minus this machine's; 0 until measured, and where they agree to within a second."""
+        """The exchange's clock minus this machine's, in milliseconds.
+
+        0 until it is measured, and where the two agree to within a second.
+        """
         return self._offset_ms
 
     def now_ms(self) -> int:
-        """The exchange's time in milliseconds since the epoch."""
+        """Return the exchange's time in milliseconds since the epoch."""
         return round(self._wall() * SECOND_MS) + self._offset_ms
 
     def observe(self, date: str | None, *, sent_at_s: float) -> None:
-        """Take a reply's ``Date``, received now, into account; ``sent_at_s`` is monotonic.
+        """Take the ``Date`` of a reply that was received now into account.
 
-        The server wrote it in the middle of the round trip, give or take half of it,
-        and cut it to the second. The most exact of the recent measurements counts,
-        unless the new one contradicts it: then a clock was set meanwhile.
+        ``sent_at_s`` is the monotonic instant of the request. The server wrote the date
+        in the middle of the round trip, give or take half the trip, and cut it to the
+        second. The most exact of the recent measurements counts. A new one that
+        contradicts it counts instead: a clock was set meanwhile.
         """
         moment = http_date(date)
         if moment is None:
@@ -69,7 +79,7 @@ class ExchangeClock:
 
 
 def http_date(text: str | None) -> dt.datetime | None:
-    """The instant of an HTTP date, or None where there is none that makes sense."""
+    """Return the instant of an HTTP date, or None for one that makes no sense."""
     if text is None:
         return None
     try:

@@ -1,10 +1,10 @@
-"""The exchange's limits: per credential two requests in flight, and 300 ms between two starts.
+"""The exchange's limits per credential: two requests in flight, 300 ms between starts.
 
 Rules this module keeps:
 
 1. First come, first served; no credential waits for another.
-2. Nothing leaks: a turn that is neither used nor released lapses, an idle credential is
-   forgotten.
+2. Every turn that was granted is released, by whoever asked for it: until then it
+   occupies one of the two places.
 """
 
 from __future__ import annotations
@@ -24,34 +24,28 @@ Sleep = Callable[[float], None]
 
 MAX_IN_FLIGHT = 2  # the exchange's documentation, per token
 MIN_GAP_MS = 300  # the same, between two starts
-# the exchange measures arrivals: the second request may travel that much faster than
-# the first
+# The exchange measures arrivals, and the second request may travel that much faster.
 GAP_SLACK_MS = 10
-TURN_LIMIT_S = 60.0  # a turn that was reserved and neither used nor released lapses
 
 _GAP_S = (MIN_GAP_MS + GAP_SLACK_MS) / SECOND_MS
-_LOOK_AGAIN_S = 1.0  # a lapsed turn wakes nobody, so waiters look for it now and then
 
 
 class Turn:
-    """The right to send the identity's next request, from ``TokenClient.wait_turn_to_derive``.
+    """The right to send a credential's next request.
 
-    Give it to ``derive_token``, which uses it up, or release it; as a context manager
-    it does so itself. It can't leak: left alone it lapses after ``TURN_LIMIT_S``, and a
-    derive given a lapsed, used or foreign turn waits for another one.
+    ``TokenClient.wait_turn_to_derive`` grants it. Give it to ``derive_token``, which
+    uses it up, or release it; a ``with`` block releases it at its end.
     """
 
-    __slots__ = ("_pacer", "begun", "credential", "granted_at_s")
+    __slots__ = ("_lane", "is_used")
 
-    def __init__(self, pacer: Pacer, credential: str) -> None:
-        self._pacer = pacer
-        self.credential = credential
-        self.granted_at_s = math.inf
-        self.begun = False
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self.is_used = False
 
     def release(self) -> None:
-        """Let others go on; may be repeated."""
-        self._pacer.release(self)
+        """Let the next request go; may be repeated."""
+        self._lane.release(self)
 
     def __enter__(self) -> Self:
         return self
@@ -65,128 +59,92 @@ class Turn:
         self.release()
 
 
-@dataclasses.dataclass(slots=True, eq=False, kw_only=True)
-class _Lane:
+@dataclasses.dataclass(slots=True)
+class _Gap:
+    """The distance that is kept between two events; instants are monotonic seconds."""
+
+    next_s: float = -math.inf
+
+    def pass_or_wait_s(self, now_s: float) -> float:
+        """Return how long the next event has to wait; 0 lets it pass and counts it."""
+        if now_s < self.next_s:
+            return self.next_s - now_s
+        self.next_s = now_s + _GAP_S
+        return 0.0
+
+
+class Lane:
     """The requests of one credential: who waits, in order, and who has a turn.
 
-    Instants are monotonic seconds.
-    """
-
-    changed: threading.Condition
-    waiting: deque[Turn] = dataclasses.field(default_factory=deque)
-    turns: set[Turn] = dataclasses.field(default_factory=set)
-    next_turn_s: float = -math.inf
-    next_send_s: float = -math.inf
-
-    def is_full(self, now_s: float) -> bool:
-        """Whether as many turns are out as the exchange allows requests in flight; lapsed ones no longer count."""
-        self.drop_lapsed(now_s)
-        return len(self.turns) >= MAX_IN_FLIGHT
-
-    def drop_lapsed(self, now_s: float) -> None:
-        """Forget turns that were reserved long ago and never used."""
-        self.turns = {
-            turn for turn in self.turns if turn.begun or now_s - turn.granted_at_s < TURN_LIMIT_S
-        }
-
-    def is_idle(self, now_s: float) -> bool:
-        """Whether forgetting the lane changes nothing."""
-        self.drop_lapsed(now_s)
-        return (
-            not self.waiting and not self.turns and now_s >= max(self.next_turn_s, self.next_send_s)
-        )
-
-
-class Pacer:
-    """Keeps each credential within the exchange's limits: first come, first served, and no credential waits for another.
-
-    Turns are given out a gap apart, before a request is signed and its connection
-    opened; as connections take differently long to open, ``hold`` keeps the gap once
-    more right before the request's first byte.
+    The gap is kept twice. Turns are granted a gap apart, so that a request can be sent
+    at once when its turn has come. As connections take differently long to open, and a
+    derive writes its intent first, ``hold`` keeps the gap again before the first byte.
     """
 
     def __init__(self, monotonic: Seconds, sleep: Sleep) -> None:
         self._monotonic = monotonic
         self._sleep = sleep
-        self._lock = threading.Lock()
-        self._lanes: dict[str, _Lane] = {}
+        self._changed = threading.Condition()
+        self._waiting: deque[Turn] = deque()
+        self._turns: set[Turn] = set()
+        self._between_turns = _Gap()
+        self._between_sends = _Gap()
 
-    def wait(self, credential: str) -> Turn:
-        """Block until the credential's next request may start.
-
-        To be released in any case.
-        """
-        turn = Turn(self, credential)
-        lane = self._join(turn)
+    def wait(self) -> Turn:
+        """Block until the next request may start, and return its turn."""
+        turn = Turn(self)
+        with self._changed:
+            self._waiting.append(turn)
         try:
-            while (wait_s := self._seconds_to_go(lane, turn)) > 0:
+            while (wait_s := self._granted_or_wait_s(turn)) > 0:
                 self._sleep(wait_s)
         finally:
-            self._leave(lane, turn)
+            with self._changed:
+                self._waiting.remove(turn)
+                self._changed.notify_all()
         return turn
 
-    def begin(self, turn: Turn, credential: str) -> bool:
-        """Use a turn; False if it is used, released or lapsed already, or another credential's."""
-        with self._lock:
-            lane = self._lanes.get(credential)
-            if lane is None or turn.begun:
-                return False
-            lane.drop_lapsed(self._monotonic())
-            turn.begun = turn in lane.turns
-            return turn.begun
+    def begin(self, reserved: Turn | None) -> Turn:
+        """Return the turn to send with: the reserved one, or a new one after its wait.
 
-    def hold(self, turn: Turn) -> None:
-        """Block until the gap to the credential's last request is kept; to be called right before sending."""
-        lane = self._lanes[turn.credential]
-        while True:
-            with self._lock:
-                now_s = self._monotonic()
-                wait_s = lane.next_send_s - now_s
-                if wait_s <= 0:
-                    lane.next_send_s = now_s + _GAP_S
-                    return
+        A turn that was used, was released or is another credential's does not count.
+        """
+        with self._changed:
+            if reserved is not None and reserved in self._turns and not reserved.is_used:
+                reserved.is_used = True
+                return reserved
+        turn = self.wait()
+        turn.is_used = True
+        return turn
+
+    def hold(self) -> None:
+        """Block until the gap to the last request's first byte is kept."""
+        while (wait_s := self._sent_or_wait_s()) > 0:
             self._sleep(wait_s)
 
-    def postpone(self, turn: Turn, delay_s: float) -> None:
-        """Let nobody of the turn's credential start before the delay is over."""
-        with self._lock:
-            lane = self._lanes[turn.credential]
-            lane.next_turn_s = max(lane.next_turn_s, self._monotonic() + delay_s)
+    def postpone(self, delay_s: float) -> None:
+        """Grant no turn before the delay, in seconds, is over."""
+        with self._changed:
+            gap = self._between_turns
+            gap.next_s = max(gap.next_s, self._monotonic() + delay_s)
 
     def release(self, turn: Turn) -> None:
-        """Give a turn back; may be repeated."""
-        with self._lock:
-            lane = self._lanes.get(turn.credential)
-            if lane is not None:
-                lane.turns.discard(turn)
-                lane.changed.notify_all()
+        """Take a turn back; may be repeated."""
+        with self._changed:
+            self._turns.discard(turn)
+            self._changed.notify_all()
 
-    def _join(self, turn: Turn) -> _Lane:
-        with self._lock:
-            now_s = self._monotonic()
-            self._lanes = {
-                name: lane for name, lane in self._lanes.items() if not lane.is_idle(now_s)
-            }
-            lane = self._lanes.setdefault(
-                turn.credential, _Lane(changed=threading.Condition(self._lock))
+    def _granted_or_wait_s(self, turn: Turn) -> float:
+        """Wait for the first place in line, and return 0 once the turn is granted."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._waiting[0] is turn and len(self._turns) < MAX_IN_FLIGHT
             )
-            lane.waiting.append(turn)
-            return lane
+            wait_s = self._between_turns.pass_or_wait_s(self._monotonic())
+            if wait_s == 0:
+                self._turns.add(turn)
+            return wait_s
 
-    def _leave(self, lane: _Lane, turn: Turn) -> None:
-        with self._lock:
-            lane.waiting.remove(turn)
-            lane.changed.notify_all()
-
-    def _seconds_to_go(self, lane: _Lane, turn: Turn) -> float:
-        """Wait until the turn is the first in line and a place is free; 0 once it is granted."""
-        with self._lock:
-            while lane.waiting[0] is not turn or lane.is_full(self._monotonic()):
-                lane.changed.wait(_LOOK_AGAIN_S)
-            now_s = self._monotonic()
-            if now_s < lane.next_turn_s:
-                return lane.next_turn_s - now_s
-            turn.granted_at_s = now_s
-            lane.turns.add(turn)
-            lane.next_turn_s = now_s + _GAP_S
-            return 0.0
+    def _sent_or_wait_s(self) -> float:
+        with self._changed:
+            return self._between_sends.pass_or_wait_s(self._monotonic())

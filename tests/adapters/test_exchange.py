@@ -32,10 +32,10 @@ from reconciler.errors import (
     UsageError,
 )
 from reconciler.exchange import client as exchange
-from reconciler.exchange import pacing
-from reconciler.exchange.client import TokenClient, sign
+from reconciler.exchange import replies
+from reconciler.exchange.client import TokenClient
 from reconciler.exchange.clock import ExchangeClock, http_date
-from reconciler.exchange.pacing import Turn
+from reconciler.exchange.wire import sign
 from reconciler.model import Capabilities, Credentials, LiveToken, Secret, instant_ms
 from tests.support.http_stub import Answer, HttpStub, Seen, drip, drop, hang, http, reset, say
 
@@ -490,9 +490,11 @@ def test_https_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             client.derive_token(IDENTITY)
         (seen,) = proxy.seen
-        (lane,) = client._shared.pacer._lanes.values()
+        (lane,) = client._shared.lanes.values()
     assert (seen.method, seen.target) == ("CONNECT", "exchange.invalid:443")
-    assert lane.next_send_s == float("-inf"), "a CONNECT is not the request, whose gap starts later"
+    assert lane._between_sends.next_s == float("-inf"), (
+        "a CONNECT is not the request, whose gap starts later"
+    )
     assert "identity" not in seen.headers
 
 
@@ -732,7 +734,7 @@ def test_replies_beyond_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     read.
     """
     monkeypatch.setattr(exchange, "MAX_REPLY_BYTES", 1000)
-    monkeypatch.setattr(exchange, "MAX_TOKENS", 3)
+    monkeypatch.setattr(replies, "MAX_TOKENS", 3)
     packed = http(200, body=gzip.compress(b"[]"), headers={"Content-Encoding": "gzip"})
     many = [TOKEN | {"tokenId": str(number)} for number in range(4)]
     with (
@@ -862,10 +864,10 @@ def test_no_reply_breaks_the_reader(document: Any, text: str) -> None:
     """Whatever JSON or header comes, the readers read it or say that they can't; they
     never raise.
     """
-    for read in (exchange._listing, exchange._derived, exchange._capabilities):
+    for read in (replies.listing_of, replies.derived_of, replies.capabilities_of):
         read(document)
     assert (
-        exchange._retry_after_s(text, now_ms=0) is None or http_date(text) or text.strip().isdigit()
+        replies.retry_after_of(text, now_ms=0) is None or http_date(text) or text.strip().isdigit()
     )
 
 
@@ -1064,7 +1066,10 @@ def test_retry_after_delays_the_next_derive(status: int) -> None:
         (
             403,
             0,
-            "token management is switched off for the profile, a scope isn't allowed, or its edge blocks this client",
+            (
+                "token management is switched off for the profile, a scope isn't allowed, or its "
+                "edge blocks this client"
+            ),
         ),
         (404, 0, "no such address, check LIMITLESS_API_URL"),
         (429, 0, "wait a minute and try again"),
@@ -1074,7 +1079,7 @@ def test_retry_after_delays_the_next_derive(status: int) -> None:
         (
             425,
             1,
-            r"is in maintenance \(status 425\); it may be revoked all the same, so look at the list",
+            r"in maintenance \(status 425\); it may be revoked all the same, so look at the list",
         ),
         (500, 1, r"gave no clear answer \(status 500\); it may be revoked all the same"),
     ],
@@ -1438,22 +1443,6 @@ def test_interrupted_wait_blocks_nobody() -> None:
         assert client.list_tokens() == ()
 
 
-def test_credentials_are_forgotten() -> None:
-    """Hundreds of credentials, each used once, leave nothing behind; nor do turns that
-    nobody used, once they lapsed.
-    """
-    moment = Time()
-    with HttpStub(otherwise=EMPTY_LIST) as stub, client_of(stub, moment) as client:
-        for number in range(100):
-            client.signed_by(Credentials(token_id=str(number), secret=PAIR.secret)).list_tokens()
-            client.wait_turn_to_derive(f"identity-{number}")
-            moment.now_s += 0.1
-        assert len(client._shared.pacer._lanes) <= 104
-        moment.now_s += 60
-        client.list_tokens()
-        assert len(client._shared.pacer._lanes) == 1
-
-
 # --- reserved turns ---
 
 
@@ -1500,8 +1489,8 @@ def test_gap_counts_from_the_reserved_post(paced: Paced) -> None:
 
 
 def test_turns_serve_once(paced: Paced) -> None:
-    """A turn that was used, released, has lapsed or is another identity's is no turn:
-    the derive waits for one.
+    """A turn that was used, released or is another identity's is no turn: the derive
+    waits for one.
     """
     moment, stub, client = paced
     used = client.wait_turn_to_derive(IDENTITY)
@@ -1514,30 +1503,7 @@ def test_turns_serve_once(paced: Paced) -> None:
         before_s = moment.now_s
         client.derive_token(IDENTITY, turn=turn)
         assert moment.now_s == pytest.approx(before_s + GAP_S)
-    lapsed = client.wait_turn_to_derive(IDENTITY)
-    moment.now_s += 60
-    client.derive_token(IDENTITY)
-    before_s = moment.now_s
-    client.derive_token(IDENTITY, turn=lapsed)
-    assert moment.now_s == pytest.approx(before_s + GAP_S)
-    assert len(stub.seen) == 6
-
-
-def test_forgotten_turns_lapse(paced: Paced, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turns that nobody uses or releases hold the identity up for a minute, not for
-    good, and never another credential.
-    """
-    moment, stub, client = paced
-    monkeypatch.setattr(pacing, "_LOOK_AGAIN_S", 0.02)
-    forgotten: list[Turn] = [client.wait_turn_to_derive(IDENTITY) for _ in range(2)]
-    with Crowd() as crowd:
-        crowd.start(lambda: client.derive_token(IDENTITY))
-        client.derive_token("another")
-        time.sleep(0.1)
-        assert len(stub.seen) == 1
-        moment.now_s += 60
-    assert len(stub.seen) == 2
-    assert not [turn for turn in forgotten if turn.begun]
+    assert len(stub.seen) == 4
 
 
 def test_released_turn_lets_the_next_go(paced: Paced) -> None:
