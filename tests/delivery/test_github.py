@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import ci as pipeline
-from reconciler.github import ARTIFACT, GitHub, GitHubError, job_from
+from reconciler.github import GitHub, GitHubError, job_from
+from reconciler.github.client import ARTIFACT
 from reconciler.plan.planner import Policy, plan
 from reconciler.plan.review import NoBase, review_of
 from reconciler.render.comment import marker, read_marker
@@ -231,7 +232,8 @@ def test_without_a_snapshot_the_next_step_is_named(host: stand_in.GitHub) -> Non
     with opened(host) as client, pytest.raises(GitHubError) as raised:
         client.snapshot()
     assert str(raised.value) == (
-        "no run of main has published a snapshot yet (an artifact named tokens-snapshot): run the drift workflow once"
+        "no run of main has published a snapshot yet (an artifact named tokens-snapshot): run the "
+        "drift workflow once"
     )
 
 
@@ -414,7 +416,8 @@ def test_a_comment_that_github_refuses_fails_nothing(
     assert outputs["changes"] == "true"
     err = capsys.readouterr().err
     assert err.startswith(
-        "::notice title=reconciler::the comment was not posted or read: GitHub answered with HTTP 403"
+        "::notice title=reconciler::the comment was not posted or read: GitHub answered with HTTP "
+        "403"
     )
     assert job.summary.exists()
     assert host.writes(granted=True) == []

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "manifest": frozenset[str](),
     "state": frozenset[str](),
     "exchange": frozenset[str](),
+    "github": frozenset[str](),
     "vault": frozenset[str](),
     "sandbox": frozenset[str](),
     "plan": frozenset({"state"}),
@@ -137,11 +138,7 @@ def room_of(module: str) -> str | None:
 
 PURE_MODULES = sorted(name for name in MODULES if room_of(name) in PURE)
 ROOMS = sorted({room for name in MODULES if (room := room_of(name)) is not None})
-LEAVES = sorted(
-    name
-    for name in MODULES
-    if room_of(name) is None and name not in {"reconciler.__main__", "reconciler.github"}
-)
+LEAVES = sorted(name for name in MODULES if room_of(name) is None and name != "reconciler.__main__")
 
 
 def type_checking(node: ast.AST) -> bool:

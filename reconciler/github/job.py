@@ -1,0 +1,120 @@
+"""The job of GitHub Actions that the program runs in, by GitHub's own variables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from reconciler.errors import ReconcilerError
+from reconciler.model import Secret
+from reconciler.net import caught, is_private
+
+EVENT_CHARS = 32 * 1024 * 1024
+AUTHOR = "github-actions[bot]"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
+_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+class GitHubError(ReconcilerError):
+    """A call to GitHub did not succeed; no token depends on it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Where the program runs, by GitHub's own variables.
+
+    ``event`` is what triggered the workflow.
+    """
+
+    api_url: str
+    server_url: str
+    repository: str
+    token: Secret | None
+    event: Mapping[str, Any]
+    sha: str
+    run_id: str
+    workflow: str
+    author: str
+
+    @property
+    def run_url(self) -> str:
+        """Where people read this run's log."""
+        run = f"/{self.repository}/actions/runs/{self.run_id}" if self.run_id else ""
+        return f"{self.server_url}{run}"
+
+    @property
+    def pull_request(self) -> int | None:
+        """The number of the pull request that this run is for."""
+        number = at(self.event, "pull_request", "number")
+        return number if type(number) is int else None
+
+    @property
+    def head_sha(self) -> str:
+        """The commit that people review.
+
+        Of a pull request it is the head, not the merge that GitHub tries.
+        """
+        return sha_of(at(self.event, "pull_request", "head", "sha")) or self.sha
+
+
+def job_from(environ: Mapping[str, str]) -> Job:
+    """Return the job that the environment describes.
+
+    GitHubError where this is no job, or its variables make no sense.
+    """
+    repository = environ.get("GITHUB_REPOSITORY", "")
+    api_url = environ.get("GITHUB_API_URL") or "https://api.github.com"
+    if not _NAME.fullmatch(repository):
+        raise GitHubError("this is no job of GitHub Actions: GITHUB_REPOSITORY is not set")
+    url = address_of(api_url)
+    if not is_private(url.scheme, url.host):
+        raise GitHubError("GITHUB_API_URL is not https: the token is not sent there")
+    token = environ.get("GITHUB_TOKEN", "").strip()
+    return Job(
+        api_url=api_url.rstrip("/"),
+        server_url=(environ.get("GITHUB_SERVER_URL") or "https://github.com").rstrip("/"),
+        repository=repository,
+        token=Secret(token) if token else None,
+        event=_event(environ.get("GITHUB_EVENT_PATH", "")),
+        sha=environ.get("GITHUB_SHA", ""),
+        run_id=environ.get("GITHUB_RUN_ID", ""),
+        workflow=environ.get("GITHUB_WORKFLOW", ""),
+        author=environ.get("RECONCILER_COMMENT_AUTHOR") or AUTHOR,
+    )
+
+
+def _event(name: str) -> Mapping[str, Any]:
+    if not name:
+        return {}
+    try:
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123  # a path as the runner gave it
+            found = json.loads(file.read(EVENT_CHARS))
+    except (OSError, ValueError, RecursionError):
+        raise GitHubError("GITHUB_EVENT_PATH can't be read as JSON") from None
+    return found if isinstance(found, dict) else {}
+
+
+def at(value: object, *keys: str) -> object:
+    """Return what lies under the keys of nested objects, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def sha_of(value: object) -> str | None:
+    """Return the value if it is the hash of a commit, else None."""
+    return value if isinstance(value, str) and _SHA.fullmatch(value) else None
+
+
+def address_of(text: str) -> httpx.URL:
+    """Return the address that a text is. GitHubError for a text that is none."""
+    url = caught(lambda: httpx.URL(text), httpx.InvalidURL)
+    if isinstance(url, httpx.InvalidURL):
+        raise GitHubError("GITHUB_API_URL, or a place that GitHub named, is no address")
+    return url
