@@ -1,9 +1,10 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv, .venv-* and node_modules, and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulation soak bench lint types fmt lock clean
+.PHONY: help setup demo play test unit simulation soak bench coverage lint types fmt docs lock dist clean
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -34,19 +35,32 @@ setup: .venv/ready      ## the environment alone
 demo: .venv/ready       ## sandbox and a real OpenBao: tokens.yaml becomes working secrets, in about a minute
 	@$(BIN)/reconciler demo
 
-test: .venv/ready .venv-sdk/ready .venv-checks/ready $(NODE)  ## all tests, with a real OpenBao, the official SDKs and GitHub's evaluator
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+play: .venv/ready       ## sandbox and a real OpenBao, left running until Ctrl-C; prints the environment for another terminal
+	@$(BIN)/python -m reconciler.demo.play
 
-simulation: .venv/ready ## of these only: the protocol, walked through schedules of crashes, lost replies and competing runs
-	$(BIN)/python -m pytest -n $(WORKERS) tests/proofs/simulation
+T ?=
+test: .venv/ready .venv-sdk/ready .venv-checks/ready $(NODE)  ## all tests, with a real OpenBao, the official SDKs and GitHub's evaluator (T=a path, or a pattern of names)
+	$(PYTEST) $(if $(T),$(if $(wildcard $(firstword $(subst ::, ,$(T)))),$(T),-k "$(T)"))
+
+unit: .venv/ready       ## the tests that start no server
+	$(PYTEST) tests/unit
+
+SEED ?=
+SECONDS_MAX ?= 600
+KEEP ?=
+simulation: .venv/ready ## the protocol, walked through crashes, lost replies and competing runs (SEED=… SECONDS_MAX=600: other seeds)
+	$(if $(SEED),$(BIN)/python -m tests.proofs.simulation --seed $(SEED) --seconds $(SECONDS_MAX) $(if $(KEEP),--keep "$(KEEP)"),$(PYTEST) tests/proofs/simulation)
 
 MINUTES ?= 60
-SEED ?=
 soak: .venv/ready       ## real processes killed, suspended and cut off, and their servers too (MINUTES=60, SEED=…)
 	$(BIN)/python -m tests.proofs.soak --minutes $(MINUTES) --seed "$(SEED)"
 
 bench: .venv/ready      ## the figures of speed and memory, beside their limits
 	$(BIN)/python tests/bench
+
+coverage: .venv/ready   ## which branches the unit tests take, room by room
+	$(BIN)/python -m coverage run --branch --source reconciler --data-file .coverage -m pytest -q tests/unit
+	$(BIN)/python -m coverage report --data-file .coverage --skip-covered --sort cover
 
 lint: .venv/ready       ## ruff
 	$(BIN)/ruff check .
@@ -59,13 +73,23 @@ fmt: .venv/ready        ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/ready       ## write what docs/ takes from the program anew: options, exit codes, diagram
+	$(BIN)/python -m tests.support.pages
+
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 lock:            ## make the hash-locked requirements anew (needs uv on the PATH)
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) --extra demo --extra dev pyproject.toml -o tests/requirements.txt
+	echo 'hatchling' | $(LOCK) --constraints tests/requirements.txt - -o requirements-build.txt
 	$(LOCK) tests/adapters/sdk/requirements.in -o tests/adapters/sdk/requirements.txt
 	$(LOCK) tests/delivery/checks/requirements.in -o tests/delivery/checks/requirements.txt
 	for folder in $(NODE:/node_modules/ready=); do npm --prefix $$folder update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund || exit 1; done
 
+dist: .venv/ready .venv-checks/ready  ## wheel, sources and a bill of materials, in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	.venv-checks/bin/twine check --strict dist/*
+	.venv-checks/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --validate -o dist/bom.json
+
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .venv-checks $(NODE:/ready=) .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sdk .venv-checks $(NODE:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist

@@ -7,6 +7,7 @@ shows that they would find one.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -14,10 +15,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from reconciler import __version__
 from tests.delivery.conftest import TIMEOUT_S, Tool
@@ -42,6 +46,7 @@ ZIZMOR = (
     "pedantic",
     "--no-progress",
 )
+ISSUES = GITHUB / "ISSUE_TEMPLATE"
 SCHEMAS = {
     "vendor.github-workflows": WORKFLOWS,
     "custom.github-workflows-require-timeout": tuple(
@@ -49,6 +54,8 @@ SCHEMAS = {
     ),
     "vendor.github-actions": (ACTION,),
     "vendor.dependabot": (GITHUB / "dependabot.yml",),
+    "vendor.github-issue-forms": (ISSUES / "bug.yml", ISSUES / "idea.yml"),
+    "vendor.github-issue-config": (ISSUES / "config.yml",),
     "vendor.gitlab-ci": (GITLAB,),
 }
 ASK_SCHEMAS = """
@@ -260,8 +267,43 @@ def test_wheel(tool: Tool, wheel: Path) -> None:
         "reconciler",
         f"reconciler-{__version__}.dist-info",
     }
+    assert "reconciler/py.typed" in names
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "reconciler").rglob("*.py")}
     assert modules == {name for name in names if name.endswith(".py")}
+
+
+def locked(name: str) -> dict[str, str]:
+    """Return what a file of requirements locks: versions by name, each with hashes."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = dict(
+        re.findall(r"^([a-z0-9-]+)==([^ ]+) [^\n]*\\\n    --hash=sha256:", text, re.MULTILINE)
+    )
+    assert len(found) == len(re.findall(r"^[^ #]", text, re.MULTILINE))
+    return found
+
+
+def test_the_lock_of_the_build() -> None:
+    """requirements-build.txt holds the build backend and all that it needs, and nothing
+    else, at the versions that the wheel is built with here.
+
+    So an installation from a checkout downloads nothing that is not locked by hash.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [Requirement(one) for one in project["build-system"]["requires"]]
+    needed: set[str] = set()
+    while wanted:
+        name = canonicalize_name(wanted.pop().name)
+        if name not in needed:
+            needed.add(name)
+            found = [Requirement(one) for one in importlib.metadata.requires(name) or ()]
+            wanted += [one for one in found if one.marker is None or one.marker.evaluate()]
+    build = locked("requirements-build.txt")
+    assert build.keys() >= needed
+    every = {f"{name}=={version}" for name, version in locked("tests/requirements.txt").items()}
+    assert {f"{name}=={version}" for name, version in build.items()} <= every
+    assert {name: importlib.metadata.version(name) for name in needed} == {
+        name: build[name] for name in needed
+    }
 
 
 def test_bill_of_materials(tool: Tool) -> None:

@@ -47,7 +47,14 @@ from tests.delivery.files import (
     texts,
 )
 
-ACTIONS_OF_OTHERS = {"actions/checkout", "actions/upload-artifact", "actions/download-artifact"}
+ACTIONS_OF_OTHERS = {
+    "actions/attest",
+    "actions/checkout",
+    "actions/download-artifact",
+    "actions/setup-python",
+    "actions/upload-artifact",
+    "pypa/gh-action-pypi-publish",
+}
 PIN = re.compile(r"uses: (?P<action>[^@ ]+)@(?P<sha>[0-9a-f]{40}) # (?P<version>v\d+\.\d+\.\d+)")
 SECRET_LIKE = re.compile(
     r"secret|token|passw|credential|jwt|identity|(?:^|[^a-z])key(?:$|[^a-z])", re.IGNORECASE
@@ -127,8 +134,8 @@ def test_no_dangerous_trigger_or_inheritance(path: Path) -> None:
 
 
 def test_actions_are_pinned() -> None:
-    """Of others only three of GitHub's own, each at one commit everywhere with its
-    version beside it; ours by ``$/``.
+    """Of others only five of GitHub's own and the one of PyPI's, each at one commit
+    everywhere with its version beside it; ours by ``$/``.
     """
     pinned: dict[str, set[tuple[str, str]]] = {}
     for path in (*WORKFLOWS, ACTION):
@@ -181,7 +188,8 @@ def test_identity_only_in_an_environment(path: Path, job: str) -> None:
         )
         assert not proves or "pull_request" not in spec["if"]
     else:
-        assert proves == ("VAULT_ADDR" in spec.get("env", {}))
+        releases = spec.get("environment") == "release"  # who it is, is for PyPI then
+        assert proves == ("VAULT_ADDR" in spec.get("env", {}) or releases)
         assert not proves or "environment" in spec
 
 
@@ -284,7 +292,7 @@ def test_callers_grant_what_is_needed() -> None:
             spec.get("with", {}).keys()
             <= load(GITHUB / "workflows" / called[1])["on"]["workflow_call"]["inputs"].keys()
         )
-    assert found == len(OUR_WORKFLOWS) - 1
+    assert found == len([path for path in OUR_WORKFLOWS if path.name.startswith("tokens-")])
 
 
 def test_jobs_reach_vault_alike() -> None:
@@ -691,9 +699,9 @@ def test_variables_are_explained() -> None:
     }
     assert told == read
     environments = {name.strip("`") for name, *_ in table(page, "environment")}
-    assert environments == {
-        jobs(path)[job].get("environment") for path, job in job_ids(WORKFLOWS)
-    } - {None}
+    used = {jobs(path)[job].get("environment") for path, job in job_ids(WORKFLOWS)} - {None}
+    assert environments == used - {"release"}
+    assert "the environment `release`" in (ROOT / "docs" / "releasing.md").read_text("utf-8")
 
 
 def test_every_named_test_exists() -> None:

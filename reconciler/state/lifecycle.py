@@ -1,0 +1,66 @@
+"""The life of a token in the ledger: which transition leads from where to where.
+
+``MOVES`` is the table. ``docs/architecture.md`` draws it, and a test holds both the
+drawing and the ledger's transitions to it: a move that is missing here, or one that no
+transition makes, fails the test.
+
+A token is at one stage of its label's entry at a time:
+
+=========  ============================================================
+absent     the ledger does not know it
+intent     the write that makes it was begun, and may name its id
+current    consumers are meant to hold it
+retiring   its successor is recorded, and it lives on for its overlap
+revoking   the point of no return: it is to go, whatever happens
+closed     it is gone from the exchange, or was never made
+=========  ============================================================
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+
+class Stage(enum.Enum):
+    """Where a token stands in the ledger."""
+
+    ABSENT = "absent"
+    INTENT = "intent"
+    CURRENT = "current"
+    RETIRING = "retiring"
+    REVOKING = "revoking"
+    CLOSED = "closed"
+
+
+class Move(NamedTuple):
+    """One way from stage to stage, and the transition of the ledger that makes it."""
+
+    before: Stage
+    transition: str
+    after: Stage
+
+
+MOVES = (
+    Move(Stage.ABSENT, "open_intent", Stage.INTENT),
+    Move(Stage.INTENT, "record_current", Stage.CURRENT),
+    Move(Stage.INTENT, "retire_intent", Stage.RETIRING),
+    Move(Stage.INTENT, "drop_intent", Stage.REVOKING),
+    Move(Stage.INTENT, "close_intent", Stage.CLOSED),
+    Move(Stage.INTENT, "abandon_intent", Stage.CLOSED),
+    Move(Stage.CURRENT, "record_current", Stage.RETIRING),
+    Move(Stage.CURRENT, "record_current", Stage.REVOKING),
+    Move(Stage.CURRENT, "record_current", Stage.CLOSED),
+    Move(Stage.CURRENT, "start_revoking", Stage.REVOKING),
+    Move(Stage.RETIRING, "record_current", Stage.CURRENT),
+    Move(Stage.RETIRING, "record_current", Stage.REVOKING),
+    Move(Stage.RETIRING, "start_revoking", Stage.REVOKING),
+    Move(Stage.ABSENT, "revoke_interrupted", Stage.REVOKING),
+    Move(Stage.REVOKING, "close_revoking", Stage.CLOSED),
+)
+"""Every move that there is, each once.
+
+Recording a successor moves its predecessor too: to retiring as a rule; to revoking
+where it is compromised, with those that retire already; to closed where somebody else
+has revoked it. A rollback records a retiring token as current again.
+"""

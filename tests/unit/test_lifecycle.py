@@ -1,0 +1,158 @@
+"""The table of a token's life is what the ledger's transitions do, and what the page on
+the architecture draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.state import (
+    Discarded,
+    Entry,
+    IntentKind,
+    Ledger,
+    LedgerError,
+    Retirement,
+    Transition,
+    abandon_intent,
+    close_intent,
+    close_revoking,
+    drop_intent,
+    name_intent,
+    open_intent,
+    record_current,
+    retire_intent,
+    revoke_interrupted,
+    set_files,
+    set_profile,
+    set_protect,
+    set_verified,
+    set_version,
+    start_revoking,
+    unchanged,
+)
+from reconciler.state.lifecycle import MOVES, Move, Stage
+from tests.support.worlds import NOW_MS, PROFILE_ID, current, intent, ledger, retiring, revoking
+
+PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
+NEW = "bot-2"
+"""What an open intent makes, be it named yet or not; a rollback makes nothing."""
+LATE = "bot-3"
+"""The token of an intent that was closed before anybody could list."""
+
+
+def stage_of(known: Ledger, token_id: str) -> Stage:
+    """Return where the ledger has a token of the label bot."""
+    entry = known.tokens.get("bot", Entry(path="bot"))
+    if entry.current is not None and entry.current.token_id == token_id:
+        return Stage.CURRENT
+    if any(one.token_id == token_id for one in entry.retiring):
+        return Stage.RETIRING
+    if any(one.token_id == token_id for one in entry.revoking):
+        return Stage.REVOKING
+    if entry.intent is not None and (entry.intent.token_id or NEW) == token_id:
+        return Stage.INTENT
+    ends = {row.token_id or NEW for row in known.closed}
+    return Stage.CLOSED if token_id in ends else Stage.ABSENT
+
+
+def ledgers() -> Iterator[Ledger]:
+    """Yield each combination of current token, intent, predecessor and revocation."""
+    begun = intent("bot", kind=IntentKind.ROTATE, cas=1)
+    for now, open_, old, gone in itertools.product(
+        (None, current("bot-1", "bot")),
+        (
+            None,
+            begun,
+            dataclasses.replace(begun, token_id=NEW),
+            intent("bot", kind=IntentKind.ROLLBACK, cas=1),
+        ),
+        ((), (retiring("bot-0", "bot"),)),
+        ((), (revoking("bot-9", "bot"),)),
+    ):
+        entry = Entry(path="bot", current=now, intent=open_, retiring=old, revoking=gone)
+        yield ledger({} if entry.idle else {"bot": entry})
+
+
+def rolls_back(known: Ledger) -> bool:
+    """Tell whether the open intent is a rollback's."""
+    entry = known.tokens.get("bot")
+    return (
+        entry is not None and entry.intent is not None and entry.intent.kind is IntentKind.ROLLBACK
+    )
+
+
+def transitions(known: Ledger) -> Iterator[Transition]:
+    """Yield every transition, with whatever it could be asked for in this ledger."""
+    yield open_intent("bot", intent("bot"), protect=None)
+    yield name_intent("bot", "op-1", NEW)
+    yield close_intent("bot", "op-1", outcome="refused", at_ms=NOW_MS)
+    yield abandon_intent("bot", "op-1", at_ms=NOW_MS)
+    yield drop_intent("bot", "op-1", Discarded(token_id=NEW, reason="lost", at_ms=NOW_MS))
+    yield retire_intent("bot", "op-1", retiring(NEW, "bot"))
+    made = [one.token_id for one in known.tokens["bot"].retiring] if rolls_back(known) else [NEW]
+    for recorded, now, every, elsewhere in itertools.product(made, *3 * ((False, True),)):
+        retirement = Retirement(
+            at_ms=NOW_MS,
+            overlap_ms=0,
+            reason="rotated",
+            revoke_now=now,
+            revoke_all=every,
+            already_gone=elsewhere,
+        )
+        yield record_current("bot", "op-1", current(recorded, "bot"), retirement)
+    for token_id in ("bot-0", "bot-1", NEW, "bot-9"):
+        yield start_revoking("bot", token_id, reason="superseded")
+        yield close_revoking("bot", token_id, outcome="revoked", at_ms=NOW_MS)
+        yield set_verified("bot", token_id, NOW_MS)
+    yield revoke_interrupted("bot", LATE)
+    yield set_version("bot", 2)
+    yield set_protect("bot", protect=True)
+    yield set_files(["tokens.yaml"])
+    yield set_profile(PROFILE_ID)
+    yield unchanged
+
+
+def moves() -> Iterator[Move]:
+    """Yield what each transition does to each token, where the ledger lets it."""
+    for before in ledgers():
+        ids = {"bot-0", "bot-1", NEW, LATE, "bot-9"} - ({NEW} if rolls_back(before) else set())
+        for transition in transitions(before):
+            try:
+                after = transition(before)
+            except LedgerError:
+                continue
+            name = transition.__qualname__.partition(".")[0]
+            for token_id in ids:
+                move = Move(stage_of(before, token_id), name, stage_of(after, token_id))
+                if move.before is not move.after:
+                    yield move
+
+
+def test_the_table_is_what_the_ledger_does() -> None:
+    """Each move in it is made by its transition in some ledger, and no transition makes
+    another one.
+    """
+    assert set(moves()) == set(MOVES)
+    assert len(MOVES) == len(set(MOVES))
+
+
+def test_revoking_is_the_point_of_no_return() -> None:
+    """No way leads out of it but to the end, and none leads out of the end."""
+    assert {move.after for move in MOVES if move.before is Stage.REVOKING} == {Stage.CLOSED}
+    assert [move for move in MOVES if move.before is Stage.CLOSED] == []
+
+
+def test_the_page_draws_the_table() -> None:
+    """The diagram has an arrow for each move, with the transition on it, in order."""
+    (drawn,) = re.findall(
+        r"^```mermaid\nstateDiagram-v2\n(.*?)^```",
+        PAGE.read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
+    arrows = [f"{one.before.value} --> {one.after.value}: {one.transition}" for one in MOVES]
+    assert [line.strip() for line in drawn.splitlines()] == arrows
