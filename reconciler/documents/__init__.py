@@ -1,18 +1,14 @@
 """What machines read, and what is read back: plan, report, status and snapshot as JSON.
 
-Pure.
+Pure: values to dictionaries, and text to values. No document holds a secret, because no
+value that one is made from does.
 """
 
-from reconciler.documents.formats import (
-    dump,
-    load_plan,
-    load_snapshot,
-    plan_document,
-    plan_widget,
-    report_document,
-    snapshot_document,
-    status_document,
-)
+from reconciler.documents.json import dump
+from reconciler.documents.plan import load_plan, plan_document, plan_widget
+from reconciler.documents.report import report_document
+from reconciler.documents.snapshot import load_snapshot, snapshot_document
+from reconciler.documents.status import status_document
 
 __all__ = [
     "dump",

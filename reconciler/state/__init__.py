@@ -2,7 +2,6 @@
 
 from reconciler.state.ledger import (
     LEDGER_NAME,
-    MAX_ENTRY_BYTES,
     Abandoned,
     Current,
     Discarded,
@@ -15,28 +14,16 @@ from reconciler.state.ledger import (
     Retirement,
     Retiring,
     Revoking,
-    Transition,
-    abandon_intent,
-    close_intent,
-    close_revoking,
-    drop_intent,
-    each_key_once,
-    from_text,
     lease_held_by,
-    name_intent,
-    open_intent,
-    record_current,
-    retire_intent,
-    revoke_interrupted,
-    set_files,
-    set_profile,
-    set_protect,
-    set_verified,
-    set_version,
-    start_revoking,
+)
+from reconciler.state.ledger_text import (
+    MAX_ENTRY_BYTES,
+    each_key_once,
+    from_document,
+    from_text,
     text_bytes,
+    to_document,
     to_text,
-    unchanged,
 )
 from reconciler.state.secret import (
     OPERATION_ID,
@@ -55,6 +42,25 @@ from reconciler.state.snapshot import (
     interrupted,
     only_verified,
     probably_ours,
+)
+from reconciler.state.transitions import (
+    Transition,
+    abandon_intent,
+    close_intent,
+    close_revoking,
+    drop_intent,
+    name_intent,
+    open_intent,
+    record_current,
+    retire_intent,
+    revoke_interrupted,
+    set_files,
+    set_profile,
+    set_protect,
+    set_verified,
+    set_version,
+    start_revoking,
+    unchanged,
 )
 
 __all__ = [
@@ -87,6 +93,7 @@ __all__ = [
     "distrust",
     "drop_intent",
     "each_key_once",
+    "from_document",
     "from_text",
     "interrupted",
     "is_placeholder",
@@ -106,6 +113,7 @@ __all__ = [
     "set_version",
     "start_revoking",
     "text_bytes",
+    "to_document",
     "to_text",
     "unchanged",
 ]

@@ -1,4 +1,4 @@
-"""What lies at a secret's path: the fields that consumers read (contract), and how to tell our documents apart."""
+"""What lies at the path of a secret: the fields that consumers read (contract)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ TOKEN_ID = "token_id"  # noqa: S105  # the name of a field
 
 
 def is_placeholder(content: SecretVersion) -> bool:
-    """A living version without fields: the trace of a fence."""
+    """Whether it is a living version without fields: the trace of a fence."""
     return content.state is VersionState.LIVING and not content.fields and content.secret is None
 
 
 def secret_fields(
     label: str, derived: Derived, *, api_url: str, operation_id: str
 ) -> tuple[tuple[str, str], ...]:
-    """What consumers read beside the secret itself (contract: all values are strings)."""
+    """Return what consumers read beside the secret itself.
+
+    All values are strings (contract).
+    """
     return (
         ("token_id", derived.token_id),
         ("label", label),
@@ -36,7 +39,7 @@ def secret_fields(
 
 
 def credentials_of(content: SecretVersion) -> Credentials | None:
-    """The pair that a secret holds, if it holds one."""
+    """Return the token id and secret that a version holds, or None."""
     token_id = content.field(TOKEN_ID)
     if token_id is None or content.secret is None:
         return None

@@ -2,16 +2,11 @@
 
 Rules this module keeps:
 
-1. Values and pure questions only; ``observe`` fills the snapshot in.
-2. Each live token is exactly one of the six kinds, by recorded ids and proven
+1. Values and pure questions only: a run's ``observe`` fills the snapshot in.
+2. Each live token has exactly one of six kinds, by recorded ids and proven
    interruptions, never by age.
 3. A snapshot that may be partial is not believed: ``distrust`` says why, and nothing is
-   planned on it.
-
-How an open intent without a named token finds its own, ``interrupted`` (all must hold):
-
-    live label is the intent's       not in ``before``       never used       in no place of the ledger, open intents included
-    created between ``since`` and the derive's deadline, a minute's margin at both ends       the only one
+   planned from it.
 """
 
 from __future__ import annotations
@@ -31,7 +26,7 @@ from reconciler.model import (
 from reconciler.state.ledger import Intent, Ledger
 
 DERIVE_DEADLINE_MS = 30 * SECOND_MS
-"""A derive that was not answered by then is ambiguous; the driver's timeouts keep within it."""
+"""A derive without an answer by then is ambiguous; the driver has shorter timeouts."""
 
 BIRTH_MARGIN_MS = MINUTE_MS
 
@@ -49,10 +44,10 @@ class Kind(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What was read at a path whose metadata is not what the ledger says; never the secret itself.
+    """What was read at a path whose metadata differ from the ledger; never the secret.
 
     ``token_id`` is None where the latest version is gone, holds no token, or has
-    another secret beside the current token's id than the recorded version has.
+    the current token's id with another secret than the recorded version has.
     ``holder_version`` is the version to restore from: the recorded one, or else the
     newest readable one that holds the label's current token. ``placeholder`` is an
     empty document, the trace of a fence. ``readable`` is False where the role may read
@@ -69,10 +64,9 @@ class Content:
 class Observed:
     """Everything that a plan is made from.
 
-    ``now_ms`` is the exchange's clock right before the list call.
-
-    ``place`` is where in Vault, as ``mount/prefix``. ``foreign_unnamed`` counts foreign
-    tokens that a published snapshot does not name.
+    ``now_ms`` is the exchange's clock right before the list call, ``place`` is
+    ``mount/prefix`` in Vault. ``foreign_unnamed`` counts the foreign tokens that a
+    published snapshot does not name.
     """
 
     now_ms: int
@@ -87,18 +81,24 @@ class Observed:
     foreign_unnamed: int = 0
 
     def meta(self, path: str) -> SecretMeta:
-        """Vault's metadata of a path."""
+        """Return Vault's metadata of a path."""
         return self.secrets.get(path, NEVER_WRITTEN)
 
     def live_by_id(self) -> dict[str, LiveToken]:
-        """The live tokens by id."""
+        """Return the live tokens by id."""
         return {token.token_id: token for token in self.live}
 
 
 def interrupted(
     label: str, intent: Intent, ledger: Ledger, live: Iterable[LiveToken]
 ) -> str | None:
-    """The id that can only be the open intent's, or None."""
+    """Return the id that can only be the open intent's, or None.
+
+    An intent that names its token is sure of it. Otherwise exactly one live token must
+    fit: it has the label, is new since the intent (not in ``before``), was never used,
+    is nowhere in the ledger (other open intents included), and was created between
+    ``since`` and the deadline of the derive, with a minute's margin at both ends.
+    """
     if not intent.kind.derives:
         return None
     if intent.token_id is not None:
@@ -123,9 +123,9 @@ def interrupted(
 def classify(
     ledger: Ledger, live: tuple[LiveToken, ...], labels: frozenset[str]
 ) -> dict[str, Kind]:
-    """The kind of each live token by id; ``labels`` are the desired ones.
+    """Return the kind of each live token by id.
 
-    A label that the ledger remembers is ours as well.
+    ``labels`` are the desired ones; labels that the ledger remembers are ours as well.
     """
     ours = labels | ledger.tokens.keys() | {row.label for row in ledger.abandoned}
     kinds: dict[str, Kind] = {}
@@ -148,7 +148,7 @@ def classify(
 
 
 def probably_ours(token: LiveToken, ledger: Ledger) -> bool:
-    """Whether a twin may come from an intent that was closed without knowing what became of its derive."""
+    """Whether a twin may come from an abandoned intent: its derive may have landed."""
     return any(
         row.label == token.label and row.since_ms - BIRTH_MARGIN_MS <= token.created_at_ms
         for row in ledger.abandoned
@@ -156,28 +156,36 @@ def probably_ours(token: LiveToken, ledger: Ledger) -> bool:
 
 
 def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str | None:
-    """Why this snapshot can't be believed for this manifest, in one sentence, or None."""
+    """Return in one sentence why the snapshot can't be believed, or None if it can."""
     ledger, profile_id = observed.ledger, desired.profile_id
     labels = frozenset(spec.label for spec in desired.tokens)
     if observed.place != desired.place:
         return (
-            f"the snapshot is of {observed.place}, and the manifest's secrets lie at {desired.place}: "
+            f"the snapshot is of {observed.place}, "
+            f"and the manifest's secrets lie at {desired.place}: "
             "take it again with this manifest, or put mount and prefix back"
         )
     if ledger.api_url != observed.api_url:
         return (
-            f"the ledger belongs to {ledger.api_url}, but LIMITLESS_API_URL says {observed.api_url}: "
+            f"the ledger belongs to {ledger.api_url}, "
+            f"but LIMITLESS_API_URL says {observed.api_url}: "
             "use the right one, or another vault prefix for this exchange"
         )
     if profile_id is not None and ledger.profile_id not in {None, profile_id}:
-        return f"the ledger belongs to profile {ledger.profile_id}, the manifest to profile {profile_id}: one of them is wrong"
+        return (
+            f"the ledger belongs to profile {ledger.profile_id}, "
+            f"the manifest to profile {profile_id}: one of them is wrong"
+        )
     if not observed.live and not observed.foreign_unnamed:
-        return "the exchange lists no token at all, not even the one that signed: the list is not believed, try again later"
+        return (
+            "the exchange lists no token at all, not even the one that signed: "
+            "the list is not believed, try again later"
+        )
     ids = {token.token_id for token in observed.live}
     if observed.signer_id is not None and observed.signer_id not in ids:
         return (
-            f"the token that signed the list ({observed.signer_id}) is not in it: the list is partial or of another profile, "
-            "nothing is done on it; try again later"
+            f"the token that signed the list ({observed.signer_id}) is not in it: "
+            "the list is partial or of another profile, nothing is done on it; try again later"
         )
     missing = sorted(
         label
@@ -188,12 +196,16 @@ def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str 
         # five fit on a line
         shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")  # noqa: PLR2004
         return (
-            f"{len(missing)} current tokens are missing from the exchange's list ({shown}), more than --max-missing "
-            f"{max_missing}: if they really were revoked elsewhere, raise it; otherwise the list is partial"
+            f"{len(missing)} current tokens are missing from the exchange's list ({shown}), "
+            f"more than --max-missing {max_missing}: if they really were revoked elsewhere, "
+            "raise it; otherwise the list is partial"
         )
     return None
 
 
 def only_verified(used_at_ms: int | None, verified_at_ms: int) -> bool:
-    """Whether nobody but our own verify ever used a token: a use within the margin after it is taken for ours."""
+    """Whether only our own verify ever used a token.
+
+    Uses up to ``verified_at_ms`` are taken for ours.
+    """
     return used_at_ms is None or used_at_ms <= verified_at_ms

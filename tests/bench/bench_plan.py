@@ -13,7 +13,8 @@ import yaml
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import Secret
 from reconciler.sandbox import Sandbox, SandboxConfig
-from reconciler.state.ledger import Current, Entry, Ledger, to_text
+from reconciler.state.ledger import Current, Entry, Ledger
+from reconciler.state.ledger_text import to_text
 from reconciler.vault.settings import settings_from_environment
 from reconciler.vault.store import SecretStore
 from tests.bench.processes import program, several

@@ -38,7 +38,8 @@ from reconciler.run import driver
 from reconciler.sandbox import Sandbox
 from reconciler.sandbox.state import Token
 from reconciler.schema_files import load_schema
-from reconciler.state.ledger import Holder, Ledger, from_text, to_text
+from reconciler.state.ledger import Holder, Ledger
+from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.secret import credentials_of
 from reconciler.vault import http as vault_http
 from reconciler.vault.settings import settings_from_environment

@@ -15,9 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from jsonschema import Draft202012Validator
 
-from reconciler.documents import formats as documents
-from reconciler.documents.formats import (
-    SavedPlan,
+from reconciler.documents import (
     dump,
     load_plan,
     load_snapshot,
@@ -26,6 +24,7 @@ from reconciler.documents.formats import (
     snapshot_document,
     status_document,
 )
+from reconciler.documents.plan import SavedPlan
 from reconciler.errors import Exit, PlanStaleError, ReconcilerError
 from reconciler.model import (
     NEVER_WRITTEN,
@@ -42,7 +41,8 @@ from reconciler.plan.status import NeedKind, State, status_of
 from reconciler.protocol.outcome import Ending, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row
 from reconciler.schema_files import load_schema
-from reconciler.state.ledger import Holder, from_text
+from reconciler.state.ledger import Holder
+from reconciler.state.ledger_text import from_text
 from reconciler.state.snapshot import Content, Kind, Observed, classify, distrust
 from tests.support.values import (
     API_URL,
@@ -895,5 +895,5 @@ def test_documents_have_a_category_for_every_reason() -> None:
     """No reason makes a document fail."""
     for reason in Reason:
         change = Change(label="x", action=Action.KEEP, reason=reason)
-        (row,) = documents.plan_document(a_plan(changes=(change,)))["changes"]
+        (row,) = plan_document(a_plan(changes=(change,)))["changes"]
         assert row["category"] == CATEGORIES[reason].value

@@ -17,8 +17,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS
 from reconciler.state.ledger import (
-    ABANDONED_KEPT_MS,
-    CLOSED_KEPT,
     Abandoned,
     Closed,
     Current,
@@ -32,13 +30,17 @@ from reconciler.state.ledger import (
     Retirement,
     Retiring,
     Revoking,
+    lease_held_by,
+)
+from reconciler.state.ledger_text import from_text, text_bytes, to_text
+from reconciler.state.transitions import (
+    ABANDONED_KEPT_MS,
+    CLOSED_KEPT,
     Transition,
     abandon_intent,
     close_intent,
     close_revoking,
     drop_intent,
-    from_text,
-    lease_held_by,
     name_intent,
     open_intent,
     record_current,
@@ -50,8 +52,6 @@ from reconciler.state.ledger import (
     set_verified,
     set_version,
     start_revoking,
-    text_bytes,
-    to_text,
     unchanged,
 )
 from tests.support.worlds import (

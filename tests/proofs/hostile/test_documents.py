@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.documents.formats import (
+from reconciler.documents import (
     dump,
     load_plan,
     load_snapshot,
@@ -33,16 +33,8 @@ from reconciler.protocol.report import Report, Row
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.status import status_text
 from reconciler.render.text import plan_text, report_last_line, row_line, stale_text
-from reconciler.state.ledger import (
-    Closed,
-    Entry,
-    Ledger,
-    LedgerError,
-    Revoking,
-    from_text,
-    text_bytes,
-    to_text,
-)
+from reconciler.state.ledger import Closed, Entry, Ledger, LedgerError, Revoking
+from reconciler.state.ledger_text import from_text, text_bytes, to_text
 from reconciler.state.snapshot import Content, Observed, distrust
 from tests.proofs.hostile.strategies import (
     FEW_VALUES,

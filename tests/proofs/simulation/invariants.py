@@ -25,9 +25,10 @@ from reconciler.errors import Exit
 from reconciler.model import SECOND_MS, Credentials
 from reconciler.plan.reasons import NEEDS_DECISION
 from reconciler.protocol.effects import Derive, Effect, PutSecret
-from reconciler.state.ledger import ABANDONED_KEPT_MS, Entry, Ledger
+from reconciler.state.ledger import Entry, Ledger
 from reconciler.state.secret import TOKEN_ID
 from reconciler.state.snapshot import BIRTH_MARGIN_MS, DERIVE_DEADLINE_MS
+from reconciler.state.transitions import ABANDONED_KEPT_MS
 from tests.proofs.simulation.models import PERSON, SECRET_MARK, Exchange, Vault, Version, secret_of
 from tests.proofs.simulation.runs import Command, Run
 

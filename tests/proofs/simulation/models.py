@@ -29,7 +29,8 @@ from reconciler.model import (
     SecretVersion,
     VersionState,
 )
-from reconciler.state.ledger import Ledger, from_text, to_text
+from reconciler.state.ledger import Ledger
+from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.secret import TOKEN_ID
 
 PERSON = "person"

@@ -98,9 +98,10 @@ from reconciler.run.observe import (
     differs,
     is_unrecorded,
 )
-from reconciler.state.ledger import Current, Intent, IntentKind, Ledger, lease_held_by, set_profile
+from reconciler.state.ledger import Current, Intent, IntentKind, Ledger, lease_held_by
 from reconciler.state.secret import TOKEN_ID, credentials_of, is_placeholder
 from reconciler.state.snapshot import Content, Observed
+from reconciler.state.transitions import set_profile
 from tests.proofs.simulation.fibers import Fiber
 from tests.proofs.simulation.models import ledger_key, secret_of
 

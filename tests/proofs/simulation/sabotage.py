@@ -38,17 +38,10 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
-from reconciler.state import ledger as ledger_module
-from reconciler.state.ledger import (
-    Current,
-    Intent,
-    Ledger,
-    Retirement,
-    Transition,
-    set_version,
-    start_revoking,
-)
+from reconciler.state import transitions as transitions_module
+from reconciler.state.ledger import Current, Intent, Ledger, Retirement
 from reconciler.state.secret import OPERATION_ID
+from reconciler.state.transitions import Transition, set_version, start_revoking
 from tests.proofs.simulation import runs as runs_module
 from tests.proofs.simulation import world as world_module
 from tests.proofs.simulation.explore import Found, Scenario, explore
@@ -366,7 +359,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="an old reply taken for a new token",
-        patch=_replaced(ledger_module, "_refuse_known", _known_is_new),
+        patch=_replaced(transitions_module, "_refuse_known", _known_is_new),
         world="rotate",
         budget=FAULT,
     ),

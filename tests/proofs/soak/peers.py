@@ -27,7 +27,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from reconciler.model import instant_ms
-from reconciler.state.ledger import Ledger, from_text
+from reconciler.state.ledger import Ledger
+from reconciler.state.ledger_text import from_text
 from tests.proofs.soak.network import Line, Traffic
 from tests.support.fleet import ROOT
 from tests.support.openbao import DurableOpenBao, new_mount

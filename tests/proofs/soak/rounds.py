@@ -30,7 +30,8 @@ from typing import Any, Self
 
 from reconciler.model import MINUTE_MS, SECOND_MS, instant_ms
 from reconciler.plan.reasons import IN_USE_MS
-from reconciler.state.ledger import Ledger, to_text
+from reconciler.state.ledger import Ledger
+from reconciler.state.ledger_text import to_text
 from tests.proofs.soak.disturbances import LONGEST_LATE_S, Disturber
 from tests.proofs.soak.judge import Judge, ViolationError
 from tests.proofs.soak.manifest import LABELS, MANAGER, Wishes

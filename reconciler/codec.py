@@ -1,0 +1,179 @@
+"""Values as JSON and back, by the type hints of their dataclasses.
+
+The ledger and the documents share this codec.
+
+Rules this module keeps:
+
+1. The key of a field is its name. The one exception is an instant: ``created_at_ms`` is
+   written as ``"created_at": "2026-11-22T08:30:00.000Z"``. A length of time
+   (``LENGTHS``) keeps its name and its milliseconds.
+2. A member of an enumeration is written as its value, with ``_`` for spaces.
+3. Reading guesses nothing: each value has the type of its field, each key is there
+   unless its field is ``OPTIONAL``. A key that no field has is passed over, because a
+   newer version may have written it; where that is wrong, a JSON Schema refuses it
+   first.
+4. What was read can be written again: text has no lone surrogate, a number fits Vault's
+   63 bits, an instant lies in the calendar.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from reconciler.model import instant_ms, iso
+
+T = TypeVar("T")
+
+LENGTHS = frozenset({"age_ms", "overlap_ms", "rotate_after_ms"})
+"""The fields that end in ``_ms`` and are lengths of time, not instants."""
+
+OPTIONAL = types.MappingProxyType({"optional": True})
+"""Metadata of a field whose key may be missing: the field's default is taken then."""
+
+NEVER_NULL = types.MappingProxyType({"optional": True, "never_null": True})
+"""Metadata of an optional field whose key is left out instead of written as null."""
+
+_COUNTS_END = 2**63
+_SCALARS = frozenset({str, int, bool})
+
+
+class _Field(NamedTuple):
+    name: str
+    key: str
+    instant: bool
+    optional: bool
+    never_null: bool
+    read: Callable[[Any], Any]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as the dictionaries, lists and scalars that ``json`` writes."""
+    if value is None or type(value) in _SCALARS:
+        return value
+    if dataclasses.is_dataclass(value):
+        found = {}
+        kind: Any = type(value)
+        for field in _fields(kind):
+            part = getattr(value, field.name)
+            if part is not None:
+                found[field.key] = iso(part) if field.instant else plain(part)
+            elif not field.never_null:
+                found[field.key] = None
+        return found
+    if isinstance(value, enum.Enum):
+        return word(value)
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted(plain(item) for item in value)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    raise TypeError(f"a {type(value).__name__} is never written")  # above all no Secret
+
+
+def word(member: enum.Enum) -> str:
+    """Return the value of an enumeration's member as one word."""
+    return str(member.value).replace(" ", "_")
+
+
+def read(kind: type[T], value: Any) -> T:
+    """Return the value of this kind that ``plain`` wrote.
+
+    ValueError if it can't be one.
+    """
+    hint: Any = kind
+    found: T = _reader(hint)(value)
+    return found
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[_Field, ...]:
+    hints = typing.get_type_hints(kind)
+    found = []
+    for field in dataclasses.fields(kind):
+        instant = field.name.endswith("_ms") and field.name not in LENGTHS
+        found.append(
+            _Field(
+                name=field.name,
+                key=field.name.removesuffix("_ms") if instant else field.name,
+                instant=instant,
+                optional="optional" in field.metadata,
+                never_null="never_null" in field.metadata,
+                read=_reader(hints[field.name], instant=instant),
+            )
+        )
+    return tuple(found)
+
+
+@functools.cache
+def _reader(hint: Any, *, instant: bool = False) -> Callable[[Any], Any]:
+    """Return the function that reads a value of a type hint."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in {types.UnionType, typing.Union}:
+        (inner,) = (argument for argument in arguments if argument is not types.NoneType)
+        read_inner = _reader(inner, instant=instant)
+        return lambda value: None if value is None else read_inner(value)
+    if origin in {tuple, frozenset}:
+        read_item = _reader(arguments[0])
+        return lambda value: origin(read_item(item) for item in _of(list, value))
+    if origin is Mapping:
+        read_key, read_item = _reader(arguments[0]), _reader(arguments[1])
+        return lambda value: {
+            read_key(key): read_item(item) for key, item in _of(dict, value).items()
+        }
+    if dataclasses.is_dataclass(hint):
+        kind: Any = hint
+        return functools.partial(_dataclass, kind)
+    if issubclass(hint, enum.Enum):
+        return functools.partial(_member, {word(member): member for member in hint})
+    scalars: dict[Any, Callable[[Any], Any]] = {
+        str: _text,
+        bool: functools.partial(_of, bool),
+        int: _instant if instant else _count,
+    }
+    return scalars[hint]
+
+
+def _of(kind: type[T], value: Any) -> T:
+    if type(value) is not kind:
+        raise ValueError(f"not a {kind.__name__}")
+    return value
+
+
+def _dataclass(kind: Any, value: Any) -> Any:
+    found = _of(dict, value)
+    values = {}
+    for field in _fields(kind):
+        if field.key in found:
+            values[field.name] = field.read(found[field.key])
+        elif not field.optional:
+            raise ValueError(f"{field.key} is missing")
+    return kind(**values)
+
+
+def _member(members: Mapping[str, enum.Enum], value: Any) -> enum.Enum:
+    member = members.get(_of(str, value))
+    if member is None:
+        raise ValueError("no member of the enumeration")
+    return member
+
+
+def _text(value: Any) -> str:
+    _of(str, value).encode()  # JSON can hold a lone surrogate; no file or terminal can
+    return typing.cast("str", value)
+
+
+def _count(value: Any) -> int:
+    if not 0 <= _of(int, value) < _COUNTS_END:
+        raise ValueError("not a count")
+    return typing.cast("int", value)
+
+
+def _instant(value: Any) -> int:
+    return instant_ms(_text(value))

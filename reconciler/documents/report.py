@@ -1,0 +1,40 @@
+"""The report as JSON: what a run did, by ``apply --report``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.codec import plain, word
+from reconciler.documents.json import head
+from reconciler.documents.plan import change_plain
+from reconciler.model import iso
+from reconciler.protocol import Report, Row
+
+REPORT_FORMAT = 1
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """Return what a run did, for machines."""
+    return {
+        **head("report", REPORT_FORMAT),
+        "run": report.run,
+        "started_at": iso(report.started_at_ms),
+        "ended_at": iso(report.ended_at_ms),
+        "digest": report.digest,
+        "exit_code": int(report.exit_code),
+        "sentence": report.sentence,
+        "summary": {word(status): number for status, number in report.counts().items()},
+        "rows": [_row(row) for row in report.rows],
+        "holds": [change_plain(c) for c in report.holds],
+        "not_touched": plain(report.not_touched),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    outcome = row.outcome
+    return {
+        **change_plain(row.change),
+        "status": word(outcome.status),
+        "outcome": outcome.sentence,
+        "token_id": outcome.token_id,
+    }

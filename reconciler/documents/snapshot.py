@@ -1,0 +1,122 @@
+"""The snapshot as JSON: written by ``observe --out``, read back by ``plan --observed``.
+
+Rules this module keeps:
+
+1. A snapshot is published to pull requests. It holds no secret; of other people's
+   tokens only the number is told, and of the lease only whose run it is and until when.
+2. What is read back is believed as far as it can be checked: by its schema, and its
+   ledger by the ledger's own reader.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.codec import plain, read
+from reconciler.documents.json import fault, head, other_format, parsed
+from reconciler.errors import ReconcilerError
+from reconciler.model import LiveToken, SecretMeta, instant_ms, iso
+from reconciler.state import (
+    Content,
+    Kind,
+    Ledger,
+    LedgerError,
+    Observed,
+    classify,
+    from_document,
+    to_document,
+)
+
+SNAPSHOT_FORMAT = 1
+_UNNAMED = "(not published)"
+
+
+def snapshot_document(observed: Observed, labels: frozenset[str]) -> dict[str, Any]:
+    """Return what was observed, for plans without credentials.
+
+    ``labels`` are those of the manifest. The caller has checked the snapshot with
+    ``distrust``: a signer that is not ours is not named here, so nobody can check it
+    again.
+    """
+    kinds = classify(observed.ledger, observed.live, labels)
+    ours = [t for t in observed.live if kinds[t.token_id] is not Kind.FOREIGN]
+    named = {token.token_id for token in ours} | observed.ledger.known_ids().keys()
+    return {
+        **head("snapshot", SNAPSHOT_FORMAT),
+        "taken_at": iso(observed.now_ms),
+        "api_url": observed.api_url,
+        "place": observed.place,
+        "signer_id": observed.signer_id if observed.signer_id in named else None,
+        "ledger": _published(observed.ledger),
+        "ledger_version": observed.ledger_version,
+        "live": [plain(token) for token in sorted(ours, key=lambda t: t.token_id)],
+        "foreign_unnamed": observed.foreign_unnamed + len(observed.live) - len(ours),
+        "secrets": plain(observed.secrets),
+        "contents": {path: _content(content, named) for path, content in observed.contents.items()},
+    }
+
+
+def _published(ledger: Ledger) -> dict[str, Any]:
+    document = to_document(ledger)
+    if document["holder"] is not None:
+        document["holder"] = {key: document["holder"][key] for key in ("run", "expires_at")}
+    return document
+
+
+def _content(content: Content, named: set[str]) -> dict[str, Any]:
+    """Return what lies at a path.
+
+    The id of a token that is not ours stays unnamed: to a plan it is as good as none.
+    """
+    return {
+        **plain(content),
+        "token_id": content.token_id if content.token_id in named else None,
+    }
+
+
+def load_snapshot(text: str) -> Observed:
+    """Return what was observed, from the text of a ``snapshot_document``.
+
+    ReconcilerError if the text is none.
+    """
+    again = "take it again with `reconciler observe --out`"
+    document = parsed(text, "snapshot", again)
+    other = other_format(document, SNAPSHOT_FORMAT)
+    if other is not None:
+        raise ReconcilerError(
+            f"the snapshot has format {other}, this program knows format {SNAPSHOT_FORMAT}: "
+            f"{again} of this version"
+        )
+    found = fault(document, "snapshot")
+    if found is not None:
+        raise ReconcilerError(
+            f"the snapshot was edited by hand or made by another version ({found}): {again}"
+        )
+    try:
+        return _read(document)
+    except LedgerError:  # its sentence speaks of Vault
+        raise ReconcilerError(
+            f"the ledger in the snapshot can't be read by this version: {again}"
+        ) from None
+    except ValueError:  # an instant that the calendar does not know
+        raise ReconcilerError(
+            f"the snapshot was edited by hand (a value in it can't be): {again}"
+        ) from None
+
+
+def _read(document: dict[str, Any]) -> Observed:
+    ledger = document["ledger"]
+    if ledger["holder"] is not None:
+        ledger = {**ledger, "holder": {"write": "", "who": _UNNAMED, **ledger["holder"]}}
+    return Observed(
+        now_ms=instant_ms(document["taken_at"]),
+        api_url=document["api_url"],
+        place=document["place"],
+        ledger=from_document(ledger),
+        ledger_version=document["ledger_version"],
+        live=tuple(read(LiveToken, token) for token in document["live"]),
+        signer_id=document["signer_id"],
+        secrets={path: read(SecretMeta, meta) for path, meta in document["secrets"].items()},
+        contents={path: read(Content, found) for path, found in document["contents"].items()},
+        foreign_unnamed=document["foreign_unnamed"],
+    )

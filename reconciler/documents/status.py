@@ -1,0 +1,40 @@
+"""The status as JSON: how every label stands, by ``status --format json``.
+
+The values are written as they are; reasons get their sentences.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.codec import plain, word
+from reconciler.documents.json import head
+from reconciler.plan import SENTENCES, Predecessor, Status, TokenStatus
+
+STATUS_FORMAT = 1
+
+
+def status_document(status: Status) -> dict[str, Any]:
+    """Return the state of every label, for machines."""
+    document = plain(status)
+    needs = document.pop("needs")
+    return {
+        **document,
+        **head("status", STATUS_FORMAT),
+        "summary": {word(state): number for state, number in status.counts().items()},
+        "tokens": [_token(token) for token in status.tokens],
+        "needs_person": needs,
+    }
+
+
+def _token(token: TokenStatus) -> dict[str, Any]:
+    return {
+        **plain(token),
+        "sentence": SENTENCES[token.reason],
+        "scopes_differ": token.scopes_differ,
+        "predecessors": [_predecessor(old) for old in token.predecessors],
+    }
+
+
+def _predecessor(old: Predecessor) -> dict[str, Any]:
+    return {**plain(old), "sentence": SENTENCES[old.reason]}

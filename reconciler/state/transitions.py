@@ -1,0 +1,393 @@
+"""The steps of the ledger: pure functions from a ledger to the next one.
+
+Each function below makes a ``Transition``; the run's single writer applies it.
+
+Rules this module keeps:
+
+1. A transition reads neither Vault nor a clock nor randomness: times are arguments.
+2. A transition checks what it relies on and refuses with a LedgerError. Only our own
+   check-and-set writes move the document, so a refusal means a defect or an edit by
+   hand.
+3. An id is in at most one place of a label: current, retiring or revoking. Revoking is
+   the point of no return: only ``close_revoking`` leads out of it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Concatenate, ParamSpec
+
+from reconciler.model import DAY_MS
+from reconciler.state.ledger import (
+    Abandoned,
+    Closed,
+    Current,
+    Discarded,
+    Entry,
+    Intent,
+    Ledger,
+    LedgerError,
+    Retirement,
+    Retiring,
+    Revoking,
+)
+
+CLOSED_KEPT = 200
+"""The audit trail has at most so many rows; the oldest go first."""
+
+ABANDONED_KEPT_MS = 7 * DAY_MS
+
+Transition = Callable[[Ledger], Ledger]
+"""One step of the ledger.
+
+LedgerError if the ledger contradicts what the step relies on.
+"""
+
+P = ParamSpec("P")
+
+
+def _transition(
+    step: Callable[Concatenate[Ledger, P], Ledger],
+) -> Callable[P, Transition]:
+    """Return a function that takes all arguments but the ledger, and makes the step."""
+
+    @functools.wraps(step)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Transition:
+        return lambda ledger: step(ledger, *args, **kwargs)
+
+    return make
+
+
+# --- an intent: begun, named, and ended without a commit ---
+
+
+@_transition
+def open_intent(ledger: Ledger, label: str, intent: Intent, *, protect: bool | None) -> Ledger:
+    """Begin a write of a secret: step 1.
+
+    The protection of a new label is remembered from here on; a known label keeps its
+    own, because a change of it is a row of its own in the plan.
+    """
+    entry = ledger.tokens.get(label, Entry(path=intent.path, protect=bool(protect)))
+    _require(entry.intent is None, f"{label} has an open intent already")
+    return _with(ledger, label, replace(entry, intent=intent))
+
+
+@_transition
+def name_intent(ledger: Ledger, label: str, operation_id: str, token_id: str) -> Ledger:
+    """Record the id of the derived token, before anybody uses it: step 3.
+
+    An id that was known before is refused: the reply is an old one, repeated by the
+    exchange or by something in between.
+    """
+    entry, intent = _own(ledger, label, operation_id)
+    _refuse_known(ledger, token_id, intent)
+    return _with(ledger, label, replace(entry, intent=replace(intent, token_id=token_id)))
+
+
+@_transition
+def close_intent(  # noqa: PLR0913  # the caller gives one less: the ledger comes later
+    ledger: Ledger,
+    label: str,
+    operation_id: str,
+    *,
+    outcome: str,
+    at_ms: int,
+    version: int | None = None,
+) -> Ledger:
+    """Forget a write that was certainly not done and left no token.
+
+    ``version`` is that of a fence that wrote the current content again.
+    """
+    entry, intent = _own(ledger, label, operation_id)
+    ledger = _with(ledger, label, replace(_moved(entry, intent.path, version), intent=None))
+    return _log(ledger, _closed(label, None, outcome, at_ms))
+
+
+@_transition
+def abandon_intent(
+    ledger: Ledger, label: str, operation_id: str, *, at_ms: int, version: int | None = None
+) -> Ledger:
+    """Close an intent whose derive may still land, as a token that nobody can name.
+
+    The attempt is remembered, so that such a token can be explained.
+    """
+    _, intent = _own(ledger, label, operation_id)
+    close = close_intent(label, operation_id, outcome="abandoned", at_ms=at_ms, version=version)
+    return _remember(close(ledger), label, intent.since_ms, at_ms)
+
+
+@_transition
+def drop_intent(
+    ledger: Ledger,
+    label: str,
+    operation_id: str,
+    gone: Discarded,
+    *,
+    version: int | None = None,
+) -> Ledger:
+    """Revoke the intent's token, because the commit is disproved.
+
+    It is one write, so that no crash leaves the token unrecorded. If the intent did not
+    name a token, the dropped one was inferred, and the intent's own may still land:
+    then the attempt is remembered as well.
+    """
+    entry, intent = _own(ledger, label, operation_id)
+    _refuse_known(ledger, gone.token_id, intent)
+    if intent.token_id is None:
+        ledger = _remember(ledger, label, intent.since_ms, gone.at_ms)
+    row = Revoking(
+        token_id=gone.token_id,
+        live_label=label,
+        reason=gone.reason,
+        path=_elsewhere(entry, intent.path),
+    )
+    entry = _moved(entry, intent.path, version)
+    return _with(ledger, label, replace(entry, intent=None, revoking=(*entry.revoking, row)))
+
+
+@_transition
+def retire_intent(ledger: Ledger, label: str, operation_id: str, perhaps: Retiring) -> Ledger:
+    """Let the intent's token live on through an overlap.
+
+    Its version is gone, but it may have been committed and read before. Nothing is
+    known of its users, so it goes as any predecessor does: by evidence.
+    ``perhaps.path`` is set here.
+    """
+    entry, intent = _own(ledger, label, operation_id)
+    _refuse_known(ledger, perhaps.token_id, intent)
+    row = replace(perhaps, path=_elsewhere(entry, intent.path))
+    return _with(ledger, label, replace(entry, intent=None, retiring=(*entry.retiring, row)))
+
+
+# --- the commit ---
+
+
+@_transition
+def record_current(
+    ledger: Ledger, label: str, operation_id: str, current: Current, retirement: Retirement
+) -> Ledger:
+    """Record a known commit: step 6.
+
+    The new token is current, its predecessor retires or is revoked, the intent is
+    closed.
+    """
+    entry, intent = _own(ledger, label, operation_id)
+    owner = ledger.known_ids().get(current.token_id, label)
+    _require(owner == label, f"{current.token_id} is {owner}'s and would be {label}'s")
+    _require(
+        all(r.token_id != current.token_id for r in entry.revoking),
+        f"{current.token_id} is revoking and would be current",
+    )
+    old, rows, revoking = entry.current, [], entry.revoking
+    retiring = tuple(r for r in entry.retiring if r.token_id != current.token_id)
+    if old is not None and old.token_id != current.token_id:
+        if retirement.already_gone:
+            rows.append(_closed(label, old.token_id, "revoked elsewhere", retirement.at_ms))
+        elif retirement.revoke_now:
+            revoking = (*revoking, _revoked(old, retirement.reason))
+        else:
+            retiring = (*retiring, _retired(old, retirement))
+    if retirement.revoke_all:
+        revoking = (*revoking, *(_revoked(r, retirement.reason) for r in retiring))
+        retiring = ()
+    if intent.path != entry.path:  # what is on its way out lies where it lay
+        retiring = tuple(replace(r, path=r.path or entry.path) for r in retiring)
+        revoking = tuple(replace(r, path=r.path or entry.path) for r in revoking)
+    entry = replace(entry, retiring=retiring, revoking=revoking)
+    return _log(
+        _with(ledger, label, replace(entry, path=intent.path, current=current, intent=None)), *rows
+    )
+
+
+def _revoked(old: Current | Retiring, reason: str) -> Revoking:
+    path = old.path if isinstance(old, Retiring) else None
+    return Revoking(token_id=old.token_id, live_label=old.live_label, reason=reason, path=path)
+
+
+def _retired(old: Current, retirement: Retirement) -> Retiring:
+    return Retiring(
+        token_id=old.token_id,
+        live_label=old.live_label,
+        superseded_at_ms=retirement.at_ms,
+        not_before_ms=retirement.at_ms + retirement.overlap_ms,
+        reason=retirement.reason,
+        verified_at_ms=old.verified_at_ms,
+    )
+
+
+# --- the end of an id ---
+
+
+@_transition
+def start_revoking(ledger: Ledger, label: str, token_id: str, *, reason: str) -> Ledger:
+    """Begin to revoke the current token of a label, or a retiring one.
+
+    There is no way back from here.
+    """
+    entry = _entry(ledger, label)
+    if entry.current is not None and entry.current.token_id == token_id:
+        gone = _revoked(entry.current, reason)
+        return _with(ledger, label, replace(entry, current=None, revoking=(*entry.revoking, gone)))
+    old = next((r for r in entry.retiring if r.token_id == token_id), None)
+    if old is None:
+        raise LedgerError(f"{token_id} is neither current nor retiring")
+    left = tuple(r for r in entry.retiring if r.token_id != token_id)
+    gone = _revoked(old, reason)
+    return _with(ledger, label, replace(entry, retiring=left, revoking=(*entry.revoking, gone)))
+
+
+@_transition
+def revoke_interrupted(ledger: Ledger, label: str, token_id: str) -> Ledger:
+    """Revoke an interrupted token that was found after its intent was closed.
+
+    Only the manager's can be: nobody could list tokens before.
+    """
+    entry = _entry(ledger, label)
+    _refuse_known(ledger, token_id)
+    gone = Revoking(token_id=token_id, live_label=label, reason="interrupted")
+    return _with(ledger, label, replace(entry, revoking=(*entry.revoking, gone)))
+
+
+@_transition
+def close_revoking(
+    ledger: Ledger, label: str, token_id: str, *, outcome: str, at_ms: int
+) -> Ledger:
+    """Log that the id is gone from the exchange."""
+    entry = _entry(ledger, label)
+    left = tuple(r for r in entry.revoking if r.token_id != token_id)
+    _require(len(left) == len(entry.revoking) - 1, f"{token_id} is not revoking")
+    ledger = _with(ledger, label, replace(entry, revoking=left))
+    return _log(ledger, _closed(label, token_id, outcome, at_ms))
+
+
+# --- single facts ---
+
+
+@_transition
+def set_version(ledger: Ledger, label: str, version: int) -> Ledger:
+    """Correct the version at which the current token's content lies."""
+    entry = _entry(ledger, label)
+    return _with(
+        ledger, label, replace(entry, current=replace(_current(entry, label), version=version))
+    )
+
+
+@_transition
+def set_verified(ledger: Ledger, label: str, token_id: str, verified_at_ms: int) -> Ledger:
+    """Record that we signed with the current token: uses up to now may be ours."""
+    entry = _entry(ledger, label)
+    current = _current(entry, label)
+    _require(current.token_id == token_id, f"{token_id} is not the current token of {label}")
+    return _with(
+        ledger, label, replace(entry, current=replace(current, verified_at_ms=verified_at_ms))
+    )
+
+
+@_transition
+def set_protect(ledger: Ledger, label: str, *, protect: bool) -> Ledger:
+    """Remember the protection, so that a line that leaves the manifest lifts none."""
+    return _with(ledger, label, replace(_entry(ledger, label), protect=protect))
+
+
+def set_files(files: Iterable[str]) -> Transition:
+    """Remember the manifest's files.
+
+    While one of them is missing, no label counts as removed.
+    """
+    names = tuple(sorted(files))
+    return lambda ledger: replace(ledger, files=names)
+
+
+@_transition
+def set_profile(ledger: Ledger, profile_id: int) -> Ledger:
+    """Remember the profile, once an identity told it."""
+    _require(ledger.profile_id in {None, profile_id}, "it belongs to another profile")
+    return replace(ledger, profile_id=profile_id)
+
+
+def unchanged(ledger: Ledger) -> Ledger:
+    """Return the ledger as it is, for a write that only concerns the lease."""
+    return ledger
+
+
+# --- helpers ---
+
+
+# reads like an assertion, which -O would drop
+def _require(holds: bool, sentence: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise LedgerError(
+            f"the ledger contradicts itself ({sentence}): "
+            "was it edited by hand? Look at its latest versions"
+        )
+
+
+def _entry(ledger: Ledger, label: str) -> Entry:
+    if label not in ledger.tokens:
+        raise LedgerError(f"the ledger does not know {label}")
+    return ledger.tokens[label]
+
+
+def _current(entry: Entry, label: str) -> Current:
+    if entry.current is None:
+        raise LedgerError(f"{label} has no current token")
+    return entry.current
+
+
+def _own(ledger: Ledger, label: str, operation_id: str) -> tuple[Entry, Intent]:
+    """Return the label's entry and its open intent, which is this run's."""
+    entry = _entry(ledger, label)
+    intent = entry.intent
+    if intent is None or intent.operation_id != operation_id:
+        raise LedgerError("the open intent is not this run's")
+    return entry, intent
+
+
+def _refuse_known(ledger: Ledger, token_id: str, own: Intent | None = None) -> None:
+    """Raise LedgerError if the id is recorded, listed before, or an intent's."""
+    others = (e.intent for e in ledger.tokens.values() if e.intent not in {None, own})
+    if (
+        token_id in ledger.known_ids()
+        or (own is not None and token_id in own.before)
+        or any(intent is not None and intent.token_id == token_id for intent in others)
+    ):
+        raise LedgerError(f"{token_id} is known already")
+
+
+def _elsewhere(entry: Entry, path: str) -> str | None:
+    return None if path == entry.path else path
+
+
+def _moved(entry: Entry, path: str, version: int | None) -> Entry:
+    """Return the entry after a fence wrote the current content again as ``version``."""
+    if version is None or entry.current is None or path != entry.path:
+        return entry
+    return replace(entry, current=replace(entry.current, version=version))
+
+
+def _with(ledger: Ledger, label: str, entry: Entry) -> Ledger:
+    """Return the ledger with this entry of the label.
+
+    An entry with nothing to remember is left out.
+    """
+    tokens = {**ledger.tokens, label: entry}
+    if entry.idle and not entry.protect:
+        del tokens[label]
+    return replace(ledger, tokens=tokens)
+
+
+def _closed(label: str, token_id: str | None, outcome: str, at_ms: int) -> Closed:
+    return Closed(label=label, token_id=token_id, outcome=outcome, at_ms=at_ms)
+
+
+def _log(ledger: Ledger, *rows: Closed) -> Ledger:
+    return replace(ledger, closed=(*ledger.closed, *rows)[-CLOSED_KEPT:])
+
+
+def _remember(ledger: Ledger, label: str, since_ms: int, at_ms: int) -> Ledger:
+    row = Abandoned(label=label, since_ms=since_ms, closed_at_ms=at_ms)
+    kept = tuple(a for a in ledger.abandoned if at_ms - a.closed_at_ms <= ABANDONED_KEPT_MS)
+    return replace(ledger, abandoned=(*kept, row))
