@@ -27,9 +27,13 @@ LEVELS = frozenset({"error", "warning", "notice"})
 _QUIET = frozenset({"debug", "group", "endgroup", "echo", "add-matcher", "remove-matcher"})
 _COMMAND = re.compile(r"::([A-Za-z0-9_-]+)(?: ([^\n]*?))?::(.*)")
 _OLD_COMMAND = re.compile(r"##\[([A-Za-z0-9_-]+)(?: ([^\]]*))?\](.*)")
-_HEREDOC = re.compile(r"([^=<\n]+)<<(.+)")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 ANNOTATIONS_MAX = 10
 SUMMARY_BYTES_MAX = 1024 * 1024
+_SET_OUTPUT = (
+    "The `set-output` command is deprecated and will be disabled soon. "
+    "Please upgrade to using Environment Files."
+)
 
 
 class CommandError(Exception):
@@ -48,6 +52,13 @@ class Annotation:
     old_form: bool = False
 
 
+def lines_of(text: str) -> list[str]:
+    """Split as .NET reads lines: at a line feed, a carriage return, or both, and at
+    none of the other characters that ``str.splitlines`` knows.
+    """
+    return _LINE_END.split(text.removesuffix("\n"))
+
+
 class Masks:
     """All that a job hides in its log."""
 
@@ -56,9 +67,8 @@ class Masks:
 
     def add(self, value: str) -> None:
         """Hide this from now on."""
-        for line in {value, *value.splitlines()}:
-            if line.strip():
-                self._values += [line, *_encoded(line)]
+        for line in {value, *map(str.strip, lines_of(value))} - {""}:
+            self._values += [line, *_encoded(line)]
         self._values.sort(key=len, reverse=True)
 
     def hide(self, text: str) -> str:
@@ -96,6 +106,7 @@ class Log:
         self.raw: list[str] = []
         self.lines: list[str] = []
         self.annotations: list[Annotation] = []
+        self.outputs: dict[str, str] = {}
         self._stopped: str | None = None
 
     @property
@@ -118,11 +129,9 @@ class Log:
     def _done(self, found: re.Match[str], *, old_form: bool) -> bool:
         """Whether it is a command; if so it is done."""
         name, message = found[1].lower(), _unescaped(found[3])
+        given = dict(part.split("=", 1) for part in (found[2] or "").split(",") if "=" in part)
+        properties = {key.strip(): _unescaped(text, "%3A:", "%2C,") for key, text in given.items()}
         if name in LEVELS:
-            given = dict(part.split("=", 1) for part in (found[2] or "").split(",") if "=" in part)
-            properties = {
-                key.strip(): _unescaped(text, "%3A:", "%2C,") for key, text in given.items()
-            }
             shown = Annotation(
                 level=name,
                 message=self.masks.hide(message),
@@ -140,7 +149,12 @@ class Log:
             self._stopped = message
         elif name in _QUIET:
             self.lines.append(self.masks.hide(f"##[{name}]{message}"))
-        elif name in {"set-env", "add-path", "set-output", "save-state"}:
+        elif name == "set-output":
+            if not properties.get("name"):
+                raise CommandError("Required field 'name' is missing in ##[set-output] command.")
+            self.take("::warning::" + _SET_OUTPUT)
+            self.outputs[properties["name"]] = message
+        elif name in {"set-env", "add-path", "save-state"}:
             raise CommandError(f"the command {name} is switched off or given up")
         else:
             return False
@@ -154,29 +168,22 @@ def _unescaped(text: str, *more: str) -> str:
 
 
 def read_pairs(text: str) -> dict[str, str]:
-    """What a step wrote to GITHUB_OUTPUT or GITHUB_ENV:
-
-    ``name=value`` lines and heredocs.
+    """Return what a step wrote to GITHUB_OUTPUT or GITHUB_ENV: ``name=value`` lines and
+    heredocs, both of which end at line feeds only.
     """
     found: dict[str, str] = {}
-    lines = iter(text.splitlines())
-    for line in lines:
-        if not line:
-            continue
-        heredoc = _HEREDOC.fullmatch(line)
-        if heredoc and ("=" not in line or line.index("<<") < line.index("=")):
-            name, end = heredoc[1], heredoc[2]
-            value = []
-            for inner in lines:
-                if inner == end:
-                    break
-                value.append(inner)
-            else:
-                raise CommandError(f"the value of {name} never ends: {end!r} is missing")
-            found[name] = "\n".join(value)
-        elif "=" in line:
-            name, _, rest = line.partition("=")
-            found[name] = rest
-        else:
+    left = text
+    while left:
+        line, _, left = left.partition("\n")
+        name, equals, value = line.partition("=")
+        heredoc, _, end = line.partition("<<")
+        if equals and len(name) < len(heredoc):
+            found[name] = value
+        elif heredoc and end:
+            value, closed, left = f"\n{left}\n".partition(f"\n{end}\n")
+            if not closed:
+                raise CommandError(f"the value of {heredoc} never ends: {end!r} is missing")
+            found[heredoc] = value[1:]
+        elif line:
             raise CommandError(f"neither a name and a value nor a heredoc: {line!r}")
     return found

@@ -23,6 +23,10 @@ from typing import Any
 from tests.support.github import GitHub
 from tests.support.github_state import user_shape
 
+Files = Mapping[str, "str | Path | None"]
+"""Files of a commit by name: a text (that of a program begins with ``#!``), the target of
+a symbolic link, or None for a file that is taken away.
+"""
 GIT_TIMEOUT_S = 60
 MAIN = "main"
 
@@ -136,9 +140,7 @@ class Hosted:
         """The files right below a folder of a commit."""
         return git(self.bare, "ls-tree", "--name-only", sha, f"{folder}/").splitlines()
 
-    def commit(
-        self, files: Mapping[str, str | None], *, branch: str = MAIN, start: str | None = None
-    ) -> str:
+    def commit(self, files: Files, *, branch: str = MAIN, start: str | None = None) -> str:
         """A commit on a branch; a file given as None is taken away.
 
         ``start``: where the branch begins anew.
@@ -149,11 +151,13 @@ class Hosted:
             git(self._work, "checkout", "-q", branch)
         for name, content in files.items():
             file = self._work / name
-            if content is None:
-                file.unlink()
-                continue
+            file.unlink(missing_ok=content is not None)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(content, encoding="utf-8")
+            if isinstance(content, Path):
+                file.symlink_to(content)
+            elif content is not None:
+                file.write_text(content, encoding="utf-8")
+                file.chmod(0o755 if content.startswith("#!") else 0o644)
         git(self._work, "add", "-A")
         git(self._work, "commit", "-q", "--allow-empty", "-m", f"change {', '.join(files)}")
         return self._publish(f"refs/heads/{branch}")
@@ -170,7 +174,7 @@ class Hosted:
 
     def open_pull(
         self,
-        files: Mapping[str, str | None],
+        files: Files,
         *,
         branch: str = "change",
         login: str = "octocat",
@@ -190,7 +194,7 @@ class Hosted:
         )
         return self.pull_event(pull.number, "opened")
 
-    def push_to_pull(self, number: int, files: Mapping[str, str | None]) -> Event:
+    def push_to_pull(self, number: int, files: Files) -> Event:
         """Another commit of a pull request."""
         branch = self.entry.pulls[number].head_ref
         self.github.state.push_to_pull(self.full_name, number, self.commit(files, branch=branch))
@@ -254,7 +258,7 @@ class Hosted:
         self.github.state.merge_pull(self.full_name, number, sha)
         return self._push_event(before, sha, login)
 
-    def push(self, files: Mapping[str, str | None], *, login: str = "octocat") -> Event:
+    def push(self, files: Files, *, login: str = "octocat") -> Event:
         """A commit straight to main."""
         before = self.head()
         return self._push_event(before, self.commit(files, start=before), login)

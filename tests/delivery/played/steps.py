@@ -18,6 +18,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,14 @@ from typing import Any
 
 import yaml
 
-from tests.delivery.played.commands import SUMMARY_BYTES_MAX, CommandError, Log, Masks, read_pairs
+from tests.delivery.played.commands import (
+    SUMMARY_BYTES_MAX,
+    CommandError,
+    Log,
+    Masks,
+    lines_of,
+    read_pairs,
+)
 from tests.delivery.played.expressions import Context, Strict, condition, fill, value_of
 from tests.delivery.played.hosting import Event, Hosted, git
 from tests.support.github import GitHub
@@ -286,7 +294,8 @@ def _shell(
         timeout=STEP_TIMEOUT_S,
         check=False,
     )
-    for line in done.stdout.decode(errors="replace").splitlines():
+    scene.log.outputs.clear()
+    for line in lines_of(done.stdout.decode(errors="replace")):
         scene.log.take(line)
     outputs = _left(scene, files)
     if done.returncode != 0:
@@ -295,16 +304,20 @@ def _shell(
 
 
 def _left(scene: Scene, files: Mapping[str, Path]) -> dict[str, str]:
-    """What a step wrote into the files that it was given."""
-    scene.env |= read_pairs(files["GITHUB_ENV"].read_text(encoding="utf-8"))
-    scene.path += files["GITHUB_PATH"].read_text(encoding="utf-8").split()
-    summary = files["GITHUB_STEP_SUMMARY"].read_bytes()
-    if len(summary) > SUMMARY_BYTES_MAX:
-        raise CommandError(
-            "$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of 1024k"
+    """Take what a step wrote into the files that it was given; return its outputs."""
+    written = {name: file.read_bytes().decode() for name, file in files.items()}
+    scene.env |= read_pairs(written["GITHUB_ENV"])
+    for folder in filter(None, lines_of(written["GITHUB_PATH"])):
+        scene.path = [*(one for one in scene.path if one != folder), folder]
+    summary = files["GITHUB_STEP_SUMMARY"].stat().st_size
+    if summary > SUMMARY_BYTES_MAX:
+        scene.log.take(
+            "::error::$GITHUB_STEP_SUMMARY upload aborted, supports content up to a size of "
+            f"{SUMMARY_BYTES_MAX // 1024}k, got {summary // 1024}k."
         )
-    scene.summary += scene.log.masks.hide(summary.decode())
-    return read_pairs(files["GITHUB_OUTPUT"].read_text(encoding="utf-8"))
+    else:
+        scene.summary += scene.log.masks.hide(written["GITHUB_STEP_SUMMARY"])
+    return scene.log.outputs | read_pairs(written["GITHUB_OUTPUT"])
 
 
 # --- actions ---
@@ -341,18 +354,24 @@ def _fetched(scene: Scene, hosted: Hosted, sha: str) -> Path:
     """
     place = scene.folder / "actions" / hosted.full_name.replace("/", "-") / sha
     if not place.exists():
-        _export(hosted, sha, place)
+        _clone(hosted, sha, place)
+        shutil.rmtree(place / ".git")
         scene.prepare(scene.temp, place)
     return place
 
 
-def _export(hosted: Hosted, sha: str, place: Path) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    packed = place.with_name(f"{place.name}.zip")
-    git(hosted.bare, "archive", "--format=zip", "-o", str(packed), sha)
-    with zipfile.ZipFile(packed) as archive:
-        archive.extractall(place)
-    packed.unlink()
+def _clone(hosted: Hosted, sha: str, place: Path) -> None:
+    """Check a commit out as a repository of its own that has nothing but it; what lay
+    there before and is not of the commit is gone.
+    """
+    if (place / ".git").exists():
+        git(place, "clean", "-ffdxq")
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+        git(hosted.bare, "init", "-q", str(place))
+        git(place, "remote", "add", "origin", str(hosted.bare))
+    git(place, "fetch", "-q", "--depth=1", "origin", sha)
+    git(place, "checkout", "-q", "--force", "--detach", sha)
 
 
 def _composite(
@@ -398,7 +417,7 @@ def _checkout(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
     ]
     ref = given.get("ref") or scene.event.sha
     place = scene.workspace / given.get("path", "")
-    _export(hosted, hosted.head(ref), place)
+    _clone(hosted, hosted.head(ref), place)
     return {"ref": ref, "commit": hosted.head(ref)}
 
 

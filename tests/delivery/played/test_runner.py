@@ -117,6 +117,10 @@ def test_filling() -> None:
             condition(bad, CONTEXT)
 
 
+NO_NEWLINES = ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"]
+"""Where ``str.splitlines`` would split a file of pairs and GitHub does not."""
+
+
 def logged(*lines: str) -> Log:
     """A log of these lines."""
     log = Log(Masks())
@@ -170,7 +174,14 @@ def test_masks() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["::set-env name=A::b", "::set-output name=a::b", "::add-path::/x", "::add-mask::"]
+    "command",
+    [
+        "::set-env name=A::b",
+        "::add-path::/x",
+        "::save-state name=a::b",
+        "::set-output::b",
+        "::add-mask::",
+    ],
 )
 def test_given_up_commands(command: str) -> None:
     """What GitHub switched off is noticed."""
@@ -179,11 +190,18 @@ def test_given_up_commands(command: str) -> None:
 
 
 def test_pairs() -> None:
-    """Lines and heredocs; what is neither, or has no end, is an error."""
-    assert read_pairs("a=1\nb<<EOF\nx=y\n\nEOF\nc=d<<e\n") == {"a": "1", "b": "x=y\n", "c": "d<<e"}
-    for bad in ("nothing\n", "a<<E\nx\n"):
+    """Lines and heredocs are read; what is neither, or has no end, is an error."""
+    pairs = {"a": "1", "b": "x=y\n", "c": "d<<e", "f<g": "h"}
+    assert read_pairs("a=1\nb<<EOF\nx=y\n\nEOF\nc=d<<e\nf<g<<E\nh\nE") == pairs
+    for bad in ("nothing\n", "a<<E\nx\n", "a<<\nx\n", "<<E\nx\nE\n"):
         with pytest.raises(CommandError):
             read_pairs(bad)
+
+
+@pytest.mark.parametrize("odd", NO_NEWLINES)
+def test_a_value_ends_at_a_newline_only(odd: str) -> None:
+    """Other characters that Python's ``splitlines`` splits at are part of a value."""
+    assert read_pairs(f"a=1{odd}b=2\nc<<E\n3{odd}E\nE\n") == {"a": f"1{odd}b=2", "c": f"3{odd}E"}
 
 
 # --- whole workflows ---
@@ -307,6 +325,57 @@ def test_restricted_events(stage: Stage, how: dict[str, str], level: str, oidc: 
     assert played.jobs["a"].permissions["issues"] == level
     assert ("ACTIONS_ID_TOKEN_REQUEST_TOKEN=***" in played.log) is (oidc is not None)
     assert ("ACTIONS_ID_TOKEN" in played.log) is (oidc is not None)
+
+
+LEAVES = r"""
+  a:
+    {runs-on: x, timeout-minutes: 1, outputs: {old: "${{ steps.s.outputs.old }}", new: "${{ steps.s.outputs.new }}"}, steps: [
+      {run: "mkdir 'a b'; printf '#!/bin/sh\necho found' >'a b/said'; chmod +x 'a b/said'; echo \"$PWD/a b\" >>$GITHUB_PATH"},
+      {id: s, run: "said; echo ::set-output name=old::1%0A2; echo ::set-output name=new::1; printf 'new=2\r3\n' >>$GITHUB_OUTPUT"},
+      {id: big, run: "head -c 1048577 /dev/zero | tr '\\0' x >>$GITHUB_STEP_SUMMARY; printf 'W=3\x0cV=4\n' >>$GITHUB_ENV"},
+      {run: "head -c 1048576 /dev/zero | tr '\\0' y >>$GITHUB_STEP_SUMMARY; echo \"W is $W.\"; printf 'x\u2028::error::no\n'"}]}
+"""
+
+
+def test_what_a_step_leaves(stage: Stage) -> None:
+    """A folder of PATH may have a blank in its name; ``::set-output`` is obeyed with a
+    warning; values end at newlines; and a summary above 1 MiB is dropped whole, with an
+    error in a step that stays green.
+    """
+    job = play(stage, LEAVES).jobs["a"]
+    assert job.result == "success", job.log.text
+    assert {"found", "W is 3\fV=4."} <= set(job.log.lines)
+    assert job.outputs == {"old": "1\n2", "new": "2\r3"}
+    assert job.summary == "y" * 1024 * 1024
+    assert [
+        (one.level, one.message.partition(" command ")[0][:60]) for one in job.log.annotations
+    ] == [
+        ("warning", "The `set-output`"),
+        ("warning", "The `set-output`"),
+        ("error", "$GITHUB_STEP_SUMMARY upload aborted, supports content up to "),
+    ]
+
+
+CHECKOUT = r"""
+  a:
+    {runs-on: x, timeout-minutes: 1, permissions: {contents: read}, steps: [
+      {run: "touch left"},
+      {uses: actions/checkout@v7, with: {persist-credentials: false}},
+      {run: "touch new; [ ! -e left ]; [ -x tool ]; [ ! -x README.md ]; [ $(readlink link) = tool ]; [ $(git rev-parse HEAD) = $GITHUB_SHA ]"},
+      {uses: actions/checkout@v7, with: {persist-credentials: false}},
+      {run: "[ ! -e new ]; [ -z \"$(git status --porcelain)\" ]; [ $(git rev-list --count HEAD) = 1 ]"},
+      {uses: $/.github/actions/say},
+      {run: "cd ../actions/*/*; [ -x tool ]; [ -L link ]; [ ! -e .git ]"}]}
+"""
+
+
+def test_a_checkout_is_a_repository(stage: Stage) -> None:
+    """Modes, links and ``.git`` are kept, and what lay there before is gone; a fetched
+    action keeps modes and links.
+    """
+    stage.hosted.push({"tool": "#!/bin/sh\n", "link": Path("tool")})
+    played = play(stage, CHECKOUT)
+    assert played.result == "success", played.log
 
 
 FILES = """
