@@ -55,9 +55,14 @@ class Source:
 
 
 def marker(kind: str, facts: dict[str, Any]) -> str:
-    """The first line of a text of ours."""
+    """Return the first line of a text of ours.
+
+    The facts may hold any text, so what would end the HTML comment or command a CI
+    runner is written as JSON escapes.
+    """
     text = json.dumps({"schema": 1, **facts}, sort_keys=True, ensure_ascii=True)
-    return f"<!-- reconciler:{kind} {text.replace('--', '-' + chr(92) + 'u002d').replace('>', chr(92) + 'u003e')} -->"
+    text = text.replace("--", "-\\u002d").replace(">", "\\u003e").replace("##", "#\\u0023")
+    return f"<!-- reconciler:{kind} {text} -->"
 
 
 def read_marker(kind: str, body: str) -> dict[str, Any] | None:
