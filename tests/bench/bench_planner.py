@@ -23,7 +23,7 @@ from reconciler.plan.planner import Plan, plan
 from reconciler.plan.reasons import Action
 from reconciler.state.snapshot import Observed
 from tests.bench.table import Row, print_table
-from tests.support.worlds import MANAGER, NOW_MS, manifest, settled, spec
+from tests.support.values import MANAGER, NOW_MS, manifest, settled, spec
 
 LIMIT_S = 1.0
 ROUNDS = 5

@@ -1,19 +1,12 @@
-"""Small worlds to plan in: builders with sensible defaults, and generators of worlds
-nobody would think of.
-
-Rules this module keeps:
-
-1. A builder returns the shared values themselves, never a stand-in; what a test does
-   not name is as it is when all is well.
-2. Times are given as ages: so many milliseconds before ``NOW_MS``.
-3. ``settled`` is in sync: a plan of it has nothing to do. Tests change one thing and
-   say what follows.
+"""States nobody would think of: hypothesis strategies of ledgers and of worlds to plan
+in.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterator
 from random import Random
 from typing import TypeVar
 
@@ -45,231 +38,25 @@ from reconciler.state.ledger import (
     Revoking,
 )
 from reconciler.state.snapshot import Content, Observed
+from tests.support.values import (
+    FILES,
+    MANAGER,
+    NOW_MS,
+    TRADING,
+    current,
+    holder,
+    intent,
+    ledger,
+    live,
+    lost,
+    manifest,
+    observed,
+    retiring,
+    revoking,
+    spec,
+)
 
 T = TypeVar("T")
-
-NOW_MS = instant_ms("2026-11-22T08:30:00.000Z")
-API_URL = "https://api.limitless.exchange"
-LEDGER_ID = "5f0d"
-PROFILE_ID = 42
-MOUNT = "secret"
-PREFIX = "limitless/tokens"
-PLACE = f"{MOUNT}/{PREFIX}"
-MANAGER = "reconciler"
-FILES = ("tokens.yaml",)
-TRADING = ("trading",)
-
-
-def spec(
-    label: str,
-    *,
-    scopes: tuple[str, ...] = TRADING,
-    path: str | None = None,
-    rotate_after_ms: int | None = 30 * DAY_MS,
-    protect: bool | None = None,
-) -> TokenSpec:
-    """One wanted token; the path is the label unless it is given, the overlap a day."""
-    return TokenSpec(
-        label=label,
-        scopes=scopes,
-        path=label if path is None else path,
-        rotate_after_ms=rotate_after_ms,
-        overlap_ms=DAY_MS,
-        protect=protect,
-    )
-
-
-def manifest(
-    *specs: TokenSpec, files: tuple[str, ...] = FILES, profile_id: int | None = PROFILE_ID
-) -> Manifest:
-    """A manifest of these tokens, of which ``MANAGER`` is the manager whether or not it
-    is among them.
-    """
-    return Manifest(
-        profile_id=profile_id,
-        manager=MANAGER,
-        mount=MOUNT,
-        prefix=PREFIX,
-        tokens=specs,
-        files=files,
-    )
-
-
-def live(
-    token_id: str,
-    label: str | None,
-    *,
-    scopes: tuple[str, ...] = TRADING,
-    age_ms: int = DAY_MS,
-    unused_for_ms: int | None = None,
-) -> LiveToken:
-    """A token that the exchange lists; ``unused_for_ms`` is how long ago it was used
-    last, None for never.
-    """
-    used_at_ms = None if unused_for_ms is None else NOW_MS - unused_for_ms
-    return LiveToken(
-        token_id=token_id,
-        label=label,
-        scopes=scopes,
-        created_at_ms=NOW_MS - age_ms,
-        last_used_at_ms=used_at_ms,
-    )
-
-
-def current(
-    token_id: str,
-    label: str,
-    *,
-    version: int = 1,
-    age_ms: int = DAY_MS,
-    verified_age_ms: int | None = None,
-) -> Current:
-    """A recorded current token; verified when it was made, unless said otherwise."""
-    return Current(
-        token_id=token_id,
-        live_label=label,
-        created_at_ms=NOW_MS - age_ms,
-        version=version,
-        verified_at_ms=NOW_MS - (age_ms if verified_age_ms is None else verified_age_ms),
-    )
-
-
-def retiring(
-    token_id: str,
-    label: str,
-    *,
-    superseded_age_ms: int = 2 * DAY_MS,
-    overlap_ms: int = DAY_MS,
-    path: str | None = None,
-) -> Retiring:
-    """A predecessor that was verified 30 days ago; as it stands its overlap ended a day
-    ago.
-    """
-    superseded_at_ms = NOW_MS - superseded_age_ms
-    return Retiring(
-        token_id=token_id,
-        live_label=label,
-        superseded_at_ms=superseded_at_ms,
-        not_before_ms=superseded_at_ms + overlap_ms,
-        reason="rotated",
-        verified_at_ms=NOW_MS - 30 * DAY_MS,
-        path=path,
-    )
-
-
-def revoking(token_id: str, label: str, *, path: str | None = None) -> Revoking:
-    """An id past the point of no return."""
-    return Revoking(token_id=token_id, live_label=label, reason="superseded", path=path)
-
-
-def intent(
-    label: str,
-    *,
-    kind: IntentKind = IntentKind.DERIVE,
-    cas: int = 0,
-    path: str | None = None,
-    token_id: str | None = None,
-) -> Intent:
-    """An open intent that run-1 began ten minutes ago; the path is the label unless it
-    is given.
-    """
-    return Intent(
-        kind=kind,
-        operation_id="op-1",
-        run="run-1",
-        since_ms=NOW_MS - 10 * MINUTE_MS,
-        before=(),
-        cas=cas,
-        path=label if path is None else path,
-        scopes=TRADING,
-        token_id=token_id,
-    )
-
-
-def holder(run: str, *, expires_in_ms: int = MINUTE_MS) -> Holder:
-    """A lease; negative ``expires_in_ms`` for one that is over."""
-    return Holder(run=run, write="w-1", who="host:7", expires_at_ms=NOW_MS + expires_in_ms)
-
-
-def living(version: int = 1) -> SecretMeta:
-    """A secret that is there."""
-    return SecretMeta(latest=version, state=VersionState.LIVING, oldest=1)
-
-
-def deleted(version: int = 1) -> SecretMeta:
-    """A secret whose latest version is soft-deleted."""
-    return SecretMeta(latest=version, state=VersionState.DELETED, oldest=1)
-
-
-def ledger(
-    entries: Mapping[str, Entry],
-    *,
-    files: tuple[str, ...] = FILES,
-    holder: Holder | None = None,
-    abandoned: tuple[Abandoned, ...] = (),
-) -> Ledger:
-    """A ledger of these entries."""
-    return Ledger(
-        ledger_id=LEDGER_ID,
-        api_url=API_URL,
-        profile_id=PROFILE_ID,
-        files=files,
-        holder=holder,
-        tokens=dict(entries),
-        abandoned=abandoned,
-    )
-
-
-def observed(
-    known: Ledger,
-    tokens: Sequence[LiveToken] = (),
-    *,
-    secrets: Mapping[str, SecretMeta] | None = None,
-    contents: Mapping[str, Content] | None = None,
-    signer_id: str | None = None,
-) -> Observed:
-    """A snapshot at ``NOW_MS``.
-
-    Secrets that are not given are at their recorded version.
-    """
-    in_place = {
-        e.path: living(e.current.version) for e in known.tokens.values() if e.current is not None
-    }
-    return Observed(
-        now_ms=NOW_MS,
-        api_url=known.api_url,
-        place=PLACE,
-        ledger=known,
-        ledger_version=3,
-        live=tuple(tokens),
-        signer_id=signer_id,
-        secrets={**in_place, **(secrets or {})},
-        contents=contents or {},
-    )
-
-
-def current_id(label: str) -> str:
-    """The id that ``settled`` gives to the current token of a label."""
-    return f"{label}-now"
-
-
-def settled(specs: Iterable[TokenSpec]) -> Observed:
-    """Everything is as these specs say; the manager, if it is among them, signs."""
-    specs = tuple(specs)
-    entries = {
-        s.label: Entry(
-            path=s.path, protect=bool(s.protect), current=current(current_id(s.label), s.label)
-        )
-        for s in specs
-    }
-    tokens = [
-        live(current_id(s.label), s.label, scopes=s.scopes, unused_for_ms=HOUR_MS) for s in specs
-    ]
-    signer_id = current_id(MANAGER) if any(s.label == MANAGER for s in specs) else None
-    return observed(ledger(entries), tokens, signer_id=signer_id)
-
-
-# --- worlds nobody would think of ---
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -422,7 +209,7 @@ class _WorldMaker:
         signers = [token.token_id for token in tokens]
         seen = observed(
             known,
-            tokens,
+            *tokens,
             secrets={path: self._meta() for path in PATHS if self._amiss()},
             contents={path: self._content(known) for path in PATHS if self._amiss()},
             signer_id=self._random.choice(signers) if signers else None,
@@ -489,7 +276,7 @@ class _WorldMaker:
             path=path,
             protect=self._amiss(),
             current=None if self._amiss() else now,
-            intent=self._intent(label, path) if self._amiss() and self._amiss() else None,
+            intent=self._intent(path) if self._amiss() and self._amiss() else None,
             retiring=old,
             revoking=(revoking(self._id(), label),) if self._amiss() and self._amiss() else (),
         )
@@ -503,15 +290,14 @@ class _WorldMaker:
             path=self._place() if self._amiss() else None,
         )
 
-    def _intent(self, label: str, path: str) -> Intent:
+    def _intent(self, path: str) -> Intent:
         kind = self._random.choice(tuple(IntentKind))
         named = not kind.derives or self._amiss()
         place = self._place() if self._amiss() else path
         return intent(
-            label,
+            place or path,
             kind=kind,
             cas=self._random.randrange(3),
-            path=place or path,
             token_id=self._id() if named else None,
         )
 
@@ -570,3 +356,125 @@ class _WorldMaker:
             requested=some(),
             compromised=self._amiss(),
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A manifest and a snapshot that belong together, however oddly."""
+
+    desired: Manifest
+    observed: Observed
+
+
+@st.composite
+def scenes(draw: st.DrawFn, labels: st.SearchStrategy[str] | None = None) -> Scene:
+    """Any state that a ledger, a list and Vault's metadata may be in; foreign ids and
+    labels begin with ``foreign-``.
+    """
+    names = draw(
+        st.lists(
+            st.sampled_from("abcdef") if labels is None else labels,
+            min_size=1,
+            max_size=5,
+            unique=True,
+        )
+    )
+    ids = (f"id-{number}" for number in itertools.count(1))
+    entries: dict[str, Entry] = {}
+    tokens: list[LiveToken] = []
+    secrets: dict[str, SecretMeta] = {}
+    contents: dict[str, Content] = {}
+    for name in names:
+        if draw(st.booleans()):
+            entries[name] = draw(_entries(name, ids))
+        recorded = (
+            [e.current.token_id for e in [entries[name]] if e.current is not None]
+            if name in entries
+            else []
+        )
+        recorded += [r.token_id for r in entries[name].retiring] if name in entries else []
+        recorded += [r.token_id for r in entries[name].revoking] if name in entries else []
+        tokens += [
+            draw(_tokens(token_id, name)) for token_id in recorded if draw(st.integers(0, 4))
+        ]
+        tokens += [draw(_tokens(next(ids), name)) for _ in range(draw(st.integers(0, 1)))]
+        if draw(st.booleans()):
+            secrets[name] = draw(_metas())
+        if draw(st.booleans()):
+            found = st.sampled_from([*recorded, f"foreign-{name}", None])
+            flags = st.booleans()
+            contents[name] = Content(
+                token_id=draw(found),
+                holder_version=draw(st.sampled_from([None, 1])),
+                placeholder=draw(flags),
+                readable=draw(flags),
+            )
+    foreign = draw(st.integers(0, 3))
+    tokens += [
+        draw(_tokens(f"foreign-{n}", draw(st.sampled_from([f"foreign-label-{n}", None]))))
+        for n in range(foreign)
+    ]
+    wanted = draw(st.lists(st.sampled_from(names), unique=True))
+    protections = st.sampled_from([None, True, False])
+    specs = [
+        spec(
+            n, scopes=(draw(st.sampled_from(["trading", "withdrawal"])),), protect=draw(protections)
+        )
+        for n in wanted
+    ]
+    memory = ledger(
+        entries,
+        holder=draw(st.sampled_from([None, holder(), holder(expires_in_ms=-1)])),
+        abandoned=tuple(lost(n) for n in draw(st.lists(st.sampled_from(names), max_size=1))),
+    )
+    memory = dataclasses.replace(
+        memory, closed=(Closed(label=names[0], token_id=None, outcome="refused", at_ms=NOW_MS),)
+    )
+    ordered = draw(st.permutations(tokens))
+    signer = draw(st.sampled_from([None, *(t.token_id for t in tokens)]))
+    return Scene(
+        desired=manifest(*specs, manager=names[0]),
+        observed=observed(memory, *ordered, secrets=secrets, contents=contents, signer_id=signer),
+    )
+
+
+@st.composite
+def _entries(draw: st.DrawFn, label: str, ids: Iterator[str]) -> Entry:
+    return Entry(
+        path=label,
+        protect=draw(st.booleans()),
+        current=current(next(ids), label, age_ms=draw(st.sampled_from([DAY_MS, 40 * DAY_MS])))
+        if draw(st.integers(0, 3))
+        else None,
+        intent=intent(
+            label, kind=IntentKind.ROTATE, cas=1, age_ms=draw(st.sampled_from([0, HOUR_MS]))
+        )
+        if not draw(st.integers(0, 3))
+        else None,
+        retiring=tuple(
+            retiring(
+                next(ids), label, superseded_age_ms=draw(st.sampled_from([HOUR_MS, 3 * DAY_MS]))
+            )
+            for _ in range(draw(st.integers(0, 2)))
+        ),
+        revoking=tuple(
+            Revoking(token_id=next(ids), live_label=label, reason="rotated")
+            for _ in range(draw(st.integers(0, 3)) // 3)
+        ),
+    )
+
+
+@st.composite
+def _tokens(draw: st.DrawFn, token_id: str, label: str | None) -> LiveToken:
+    return live(
+        token_id,
+        label,
+        scopes=draw(st.sampled_from([("trading",), ("withdrawal",), ("trading", "withdrawal")])),
+        age_ms=draw(st.sampled_from([0, DAY_MS, 40 * DAY_MS])),
+        unused_for_ms=draw(st.sampled_from([None, MINUTE_MS, 2 * HOUR_MS, 10 * DAY_MS])),
+    )
+
+
+def _metas() -> st.SearchStrategy[SecretMeta]:
+    states = st.sampled_from([VersionState.LIVING, VersionState.DELETED])
+    return st.builds(SecretMeta, latest=st.integers(1, 3), state=states, oldest=st.integers(0, 1))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from reconciler.escape import safe
 from reconciler.model import Mark
 from reconciler.render.annotations import MOST, Remark, code_quality, command, workflow_commands
-from tests.support.values import assert_harmless, hostile
+from tests.support.hostile import assert_harmless, hostile
 
 COMMAND = re.compile(r"::(?P<name>[a-z]+)(?: (?P<properties>[^:]*))?::(?P<message>.*)", re.DOTALL)
 

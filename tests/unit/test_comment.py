@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from reconciler.errors import Exit
-from reconciler.model import TokenSpec
+from reconciler.model import DAY_MS, TokenSpec
 from reconciler.plan.planner import Plan, Policy, plan
 from reconciler.plan.reasons import Action, Reason
 from reconciler.plan.review import NoBase, Review, review_of
@@ -32,17 +32,8 @@ from reconciler.render.comment import (
 )
 from reconciler.render.markdown import Block, Rank, fitted
 from reconciler.state.snapshot import Observed
-from tests.support.values import (
-    NOW_MS,
-    assert_harmless,
-    entry,
-    hostile,
-    ledger,
-    live,
-    manifest,
-    observed,
-    spec,
-)
+from tests.support.hostile import assert_harmless, hostile
+from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
 
 SOURCE = Source(
     manifest="tokens.yaml",
@@ -59,7 +50,9 @@ def planned(
     state: Observed, *labels: str, scopes: tuple[str, ...] = ("trading",)
 ) -> tuple[Plan, Review]:
     """The plan of a manifest with these labels, and its review against an empty base."""
-    head = manifest(spec("manager"), *(spec(label, *scopes) for label in labels), manager="manager")
+    head = manifest(
+        spec("manager"), *(spec(label, scopes=tuple(scopes)) for label in labels), manager="manager"
+    )
     made = plan(head, state, now_ms=NOW_MS)
     return made, review_of(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
 
@@ -136,7 +129,7 @@ def test_what_hurts_is_cut_last() -> None:
     state = fleet(*loud, "widened")
     head = manifest(
         spec("manager"),
-        spec("widened", "trading", "withdrawal"),
+        spec("widened", scopes=("trading", "withdrawal")),
         *(spec(f"new-{n}") for n in range(MANY)),
         manager="manager",
     )
@@ -218,10 +211,12 @@ def test_an_issue_says_what_to_do() -> None:
     the snapshot's age is in it.
     """
     state = observed(
-        ledger({"manager": entry("id-m", "manager"), "aged": entry("id-a", "aged", days=40)}),
+        ledger(
+            {"manager": entry("id-m", "manager"), "aged": entry("id-a", "aged", age_ms=40 * DAY_MS)}
+        ),
         live("id-m", "manager"),
     )
-    state = dataclasses.replace(state, live=(*state.live, live("id-a", "aged", days=40)))
+    state = dataclasses.replace(state, live=(*state.live, live("id-a", "aged", age_ms=40 * DAY_MS)))
     made, _ = planned(state, "aged", "absent")
     text = drift_issue(made, SOURCE)
     assert read_marker("drift", text) == {"schema": 1, "manifest": "tokens.yaml"}
@@ -290,7 +285,7 @@ def protected(token: TokenSpec, *, protect: bool) -> TokenSpec:
             id="no overlap",
         ),
         pytest.param(
-            (spec("a", "trading", "withdrawal"), spec("b")),
+            (spec("a", scopes=("trading", "withdrawal")), spec("b")),
             "> - **widens scopes**: `a` (`+withdrawal`)",
             id="widened",
         ),
@@ -300,7 +295,7 @@ def protected(token: TokenSpec, *, protect: bool) -> TokenSpec:
             id="unprotected",
         ),
         pytest.param(
-            (spec("a"), spec("b"), spec("new", "trading", "withdrawal")),
+            (spec("a"), spec("b"), spec("new", scopes=("trading", "withdrawal"))),
             "> - **grants a new token more than trading**: `new` (`+trading +withdrawal`)",
             id="a new token that moves funds",
         ),

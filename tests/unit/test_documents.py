@@ -44,22 +44,21 @@ from reconciler.schema_files import load_schema
 from reconciler.state.ledger import Holder
 from reconciler.state.ledger_text import from_text
 from reconciler.state.snapshot import Content, Kind, Observed, classify, distrust
+from tests.support.hostile import text_without_surrogates
 from tests.support.values import (
     API_URL,
-    LIVING,
     NOW_MS,
-    Scene,
     entry,
     holder,
     ledger,
     live,
+    living,
     manifest,
     observed,
     retiring,
-    scenes,
     spec,
-    text_without_surrogates,
 )
+from tests.support.worlds import Scene, scenes
 
 QUICK = settings(
     max_examples=40,
@@ -667,12 +666,12 @@ def a_snapshot() -> Observed:
     return observed(
         ledger({"bot": entry("id-1", "bot")}, holder=holder()),
         live("id-7", "somebody"),
-        live("id-2", "new", "withdrawal"),
-        live("id-1", "bot", used_ago_ms=SECOND_MS),
+        live("id-2", "new", scopes=("withdrawal",)),
+        live("id-1", "bot", unused_for_ms=SECOND_MS),
         secrets={
             "bot": SecretMeta(latest=2, state=VersionState.DELETED, oldest=1),
             "new": NEVER_WRITTEN,
-            "x": LIVING,
+            "x": living(),
         },
         contents={"bot": Content(holder_version=1), "x": Content(token_id="id-7")},
         signer_id="id-1",
@@ -717,7 +716,7 @@ def test_snapshot_document_is_whole() -> None:
         "secrets": {
             "bot": {"latest": 2, "state": "deleted", "oldest": 1},
             "new": {"latest": 0, "state": "absent", "oldest": 0},
-            "x": {"latest": 1, "state": "living", "oldest": 0},
+            "x": {"latest": 1, "state": "living", "oldest": 1},
         },
         "contents": {
             "bot": {"token_id": None, "holder_version": 1, "placeholder": False, "readable": True},

@@ -12,7 +12,7 @@ from reconciler.plan.planner import Policy, Selection, plan
 from reconciler.plan.reasons import Action, Reason
 from reconciler.state.ledger import Entry
 from reconciler.state.snapshot import Observed
-from tests.support.worlds import (
+from tests.support.values import (
     MANAGER,
     NOW_MS,
     current_id,

@@ -54,7 +54,7 @@ from reconciler.state.transitions import (
     start_revoking,
     unchanged,
 )
-from tests.support.worlds import (
+from tests.support.values import (
     API_URL,
     LEDGER_ID,
     NOW_MS,
@@ -63,10 +63,10 @@ from tests.support.worlds import (
     holder,
     intent,
     ledger,
-    ledgers,
     retiring,
     revoking,
 )
+from tests.support.worlds import ledgers
 
 OP = "op-1"
 NOW = current("bot-1", "bot")
@@ -78,7 +78,7 @@ OPEN = intent("bot", kind=IntentKind.ROTATE, cas=1)
 DRAINING = dataclasses.replace(HAD, retiring=(OLD,))
 BEGUN = dataclasses.replace(HAD, intent=OPEN)
 NAMED = dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bot-2"))
-MOVING_INTENT = intent("bot", kind=IntentKind.ROTATE, path="prod/bot")
+MOVING_INTENT = intent("prod/bot", kind=IntentKind.ROTATE)
 MOVING = dataclasses.replace(HAD, intent=MOVING_INTENT)
 PERHAPS = retiring("bot-2", "bot")
 DROPPED = Discarded(token_id="bot-2", reason="interrupted", at_ms=NOW_MS)
@@ -134,9 +134,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(MOVING),
             with_entry(HAD),
-            open_intent(
-                "bot", intent("bot", kind=IntentKind.ROTATE, path="prod/bot"), protect=None
-            ),
+            open_intent("bot", intent("prod/bot", kind=IntentKind.ROTATE), protect=None),
             id="open: elsewhere, the path stays until the commit",
         ),
         pytest.param(
@@ -264,7 +262,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             with_entry(
                 dataclasses.replace(
                     MOVING,
-                    intent=intent("bot", kind=IntentKind.ROTATE, path="prod/bot", token_id="bot-2"),
+                    intent=intent("prod/bot", kind=IntentKind.ROTATE, token_id="bot-2"),
                 )
             ),
             drop_intent("bot", OP, DROPPED, version=5),
@@ -862,9 +860,9 @@ WHOLE = Ledger(
 
 DOCUMENT: dict[str, Any] = {
     "schema": 1,
-    "ledger_id": "5f0d",
+    "ledger_id": "ledger-1",
     "profile_id": 42,
-    "api_url": "https://api.limitless.exchange",
+    "api_url": "https://api.example",
     "files": ["tokens.yaml"],
     "holder": {
         "run": "run-2",
@@ -1232,7 +1230,7 @@ class Life(RuleBasedStateMachine):
         if self.known.tokens.get(label, Entry(path="")).intent is None:
             path = data.draw(st.sampled_from((label, f"new/{label}")))
             protect = data.draw(st.sampled_from((None, True, False)))
-            self.step(open_intent(label, intent(label, kind=kind, path=path), protect=protect))
+            self.step(open_intent(label, intent(path, kind=kind), protect=protect))
 
     @rule(data=st.data())
     def name(self, data: st.DataObject) -> None:

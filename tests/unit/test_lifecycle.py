@@ -36,7 +36,15 @@ from reconciler.state import (
     unchanged,
 )
 from reconciler.state.lifecycle import MOVES, Move, Stage
-from tests.support.worlds import NOW_MS, PROFILE_ID, current, intent, ledger, retiring, revoking
+from tests.support.values import (
+    NOW_MS,
+    PROFILE_ID,
+    current,
+    intent,
+    ledger,
+    retiring,
+    revoking,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
 NEW = "bot-2"

@@ -33,7 +33,8 @@ from reconciler.model import (
     iso,
     scope_set,
 )
-from tests.support.worlds import instants, live, manifest, spec
+from tests.support.values import live, manifest, spec
+from tests.support.worlds import instants
 
 HIDDEN = "c2VjcmV0LWtleQ=="
 SECRET = Secret(HIDDEN)

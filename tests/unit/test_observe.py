@@ -6,11 +6,11 @@ import pytest
 
 from reconciler.run.observe import is_unrecorded
 from reconciler.state.ledger import Entry, IntentKind
-from tests.support.worlds import current, intent
+from tests.support.values import current, intent
 
 NOW = current("now", "manager")
 BEGUN = intent("manager", kind=IntentKind.ROTATE, cas=1, token_id="next")
-ELSEWHERE = intent("manager", kind=IntentKind.ROTATE, path="elsewhere", token_id="next")
+ELSEWHERE = intent("elsewhere", kind=IntentKind.ROTATE, token_id="next")
 
 
 @pytest.mark.parametrize(

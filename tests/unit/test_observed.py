@@ -22,12 +22,11 @@ from reconciler.state.snapshot import (
     interrupted,
     probably_ours,
 )
-from tests.support.worlds import (
+from tests.support.values import (
     API_URL,
     MANAGER,
     NOW_MS,
     PROFILE_ID,
-    World,
     current,
     current_id,
     intent,
@@ -40,8 +39,8 @@ from tests.support.worlds import (
     revoking,
     settled,
     spec,
-    worlds,
 )
+from tests.support.worlds import World, worlds
 
 
 def wish(*labels: str) -> Manifest:
@@ -383,7 +382,7 @@ def test_only_current_tokens_count_as_missing() -> None:
         ),
         "desk": Entry(path="desk", intent=dataclasses.replace(OPEN, token_id="d")),
     }
-    seen = observed(ledger(entries), [live("theirs", None)])
+    seen = observed(ledger(entries), live("theirs", None))
     assert distrust(seen, wish(*entries), max_missing=0) is None
 
 
@@ -393,7 +392,7 @@ def test_a_label_that_is_not_desired_is_not_missed() -> None:
     """
     seen = observed(
         ledger({"left": Entry(path="left", protect=True, current=current("left-now", "left"))}),
-        [live("theirs", None)],
+        live("theirs", None),
     )
     assert distrust(seen, wish(), max_missing=0) is None
 
@@ -404,10 +403,10 @@ def test_a_snapshot_of_another_place_is_not_believed() -> None:
     """
     moved = dataclasses.replace(wish("bot"), prefix="limitless/other")
     expected = (
-        "the snapshot is of secret/limitless/tokens, and the manifest's secrets lie at secret/limitless/other: "
+        "the snapshot is of secret/p, and the manifest's secrets lie at secret/limitless/other: "
         "take it again with this manifest, or put mount and prefix back"
     )
-    assert expected == distrust(observed(ledger({}), [live("theirs", None)]), moved, max_missing=0)
+    assert expected == distrust(observed(ledger({}), live("theirs", None)), moved, max_missing=0)
 
 
 # --- questions ---
@@ -417,7 +416,7 @@ def test_a_snapshot_answers_by_path_and_by_id() -> None:
     """A path without metadata was never written; ids find their token."""
     seen = observed(
         ledger({"bot": Entry(path="p/bot", current=current("bot-1", "bot", version=4))}),
-        [live("bot-1", "bot")],
+        live("bot-1", "bot"),
     )
     assert seen.meta("p/bot") == living(4)
     assert seen.meta("bot") is NEVER_WRITTEN

@@ -45,12 +45,11 @@ from reconciler.plan.reasons import (
 )
 from reconciler.state.ledger import Abandoned, Entry, Holder, IntentKind, Ledger
 from reconciler.state.snapshot import Content, Kind, Observed, classify
-from tests.support.worlds import (
+from tests.support.values import (
     FILES,
     MANAGER,
     NOW_MS,
     TRADING,
-    World,
     current,
     current_id,
     deleted,
@@ -65,8 +64,8 @@ from tests.support.worlds import (
     revoking,
     settled,
     spec,
-    worlds,
 )
+from tests.support.worlds import World, worlds
 
 T = TypeVar("T")
 
@@ -113,7 +112,8 @@ class Case:
             entries["bot"] = self.entry
         seen = observed(
             ledger(entries, files=self.known_files, holder=self.holder),
-            (live(current_id(MANAGER), MANAGER, unused_for_ms=0), *self.tokens),
+            live(current_id(MANAGER), MANAGER, unused_for_ms=0),
+            *self.tokens,
             secrets=self.secrets,
             contents=self.contents,
             signer_id=current_id(MANAGER),
@@ -296,12 +296,10 @@ DESK_NOW = current("d1", "desk")
         ),
         pytest.param(
             True,
-            Entry(path="prod/x", intent=intent("desk", path="desk")),
+            Entry(path="prod/x", intent=intent("desk")),
             id="of an entry whose intent lies elsewhere",
         ),
-        pytest.param(
-            True, Entry(path="desk", intent=intent("desk", path="prod/x")), id="of an intent"
-        ),
+        pytest.param(True, Entry(path="desk", intent=intent("prod/x")), id="of an intent"),
         pytest.param(
             True,
             Entry(path="desk", current=DESK_NOW, retiring=(DESK_OLD,)),
@@ -1041,7 +1039,7 @@ def recover(
             Case(
                 spec=ELSEWHERE,
                 entry=dataclasses.replace(
-                    BEGUN, intent=intent("bot", kind=IntentKind.ROTATE, cas=1, path="prod/bot")
+                    BEGUN, intent=intent("prod/bot", kind=IntentKind.ROTATE, cas=1)
                 ),
                 secrets={"prod/bot": living(2)},
                 contents={"prod/bot": Content(placeholder=True)},
@@ -1080,7 +1078,7 @@ def recover(
             id="the lease is the asking run's",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.IN_PROGRESS, "run run-1 on host:7", before=WAS),
+            row(Action.HOLD, Reason.IN_PROGRESS, "run run-1 on build-7:123", before=WAS),
             Case(
                 spec=spec("bot", protect=False),
                 entry=BEGUN,
@@ -1090,7 +1088,7 @@ def recover(
             id="its run's lease lives",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.IN_PROGRESS, "run run-1 on host:7", before=WAS),
+            row(Action.HOLD, Reason.IN_PROGRESS, "run run-1 on build-7:123", before=WAS),
             Case(entry=BEGUN, tokens=(HERE,), holder=holder("run-1", expires_in_ms=1), run="run-2"),
             id="its run's lease lives, not desired",
         ),
@@ -1395,7 +1393,7 @@ def test_the_tool_is_the_managers_consumer(expected: Reason, signer_id: str | No
         live("boss-0", MANAGER, unused_for_ms=2 * DAY_MS),
         live("pinned", "theirs", unused_for_ms=0),
     )
-    seen = observed(ledger({MANAGER: boss}), tokens, signer_id=signer_id)
+    seen = observed(ledger({MANAGER: boss}), *tokens, signer_id=signer_id)
     found = plan(manifest(spec(MANAGER)), seen, now_ms=NOW_MS)
     assert [expected] == [
         c.reason for c in found.changes if c.before is not None and c.before.token_id == "boss-0"
@@ -1599,7 +1597,7 @@ def test_what_is_not_ours_is_listed_and_not_touched() -> None:
         live("t1", "left", age_ms=0),
         live("t0", "lost", age_ms=0),
     )
-    found = plan(manifest(spec(MANAGER)), observed(known, tokens), now_ms=NOW_MS)
+    found = plan(manifest(spec(MANAGER)), observed(known, *tokens), now_ms=NOW_MS)
     assert found.changes == (KEEP_MANAGER,)
     assert (
         NotTouched(token_id="t1", label="left", kind=Kind.TWIN),
@@ -1779,10 +1777,10 @@ def test_the_digest_is_that_of_the_documented_text() -> None:
     """Worked by hand: anybody can compute it."""
     found = Case(spec=BOT).plan()
     text = (
-        '{"api_url":"https://api.limitless.exchange","changes":[{"action":"derive","after":{"files":[],"overlap_ms":86400000,'
+        '{"api_url":"https://api.example","changes":[{"action":"derive","after":{"files":[],"overlap_ms":86400000,'
         '"path":"bot","protect":null,'
         '"scopes":["trading"],"token_id":null,"version":0},"before":null,"label":"bot","reason":"absent"}],"flags":[],"format_version":1,'
-        '"ledger_id":"5f0d","profile_id":42,"selection":{"excluded":[],"only":null,"targets":[]}}'
+        '"ledger_id":"ledger-1","profile_id":42,"selection":{"excluded":[],"only":null,"targets":[]}}'
     )
     assert found.digest() == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

@@ -27,15 +27,9 @@ from reconciler.render.markdown import code, plan_blocks, plan_markdown
 from reconciler.render.text import STALE_LINES, plan_text, report_last_line, row_line, stale_text
 from reconciler.render.words import FEW, FOREIGN_NAMED, WORDS, cells, selection_line, summary_line
 from reconciler.state.snapshot import Kind
-from tests.support.values import (
-    API_URL,
-    NOW_MS,
-    Scene,
-    assert_harmless,
-    hostile,
-    scenes,
-    text_without_surrogates,
-)
+from tests.support.hostile import assert_harmless, hostile, text_without_surrogates
+from tests.support.values import API_URL, NOW_MS
+from tests.support.worlds import Scene, scenes
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

@@ -10,22 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model import HOUR_MS, Manifest, TokenSpec
+from reconciler.model import DAY_MS, HOUR_MS, Manifest, TokenSpec
 from reconciler.plan.planner import Policy, Selection, plan, row_key
 from reconciler.plan.reasons import Action, Category, Reason
 from reconciler.plan.review import Cause, NoBase, Review, review_of
 from reconciler.state.snapshot import Observed
-from tests.support.values import (
-    NOW_MS,
-    Scene,
-    entry,
-    ledger,
-    live,
-    manifest,
-    observed,
-    scenes,
-    spec,
-)
+from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
+from tests.support.worlds import Scene, scenes
 
 CONFIG = Policy(selection=Selection(only=Category.CONFIG))
 
@@ -33,11 +24,15 @@ CONFIG = Policy(selection=Selection(only=Category.CONFIG))
 def seen(*labels: str, old: str = "") -> Observed:
     """Each label has its token; that of ``old`` is 40 days old."""
     entries = {
-        label: entry(f"id-{label}", label, days=40 if label == old else 1) for label in labels
+        label: entry(f"id-{label}", label, age_ms=(40 if label == old else 1) * DAY_MS)
+        for label in labels
     }
     return observed(
         ledger(entries),
-        *(live(f"id-{label}", label, days=40 if label == old else 1) for label in labels),
+        *(
+            live(f"id-{label}", label, age_ms=(40 if label == old else 1) * DAY_MS)
+            for label in labels
+        ),
     )
 
 
@@ -67,7 +62,7 @@ def test_a_due_rotation_that_the_pull_request_changes_is_its_own() -> None:
     """What the row does is not what the base branch would do."""
     base = manifest(spec("manager"), spec("aged"), manager="manager")
     head = dataclasses.replace(
-        base, tokens=(spec("manager"), spec("aged", "trading", "withdrawal"))
+        base, tokens=(spec("manager"), spec("aged", scopes=("trading", "withdrawal")))
     )
     _, causes = reviewed(head, base, seen("manager", "aged", old="aged"))
     assert causes == {"aged": Cause.PULL_REQUEST}
@@ -136,7 +131,12 @@ BASE = (spec("manager"), spec("a"), spec("b"))
             id="no overlap",
         ),
         pytest.param(
-            (spec("manager"), spec("a", days=None), spec("b"), spec("new", days=None)),
+            (
+                spec("manager"),
+                spec("a", rotate_after_ms=None),
+                spec("b"),
+                spec("new", rotate_after_ms=None),
+            ),
             "manager",
             {"is rotated less often": (("a", "30d -> none"),)},
             id="never rotated",
@@ -144,7 +144,7 @@ BASE = (spec("manager"), spec("a"), spec("b"))
         pytest.param(
             (
                 spec("manager"),
-                spec("a", days=521),
+                spec("a", rotate_after_ms=521 * DAY_MS),
                 dataclasses.replace(spec("b"), overlap_ms=HOUR_MS),
             ),
             "manager",

@@ -38,24 +38,23 @@ from reconciler.render.status import span, status_text, when
 from reconciler.render.words import cells
 from reconciler.state.ledger import Abandoned, IntentKind, Ledger, Revoking
 from reconciler.state.snapshot import Content, Kind, Observed
+from tests.support.hostile import assert_harmless, text_without_surrogates
 from tests.support.values import (
     API_URL,
-    LIVING,
     NOW_MS,
-    Scene,
-    assert_harmless,
     entry,
     intent,
     ledger,
     live,
+    living,
+    lost,
     manifest,
     observed,
     retiring,
-    scenes,
     spec,
-    text_without_surrogates,
 )
 from tests.support.values import holder as lease_holder
+from tests.support.worlds import Scene, scenes
 
 QUICK = settings(
     max_examples=40,
@@ -69,8 +68,8 @@ GONE = SecretMeta(latest=1, state=VersionState.DELETED)
 
 def well(*, days: int = 1, used_ago_ms: int | None = None) -> tuple[Ledger, LiveToken]:
     """A label ``bot`` whose token lives and whose secret is in place."""
-    return ledger({"bot": entry("id-1", "bot", days=days)}), live(
-        "id-1", "bot", days=days, used_ago_ms=used_ago_ms
+    return ledger({"bot": entry("id-1", "bot", age_ms=days * DAY_MS)}), live(
+        "id-1", "bot", age_ms=days * DAY_MS, unused_for_ms=used_ago_ms
     )
 
 
@@ -79,14 +78,21 @@ def draining(*, overlap_ms: int = DAY_MS, used_ago_ms: int | None = None) -> Obs
     old = retiring("id-0", "bot", overlap_ms=overlap_ms)
     memory = ledger({"bot": dataclasses.replace(entry("id-1", "bot"), retiring=(old,))})
     return observed(
-        memory, live("id-1", "bot"), live("id-0", "bot", days=40, used_ago_ms=used_ago_ms)
+        memory,
+        live("id-1", "bot"),
+        live("id-0", "bot", age_ms=40 * DAY_MS, unused_for_ms=used_ago_ms),
     )
 
 
 def interrupted(*, lease: bool) -> Observed:
     """A label with an open intent, and the run that opened it alive or over."""
     memory = ledger(
-        {"bot": dataclasses.replace(entry("id-1", "bot"), intent=intent("id-1", path="bot"))},
+        {
+            "bot": dataclasses.replace(
+                entry("id-1", "bot"),
+                intent=intent("bot", kind=IntentKind.ROTATE),
+            )
+        },
         holder=lease_holder() if lease else None,
     )
     return observed(memory, live("id-1", "bot"))
@@ -120,13 +126,13 @@ BOT, NOBODY = manifest(spec("bot")), manifest()
         pytest.param(
             State.DRIFTED,
             Reason.SCOPES_WIDENED,
-            manifest(spec("bot", "trading", "withdrawal")),
+            manifest(spec("bot", scopes=("trading", "withdrawal"))),
             observed(*well()),
         ),
         pytest.param(
             State.DRIFTED,
             Reason.SCOPES_CHANGED,
-            manifest(spec("bot", "withdrawal")),
+            manifest(spec("bot", scopes=("withdrawal",))),
             observed(*well()),
         ),
         pytest.param(
@@ -169,7 +175,7 @@ BOT, NOBODY = manifest(spec("bot")), manifest()
             State.WAITING,
             Reason.OCCUPIED,
             BOT,
-            observed(ledger(), secrets={"bot": LIVING}),
+            observed(ledger(), secrets={"bot": living()}),
             id="occupied",
         ),
         pytest.param(
@@ -241,7 +247,7 @@ def test_all_that_is_known_of_a_label() -> None:
     """One label with everything: age, due, use, predecessor with what holds it, open
     revocation.
     """
-    old = retiring("id-0", "bot", since_ms=HOUR_MS)
+    old = retiring("id-0", "bot", superseded_age_ms=HOUR_MS)
     memory = ledger(
         {
             "bot": dataclasses.replace(
@@ -249,20 +255,30 @@ def test_all_that_is_known_of_a_label() -> None:
                 protect=True,
                 retiring=(old,),
                 revoking=(Revoking(token_id="id-z", live_label="bot", reason="rotated"),),
-                intent=intent("id-1", path="prod/bot", token_id="id-2"),
+                intent=intent(
+                    "prod/bot", kind=IntentKind.ROTATE, token_id="id-2", age_ms=HOUR_MS
+                ),
             )
         },
         holder=lease_holder(),
     )
     seen = observed(
         memory,
-        live("id-1", "bot", used_ago_ms=HOUR_MS),
-        live("id-0", "bot", days=40, used_ago_ms=MINUTE_MS),
+        live("id-1", "bot", unused_for_ms=HOUR_MS),
+        live("id-0", "bot", age_ms=40 * DAY_MS, unused_for_ms=MINUTE_MS),
         signer_id="id-1",
         foreign_unnamed=3,
     )
     found = status_of(
-        manifest(spec("bot", "trading", "withdrawal", path="prod/bot", days=90), manager="bot"),
+        manifest(
+            spec(
+                "bot",
+                scopes=("trading", "withdrawal"),
+                path="prod/bot",
+                rotate_after_ms=90 * DAY_MS,
+            ),
+            manager="bot",
+        ),
         seen,
     )
     assert found == Status(
@@ -335,7 +351,7 @@ def test_who_has_used_the_current_token(
     signing with it is the proof.
     """
     memory, _ = well()
-    seen = observed(memory, live("id-1", "bot", used_ago_ms=used_ago_ms), signer_id=signer_id)
+    seen = observed(memory, live("id-1", "bot", unused_for_ms=used_ago_ms), signer_id=signer_id)
     (token,) = status_of(manifest(spec("bot"), manager="bot"), seen).tokens
     assert used_since_verify is token.used_since_verify
 
@@ -343,19 +359,19 @@ def test_who_has_used_the_current_token(
 def test_what_needs_a_person() -> None:
     """Decisions, then what needs an identity token, then tokens that are probably ours."""
     memory = ledger(
-        {"old": entry("id-1", "old", days=31), "rolled": entry("id-2", "rolled")},
-        abandoned=("twinned",),
+        {"old": entry("id-1", "old", age_ms=31 * DAY_MS), "rolled": entry("id-2", "rolled")},
+        abandoned=(lost("twinned"),),
     )
     rolled = dataclasses.replace(memory.tokens["rolled"], retiring=(retiring("id-3", "rolled"),))
     memory = dataclasses.replace(memory, tokens={**memory.tokens, "rolled": rolled})
     seen = observed(
         memory,
-        live("id-1", "old", days=31),
+        live("id-1", "old", age_ms=31 * DAY_MS),
         live("id-2", "rolled"),
         live("id-3", "rolled"),
-        live("id-9", "twinned", days=0),
+        live("id-9", "twinned", age_ms=0),
         live("id-8", "elsewhere"),
-        secrets={"old": LIVING, "rolled": MOVED},
+        secrets={"old": living(), "rolled": MOVED},
         contents={"rolled": Content(token_id="id-3", holder_version=1)},
     )
     found = status_of(manifest(spec("old"), spec("new"), spec("twinned"), spec("rolled")), seen)
@@ -434,27 +450,33 @@ def a_fleet() -> Status:
             entry("3f2c9a1b-0000", "drain"), retiring=(retiring("id-0", "drain"),)
         ),
         "lost": entry("id-3", "lost", version=4),
-        "old": dataclasses.replace(entry("id-4", "old", days=33), protect=True),
+        "old": dataclasses.replace(entry("id-4", "old", age_ms=33 * DAY_MS), protect=True),
         "stuck": dataclasses.replace(
             entry("id-5", "stuck"),
-            intent=intent("id-5", path="stuck", token_id="id-6"),
+            intent=intent("stuck", kind=IntentKind.ROTATE, token_id="id-6", age_ms=HOUR_MS),
             revoking=(Revoking(token_id="id-7", live_label="stuck", reason="rotated"),),
         ),
     }
     seen = observed(
-        ledger(tokens, holder=lease_holder(left_ms=-1), abandoned=("twinned",)),
-        live("id-1", "a-label-that-goes-on-for-longer-than-most-do", days=1, used_ago_ms=DAY_MS),
-        live("3f2c9a1b-0000", "drain", used_ago_ms=5 * MINUTE_MS),
-        live("id-0", "drain", days=40, used_ago_ms=4 * MINUTE_MS),
+        ledger(tokens, holder=lease_holder(expires_in_ms=-1), abandoned=(lost("twinned"),)),
+        live(
+            "id-1",
+            "a-label-that-goes-on-for-longer-than-most-do",
+            age_ms=DAY_MS,
+            unused_for_ms=DAY_MS,
+        ),
+        live("3f2c9a1b-0000", "drain", unused_for_ms=5 * MINUTE_MS),
+        live("id-0", "drain", age_ms=40 * DAY_MS, unused_for_ms=4 * MINUTE_MS),
         live("id-3", "lost"),
-        live("id-4", "old", days=33, used_ago_ms=HOUR_MS),
+        live("id-4", "old", age_ms=33 * DAY_MS, unused_for_ms=HOUR_MS),
         live("id-5", "stuck"),
-        live("id-8", "twinned", days=30),
+        live("id-8", "twinned", age_ms=30 * DAY_MS),
         live("id-9", "old"),
+        secrets={"lost": living()},
         foreign_unnamed=2,
     )
     specs = [spec(label) for label in tokens if label != "lost"]
-    return status_of(manifest(*specs, spec("lost", days=None), spec("twinned")), seen)
+    return status_of(manifest(*specs, spec("lost", rotate_after_ms=None), spec("twinned")), seen)
 
 
 WIDE = """\
@@ -559,7 +581,10 @@ def test_each_predecessor_has_its_own_verdict() -> None:
     old = (retiring("id-a", "bot"), retiring("id-b", "bot"))
     memory = ledger({"bot": dataclasses.replace(entry("id-1", "bot"), retiring=old)})
     seen = observed(
-        memory, live("id-1", "bot"), live("id-a", "bot"), live("id-b", "bot", used_ago_ms=MINUTE_MS)
+        memory,
+        live("id-1", "bot"),
+        live("id-a", "bot"),
+        live("id-b", "bot", unused_for_ms=MINUTE_MS),
     )
     (token,) = status_of(BOT, seen).tokens
     assert [(p.token_id, p.action, p.reason) for p in token.predecessors] == [

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from reconciler.cli import entry
 from reconciler.errors import Exit
 from tests.support.fleet import Done, in_environment, unpaced
-from tests.support.values import HOSTILE_PIECES, assert_harmless
+from tests.support.hostile import HOSTILE_PIECES, assert_harmless
 
 Place = tuple[str | int, ...]
 

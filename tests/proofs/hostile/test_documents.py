@@ -33,7 +33,7 @@ from reconciler.protocol.report import Report, Row
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.status import status_text
 from reconciler.render.text import plan_text, report_last_line, row_line, stale_text
-from reconciler.state.ledger import Closed, Entry, Ledger, LedgerError, Revoking
+from reconciler.state.ledger import Closed, Entry, IntentKind, Ledger, LedgerError, Revoking
 from reconciler.state.ledger_text import from_text, text_bytes, to_text
 from reconciler.state.snapshot import Content, Observed, distrust
 from tests.proofs.hostile.strategies import (
@@ -45,15 +45,16 @@ from tests.proofs.hostile.strategies import (
     hostile_texts,
     places,
 )
+from tests.support.hostile import assert_harmless
 from tests.support.values import (
     NOW_MS,
-    assert_harmless,
     current,
     entry,
     holder,
     intent,
     ledger,
     live,
+    lost,
     manifest,
     observed,
     retiring,
@@ -74,12 +75,14 @@ MEMORY = dataclasses.replace(
             "other": Entry(
                 path="other",
                 protect=True,
-                intent=intent("b1", path="other", token_id="n1"),
+                intent=dataclasses.replace(
+                    intent("other", kind=IntentKind.ROTATE, token_id="n1"), before=("b1",)
+                ),
                 current=current("o1", "other"),
             ),
         },
         holder=holder(),
-        abandoned=("bot",),
+        abandoned=(lost("bot"),),
     ),
     closed=(Closed(label="bot", token_id="c1", outcome="revoked", at_ms=NOW_MS),),
 )
@@ -244,7 +247,11 @@ def test_a_ledger_full_of_hostile_texts(texts: list[str]) -> None:
                 path=path,
                 current=current(token_id, live_label),
                 intent=dataclasses.replace(
-                    intent(token_id, path=path, run=run), scopes=(scope,), operation_id=run
+                    intent(path, kind=IntentKind.ROTATE),
+                    before=(token_id,),
+                    run=run,
+                    scopes=(scope,),
+                    operation_id=run,
                 ),
                 retiring=(
                     dataclasses.replace(retiring(token_id + "2", live_label), reason=reason),
@@ -260,7 +267,7 @@ def test_a_ledger_full_of_hostile_texts(texts: list[str]) -> None:
     )
     assert from_text(to_text(known)) == known
     tokens = (
-        live(token_id, live_label, scope),
+        live(token_id, live_label, scopes=(scope,)),
         live(token_id + "4", label),
         live(token_id + "5", outcome),
     )

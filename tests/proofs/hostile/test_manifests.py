@@ -31,7 +31,8 @@ from tests.proofs.hostile.strategies import (
     ran,
 )
 from tests.support.fleet import Done
-from tests.support.values import HOSTILE_PIECES, ledger, live, observed
+from tests.support.hostile import HOSTILE_PIECES
+from tests.support.values import ledger, live, observed
 
 HEAD = "version: 1\nmanager: a\nvault: {mount: secret, prefix: x}\n"
 GOOD = {

@@ -37,8 +37,8 @@ from reconciler.vault.settings import VaultSettings
 from reconciler.vault.store import SecretStore
 from tests.proofs.hostile.strategies import ALL_OF_THEM, FEW_VALUES, Place, edits, places
 from tests.support.fleet import unpaced
+from tests.support.hostile import assert_harmless
 from tests.support.http_stub import HttpStub, http, say
-from tests.support.values import assert_harmless
 
 KEY = Credentials(token_id="id-1", secret=Secret("c2VjcmV0LWtleQ=="))
 IDENTITY = Secret("an.identity.token")
