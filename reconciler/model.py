@@ -18,7 +18,7 @@ import dataclasses
 import datetime as dt
 import enum
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -26,6 +26,12 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 DEFAULT_SCOPES = ("trading",)
+
+MAX_LABELS = 1_000
+"""The largest fleet of one manifest: what one Vault entry of 1 MB surely remembers.
+
+A larger fleet is several manifests, each with a prefix of its own.
+"""
 
 USE_MARGIN_MS = SECOND_MS
 """The exchange's clock is known to a second: a use this shortly after our own verify is taken for ours."""
@@ -104,6 +110,27 @@ class Mark:
     file: str
     line: int
     column: int
+
+    def __str__(self) -> str:
+        """Return ``tokens.yaml:12:7``, with escapes where the file's name does not print."""
+        file = self.file if self.file.isprintable() else repr(self.file)[1:-1]
+        return f"{file}:{self.line}:{self.column}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong (``error``) or doubtful (``warning``) in a manifest.
+
+    As text it is one line that editors and CI can jump to.
+    """
+
+    mark: Mark
+    message: str
+    severity: Literal["error", "warning"]
+
+    def __str__(self) -> str:
+        """Return ``tokens.yaml:12:7: error: MESSAGE``."""
+        return f"{self.mark}: {self.severity}: {self.message}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,19 @@
-"""Reading the manifest for a command, and ``validate``, which does nothing else.
+"""``validate``, which only reads the manifest, and the same reading for other commands.
 
-Imports nothing that talks to anybody.
+Nothing that talks to anybody is imported here.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.cli.console import complain_of, print_result
 from reconciler.errors import UsageError
-from reconciler.escape import safe
-from reconciler.manifest import ManifestError, Pins, Problem, load_manifest
-from reconciler.model import Manifest
+from reconciler.escape import counted, safe
+from reconciler.manifest import ManifestError, Pins, load_manifest
+from reconciler.model import Manifest, Problem
 
 DEFAULT_MANIFEST = "tokens.yaml"
 
@@ -25,9 +25,10 @@ def read_manifest(
     missing_manager: bool = False,
     found: list[Problem] | None = None,
 ) -> Manifest:
-    """The manifest; its warnings and, where it is invalid, all its problems go to standard error, and into ``found``.
+    """Return the manifest; write its problems to standard error and into ``found``.
 
-    ManifestError.
+    A good manifest has warnings at most. ManifestError where it is not good, UsageError
+    where a name is empty.
     """
     if "" in names:
         raise UsageError("a manifest's name is empty: is a variable of your script not set?")
@@ -51,7 +52,7 @@ def _tell(problems: tuple[Problem, ...], found: list[Problem] | None) -> None:
 
 
 def pins(environ: Mapping[str, str], *, missing_manager: bool) -> Pins:
-    """What whoever runs the pipeline has pinned."""
+    """Return what whoever runs the pipeline has pinned."""
     scopes = environ.get("RECONCILER_ALLOWED_SCOPES")
     return Pins(
         vault_prefix=environ.get("RECONCILER_VAULT_PREFIX") or None,
@@ -61,28 +62,22 @@ def pins(environ: Mapping[str, str], *, missing_manager: bool) -> Pins:
 
 
 def validate(names: tuple[str, ...], form: str) -> None:
-    """All problems, one a line, and in the form asked for; then the verdict."""
+    """Write all problems, one a line and in the form asked for; then the verdict."""
     found: list[Problem] = []
     try:
         manifest = read_manifest(names, found=found)
     finally:
         if form != "text":
             _report(found, form)
-    if form == "gitlab":
-        return
-    count = len(manifest.tokens)
-    print_result(
-        safe(f"{', '.join(manifest.files)}: {count} token{'' if count == 1 else 's'}, valid")
-    )
+    if form != "gitlab":
+        files, tokens = ", ".join(manifest.files), counted(len(manifest.tokens), "token")
+        print_result(safe(f"{files}: {tokens}, valid"))
 
 
-def _report(found: Sequence[Problem], form: str) -> None:
-    """The problems as GitHub's workflow commands, or as GitLab's report."""
+def _report(found: list[Problem], form: str) -> None:
+    """Write the problems as GitHub's workflow commands, or as GitLab's report."""
     # few ask for it
-    from reconciler.render import Remark, code_quality, workflow_commands  # noqa: PLC0415
+    from reconciler.render import code_quality, workflow_commands  # noqa: PLC0415
 
-    remarks = [Remark(mark=p.mark, severity=p.severity, message=p.message) for p in found]
-    if form == "gitlab":
-        print_result(code_quality(remarks))
-    for line in workflow_commands(remarks) if form == "github" else ():
+    for line in (code_quality(found),) if form == "gitlab" else workflow_commands(found):
         print_result(line)

@@ -1,71 +1,83 @@
-"""TODO."""
+"""Problems of a manifest: how they are made, collected and told.
+
+Rules this module keeps:
+
+1. All problems are told at once, sorted by file, line and column.
+2. The number of problems is bounded twice: ``MAX_PROBLEMS`` are kept and told, and
+   after ``MAX_ERRORS`` errors nothing is examined further.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Iterable
 
-from reconciler.model import Mark
+from reconciler.errors import ReconcilerError
+from reconciler.model import Mark, Problem
 
 MAX_PROBLEMS = 1_000  # nobody reads more at once
+MAX_ERRORS = 10 * MAX_PROBLEMS
+
+SEVERAL = "write several manifests, each with a prefix of its own"
+"""What to do about a manifest that is too large."""
+
+_MAX_SHOWN = 60  # characters of the manifest's text in a message
 
 
-MAX_ERRORS = 10 * MAX_PROBLEMS  # nothing is examined further for problems after so many
+class ManifestError(ReconcilerError):
+    """The manifest is refused.
 
+    ``problems`` are all problems, warnings too, sorted by file, line and column.
+    """
 
-_MAX_SHOWN = 60  # characters of foreign text in a message
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One thing wrong (or, as a warning, doubtful) in a manifest; as text, one line that editors and CI can jump to."""
-
-    mark: Mark
-    message: str
-    severity: Literal["error", "warning"]
-
-    def __str__(self) -> str:
-        return f"{shown(self.mark)}: {self.severity}: {self.message}"
+    def __init__(self, problems: tuple[Problem, ...], errors: int) -> None:
+        counted = "1 error - correct it" if errors == 1 else f"{errors} errors - correct them"
+        super().__init__(f"the manifest has {counted} and run again")
+        self.problems = problems
 
 
 class Problems:
-    """Collects problems; past ``MAX_PROBLEMS`` it keeps the errors that stand first, and counts the rest."""
+    """Collects problems.
+
+    Past ``MAX_PROBLEMS`` it keeps the errors that stand first, and counts the rest.
+    """
 
     def __init__(self) -> None:
         self._kept: list[Problem] = []
         self._dropped = 0
         self.errors = 0
 
-    def error(self, mark: Mark, message: str) -> None:
-        """The manifest is refused."""
-        self.errors += 1
-        self._add(Problem(mark=mark, message=message, severity="error"))
+    @property
+    def full(self) -> bool:
+        """Whether nothing needs to be examined further."""
+        return self.errors >= MAX_ERRORS
 
-    def warn(self, mark: Mark, message: str) -> None:
-        """The manifest is accepted all the same."""
-        self._add(Problem(mark=mark, message=message, severity="warning"))
-
-    def in_order(self) -> tuple[Problem, ...]:
-        """Sorted by file, line and column; the last one says how many are not shown."""
-        self._prune()
-        kept = sorted(self._kept, key=_position)
-        if self._dropped:
-            kept.append(
-                dataclasses.replace(
-                    kept[-1], message=f"and {self._dropped} more problems - correct these first"
-                )
-            )
-        return tuple(kept)
-
-    def _add(self, problem: Problem) -> None:
+    def add(self, problem: Problem) -> None:
+        """Take one problem; an error means that the manifest is refused."""
+        self.errors += problem.severity == "error"
         self._kept.append(problem)
         if len(self._kept) > 4 * MAX_PROBLEMS:
             self._prune()
 
+    def extend(self, found: Iterable[Problem]) -> None:
+        """Take problems as they are found, until there are too many."""
+        for problem in found:
+            self.add(problem)
+            if self.full:
+                return
+
+    def in_order(self) -> tuple[Problem, ...]:
+        """Return what is kept in order; the last one says how many are not shown."""
+        self._prune()
+        kept = sorted(self._kept, key=_position)
+        if self._dropped:
+            more = f"and {self._dropped} more problems - correct these first"
+            kept.append(dataclasses.replace(kept[-1], message=more))
+        return tuple(kept)
+
     def _prune(self) -> None:
-        self._kept.sort(
-            key=lambda problem: (problem.severity, _position(problem))
-        )  # "error" sorts before "warning"
+        # "error" sorts before "warning"
+        self._kept.sort(key=lambda problem: (problem.severity, _position(problem)))
         self._dropped += len(self._kept[MAX_PROBLEMS:])
         del self._kept[MAX_PROBLEMS:]
 
@@ -74,17 +86,26 @@ def _position(problem: Problem) -> tuple[str, int, int, str]:
     return problem.mark.file, problem.mark.line, problem.mark.column, problem.message
 
 
-def shown(mark: Mark) -> str:
-    """``tokens.yaml:12:7``."""
-    file = mark.file if mark.file.isprintable() else repr(mark.file)[1:-1]
-    return f"{file}:{mark.line}:{mark.column}"
+def error(mark: Mark, message: str) -> Problem:
+    """Return a problem for which the manifest is refused."""
+    return Problem(mark=mark, message=message, severity="error")
+
+
+def warning(mark: Mark, message: str) -> Problem:
+    """Return a problem that leaves the manifest accepted."""
+    return Problem(mark=mark, message=message, severity="warning")
+
+
+def beginning(file: str) -> Mark:
+    """Return the place of a problem that concerns a whole file or folder."""
+    return Mark(file=file, line=1, column=1)
 
 
 def quoted(text: str) -> str:
-    """Text of the manifest inside a message: in quotes, escaped where it would not print, and not too long."""
+    """Return text of the manifest for a message: quoted, escaped and cut."""
     return repr(cut(text))
 
 
 def cut(text: str) -> str:
-    """Text that is known to print, but perhaps not short."""
+    """Return text that is known to print, cut where it is long."""
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."

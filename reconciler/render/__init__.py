@@ -1,6 +1,6 @@
 """What people read: text, Markdown, annotations. Pure: values in, text out."""
 
-from reconciler.render.annotations import Remark, code_quality, command, workflow_commands
+from reconciler.render.annotations import code_quality, command, workflow_commands
 from reconciler.render.comment import (
     Source,
     drift_issue,
@@ -17,7 +17,6 @@ from reconciler.render.text import plan_text, report_last_line, row_line, stale_
 from reconciler.render.words import subject, why
 
 __all__ = [
-    "Remark",
     "Source",
     "code_quality",
     "command",

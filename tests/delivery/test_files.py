@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from reconciler.cli import commands as cli
-from reconciler.manifest.load import ManifestError, Pins, load_manifest
+from reconciler.manifest import ManifestError, Pins, load_manifest
 from reconciler.schema_files import load_schema
 from tests.delivery.files import (
     ACTION,

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 
 from reconciler.escape import safe
-from reconciler.model import Mark
-from reconciler.render.annotations import MOST, Remark, code_quality, command, workflow_commands
+from reconciler.model import Mark, Problem
+from reconciler.render.annotations import MOST, code_quality, command, workflow_commands
 from tests.support.hostile import assert_harmless, hostile
 
 COMMAND = re.compile(r"::(?P<name>[a-z]+)(?: (?P<properties>[^:]*))?::(?P<message>.*)", re.DOTALL)
@@ -43,11 +44,14 @@ def parsed(line: str) -> tuple[str, dict[str, str], str]:
     )
 
 
-def remark(
-    file: str = "tokens.yaml", message: str = "wrong", severity: str = "error", line: int = 3
-) -> Remark:
-    """A problem."""
-    return Remark(mark=Mark(file=file, line=line, column=5), severity=severity, message=message)
+def problem(
+    file: str = "tokens.yaml",
+    message: str = "wrong",
+    severity: Literal["error", "warning"] = "error",
+    line: int = 3,
+) -> Problem:
+    """Return a problem."""
+    return Problem(mark=Mark(file=file, line=line, column=5), message=message, severity=severity)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -75,11 +79,11 @@ def test_as_many_as_github_shows(errors: int, warnings: int, shown: tuple[int, i
     """Ten of a kind for a step: the tenth counts the rest, so that nobody takes ten for
     all.
     """
-    remarks = [
-        *(remark(line=n + 1) for n in range(errors)),
-        *(remark(severity="warning") for _ in range(warnings)),
+    problems = [
+        *(problem(line=n + 1) for n in range(errors)),
+        *(problem(severity="warning") for _ in range(warnings)),
     ]
-    lines = [parsed(line) for line in workflow_commands(remarks)]
+    lines = [parsed(line) for line in workflow_commands(problems)]
     assert (
         sum(name == "error" for name, _, _ in lines),
         sum(name == "warning" for name, _, _ in lines),
@@ -100,7 +104,9 @@ def test_the_code_quality_report_is_json_for_gitlab(file: str, message: str) -> 
     """Every key that GitLab needs; two problems of one place differ; the same problem
     keeps its fingerprint.
     """
-    text = code_quality([remark(file, message), remark(file, message + "!"), remark(file, message)])
+    text = code_quality(
+        [problem(file, message), problem(file, message + "!"), problem(file, message)]
+    )
     assert_harmless(text)
     first, other, again = json.loads(text)
     assert first == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -16,19 +17,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import Exit, UsageError
-from reconciler.manifest import load as manifest
-from reconciler.manifest import problems as problem_list
-from reconciler.manifest import strict_yaml as marked_yaml
-from reconciler.manifest.load import (
-    NO_PINS,
+from reconciler.manifest import (
     Loaded,
     ManifestError,
     Pins,
-    Problem,
+    files,
     load_manifest,
     parse_duration_ms,
+    strict_yaml,
 )
-from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, Manifest, Mark, TokenSpec
+from reconciler.manifest.load import NO_PINS
+from reconciler.model import (
+    DAY_MS,
+    HOUR_MS,
+    MAX_LABELS,
+    MINUTE_MS,
+    Manifest,
+    Mark,
+    Problem,
+    TokenSpec,
+)
 
 HEAD = "version: 1\nmanager: m\nvault: {mount: secret, prefix: limitless}\n"
 FIRST = "tokens:\n- label: m\n"  # what follows begins in line 6
@@ -476,7 +484,7 @@ def test_tokens(
     """Each rule for a token is told at the value or key that breaks it, the same with
     and without libyaml.
     """
-    monkeypatch.setattr(marked_yaml, "_LOADER", loader)
+    monkeypatch.setattr(strict_yaml, "_LOADER", loader)
     assert told(lambda: load(HEAD + FIRST + text)) == expected
 
 
@@ -684,7 +692,7 @@ def test_heads(
     """Each rule for the head is told at its place; what is missing, at the beginning of
     the file.
     """
-    monkeypatch.setattr(marked_yaml, "_LOADER", loader)
+    monkeypatch.setattr(strict_yaml, "_LOADER", loader)
     assert told(lambda: load(text)) == expected
 
 
@@ -776,7 +784,7 @@ def test_corners_of_yaml_are_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text: str
 ) -> None:
     """What trips the parsers themselves is a problem of the manifest, not a traceback."""
-    monkeypatch.setattr(marked_yaml, "_LOADER", loader)
+    monkeypatch.setattr(strict_yaml, "_LOADER", loader)
     assert all(": error: " in line and "\n" not in line for line in told(lambda: load(text)))
 
 
@@ -998,7 +1006,13 @@ def make_pipe(path: Path) -> None:
 def make_large(path: Path) -> None:
     """A file a byte larger than what is read, which takes no room on the disk."""
     with path.open("wb") as file:
-        file.truncate(32 * 1024**2 + 1)
+        file.truncate(files.MAX_BYTES + 1)
+
+
+TOO_LARGE = (
+    "{}:1:1: error: larger than 10 MiB, the most that is read of all files "
+    "- write several manifests, each with a prefix of its own, or check the path"
+)
 
 
 @pytest.mark.parametrize(
@@ -1035,7 +1049,7 @@ def make_large(path: Path) -> None:
         (
             make_large,
             "a",
-            "a:1:1: error: larger than 32 MiB, the most that is read - split the manifest, or check the path",
+            TOO_LARGE.format("a"),
         ),
         (
             lambda path: path.symlink_to("gone"),
@@ -1144,58 +1158,104 @@ def test_a_thousand_problems_are_enough(folder: Path) -> None:
     """The first thousand errors are kept, before any warning; a last line says how many
     are not shown.
     """
-    tokens = [f"- label: t{number}\n  scopes: [w{number}]\n" for number in range(600)]
-    tokens += [f"- label: a b{number}\n" for number in range(1500)]
+    tokens = [f"- label: t{number}\n  scopes: [w{number}]\n" for number in range(300)]
+    tokens += [f"- {{label: a b{number}, x: 1}}\n" for number in range(600)]
     lines = told(lambda: load(HEAD + FIRST + "".join(tokens)))
     assert len(lines) == 1001
-    assert (
-        lines[0]
-        == "1206:10: error: label 'a b0' can't be the path in Vault too - add a path such as prod/bot"
-    )
-    assert (
-        lines[999]
-        == "2205:10: error: label 'a b999' can't be the path in Vault too - add a path such as prod/bot"
-    )
-    assert lines[1000] == "2205:10: error: and 1100 more problems - correct these first"
+    known = "label, description, scopes, rotate_after, overlap, path, protect"
+    what = "label 'a b0' can't be the path in Vault too - add a path such as prod/bot"
+    assert lines[0] == f"606:11: error: {what}"
+    assert lines[999] == f"1105:19: error: unknown key 'x' - known here: {known}"
+    assert lines[1000] == "1105:19: error: and 500 more problems - correct these first"
 
 
 @pytest.mark.parametrize(
-    "text", ["- {}\n" * 20_000, "- {label: a, label: b}\n" * 20_000], ids=["tokens", "yaml"]
+    "text",
+    ["".join(f", k{key}: 1" for key in range(12)), ", label: b" * 12],
+    ids=["tokens", "yaml"],
 )
 def test_a_hopeless_file_is_given_up(folder: Path, text: str) -> None:
     """After ten thousand errors nothing is examined further, so that a hostile file
     costs seconds, not minutes.
     """
     with pytest.raises(ManifestError, match=r"the manifest has 1000\d errors"):
-        load(HEAD + FIRST + text)
+        load(HEAD + FIRST + f"- {{label: a{text}}}\n" * 999)
 
 
-def test_too_many_tokens(folder: Path) -> None:
-    """More tokens than the schema allows are told at the first that is too many."""
-    document = marked_yaml.Document(
-        file="x",
-        root=marked_yaml.Node(
-            {
-                "tokens": marked_yaml.Node(
-                    [marked_yaml.Node(None, place) for place in range(100_002)], 0
-                )
-            },
-            0,
-        ),
-    )
-    problems = problem_list.Problems()
-    checker = manifest._Checker([document], NO_PINS, problems, complete=True)
-    assert len(list(checker._nodes())) == 100_000
-    assert [str(problem) for problem in problems.in_order()] == [
-        "x:1:100001: error: more than 100,000 tokens - split the manifest"
+def test_one_token_too_many(folder: Path) -> None:
+    """1,000 tokens are one manifest; at the next one stands what to do, in one sentence."""
+    tokens = "".join(f"- label: t{number}\n" for number in range(MAX_LABELS - 1))
+    assert len(load(HEAD + FIRST + tokens).manifest.tokens) == MAX_LABELS == 1_000
+    assert told(lambda: load(HEAD + FIRST + tokens + "- label: x\n- label: ' y'\n")) == [
+        (
+            "1005:3: error: more than 1,000 tokens "
+            "- write several manifests, each with a prefix of its own"
+        )
     ]
+
+
+def test_the_files_of_a_manifest_share_its_bounds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand tokens in each of two files are too many, and so are the bytes and
+    values of all files together.
+    """
+    write(folder, a=HEAD + FIRST + "- label: n\n- label: o\n", b="tokens: [{label: b}]\n" * 3)
+    read = ["a.yaml", "b.yaml"]
+    monkeypatch.setattr(strict_yaml, "MAX_VALUES", 13)
+    assert told(lambda: load_manifest([Path(name) for name in read])) == [
+        (
+            "b.yaml:1:1: error: more than 13 values "
+            "- write several manifests, each with a prefix of its own, or check the path"
+        )
+    ]
+    monkeypatch.setattr(files, "MAX_BYTES", len(HEAD + FIRST) + 30)
+    assert told(lambda: load_manifest([Path(name) for name in read])) == [
+        TOO_LARGE.format("b.yaml").replace("10 MiB", "0 MiB")
+    ]
+
+
+def test_the_largest_manifest_is_within_the_bounds(folder: Path) -> None:
+    """A thousand tokens, each with every key as long as the schema lets it be, are read
+    without a word about size.
+    """
+    wide = "\U0001f916"
+    scopes = [f"{number:0>128}" for number in range(32)]
+    tokens = [
+        f"- label: {json.dumps(f'{number:0>4}' + wide * 124, ensure_ascii=False)}\n"
+        f"  description: '{wide * 1000}'\n  rotate_after: 0000000030d\n  overlap: 0000000001h\n"
+        f"  protect: false\n  path: '{number:0>256}'\n  scopes: {json.dumps(scopes)}\n"
+        for number in range(MAX_LABELS - 1)
+    ]
+    lines = told(lambda: load(HEAD + FIRST + "".join(tokens)))
+    assert len(lines) == len(scopes)
+    assert all(f"is not known here ({MAX_LABELS - 1} times)" in line for line in lines)
+
+
+def test_a_bomb_is_refused_before_it_costs_memory(folder: Path) -> None:
+    """Aliases are never followed, depth and number of values are judged as they come:
+    files that would become gigabytes, or overflow the stack, cost as little as any.
+    """
+    laughs = "a0: &a0 [x, x]\n" + "".join(
+        f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)
+    )
+    assert len(told(lambda: load(laughs))) > 40
+    limit = strict_yaml.MAX_VALUES
+    for text in ("[" * 1_000_000, "{a: " * 500_000, "- " * 500_000, "&a [*a, " * 200_000):
+        assert any("nested deeper" in line for line in told(functools.partial(load, text)))
+    for text in ("[" + "1," * 1_000_000 + "]", "- a\n" * 500_000):
+        (line,) = told(functools.partial(load, text))
+        assert f"more than {limit:,} values" in line
 
 
 def test_too_many_values(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small its values are, a file can't fill the memory."""
-    monkeypatch.setattr(marked_yaml, "_MAX_VALUES", 20)
+    monkeypatch.setattr(strict_yaml, "MAX_VALUES", 20)
     assert told(lambda: load("a: [" + "1," * 30 + "]")) == [
-        "1:41: error: more than 20 values - split the manifest, or check the path"
+        (
+            "1:41: error: more than 20 values "
+            "- write several manifests, each with a prefix of its own, or check the path"
+        )
     ]
 
 
@@ -1205,9 +1265,9 @@ LABELS = st.text(
     st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Cn", "Co"]),
     min_size=1,
     max_size=12,
-).filter(lambda text: not marked_yaml._NUMBER_1_2.fullmatch(text))
+).filter(lambda text: not strict_yaml._NUMBER_1_2.fullmatch(text))
 SEGMENTS = st.from_regex(r"[A-Za-z0-9@:+-][A-Za-z0-9_.@:+-]{0,6}", fullmatch=True).filter(
-    lambda text: not marked_yaml._NUMBER_1_2.fullmatch(text)
+    lambda text: not strict_yaml._NUMBER_1_2.fullmatch(text)
 )
 SCOPES = st.lists(st.sampled_from(["account_creation", "withdrawal"]), max_size=2, unique=True).map(
     lambda more: ["trading", *more]
@@ -1272,7 +1332,7 @@ def test_any_good_manifest_arrives(
     text = yaml.safe_dump(data, **style)
     file.write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(marked_yaml, "_LOADER", loader)
+        patch.setattr(strict_yaml, "_LOADER", loader)
         loaded = load_manifest([file])
         assert loaded.warnings == ()
         assert [
@@ -1349,7 +1409,7 @@ def test_garbage_is_told_never_raised(
     file.write_bytes(data)
     lines = len(data.splitlines()) + data.count(b"\xc2\x85") + data.count(b"\xe2\x80") + 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(marked_yaml, "_LOADER", loader)
+        patch.setattr(strict_yaml, "_LOADER", loader)
         try:
             problems = load_manifest([file]).warnings
         except ManifestError as error:
@@ -1380,12 +1440,12 @@ print(json.dumps([len(loaded.manifest.tokens), min(all_s), min(plain_s), peak_mi
 """
 
 
-def test_ten_thousand_tokens(folder: Path) -> None:
-    """10,000 tokens are read and judged in less time than PyYAML takes to read them
+def test_a_thousand_tokens(folder: Path) -> None:
+    """1,000 tokens are read and judged in less time than PyYAML takes to read them
     only, and in little memory.
     """
     token = "- label: bot-{0}\n  description: bot {0}\n  scopes: [trading, withdrawal]\n  rotate_after: {1}d\n  path: prod/{0}\n"
-    tokens = "".join(token.format(number, 2 + number % 90) for number in range(10_000))
+    tokens = "".join(token.format(number, 2 + number % 90) for number in range(MAX_LABELS - 1))
     Path("large.yaml").write_text(HEAD + FIRST + tokens)
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -1395,6 +1455,6 @@ def test_ten_thousand_tokens(folder: Path) -> None:
         check=True,
     )
     count, load_s, yardstick_s, peak_mib = json.loads(done.stdout)
-    assert count == 10_001
+    assert count == MAX_LABELS
     assert load_s < yardstick_s
     assert peak_mib < 80

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from reconciler import schema_files
-from reconciler.manifest import load as manifest
+from reconciler.manifest import durations, load_manifest, rules, sentences
 from reconciler.manifest import shape as manifest_shape
 from reconciler.manifest.strict_yaml import Node
-from reconciler.model import DEFAULT_SCOPES
+from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, Mark
 from reconciler.schema_files import load_schema
 
 ROOT = Path(__file__).parents[2]
@@ -48,11 +48,11 @@ def test_the_shipped_manifest_is_good() -> None:
     """The example at the top of the repository loads without a warning and shows what
     there is to show.
     """
-    loaded = manifest.load_manifest([ROOT / "tokens.yaml"])
+    loaded = load_manifest([ROOT / "tokens.yaml"])
     tokens = loaded.manifest.tokens
     assert loaded.warnings == ()
     assert loaded.manifest.manager in {token.label for token in tokens}
-    assert {scope for token in tokens for scope in token.scopes} == set(manifest.KNOWN_SCOPES)
+    assert {scope for token in tokens for scope in token.scopes} == set(rules.KNOWN_SCOPES)
     assert any(token.protect for token in tokens)
     assert any(token.path != token.label for token in tokens)
     assert any(token.rotate_after_ms is None for token in tokens)
@@ -74,9 +74,9 @@ def test_each_rule_has_its_sentence() -> None:
     }
     structure = {"properties", "items"}
     for schema in subschemas(SCHEMA):
-        assert schema.keys() <= manifest_shape._SENTENCES.keys() | silent | structure
+        assert schema.keys() <= sentences._SENTENCES.keys() | silent | structure
         assert ("pattern" in schema) == ("patternErrorMessage" in schema)
-        assert schema.get("type", "string") in manifest_shape._TYPES
+        assert schema.get("type", "string") in sentences._TYPES
         assert "minItems" not in schema or "examples" in schema
 
 
@@ -97,15 +97,16 @@ def test_the_examples_are_good() -> None:
 
 
 def test_the_schema_and_the_code_know_the_same() -> None:
-    """Known scopes, default scopes and default durations are written in both, and
-    agree.
+    """Known scopes, default scopes, default durations and the largest fleet are written
+    in both, and agree.
     """
+    assert SCHEMA["properties"]["tokens"]["maxItems"] == MAX_LABELS
     defaults = SCHEMA["properties"]["defaults"]["properties"]
     scopes = SCHEMA["$defs"]["token"]["properties"]["scopes"]
-    assert tuple(SCHEMA["$defs"]["scope"]["examples"]) == manifest.KNOWN_SCOPES
+    assert tuple(SCHEMA["$defs"]["scope"]["examples"]) == rules.KNOWN_SCOPES
     assert tuple(scopes["default"]) == DEFAULT_SCOPES
-    assert defaults["rotate_after"]["default"] == manifest.DEFAULT_ROTATE_AFTER
-    assert defaults["overlap"]["default"] == manifest.DEFAULT_OVERLAP
+    assert defaults["rotate_after"]["default"] == durations.DEFAULT_ROTATE_AFTER
+    assert defaults["overlap"]["default"] == durations.DEFAULT_OVERLAP
 
 
 def test_every_list_is_bounded() -> None:
@@ -114,7 +115,7 @@ def test_every_list_is_bounded() -> None:
     """
     for schema in subschemas(SCHEMA):
         if schema.get("type") == "array" and schema is not SCHEMA["properties"]["tokens"]:
-            assert schema["maxItems"] < manifest_shape.LONGEST_LIST
+            assert schema["maxItems"] < sentences.LONGEST_LIST
 
 
 @pytest.mark.parametrize("name", ["label", "scope", "rotate_after", "overlap", "path"])
@@ -195,13 +196,16 @@ def test_paths_are_safe(path: str, good: bool) -> None:  # noqa: FBT001
     assert Draft202012Validator(SCHEMA["$defs"]["path"]).is_valid(path) is good
 
 
+AT = Mark(file="x", line=1, column=1)
+
+
 def as_node(value: Any) -> Node:
     """JSON data as if it had been read."""
     if isinstance(value, dict):
-        return Node({key: as_node(child) for key, child in value.items()}, 0)
+        return Node({key: as_node(child) for key, child in value.items()}, "x", AT)
     if isinstance(value, list):
-        return Node([as_node(child) for child in value], 0)
-    return Node(value, 0, str(value))
+        return Node([as_node(child) for child in value], "x", AT)
+    return Node(value, "x", AT, str(value))
 
 
 VALUES: st.SearchStrategy[Any] = st.one_of(
@@ -264,7 +268,7 @@ def test_a_long_list_is_cut_for_jsonschema() -> None:
     """It compares all pairs of a list that it can't sort, so a list of a pull request
     must not be as long as it likes.
     """
-    assert len(manifest_shape.plain(as_node([{}] * 1000))) == manifest_shape.LONGEST_LIST
+    assert len(manifest_shape.plain(as_node([{}] * 1000))) == sentences.LONGEST_LIST
 
 
 def test_an_installed_program_finds_its_schemas(tmp_path: Path) -> None:

@@ -1,0 +1,286 @@
+"""The rules that tie two places together, and those about the pins.
+
+Each rule is a function of the whole draft that yields problems; ``RULES`` is the table
+of contents. Rules rest on what the schema found good, and leave out the rest: its
+problem has been told.
+
+Rules this module keeps:
+
+1. A rule changes nothing, so each can be asked alone and in any order.
+2. The manifest is data from a pull request. What it may not choose comes from whoever
+   runs the pipeline, as ``Pins``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from reconciler.manifest import durations
+from reconciler.manifest.problems import SEVERAL, error, quoted, warning
+from reconciler.manifest.sentences import near_miss
+from reconciler.manifest.shape import Judged, Shape
+from reconciler.manifest.strict_yaml import Node
+from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, Problem
+
+# The exchange's documentation names these; the set is not closed.
+KNOWN_SCOPES = ("trading", "account_creation", "delegated_signing", "withdrawal")
+
+HEAD_KEYS = ("profile_id", "manager", "vault", "defaults")
+
+# 'tradng' is so alike that it is taken for a slip, 'trading_v2' for a new scope.
+_MISSPELT = 0.85
+_FOREVER = 2**63 - 1  # longer than any duration that can be written
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pins:
+    """What whoever runs the pipeline allows, whatever the manifest says.
+
+    ``vault_prefix`` is ``mount/prefix`` (RECONCILER_VAULT_PREFIX); ``allowed_scopes``
+    come from RECONCILER_ALLOWED_SCOPES; None allows anything. With ``missing_manager``
+    (--allow-missing-manager) a manager that is none of the tokens is only a warning.
+    """
+
+    vault_prefix: str | None = None
+    allowed_scopes: tuple[str, ...] | None = None
+    missing_manager: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """All that was read, judged by the schema.
+
+    ``files`` are the files that could be read, ``head`` is the one with the head keys.
+    ``tokens`` are those of all files, at most ``MAX_LABELS``; ``surplus`` is the first
+    token beyond. ``complete`` says that no file is missing because it can't be read.
+    """
+
+    shape: Shape
+    pins: Pins
+    files: tuple[Judged, ...]
+    head: Judged
+    tokens: tuple[Judged, ...]
+    surplus: Node | None
+    complete: bool
+
+
+def one_head(draft: Draft) -> Iterator[Problem]:
+    """All head keys stand in one file, each once."""
+    first = draft.head.node
+    for other in draft.files:
+        for key in HEAD_KEYS if other is not draft.head else ():
+            again, before = other.node.pairs.get(key), first.pairs.get(key)
+            if again is not None and before is not None:
+                sentence = (
+                    f"the key {quoted(key)} is here twice - the first is at {before.key_mark}"
+                )
+                yield error(again.key_mark, sentence)
+            elif again is not None:
+                where = f"belongs to the head, which is in {first.mark}"
+                yield error(again.key_mark, f"the key {quoted(key)} {where} - move it there")
+
+
+def nothing_missing(draft: Draft) -> Iterator[Problem]:
+    """Some file has each required key; asked only if every file is a mapping."""
+    roots = [file.node for file in draft.files]
+    if draft.complete and all(isinstance(root.value, dict) for root in roots):
+        for key in draft.shape.missing(roots):
+            yield error(draft.head.node.mark, f"the manifest has no {key} - add it")
+
+
+def pinned_prefix(draft: Draft) -> Iterator[Problem]:
+    """The place in Vault is the pinned one.
+
+    Comparing the joined text is enough: Vault mounts nothing below another mount, so
+    the text can be cut in two in only one way.
+    """
+    pin = (draft.pins.vault_prefix or "").strip("/")
+    mount, prefix = draft.head.within("vault", "mount"), draft.head.within("vault", "prefix")
+    if draft.pins.vault_prefix is None or mount is None or prefix is None:
+        return
+    place = f"{mount.text}/{prefix.text}"
+    if place != pin:
+        wrong = prefix if pin.startswith(mount.text + "/") else mount
+        what = f"vault is {quoted(place)}, and RECONCILER_VAULT_PREFIX allows only {quoted(pin)}"
+        yield error(wrong.mark, f"{what} - write that, or have the pin changed")
+
+
+def fleet_size(draft: Draft) -> Iterator[Problem]:
+    """The ledger of the manifest fits into one entry of Vault."""
+    if draft.surplus is not None:
+        yield error(draft.surplus.mark, f"more than {MAX_LABELS:,} tokens - {SEVERAL}")
+
+
+def lengths(draft: Draft) -> Iterator[Problem]:
+    """Every duration that is written is within its bounds."""
+    for key in ("rotate_after", "overlap"):
+        written = [draft.head.within("defaults", key), *(token.get(key) for token in draft.tokens)]
+        for node in written:
+            sentence = durations.out_of_bounds(key, node.text) if node else None
+            if node and sentence:
+                yield error(node.mark, sentence)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Length:
+    """A duration in force: its name in messages, its length or None, its node."""
+
+    shown: str
+    length_ms: int | None
+    node: Node | None = None
+
+
+def _default(head: Judged, key: str, built_in: str) -> _Length:
+    node = head.within("defaults", key)
+    if node is not None:
+        return _Length(f"{node.text} (from defaults)", _length_ms(key, node.text), node)
+    length_ms = None if "defaults" in head.wrong else _length_ms(key, built_in)
+    return _Length(f"{built_in} (built in)", length_ms)
+
+
+def _length(token: Judged, key: str, default: _Length) -> _Length:
+    if key in token.wrong:
+        return _Length("", None)
+    node = token.get(key)
+    return default if node is None else _Length(node.text, _length_ms(key, node.text), node)
+
+
+def _length_ms(key: str, text: str) -> int | None:
+    if durations.out_of_bounds(key, text):
+        return None
+    length_ms = durations.parse_duration_ms(text)
+    return _FOREVER if length_ms is None else length_ms
+
+
+def overlaps(draft: Draft) -> Iterator[Problem]:
+    """A token lives longer than its overlap.
+
+    The problem stands at the token's own key, or once for all tokens at the default.
+    """
+    age_by_default = _default(draft.head, "rotate_after", durations.DEFAULT_ROTATE_AFTER)
+    overlap_by_default = _default(draft.head, "overlap", durations.DEFAULT_OVERLAP)
+    found: dict[Problem, None] = {}
+    for token in draft.tokens:
+        age = _length(token, "rotate_after", age_by_default)
+        overlap = _length(token, "overlap", overlap_by_default)
+        if age.length_ms is None or overlap.length_ms is None or age.length_ms > overlap.length_ms:
+            continue
+        at = token.get("rotate_after") or token.get("overlap") or age.node or overlap.node
+        rule = f"rotate_after {age.shown} must be longer than overlap {overlap.shown}"
+        mark = at.mark if at else draft.head.node.mark
+        found[error(mark, f"{rule} - change one of them")] = None
+    yield from found
+
+
+def scopes(draft: Draft) -> Iterator[Problem]:
+    """Every scope is known and allowed; ``delegated_signing`` stands with ``trading``.
+
+    An unknown scope is one warning, at its first place: a new scope of the exchange may
+    be in every token.
+    """
+    known = (*KNOWN_SCOPES, *(draft.pins.allowed_scopes or ()))
+    unknown: dict[str, list[Node]] = {}
+    for token in draft.tokens:
+        named = _named_scopes(draft.shape, token)
+        clean = "scopes" not in token.wrong
+        for scope, node in named.items():
+            sentence = _not_allowed(scope, known, draft.pins.allowed_scopes)
+            if sentence is not None:
+                yield error(node.mark, sentence)
+            elif scope not in known:
+                unknown.setdefault(scope, []).append(node)
+            clean = clean and scope in known and sentence is None
+        if clean and "delegated_signing" in named and "trading" not in named:
+            sentence = "scope 'delegated_signing' needs 'trading' in the same token - add it"
+            yield error(named["delegated_signing"].mark, sentence)
+    for scope, nodes in unknown.items():
+        times = f" ({len(nodes)} times)" if len(nodes) > 1 else ""
+        alike = near_miss(scope, known)
+        hint = f"did you mean {quoted(alike)}?" if alike else "the exchange may know it"
+        yield warning(nodes[0].mark, f"scope {quoted(scope)} is not known here{times} - {hint}")
+
+
+def _named_scopes(shape: Shape, token: Judged) -> dict[str, Node]:
+    """Return each well-formed scope, even of a list that is not, with its node."""
+    node = token.node.pairs.get("scopes")
+    if node is None:
+        return dict.fromkeys(DEFAULT_SCOPES, token.node)
+    return {
+        item.text: item
+        for item in node.items
+        if isinstance(item.value, str) and shape.scope.search(item.text)
+    }
+
+
+def _not_allowed(scope: str, known: tuple[str, ...], allowed: tuple[str, ...] | None) -> str | None:
+    if scope not in known:
+        alike = near_miss(scope.lower().replace("-", "_"), known, _MISSPELT)
+        if alike:
+            return f"scope {quoted(scope)} - did you mean {quoted(alike)}?"
+    if allowed is not None and scope not in allowed:
+        only = ", ".join(allowed) or "none"
+        pin = f"RECONCILER_ALLOWED_SCOPES allows only {only}"
+        return f"scope {quoted(scope)} is not allowed here - {pin}"
+    return None
+
+
+def labels_and_paths(draft: Draft) -> Iterator[Problem]:
+    """Each label and each path is taken once, and a label without a path can be one."""
+    labels: dict[str, Node] = {}
+    paths: dict[str, Node] = {}
+    for token in draft.tokens:
+        label, path = token.get("label"), token.get("path")
+        if label is None:
+            continue
+        if labels.setdefault(label.text, label) is not label:
+            yield _twice("label", label, labels)
+        elif "path" in token.wrong:
+            continue
+        elif path is None and not draft.shape.path.search(label.text):
+            what = f"label {quoted(label.text)} can't be the path in Vault too"
+            yield error(label.mark, f"{what} - add a path such as prod/bot")
+        else:
+            place = path or label
+            if paths.setdefault(place.text, place) is not place:
+                yield _twice("path", place, paths)
+
+
+def _twice(name: str, node: Node, first: dict[str, Node]) -> Problem:
+    what = f"{name} {quoted(node.text)} is here twice"
+    return error(node.mark, f"{what} - the first is at {first[node.text].mark}")
+
+
+def manager(draft: Draft) -> Iterator[Problem]:
+    """The manager is one of the tokens.
+
+    It is not judged where tokens or labels are missing for another reason.
+    """
+    node = draft.head.get("manager")
+    labels = [label.text for token in draft.tokens if (label := token.get("label"))]
+    all_named = draft.complete and not draft.surplus and len(labels) == len(draft.tokens)
+    if node is None or not labels or not all_named or node.text in labels:
+        return
+    alike = near_miss(node.text, labels)
+    hint = f"did you mean {quoted(alike)}?" if alike else "add a token with this label"
+    told = warning if draft.pins.missing_manager else error
+    yield told(node.mark, f"manager {quoted(node.text)} is none of the tokens - {hint}")
+
+
+RULES = (
+    one_head,
+    nothing_missing,
+    pinned_prefix,
+    fleet_size,
+    lengths,
+    overlaps,
+    scopes,
+    labels_and_paths,
+    manager,
+)
+
+
+def broken(draft: Draft) -> Iterable[Problem]:
+    """Yield the problems of all rules."""
+    for rule in RULES:
+        yield from rule(draft)
