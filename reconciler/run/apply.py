@@ -246,7 +246,7 @@ class Apply:
         unread = [c.label for c in prospect.plan.changes if c.reason is Reason.UNREAD]
         if unread:
             raise VaultRefusedError(
-                f"the role of an apply needs read on the secrets of {', '.join(unread)}: see the README's policy"
+                f"the role of an apply needs read on the secrets of {', '.join(unread)}: see docs/install.md"
             )
         return prospect
 

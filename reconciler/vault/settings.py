@@ -129,7 +129,7 @@ def read_text_file(path: Path) -> str:
 def settings_from_environment(
     environ: Mapping[str, str], read_file: ReadFile = read_text_file
 ) -> VaultSettings:
-    """The settings that the environment describes; the contract is the table of variables in README.
+    """Return the settings that the environment describes (the table in docs/install.md).
 
     ``read_file`` reads ``~/.vault-token``. UsageError for whatever can't be meant.
     """

@@ -61,7 +61,11 @@ SECRET_LIKE = re.compile(
 )
 VAULT_EXAMPLES = GITHUB / "examples" / "vault"
 ACTION_PAGE = ACTION.parent / "README.md"
-PAGES = (ROOT / "README.md", *sorted(GITHUB.rglob("*.md")))
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(GITHUB.rglob("*.md")),
+)
 WRITERS_GROUP = {"group": "tokens-write", "cancel-in-progress": False, "queue": "max"}
 
 

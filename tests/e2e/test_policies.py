@@ -1,4 +1,4 @@
-"""The two policies that README gives are enough, are least, and where one falls short
+"""The two policies of docs/install.md are enough, are least, and where one falls short
 the error names path and capability.
 """
 
@@ -17,6 +17,7 @@ from reconciler.sandbox import Fault, FaultKind, Operation
 from tests.support.fleet import ROOT, Done, Fleet
 from tests.support.openbao import operator
 
+INSTALL = ROOT / "docs" / "install.md"
 BOT = {"label": "bot", "path": "prod/bot"}
 _BLOCK = re.compile(r"```hcl\n# policy: (\S+)\n(.*?)```", re.DOTALL)
 _RULE = re.compile(r'path "([^"]+)" \{\s*capabilities = \[([^\]]*)\]\s*\}')
@@ -29,14 +30,13 @@ class Rule(NamedTuple):
     capabilities: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f'path "{self.path}" {{ capabilities = [{", ".join(f"{c!r}" for c in self.capabilities)}] }}'.replace(
-            "'", '"'
-        )
+        listed = ", ".join(f'"{one}"' for one in self.capabilities)
+        return f'path "{self.path}" {{ capabilities = [{listed}] }}'
 
 
 def policies() -> dict[str, tuple[Rule, ...]]:
-    """README's policies by name."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The page's policies by name."""
+    text = INSTALL.read_text(encoding="utf-8")
     return {name: rules_in(block) for name, block in _BLOCK.findall(text)}
 
 
@@ -47,11 +47,11 @@ def rules_in(text: str) -> tuple[Rule, ...]:
     )
 
 
-def test_readme_has_both() -> None:
-    """The two blocks are there and were read whole; no rule lets anything be destroyed."""
+def test_the_page_has_both() -> None:
+    """The two blocks are there and were read whole; no rule can destroy anything."""
     found = policies()
     assert found.keys() == {"reconciler-apply", "reconciler-plan"}
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = INSTALL.read_text(encoding="utf-8")
     assert sum(len(rules) for rules in found.values()) == len(
         re.findall(r'^path "', text, re.MULTILINE)
     )
@@ -83,7 +83,7 @@ def limited(
 
 
 def test_the_whole_story_with_the_apply_policy(fleet: Fleet, openbao: OpenBaoServer) -> None:
-    """Everything that the program can do, with nothing but README's policy."""
+    """Everything that the program can do, with nothing but the page's policy."""
     fleet.environ |= {
         k: v
         for k, v in limited(fleet, openbao, policies()["reconciler-apply"], bare=True).items()
@@ -120,8 +120,8 @@ def test_the_whole_story_with_the_apply_policy(fleet: Fleet, openbao: OpenBaoSer
 
 
 def test_the_audit_trail_can_be_made_longer_first(fleet: Fleet, openbao: OpenBaoServer) -> None:
-    """README's advice, followed before the first bootstrap, leaves metadata without any
-    version: that is no lost ledger.
+    """The page's advice, followed before the first bootstrap, leaves metadata without
+    any version: that is no lost ledger.
     """
     with operator(openbao) as client:
         client.secrets.kv.v2.update_metadata(
@@ -203,7 +203,7 @@ def lacking(rules: Sequence[Rule]) -> list[tuple[int, str]]:
 
 
 def names(said: str, fleet: Fleet, rule: Rule, capability: str) -> bool:
-    """Whether a sentence says that this capability is missing on a path of this rule."""
+    """Tell whether a sentence says that this rule's path lacks this capability."""
     place = re.escape(
         rule.path.rstrip("*")
         .replace("secret/", f"{fleet.mount}/")

@@ -97,7 +97,7 @@ PARTS["the life of a token"] = diagram()
 def rewritten(text: str) -> str:
     """Return a page with each part as the program has it. KeyError: no such part."""
     return _PART.sub(
-        lambda found: found["head"] + PARTS[found["name"]] + "\n" + found["foot"], text
+        lambda found: f"{found['head']}\n{PARTS[found['name']]}\n\n{found['foot']}", text
     )
 
 

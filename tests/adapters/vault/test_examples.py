@@ -221,7 +221,8 @@ def test_no_role_is_bound_to_a_subject() -> None:
     """GitHub changed what it writes there, and names can be taken over: the jobs are
     known by ids, environment and branch.
     """
-    for path in [*(ROOT / ".github").rglob("*"), ROOT / "README.md"]:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for path in [*(ROOT / ".github").rglob("*"), *pages]:
         if path.is_file():
             assert "bound_subject" not in path.read_text(encoding="utf-8"), path
     for name, needed in (
@@ -253,8 +254,8 @@ def test_every_login_is_short_and_can_end_itself() -> None:
 
 
 @pytest.mark.parametrize("name", ["reconciler-apply", "reconciler-plan"])
-def test_the_policies_are_those_of_the_readme(name: str) -> None:
-    """The project's README shows the same rules; the files add only what a token
+def test_the_policies_are_those_of_the_page(name: str) -> None:
+    """The page on installing shows the same rules; the files add only what a token
     without a default policy needs.
     """
     assert {tuple(rule) for rule in POLICIES[name]} == {
