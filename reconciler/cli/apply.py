@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -12,7 +12,6 @@ import click
 from reconciler.cli.ci import in_actions, publish_report, refusal_told, write_summary
 from reconciler.cli.console import (
     clear,
-    colour_wanted,
     complain,
     complain_of,
     print_result,
@@ -20,34 +19,32 @@ from reconciler.cli.console import (
     refuse_unwritable,
     write_whole,
 )
-from reconciler.cli.plan import columns
-from reconciler.cli.progress import confirm, events, held_back
-from reconciler.cli.session import opened, read_line_of_secret
+from reconciler.cli.progress import events, held_back
+from reconciler.cli.session import Runner, opened, read_line_of_secret
 from reconciler.documents import dump, load_plan, report_document
 from reconciler.errors import Exit, ReconcilerError, UsageError
 from reconciler.escape import safe
-from reconciler.plan import Plan, Policy
+from reconciler.plan import Policy
 from reconciler.protocol import Approved, Outcome, Report, approve
-from reconciler.render import plan_text, report_last_line, stale_text, subject, why
+from reconciler.render import report_last_line, stale_text, subject, why
 from reconciler.run import (
-    Apply,
-    Session,
     StalePlanError,
+    adopt_token,
+    apply_manifest,
     bootstrap_manager,
     credentials_from,
     roll_back,
+    verify_secrets,
 )
-from reconciler.run import adopt as take_over
-from reconciler.run import verify as verify_all
 
 _LIFTED = ("allow_empty", "allow_missing_manager", "allow_missing_files", "revoke_in_use")
 _LIMITS = ("max_revocations", "max_rotations", "max_missing")
 
 
 @contextlib.contextmanager
-def _session(names: tuple[str, ...], options: Mapping[str, Any]) -> Iterator[Session]:
-    with events() as shown, opened(names, options, events=shown, signals=held_back) as session:
-        yield session
+def _session(names: tuple[str, ...], options: Mapping[str, Any]) -> Iterator[Runner]:
+    with events() as shown, opened(names, options, events=shown, signals=held_back) as runner:
+        yield runner
 
 
 def apply(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
@@ -96,17 +93,10 @@ def _apply(names: tuple[str, ...], options: Mapping[str, Any], approved: Approve
     if options["report"]:
         refuse_unwritable(options["report"])
         clear(options["report"])
-    with refusal_told("apply"), _session(names, options) as session:
-        ask = None if approved is not None or options["yes"] else _show_and_ask
-        report = Apply(session, approved=approved, confirm=ask).run()
+    with refusal_told("apply"), _session(names, options) as runner:
+        ask = approved is None and not options["yes"]
+        report = runner.run(apply_manifest(runner.session, approved=approved, ask=ask))
     _finish(report, options["report"])
-
-
-def _show_and_ask(chosen: Plan) -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask on: give --yes, or a reviewed --plan")
-    complain(plan_text(chosen, width=columns(), colour=colour_wanted(terminal=sys.stderr.isatty())))
-    return confirm("Apply this plan?")
 
 
 def _finish(report: Report, report_file: str | None) -> None:
@@ -136,19 +126,16 @@ def _finish(report: Report, report_file: str | None) -> None:
 
 def rollback(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """Make a predecessor current again."""
-    agree: Callable[[str], bool] = (
-        (lambda _: True)
-        if options["yes"]
-        else (lambda sentence: confirm(f"{safe(sentence)}. Go on?"))
-    )
-    with _session(names, options) as session:
-        _say(options["target"], roll_back(session, options["target"], agree))
+    with _session(names, options) as runner:
+        stage = roll_back(runner.session, options["target"], ask=not options["yes"])
+        _say(options["target"], runner.run(stage))
 
 
 def bootstrap(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """Make the manager's token."""
-    with _session(names, options) as session:
-        _say(session.manifest.manager, bootstrap_manager(session))
+    with _session(names, options) as runner:
+        outcome = runner.run(bootstrap_manager(runner.session))
+        _say(runner.session.manifest.manager, outcome)
 
 
 def adopt(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
@@ -156,11 +143,10 @@ def adopt(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     if sys.stdin.isatty():
         complain("the token's secret (it is not shown):")
     credentials = credentials_from(options["token_id"], read_line_of_secret())
-    with _session(names, options) as session:
-        _say(
-            options["label"],
-            take_over(session, options["label"], credentials, other_label=options["other_label"]),
-        )
+    label, other_label = options["label"], options["other_label"]
+    with _session(names, options) as runner:
+        stage = adopt_token(runner.session, label, credentials, other_label=other_label)
+        _say(label, runner.run(stage))
 
 
 def _say(label: str, outcome: Outcome) -> None:
@@ -170,8 +156,8 @@ def _say(label: str, outcome: Outcome) -> None:
 
 def verify(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """Sign one request with every stored secret."""
-    with _session(names, options) as session:
-        found = verify_all(session)
+    with _session(names, options) as runner:
+        found = runner.run(verify_secrets(runner.session))
     for one in found:
         print_result(
             f"{'ok    ' if one.works else 'FAILED'} {safe(one.label)}"

@@ -15,7 +15,7 @@ import click
 from reconciler.cli.ci import fetch_snapshot as published_snapshot
 from reconciler.cli.ci import in_actions, notice, publish_plan, refusal_told, source_of
 from reconciler.cli.console import colour_wanted, complain, print_result, read_text, write_whole
-from reconciler.cli.session import Voice, opened, policy_of
+from reconciler.cli.session import Runner, Voice, opened, policy_of
 from reconciler.cli.validate import DEFAULT_MANIFEST, read_manifest
 from reconciler.documents import (
     dump,
@@ -32,11 +32,9 @@ from reconciler.plan import NoBase, Plan, Policy, Review, review_of, status_of
 from reconciler.plan import plan as make_plan
 from reconciler.render import plan_markdown, plan_text, status_text
 from reconciler.run import (
-    Session,
     guard_sentences,
+    look_only,
     refuse_distrusted,
-    refuse_unknown_labels,
-    trusted,
 )
 from reconciler.state import Observed
 
@@ -81,10 +79,10 @@ def _observed(
         _judge_age(observed)
         policy = policy_of(manifest, options)
         refuse_distrusted(observed, manifest, policy)
-        refuse_unknown_labels(manifest, observed, policy)
         return manifest, observed, policy
-    with session_for_reading(names, options) as session:
-        return session.manifest, trusted(session), session.policy
+    with session_for_reading(names, options) as runner:
+        session = runner.session
+        return session.manifest, runner.run(look_only(session)), session.policy
 
 
 def _judge_age(observed: Observed) -> None:
@@ -147,8 +145,10 @@ def columns() -> int:
 
 def status(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """The state of every token."""
-    with session_for_reading(names, options) as session:
-        found = status_of(session.manifest, trusted(session), policy=session.policy)
+    with session_for_reading(names, options) as runner:
+        session = runner.session
+        observed = runner.run(look_only(session))
+        found = status_of(session.manifest, observed, policy=session.policy)
     if options["form"] == "json":
         print_result(dump(status_document(found)))
     else:
@@ -159,9 +159,9 @@ def status(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
 
 def observe(names: tuple[str, ...], options: Mapping[str, Any]) -> None:
     """A snapshot without secrets."""
-    with session_for_reading(names, options) as session:
-        observed = trusted(session)
-        labels = frozenset(spec.label for spec in session.manifest.tokens)
+    with session_for_reading(names, options) as runner:
+        observed = runner.run(look_only(runner.session))
+        labels = frozenset(spec.label for spec in runner.session.manifest.tokens)
     write_whole(options["out"], dump(snapshot_document(observed, labels)))
 
 
@@ -172,6 +172,6 @@ def fetch_snapshot(options: Mapping[str, Any]) -> None:
 
 def session_for_reading(
     names: tuple[str, ...], options: Mapping[str, Any]
-) -> contextlib.AbstractContextManager[Session]:
+) -> contextlib.AbstractContextManager[Runner]:
     """A session that holds no lease and so holds back no signal."""
     return opened(names, options, events=Voice(), signals=lambda _: contextlib.nullcontext())

@@ -26,12 +26,14 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from reconciler.cli.console import complain, print_result
+from reconciler.cli.console import colour_wanted, complain, print_result
+from reconciler.cli.plan import columns
 from reconciler.cli.session import Voice
 from reconciler.errors import Exit, UsageError
-from reconciler.plan import Change
+from reconciler.escape import safe
+from reconciler.plan import Change, Plan
 from reconciler.protocol import Row
-from reconciler.render import row_line
+from reconciler.render import plan_text, row_line
 from reconciler.run import Driver
 
 
@@ -41,6 +43,16 @@ class Lines(Voice):
     def ended(self, row: Row) -> None:
         """On standard output."""
         self.line(row_line(row))
+
+    def asked(self, about: Plan | str) -> bool:
+        """Show what would be done, and ask. UsageError without a terminal."""
+        if isinstance(about, str):
+            return confirm(f"{safe(about)}. Go on?")
+        if not sys.stdin.isatty():
+            raise UsageError("there is no terminal to ask on: give --yes, or a reviewed --plan")
+        colour = colour_wanted(terminal=sys.stderr.isatty())
+        complain(plan_text(about, width=columns(), colour=colour))
+        return confirm("Apply this plan?")
 
     def line(self, text: str) -> None:
         """One line; rule 1."""

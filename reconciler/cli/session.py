@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import getpass
 import os
 import secrets as randomness
@@ -11,7 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.cli.ci import mask
 from reconciler.cli.console import complain_of
@@ -21,7 +22,7 @@ from reconciler.exchange import DEFAULT_API_URL, TokenClient
 from reconciler.identity import Identity, IdentityCheck, Source, place_of, refuse_within, take
 from reconciler.model import Credentials, Manifest, Secret
 from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS, Category, Policy, Selection
-from reconciler.run import Driver, Events, Keys, Session
+from reconciler.run import Driver, Events, Keys, Session, Stage
 from reconciler.vault import SecretStore, settings_from_environment
 
 
@@ -31,6 +32,21 @@ class Voice(Events):
     def said(self, sentence: str) -> None:
         """One line."""
         complain_of(sentence)
+
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """A session, and the driver that performs its runs."""
+
+    session: Session
+    driver: Driver
+
+    def run(self, stage: Stage[T]) -> T:
+        """Perform a run to its end."""
+        return self.driver.run(stage)
 
 
 Signals = Callable[[Driver], contextlib.AbstractContextManager[None]]
@@ -89,7 +105,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 @contextlib.contextmanager
 def opened(
     names: tuple[str, ...], options: Mapping[str, Any], *, events: Events, signals: Signals
-) -> Iterator[Session]:
+) -> Iterator[Runner]:
     """A session with everything that the environment gives.
 
     Closes what it opened; a Vault login of its own is revoked.
@@ -120,19 +136,28 @@ def opened(
         SecretStore.connect(settings, mount=manifest.mount, mask=mask) as store,
     ):
         store.check_mount()
-        keys = Keys(identity=identity.token, signer=pinned_signer(environ))
-        run = randomness.token_hex(8)
-        yield Session(
+        keys = Keys(
+            identity=identity.token,
+            check_identity=IdentityCheck(exchange, identity, profile_id=manifest.profile_id),
+            signer=pinned_signer(environ),
+        )
+        session = Session(
             manifest=manifest,
-            driver=Driver(exchange=exchange, store=store, prefix=manifest.prefix, keys=keys),
-            run=run,
+            policy=policy,
+            api_url=exchange.base_url,
+            run=randomness.token_hex(8),
             who=f"{socket.gethostname()}:{os.getpid()}",
             wait_s=options.get("wait", 0),
-            policy=policy,
-            check_identity=IdentityCheck(exchange, identity, profile_id=manifest.profile_id),
+        )
+        driver = Driver(
+            exchange=exchange,
+            store=store,
+            prefix=manifest.prefix,
+            keys=keys,
             events=events,
             signals=signals,
         )
+        yield Runner(session=session, driver=driver)
 
 
 def pinned_signer(environ: Mapping[str, str]) -> Credentials | None:

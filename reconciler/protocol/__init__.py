@@ -59,6 +59,7 @@ from reconciler.protocol.effects import (
     WriteLedger,
     Written,
     drive,
+    value,
 )
 from reconciler.protocol.lease import LedgerWriter
 from reconciler.protocol.outcome import (
@@ -145,4 +146,5 @@ __all__ = [
     "rollback",
     "step_of",
     "unrecorded",
+    "value",
 ]

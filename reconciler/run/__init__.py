@@ -1,33 +1,45 @@
-"""One run of a command, from the first look to the report."""
+"""One run of a command, from the first look to the report.
 
-from reconciler.run.apply import (
-    Apply,
-    Events,
-    Session,
-    StalePlanError,
-    guard_sentences,
-    refuse_distrusted,
-    refuse_unknown_labels,
-    trusted,
-)
+Each command is a chain of stages that yield effects; only ``driver`` and ``peers``
+touch an adapter. So the tests walk the very same runs through crashes and other runs.
+
+    session    what a run is about, and its look: a snapshot and the plan made of it
+    observe    the snapshot
+    lease      holding the lease around stages
+    apply, bootstrap, rollback, adopt, verify    the commands
+    effects    what a run asks beyond the protocol
+    driver     performs effects in production; ``peers`` calls the exchange and Vault
+"""
+
+from reconciler.run.adopt import adopt_token, credentials_from
+from reconciler.run.apply import StalePlanError, apply_manifest
 from reconciler.run.bootstrap import bootstrap_manager
-from reconciler.run.driver import Driver, Keys
-from reconciler.run.maintain import adopt, credentials_from, roll_back, verify
+from reconciler.run.driver import Driver, Events
+from reconciler.run.effects import Stage
+from reconciler.run.peers import Keys
+from reconciler.run.rollback import roll_back
+from reconciler.run.session import (
+    Session,
+    guard_sentences,
+    look_only,
+    refuse_distrusted,
+)
+from reconciler.run.verify import verify_secrets
 
 __all__ = [
-    "Apply",
     "Driver",
     "Events",
     "Keys",
     "Session",
+    "Stage",
     "StalePlanError",
-    "adopt",
+    "adopt_token",
+    "apply_manifest",
     "bootstrap_manager",
     "credentials_from",
     "guard_sentences",
+    "look_only",
     "refuse_distrusted",
-    "refuse_unknown_labels",
     "roll_back",
-    "trusted",
-    "verify",
+    "verify_secrets",
 ]

@@ -1,35 +1,35 @@
 """Bootstrap: the manager's token, derived before anybody can list. It may be repeated.
 
     ledger   the manager's secret          then
-    -------  ----------------------------  -------------------------------------------------------------------------------
+    -------  ----------------------------  ----------------------------------------------
     none     secrets below the prefix      stop: a ledger is lost
     none     -                             write the ledger, derive
     there    signs                         nothing to do, and not one write
-    there    refused, the clock is right   derive anew; the old id is closed, or retires if the list still has it
+    there    refused, the clock is right   derive anew; the old id is closed, or retires
+                                           if the list still has it
     there    gone                          the same
-    there    an open intent                settle and fence it; without a named token it is abandoned, because nobody can list
+    there    an open intent                settle and fence it; without a named token it is
+                                           abandoned, because nobody can list
 
-Rule: a derive without a signer is the same protocol as any other; what it can't look up
-it leaves to the next run, recorded.
+Rule this module keeps: a derive without a signer is the same protocol as any other; what
+it can't look up it leaves to the next run, recorded.
 """
 
 from __future__ import annotations
 
-import secrets as randomness
-
-from reconciler.errors import ExchangeUnauthorizedError, PersonNeededError, ReconcilerError
+from reconciler.errors import PersonNeededError, ReconcilerError
 from reconciler.model import Credentials, TokenSpec, VersionState
 from reconciler.plan import owned_paths
 from reconciler.protocol import (
-    LedgerWriter,
     Listing,
     ListTokens,
+    NewId,
     Outcome,
     Recorded,
     Recovery,
-    Run,
     Step,
     Task,
+    UseSigner,
     WriteLedger,
     applied,
     derive_token,
@@ -38,8 +38,17 @@ from reconciler.protocol import (
     recover_intent,
     unrecorded,
 )
-from reconciler.run.apply import Session, holding_lease, refuse_undone
-from reconciler.run.observe import manager_signer, refuse_lost_ledger
+from reconciler.run.effects import CheckIdentity, ReadDesk, ReadSigner, Stage, Then
+from reconciler.run.lease import refuse_undone, take_lease, under_lease
+from reconciler.run.observe import (
+    list_signed_by,
+    manager_signer,
+    read_ledger,
+    read_meta,
+    read_secret,
+    refuse_lost_ledger,
+)
+from reconciler.run.session import Session
 from reconciler.state import (
     Entry,
     Intent,
@@ -51,102 +60,127 @@ from reconciler.state import (
 )
 
 
-def bootstrap_manager(session: Session) -> Outcome:
+def bootstrap_manager(session: Session) -> Stage[Outcome]:
     """Make sure that there is a ledger and a manager token that signs.
 
     Raises PersonNeededError (no identity, the path is occupied), LeaseHeldError,
     PartialError after a write, and ReconcilerError before one.
     """
-    driver, manifest = session.driver, session.manifest
-    spec = _manager_spec(session)
-    ledger, version = driver.read_ledger()
-    if ledger is None:
-        refuse_lost_ledger(driver, manifest, version)
-    elif ledger.api_url != driver.exchange.base_url:
-        raise ReconcilerError(
-            f"the ledger belongs to {ledger.api_url}, not to {driver.exchange.base_url}"
-        )
-    signer = manager_signer(driver, manifest, ledger) if ledger is not None else None
-    if signer is not None and _signs(session, signer):
+    manifest, spec = session.manifest, _manager_spec(session)
+    found, version = yield from read_ledger()
+    if found is None:
+        yield from refuse_lost_ledger(manifest, version)
+        ledger_id = yield from NewId()
+        ledger = Ledger(ledger_id=ledger_id, api_url=session.api_url, files=manifest.files)
+    else:
+        ledger = found
+    if ledger.api_url != session.api_url:
+        raise ReconcilerError(f"the ledger belongs to {ledger.api_url}, not to {session.api_url}")
+    signer = yield from manager_signer(manifest, ledger)
+    if signer is not None and (yield from _signs(signer)):
         return applied("the manager's token signs: nothing to do", signer.token_id)
-    known = ledger.profile_id if ledger is not None else None
-    profile_id = session.check_identity(1, frozenset(spec.scopes), known)
-    fresh = Ledger(
-        ledger_id=randomness.token_hex(16), api_url=driver.exchange.base_url, files=manifest.files
+    reply = yield from CheckIdentity(
+        derives=1, scopes=frozenset(spec.scopes), profile_id=ledger.profile_id
     )
-    refuse_occupied(session, ledger or fresh, spec)
-    with holding_lease(session, ledger or fresh, version) as writer:
-        refuse_undone(driver.run(_record_profile(profile_id)), writer)
-        return _bootstrap(session, spec, writer, profile_id)
+    if isinstance(reply, ReconcilerError):
+        raise reply
+    yield from refuse_occupied(session, ledger, spec)
+    return Then(stage=_begin, arguments=(session, ledger, version, reply))
 
 
-def _bootstrap(session: Session, spec: TokenSpec, writer: LedgerWriter, profile_id: int) -> Outcome:
-    """The part under the lease: finish or undo what was begun, derive, classify what was left."""
-    driver = session.driver
-    entry = writer.ledger.tokens.get(spec.label)
+def _begin(session: Session, ledger: Ledger, version: int, profile_id: int) -> Stage[Outcome]:
+    yield from take_lease(session, ledger, version)
+    return Then(stage=under_lease, arguments=(_recover, session, profile_id))
+
+
+def _recover(session: Session, profile_id: int) -> Stage[Outcome]:
+    """Finish or undo what an earlier bootstrap began."""
+    spec = _manager_spec(session)
+    recorded = yield from _record_profile(profile_id)
+    yield from refuse_undone(recorded)
+    ledger = (yield from ReadDesk()).ledger
+    entry = ledger.tokens.get(spec.label)
     begun = entry.intent if entry is not None else None
     if begun is not None:
         task = Recovery(
             label=spec.label,
             overlap_ms=spec.overlap_ms,
             is_manager=True,
-            has_signer=driver.signer is not None,
+            has_signer=(yield from ReadSigner()).credentials is not None,
         )
-        recovered = driver.run(recover_intent(task, writer.ledger))
-        after = writer.ledger.tokens.get(spec.label)
+        recovered = yield from recover_intent(task, ledger)
+        after = (yield from ReadDesk()).ledger.tokens.get(spec.label)
         if after is not None and after.intent is not None:
-            refuse_undone(recovered, writer)
-    found = manager_signer(driver, session.manifest, writer.ledger)
-    if found is not None and _signs(session, found):
-        driver.signer = driver.signer or found
+            yield from refuse_undone(recovered)
+    return Then(stage=_derive, arguments=(session, spec, profile_id, begun))
+
+
+def _derive(
+    session: Session, spec: TokenSpec, profile_id: int, begun: Intent | None
+) -> Stage[Outcome]:
+    ledger = (yield from ReadDesk()).ledger
+    found = yield from manager_signer(session.manifest, ledger)
+    if found is not None and (yield from _signs(found)):
+        if (yield from ReadSigner()).credentials is None:
+            yield from UseSigner(credentials=found)
         outcome = applied("the interrupted bootstrap is finished", found.token_id)
     else:
-        refuse_occupied(session, writer.ledger, spec)
-        outcome = driver.run(
-            derive_token(_run(session, profile_id), _task(session, spec, writer.ledger))
-        )
-        refuse_undone(outcome, writer)
+        yield from refuse_occupied(session, ledger, spec)
+        task = yield from _task(spec, ledger)
+        outcome = yield from derive_token(session.facts(profile_id), task)
+        yield from refuse_undone(outcome)
+    return Then(stage=_classify, arguments=(spec.label, begun, outcome))
+
+
+def _classify(label: str, begun: Intent | None, outcome: Outcome) -> Stage[Outcome]:
+    """Now that somebody can list: revoke what an interrupted bootstrap left."""
     if begun is not None and begun.token_id is None:
-        refuse_undone(driver.run(_classify(spec.label, begun, writer)), writer)
-    left = writer.ledger.tokens.get(spec.label)
+        classified = yield from _classify_interrupted(label, begun)
+        yield from refuse_undone(classified)
+    left = (yield from ReadDesk()).ledger.tokens.get(label)
     if left is not None and left.revoking:
-        refuse_undone(driver.run(finish_all_revoking(spec.label, left)), writer)
+        ended = yield from finish_all_revoking(label, left)
+        yield from refuse_undone(ended)
     return outcome
 
 
+def _classify_interrupted(label: str, begun: Intent) -> Step[Outcome]:
+    """Record the token that an interrupted bootstrap left as revoking, if it can be only one."""
+    listing = yield from ListTokens()
+    if not isinstance(listing, Listing):
+        return failed(listing.sentence)
+    ledger = (yield from ReadDesk()).ledger
+    found = interrupted(label, begun, ledger, listing.tokens)
+    if found is None or found in ledger.known_ids():
+        return applied("")
+    reply = yield from WriteLedger(transition=revoke_interrupted(label, found))
+    return applied("") if isinstance(reply, Recorded) else unrecorded(reply)
+
+
 def _manager_spec(session: Session) -> TokenSpec:
+    manager = session.manifest.manager
     for spec in session.manifest.tokens:
-        if spec.label == session.manifest.manager:
+        if spec.label == manager:
             return spec
-    raise ReconcilerError(
-        f"the manager {session.manifest.manager} is not among the manifest's tokens"
-    )
+    raise ReconcilerError(f"the manager {manager} is not among the manifest's tokens")
 
 
-def _signs(session: Session, signer: Credentials) -> bool:
-    """Whether the exchange takes the pair.
-
-    Raises ExchangeError where that can't be known.
-    """
-    try:
-        listed = session.driver.exchange.signed_by(signer).list_tokens()
-    except ExchangeUnauthorizedError:
-        return False
-    return any(token.token_id == signer.token_id for token in listed)
+def _signs(signer: Credentials) -> Step[bool]:
+    """Return whether the exchange takes the pair. ExchangeError where that can't be known."""
+    listing = yield from list_signed_by(signer)
+    return listing is not None and listing.find(signer.token_id) is not None
 
 
-def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> None:
-    """PersonNeededError where the manager's path belongs to another label, or holds a secret that is not the manager's."""
-    driver, entry = session.driver, ledger.tokens.get(spec.label)
-    where = f"{session.manifest.mount}/{driver.path(spec.path)}"
-    owners = {label for path, label in owned_paths(ledger.tokens) if path == spec.path} - {
-        spec.label
-    }
+def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> Step[None]:
+    """Raise PersonNeededError where the manager's path is another label's, or not ours."""
+    entry, where = ledger.tokens.get(spec.label), f"{session.manifest.place}/{spec.path}"
+    owners = {label for path, label in owned_paths(ledger.tokens) if path == spec.path}
+    owners -= {spec.label}
     if owners:
         raise PersonNeededError(f"{where} belongs to {min(owners)}: give the manager another path")
     if entry is not None and entry.path == spec.path and not entry.idle:
         return
-    content = driver.store.read(driver.path(spec.path))
+    content = yield from read_secret(spec.path)
     if content.state is VersionState.LIVING and not is_placeholder(content):
         raise PersonNeededError(
             f"{where} holds a secret that is not ours: move it, or give the manager another path"
@@ -158,28 +192,12 @@ def _record_profile(profile_id: int) -> Step[Outcome]:
     return applied("") if isinstance(reply, Recorded) else unrecorded(reply)
 
 
-def _classify(label: str, begun: Intent, writer: LedgerWriter) -> Step[Outcome]:
-    """Now that somebody can list: the token that an interrupted bootstrap left, if there can be only one, is revoked."""
-    listing = yield from ListTokens()
-    if not isinstance(listing, Listing):
-        return failed(listing.sentence)
-    found = interrupted(label, begun, writer.ledger, listing.tokens)
-    if found is None or found in writer.ledger.known_ids():
-        return applied("")
-    reply = yield from WriteLedger(transition=revoke_interrupted(label, found))
-    return applied("") if isinstance(reply, Recorded) else unrecorded(reply)
-
-
-def _run(session: Session, profile_id: int) -> Run:
-    return Run(run=session.run, api_url=session.driver.exchange.base_url, profile_id=profile_id)
-
-
-def _task(session: Session, spec: TokenSpec, ledger: Ledger) -> Task:
-    driver = session.driver
+def _task(spec: TokenSpec, ledger: Ledger) -> Step[Task]:
     entry: Entry = ledger.tokens.get(spec.label) or Entry(path=spec.path)
+    meta = yield from read_meta(spec.path)
     return Task(
         spec=spec,
-        cas=driver.store.read_meta(driver.path(spec.path)).latest,
+        cas=meta.latest,
         before=(),
         standing=frozenset(),
         predecessor=entry.current,

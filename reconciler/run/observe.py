@@ -1,4 +1,5 @@
-"""Gathering: one list call, one ledger read, one metadata read for each path, and a closer look where these disagree.
+"""Gathering: one list call, one ledger read, one metadata read for each path, and a closer
+look where these disagree.
 
 Rules this module keeps:
 
@@ -11,28 +12,38 @@ Rules this module keeps:
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TypeVar
 
 from reconciler.errors import (
-    ExchangeUnauthorizedError,
+    ExchangeRefusedError,
+    ExchangeUnclearError,
     PersonNeededError,
     ReconcilerError,
     UsageError,
     VaultError,
-    VaultRefusedError,
 )
-from reconciler.exchange import TokenClient
-from reconciler.model import (
-    Credentials,
-    LiveToken,
-    Manifest,
-    SecretMeta,
-    SecretVersion,
-    VersionState,
+from reconciler.model import Credentials, Manifest, SecretMeta, SecretVersion, VersionState
+from reconciler.protocol import (
+    Listing,
+    ReadLedger,
+    ReadSecret,
+    Refused,
+    Sleep,
+    Step,
+    Unclear,
+    UseSigner,
+    VerifyToken,
 )
-from reconciler.run.driver import Driver
+from reconciler.run.effects import (
+    FollowManager,
+    ListPaths,
+    ReadClock,
+    ReadMeta,
+    ReadSigner,
+    Together,
+)
 from reconciler.state import (
     LEDGER_NAME,
     TOKEN_ID,
@@ -45,14 +56,19 @@ from reconciler.state import (
     is_placeholder,
 )
 
+R = TypeVar("R")
+
 READERS = 16
 LOOKS = 5
 LIST_LIMIT = 1000
+UNAUTHORIZED = 401
 BOOTSTRAP = "run `reconciler bootstrap` with an identity token"
 
+STANDBY_LAG_MS = 250
+"""A run's first read may be of a standby that has not heard of the last run's writes.
 
-STANDBY_LAG_S = 0.25
-"""A run's first read may be of a standby that has not heard of the last run's writes: for a tenth of a second, measured."""
+Measured: it hears of them within a tenth of a second.
+"""
 
 
 class NoSignerError(PersonNeededError):
@@ -60,153 +76,197 @@ class NoSignerError(PersonNeededError):
 
 
 class LedgerMissingError(ReconcilerError):
-    """There is no ledger, but there are secrets below the prefix: something is lost, and nothing is done about it."""
+    """There is no ledger, but there are secrets below the prefix: something is lost."""
 
 
-def observe(driver: Driver, manifest: Manifest) -> Observed:
-    """One snapshot. The driver's signer is found on the way, if it has none yet.
+def take_snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
+    """Return one snapshot. The run's signer is found on the way, if it has none yet.
 
-    Where the ledger was written meanwhile, what was read before and after does not
-    belong together: it looks again. Raises PersonNeededError (no ledger or no signer
-    yet: bootstrap), LedgerMissingError, VaultError, ExchangeError.
+    Where the ledger was written meanwhile, what was read before and after does not belong
+    together: it looks again. Raises PersonNeededError (no ledger or no signer yet:
+    bootstrap), LedgerMissingError, VaultError, ExchangeError.
     """
     for looked in range(LOOKS):
         try:
-            observed = _observe(driver, manifest)
+            observed = yield from _snapshot(manifest, api_url)
         except NoSignerError:
             if looked:
                 raise
-            time.sleep(STANDBY_LAG_S)
+            yield from Sleep(ms=STANDBY_LAG_MS)
             continue
-        if driver.store.read_meta(driver.path(LEDGER_NAME)).latest == observed.ledger_version:
+        ledger_now = yield from read_meta(LEDGER_NAME)
+        if ledger_now.latest == observed.ledger_version:
             return observed
     raise VaultError("the ledger is being written all the time by another run: try again later")
 
 
-def _observe(driver: Driver, manifest: Manifest) -> Observed:
-    ledger, version = driver.read_ledger()
+def _snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
+    ledger, version = yield from read_ledger()
     if ledger is None:
-        refuse_lost_ledger(driver, manifest, version)
-        raise NoSignerError(
-            f"there is no ledger at {manifest.mount}/{driver.path(LEDGER_NAME)} yet: {BOOTSTRAP}"
-        )
-    signer = find_signer(driver, manifest, ledger)
-    clock = driver.exchange.clock()
-    asked_at_ms, offset_ms = clock.now_ms(), clock.offset_ms
-    with ThreadPoolExecutor(max_workers=READERS + 1, thread_name_prefix="observe") as pool:
-        listing = pool.submit(_listed, driver, signer)
-        metas = dict(
-            pool.map(
-                lambda name: (name, driver.store.read_meta(driver.path(name))),
-                _paths(manifest, ledger),
-            )
-        )
-        live = listing.result()
-        contents = dict(
-            pool.map(lambda look: (look[0], _look(driver, *look)), _suspects(ledger, metas))
-        )
+        yield from refuse_lost_ledger(manifest, version)
+        where = f"{manifest.place}/{LEDGER_NAME}"
+        raise NoSignerError(f"there is no ledger at {where} yet: {BOOTSTRAP}")
+    signer = yield from find_signer(manifest, ledger)
+    before = yield from ReadClock()
+    paths = _paths(manifest, ledger)
+    reads: list[Callable[[], Step[Listing | SecretMeta]]] = [partial(_list, signer)]
+    reads += [partial(read_meta, path) for path in paths]
+    listed, *found = yield from Together(steps=tuple(reads), width=READERS + 1)
+    assert isinstance(listed, Listing)
+    metas = {p: m for p, m in zip(paths, found, strict=True) if isinstance(m, SecretMeta)}
+    suspects = tuple(_suspects(ledger, metas))
+    looks = yield from Together(
+        steps=tuple(partial(_look, *suspect) for suspect in suspects), width=READERS
+    )
+    after = yield from ReadClock()
     return Observed(
-        now_ms=asked_at_ms
-        + clock.offset_ms
-        - offset_ms,  # the list is as old as its question, whatever came after it
-        api_url=driver.exchange.base_url,
+        # The list is as old as its question, on the clock as it is known by now.
+        now_ms=before.now_ms + after.ahead_ms - before.ahead_ms,
+        api_url=api_url,
         place=manifest.place,
         ledger=ledger,
         ledger_version=version,
-        live=live,
+        live=listed.tokens,
         signer_id=signer.token_id,
         secrets=metas,
-        contents=contents,
+        contents={path: content for (path, _, _), content in zip(suspects, looks, strict=True)},
     )
 
 
-def refuse_lost_ledger(driver: Driver, manifest: Manifest, version: int) -> None:
-    """LedgerMissingError if secrets lie below the prefix, or the ledger's latest version was deleted."""
-    where = f"{manifest.mount} {driver.path(LEDGER_NAME)}"
+# --- reads that raise where they fail ---
+
+
+def read_ledger() -> Step[tuple[Ledger | None, int]]:
+    """Return the ledger, or None, and the number of its latest version. VaultError."""
+    return _known((yield from ReadLedger()))
+
+
+def read_meta(path: str) -> Step[SecretMeta]:
+    """Return Vault's metadata of a path. VaultError."""
+    return _known((yield from ReadMeta(path=path)))
+
+
+def read_secret(path: str, version: int | None = None) -> Step[SecretVersion]:
+    """Return a version of a secret, or the latest. VaultError."""
+    return _known((yield from ReadSecret(path=path, version=version)))
+
+
+def _known(reply: R | Refused | Unclear) -> R:
+    if isinstance(reply, (Refused, Unclear)):
+        raise VaultError(reply.sentence)
+    return reply
+
+
+def list_signed_by(signer: Credentials) -> Step[Listing | None]:
+    """Return the list that a token signs; None where the exchange refuses its signature.
+
+    ExchangeError where there is no list for another reason.
+    """
+    reply = yield from VerifyToken(credentials=signer)
+    if isinstance(reply, Listing):
+        return reply
+    if isinstance(reply, Unclear):
+        raise ExchangeUnclearError(reply.sentence)
+    if reply.status == UNAUTHORIZED:
+        return None
+    raise ExchangeRefusedError(reply.sentence)
+
+
+def _list(signer: Credentials) -> Step[Listing]:
+    reply = yield from VerifyToken(credentials=signer)
+    if isinstance(reply, Listing):
+        return reply
+    if isinstance(reply, Unclear):
+        raise ExchangeUnclearError(reply.sentence)
+    if reply.status != UNAUTHORIZED:
+        raise ExchangeRefusedError(reply.sentence)
+    if (yield from ReadSigner()).pinned:
+        raise PersonNeededError(
+            f"{reply.sentence}; LIMITLESS_TOKEN_ID and _SECRET sign: unset them, "
+            "or set a pair that works"
+        )
+    raise PersonNeededError(
+        f"{reply.sentence}; if the clock is right, the manager's token is gone: {BOOTSTRAP}"
+    )
+
+
+# --- the ledger and the signer ---
+
+
+def refuse_lost_ledger(manifest: Manifest, version: int) -> Step[None]:
+    """Raise LedgerMissingError if secrets lie below the prefix, or the ledger was deleted."""
+    where = f"{manifest.mount} {manifest.prefix}/{LEDGER_NAME}"
     if version > 0:
         raise LedgerMissingError(
             f"the latest version of the ledger was deleted; bring it back with "
             f"`vault kv undelete -versions={version} -mount={where}` and run again"
         )
-    names = [
-        p
-        for p in driver.store.list_paths(driver.prefix, limit=LIST_LIMIT)
-        if p != driver.path(LEDGER_NAME)
-    ]
+    listed = _known((yield from ListPaths(limit=LIST_LIMIT)))
+    names = [path for path in listed if path != LEDGER_NAME]
     if names:
         raise LedgerMissingError(
-            f"there is no ledger, but {len(names)} secrets lie below the prefix (such as {names[0]}): if it was destroyed, "
-            f"restore it from Vault's backup (deleted versions: `vault kv undelete -versions=N -mount={where}`); "
-            "if the secrets are not ours, choose another prefix"
+            f"there is no ledger, but {len(names)} secrets lie below the prefix "
+            f"(such as {manifest.prefix}/{names[0]}): if it was destroyed, "
+            f"restore it from Vault's backup (deleted versions: `vault kv undelete -versions=N "
+            f"-mount={where}`); if the secrets are not ours, choose another prefix"
         )
 
 
-def find_signer(driver: Driver, manifest: Manifest, ledger: Ledger) -> Credentials:
-    """The pair that signs list and revoke: the pinned one, or the manager's in Vault.
+def find_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials]:
+    """Return the pair that signs list and revoke: the pinned one, or the manager's in Vault.
 
     PersonNeededError if there is none.
     """
-    if driver.signer is not None and driver.signer_pinned:
-        owner = ledger.known_ids().get(driver.signer.token_id)
-        driver.signer_follows = driver.signer_follows or owner == manifest.manager
+    known = yield from ReadSigner()
+    if known.pinned and known.credentials is not None:
+        owner = ledger.known_ids().get(known.credentials.token_id)
         if owner not in {None, manifest.manager}:
             raise UsageError(
-                f"LIMITLESS_TOKEN_ID is the managed token of {owner}: signing with it would look like its consumer's use; "
-                "unset it, or use another token"
+                f"LIMITLESS_TOKEN_ID is the managed token of {owner}: signing with it would "
+                "look like its consumer's use; unset it, or use another token"
             )
-        return driver.signer
-    signer = manager_signer(driver, manifest, ledger)
+        if owner is not None:
+            yield from FollowManager()
+        return known.credentials
+    signer = yield from manager_signer(manifest, ledger)
     if signer is None:
         raise NoSignerError(
-            f"there is no token to sign with (the manager {manifest.manager} has no secret yet): {BOOTSTRAP}"
+            f"there is no token to sign with (the manager {manifest.manager} has no secret yet): "
+            f"{BOOTSTRAP}"
         )
-    driver.signer = signer
+    yield from UseSigner(credentials=signer)
     return signer
 
 
-def manager_signer(driver: Driver, manifest: Manifest, ledger: Ledger) -> Credentials | None:
-    """What the manager's secret holds, or held while its token is still current: a deleted secret locks nobody out."""
+def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | None]:
+    """Return what the manager's secret holds, or held while its token is still current.
+
+    So a deleted secret locks nobody out.
+    """
     entry = ledger.tokens.get(manifest.manager)
     if entry is None or entry.current is None:
         return None
-    path = driver.path(entry.path)
-    latest = driver.store.read(path)
+    current = entry.current
+    latest = yield from read_secret(entry.path)
     found = credentials_of(latest)
-    if (
-        found is not None
-        and found.token_id == entry.current.token_id
-        and latest.version == entry.current.version
-    ):
+    is_current = found is not None and found.token_id == current.token_id
+    if is_current and latest.version == current.version:
         return found
-    version = holder_version(
-        driver, path, latest.version, entry.current.token_id, recorded=entry.current.version
+    version = yield from holder_version(
+        entry.path, latest.version, current.token_id, recorded=current.version
     )
     if version is not None:
-        return credentials_of(driver.store.read(path, version=version))
+        return credentials_of((yield from read_secret(entry.path, version)))
     return found if found is not None and is_unrecorded(entry, found.token_id) else None
 
 
 def is_unrecorded(entry: Entry, token_id: str) -> bool:
-    """Whether a token that the label's secret holds was committed by the open intent, and the record is all that is missing."""
-    return (
-        entry.intent is not None
-        and entry.intent.path == entry.path
-        and entry.intent.token_id == token_id
-    )
+    """Tell whether the open intent committed this token, so that only its record is missing."""
+    intent = entry.intent
+    return intent is not None and intent.path == entry.path and intent.token_id == token_id
 
 
-def _listed(driver: Driver, signer: Credentials) -> tuple[LiveToken, ...]:
-    client: TokenClient = driver.exchange.signed_by(signer)
-    try:
-        return client.list_tokens()
-    except ExchangeUnauthorizedError as error:
-        if driver.signer_pinned:
-            raise PersonNeededError(
-                f"{error}; LIMITLESS_TOKEN_ID and _SECRET sign: unset them, or set a pair that works"
-            ) from None
-        raise PersonNeededError(
-            f"{error}; if the clock is right, the manager's token is gone: {BOOTSTRAP}"
-        ) from None
+# --- paths ---
 
 
 def _paths(manifest: Manifest, ledger: Ledger) -> list[str]:
@@ -219,59 +279,60 @@ def _paths(manifest: Manifest, ledger: Ledger) -> list[str]:
 
 
 def _suspects(
-    ledger: Ledger, metas: dict[str, SecretMeta]
-) -> Iterable[tuple[str, SecretMeta, Current | None]]:
+    ledger: Ledger, metas: Mapping[str, SecretMeta]
+) -> Iterator[tuple[str, SecretMeta, Current | None]]:
     """Paths whose metadata is not what the ledger says, with the token that should be there."""
-    owned = {entry.path: entry for entry in ledger.tokens.values() if entry.current is not None}
+    owned = {e.path: e.current for e in ledger.tokens.values() if e.current is not None}
     for name, meta in metas.items():
-        entry: Entry | None = owned.get(name)
-        if entry is not None and entry.current is not None:
-            if meta.latest != entry.current.version or meta.state is not VersionState.LIVING:
-                yield name, meta, entry.current
+        current = owned.get(name)
+        if current is not None:
+            if meta.latest != current.version or meta.state is not VersionState.LIVING:
+                yield name, meta, current
         elif meta.state is VersionState.LIVING:
             yield name, meta, None
 
 
-def _look(driver: Driver, name: str, meta: SecretMeta, current: Current | None) -> Content:
-    path = driver.path(name)
-    try:
-        latest = driver.store.read(path)
-    except VaultRefusedError:
+def _look(path: str, meta: SecretMeta, current: Current | None) -> Step[Content]:
+    latest = yield from ReadSecret(path=path)
+    if isinstance(latest, Refused):
         return Content(readable=False)  # a role that only plans may not read secrets
+    if isinstance(latest, Unclear):
+        raise VaultError(latest.sentence)
     if latest.version != meta.latest:
         raise VaultError(f"{path} is being written by somebody else right now: run again")
     found = latest.field(TOKEN_ID)
     if current is None:
         return Content(token_id=found, placeholder=is_placeholder(latest))
     if found == current.token_id:
-        recorded = (
-            driver.store.read(path, version=current.version)
-            if current.version < latest.version
-            else latest
-        )
+        recorded = latest
+        if current.version < latest.version:
+            recorded = yield from read_secret(path, current.version)
         if not differs(recorded, latest):
             return Content(token_id=found)
         found = None
-    holder = holder_version(
-        driver, path, latest.version, current.token_id, recorded=current.version
+    holder = yield from holder_version(
+        path, latest.version, current.token_id, recorded=current.version
     )
     return Content(token_id=found, holder_version=holder, placeholder=is_placeholder(latest))
 
 
 def differs(recorded: SecretVersion, latest: SecretVersion) -> bool:
-    """Whether another secret stands beside the right id: the recorded one was proven by a request, this one was not."""
+    """Tell whether another secret stands beside the right id.
+
+    The recorded one was proven by a request, the latest was not.
+    """
     if recorded.secret is None or recorded.field(TOKEN_ID) != latest.field(TOKEN_ID):
         return False
     return latest.secret is None or not recorded.secret.same_as(latest.secret)
 
 
 def holder_version(
-    driver: Driver, path: str, latest: int, token_id: str, *, recorded: int | None = None
-) -> int | None:
-    """The recorded version if it is readable and holds the id, else the newest one that does."""
-    versions: list[int] = [recorded] if recorded is not None and 0 < recorded <= latest else []
-    for version in itertools.chain(versions, range(latest, 0, -1)):
-        content = driver.store.read(path, version=version)
+    path: str, latest: int, token_id: str, *, recorded: int | None = None
+) -> Step[int | None]:
+    """Return the recorded version if it holds the id, else the newest readable one that does."""
+    first = [recorded] if recorded is not None and 0 < recorded <= latest else []
+    for version in itertools.chain(first, range(latest, 0, -1)):
+        content = yield from read_secret(path, version)
         if content.state is VersionState.ABSENT and version != recorded:
             return None
         if content.field(TOKEN_ID) == token_id:

@@ -68,13 +68,14 @@ from reconciler.protocol.effects import (
     VerifyToken,
     Written,
 )
-from reconciler.run.driver import Driver, Keys
+from reconciler.run import Driver, Keys
+from reconciler.run.effects import ReadMeta
 from reconciler.sandbox import Sandbox, SandboxConfig
 from reconciler.state.ledger import LEDGER_NAME
 from reconciler.vault.store import SecretStore
 from tests.proofs.simulation.invariants import Audit
 from tests.proofs.simulation.models import secret_of
-from tests.proofs.simulation.runs import ReadMeta, Run
+from tests.proofs.simulation.runs import Run
 from tests.proofs.simulation.scenarios import bare, wish
 from tests.proofs.simulation.world import OK
 from tests.support import values
@@ -161,7 +162,7 @@ class Models:
         """As the world answers when nothing goes wrong."""
         self._world.now_ms += STEP_MS
         if isinstance(effect, UseSigner | StopDeriving):
-            return self._world._local(self._run, 0, effect)
+            return self._world._local(self._run, 0, effect)[0]
         return self._world._reply(self._run, effect, OK)
 
     def lose_identity(self) -> None:
@@ -226,31 +227,31 @@ class Adapters:
         self._mount = mount
         self._shift_ms = 0
         self._exchange = TokenClient(sandbox.url)
-        identity = Secret(sandbox.identity_token)
+        self._prefix = prefix
+        self._identity: Secret | None = Secret(sandbox.identity_token)
         self._driver = Driver(
             exchange=self._exchange,
             store=store,
             prefix=prefix,
-            keys=Keys(identity=lambda: identity),
+            keys=Keys(identity=lambda: self._identity),
         )
+
+    def _path(self, name: str) -> str:
+        return f"{self._prefix}/{name}"
 
     def close(self) -> None:
         """Close its connections; the store is the caller's."""
         self._exchange.close()
 
     def perform(self, effect: Effect[Any]) -> object:
-        """As production does: a derive takes its turn first, and metadata is read
-        outside the protocol.
-        """
-        if isinstance(effect, ReadMeta):
-            return self._store.read_meta(self._driver.path(effect.path))
+        """As production does: a derive takes its turn first."""
         if isinstance(effect, Derive):
             self._driver.perform(AwaitTurn())
         return self._driver.perform(effect)
 
     def lose_identity(self) -> None:
         """As a run without an identity token."""
-        self._driver.identity = lambda: None
+        self._identity = None
 
     def person_derives(self, label: str) -> Credentials:
         """On the exchange's website."""
@@ -273,25 +274,21 @@ class Adapters:
 
     def keep(self, path: str, versions: int) -> None:
         """As an operator."""
-        self._kv.update_metadata(
-            self._driver.path(path), max_versions=versions, mount_point=self._mount
-        )
+        self._kv.update_metadata(self._path(path), max_versions=versions, mount_point=self._mount)
 
     def destroy(self, path: str, version: int) -> None:
         """As an operator."""
-        self._kv.destroy_secret_versions(
-            self._driver.path(path), [version], mount_point=self._mount
-        )
+        self._kv.destroy_secret_versions(self._path(path), [version], mount_point=self._mount)
 
     def undelete(self, path: str) -> None:
         """As an operator."""
-        name = self._driver.path(path)
+        name = self._path(path)
         latest = self._store.read_meta(name).latest
         self._kv.undelete_secret_versions(name, [latest], mount_point=self._mount)
 
     def delete_ledger(self) -> None:
         """As an operator."""
-        name = self._driver.path(LEDGER_NAME)
+        name = self._path(LEDGER_NAME)
         self._kv.delete_secret_versions(
             name, [self._store.read_meta(name).latest], mount_point=self._mount
         )
@@ -302,7 +299,7 @@ class Adapters:
 
     def roll_ledger_back(self) -> None:
         """As ``vault kv rollback`` does."""
-        name = self._driver.path(LEDGER_NAME)
+        name = self._path(LEDGER_NAME)
         latest = self._store.read_meta(name).latest
         older = self._kv.read_secret_version(
             name, latest - 1, self._mount, raise_on_deleted_version=False

@@ -245,10 +245,10 @@ class Audit:
     def _check_quiet(self, world: World, token_id: str, by: str) -> None:
         """A consumer that the deciding run could see at work is not cut off."""
         run, used_ms = world.runs.get(by), self.used.get(token_id)
-        if run is None or run.prospect is None or used_ms is None or self.lagged:
+        if run is None or run.seen is None or used_ms is None or self.lagged:
             return
-        seen_ms = run.prospect.observed.now_ms
-        for entry in run.prospect.observed.ledger.tokens.values():
+        seen_ms = run.seen.now_ms
+        for entry in run.seen.ledger.tokens.values():
             for retiring in entry.retiring:
                 quiet_ms = retiring.not_before_ms - retiring.superseded_at_ms
                 if (
@@ -278,8 +278,8 @@ def _has_last_word(world: World, run: Run) -> bool:
     known = (
         run.desk.version
         if run.desk is not None
-        else run.prospect.observed.ledger_version
-        if run.prospect is not None
+        else run.seen.ledger_version
+        if run.seen is not None
         else 0
     )
     return world.vault.ledger_version == known
@@ -305,8 +305,8 @@ def check_desired(world: World, run: Run) -> None:
     ledger = world.vault.ledger()
     assert ledger is not None
     holds = (
-        {c.label for c in run.prospect.plan.changes if c.reason in NEEDS_DECISION}
-        if run.prospect is not None
+        {c.label for c in run.plan.changes if c.reason in NEEDS_DECISION}
+        if run.plan is not None
         else set()
     )
     selection = run.wish.policy.selection
@@ -349,13 +349,9 @@ def check_rest(world: World, run: Run) -> None:
     assert ledger is not None
     if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED}:
         raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
-    if world.audit.rewound and run.prospect is None and run.exit is Exit.PERSON_NEEDED:
+    if world.audit.rewound and run.seen is None and run.exit is Exit.PERSON_NEEDED:
         return  # the ledger is of a time without a manager, whose path is occupied since
-    if (
-        run.exit is Exit.PERSON_NEEDED
-        and run.prospect is not None
-        and not run.prospect.plan.decisions
-    ):
+    if run.exit is Exit.PERSON_NEEDED and run.plan is not None and not run.plan.decisions:
         raise Violation("rest", f"an undisturbed run wants a person: {run.sentence}")
     check_desired(world, run)
     check_left(world)
@@ -378,8 +374,8 @@ def check_left(world: World) -> None:
 def check_known(world: World, ledger: Ledger, run: Run) -> None:
     """Invariant 3: no live token of ours is nobody's."""
     known = ledger.known_ids()
-    assert run.prospect is not None
-    reported = {row.token_id for row in run.prospect.plan.not_touched if row.probably_ours}
+    assert run.plan is not None
+    reported = {row.token_id for row in run.plan.not_touched if row.probably_ours}
     for token_id in world.exchange.live:
         forgotten = (
             world.now_ms - world.audit.sent_ms.get(token_id, world.now_ms) > ABANDONED_KEPT_MS

@@ -29,6 +29,7 @@ from reconciler.model import (
     SecretVersion,
     VersionState,
 )
+from reconciler.state import LEDGER_NAME
 from reconciler.state.ledger import Ledger
 from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.secret import TOKEN_ID
@@ -240,11 +241,19 @@ class Vault:
 
     def meta(self, path: str) -> SecretMeta:
         """As the adapter answers."""
+        if path == LEDGER_NAME:
+            state = VersionState.DELETED if self.ledger_deleted else VersionState.LIVING
+            return SecretMeta(latest=self.ledger_version, state=state, oldest=1)
         history = self.history(path)
         if not history.versions:
             return NEVER_WRITTEN
         state = VersionState.DELETED if history.versions[-1].deleted else VersionState.LIVING
         return SecretMeta(latest=history.latest, state=state, oldest=history.first)
+
+    def paths(self) -> tuple[str, ...]:
+        """The paths below the prefix, soft-deleted ones too."""
+        ours = (LEDGER_NAME,) if self.ledger_version else ()
+        return tuple(sorted((*self.secrets, *ours)))
 
     # --- the ledger ---
 

@@ -283,7 +283,7 @@ class Walk:
             raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
         ledger = world.vault.ledger()
         assert ledger is not None
-        if run.prospect is None:
+        if run.seen is None:
             raise Violation("rest", f"an undisturbed run can't even look: {run.sentence}")
         check_left(world)
         check_paid(world, owed)

@@ -38,11 +38,12 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
+from reconciler.run import apply as apply_module
+from reconciler.run import session as session_module
 from reconciler.state import transitions as transitions_module
 from reconciler.state.ledger import Current, Intent, Ledger, Retirement
 from reconciler.state.secret import OPERATION_ID
 from reconciler.state.transitions import Transition, set_version, start_revoking
-from tests.proofs.simulation import runs as runs_module
 from tests.proofs.simulation import world as world_module
 from tests.proofs.simulation.explore import Found, Scenario, explore
 from tests.proofs.simulation.scenarios import Act, Budget, small_world
@@ -261,7 +262,7 @@ def _trust(*_: object) -> None:
 @contextlib.contextmanager
 def _believe_an_empty_list() -> Iterator[None]:
     with (
-        mock.patch.object(runs_module, "refuse_distrusted", _trust),
+        mock.patch.object(session_module, "refuse_distrusted", _trust),
         mock.patch.object(revoke, "confirm_gone", _the_missing_is_gone),
         mock.patch.object(derive, "confirm_gone", _the_missing_is_gone),
     ):
@@ -398,7 +399,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="two things at a time about a label",
-        patch=_replaced(runs_module, "in_lanes", _each_for_itself),
+        patch=_replaced(apply_module, "in_lanes", _each_for_itself),
         world="move back",
         budget=FAULT,
     ),

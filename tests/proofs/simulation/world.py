@@ -60,15 +60,12 @@ from reconciler.protocol.effects import (
     ReadSecret,
     Refused,
     Revoke,
-    Sleep,
-    StopDeriving,
     Turn,
     Unclear,
-    UseSigner,
     VerifyToken,
-    WriteLedger,
     Written,
 )
+from reconciler.run.effects import ListPaths, ReadMeta
 from reconciler.state.secret import OPERATION_ID
 from tests.proofs.simulation.invariants import Audit, Violation
 from tests.proofs.simulation.models import (
@@ -83,10 +80,8 @@ from tests.proofs.simulation.models import (
 from tests.proofs.simulation.runs import (
     PROFILE_ID,
     UNAUTHORIZED,
-    ReadDesk,
-    ReadMeta,
+    WRITING,
     Run,
-    Stage,
     Wish,
 )
 
@@ -105,6 +100,7 @@ FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
     ReadSecret: (FAIL, DOWN),
     ReadLedger: (FAIL,),
     ReadMeta: (FAIL,),
+    ListPaths: (FAIL,),
     ListTokens: (FAIL, EMPTY, PARTIAL),
     VerifyToken: (FAIL, REFUSE, EMPTY, PARTIAL, DOWN),
 }
@@ -128,7 +124,9 @@ IN_SECRETS = frozenset(
 
 PEERS: dict[type[Effect[Any]], str] = {
     **dict.fromkeys((Derive, Revoke, ListTokens, VerifyToken), EXCHANGE),
-    **dict.fromkeys((PutSecret, PutLedger, DeleteVersion, ReadSecret, ReadLedger, ReadMeta), VAULT),
+    **dict.fromkeys(
+        (PutSecret, PutLedger, DeleteVersion, ReadSecret, ReadLedger, ReadMeta, ListPaths), VAULT
+    ),
 }
 MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, PutSecret, PutLedger, DeleteVersion)
 
@@ -270,7 +268,7 @@ class World:
         if (
             not self.faults
             or effect is None
-            or isinstance(effect, WriteLedger)
+            or isinstance(effect, WRITING)
             or PEERS[type(effect)] in run.down
         ):
             return ()
@@ -292,7 +290,7 @@ class World:
         run = self.runs[name]
         effect = run.effect(int(lane))
         assert effect is not None
-        if isinstance(effect, WriteLedger):
+        if isinstance(effect, WRITING):
             run.enter_writer(int(lane))
         else:
             self._perform(run, int(lane), effect, outcome)
@@ -371,7 +369,7 @@ class World:
             return True
         if self.coarse is None or isinstance(effect, MUTATING):
             return False
-        return run.stage is Stage.LOOK or (
+        return run.looks_first or (
             isinstance(effect, (ReadSecret, ReadMeta)) and effect.path in self.coarse
         )
 
@@ -401,32 +399,25 @@ class World:
                 return False
             self._perform(run, lane, effect, OK)
             return True
-        if isinstance(effect, WriteLedger):
+        if isinstance(effect, WRITING):
             alone = sum(1 for other in run.lanes if other is not None) == 1
             if alone:
                 run.enter_writer(lane)
             return alone
-        reply = self._local(run, lane, effect)
-        run.reply(lane, reply, reply if isinstance(reply, (int, NoTurn)) else 0)
+        reply, seen = self._local(run, lane, effect)
+        run.reply(lane, reply, seen)
         return True
 
-    def _local(self, run: Run, lane: int, effect: Effect[Any]) -> object:
+    def _local(self, run: Run, lane: int, effect: Effect[Any]) -> tuple[object, object]:
+        now_ms = self.now_ms + self.skew_ms.get(run.name, 0)
         if isinstance(effect, Now):
-            return self.now_ms + self.skew_ms.get(run.name, 0)
+            return now_ms, now_ms
         if isinstance(effect, NewId):
-            return run.new_id(lane)
+            return run.new_id(lane), 0
         if isinstance(effect, AwaitTurn):
-            return Turn() if run.closed is None else NoTurn(sentence=run.closed)
-        if isinstance(effect, StopDeriving):
-            run.closed = run.closed or effect.sentence
-        elif isinstance(effect, UseSigner):
-            run.signer = effect.credentials
-        elif isinstance(effect, ReadDesk):
-            assert run.desk is not None
-            return run.desk.ledger
-        else:
-            assert isinstance(effect, Sleep), effect
-        return None
+            turn = Turn() if run.closed is None else NoTurn(sentence=run.closed)
+            return turn, turn
+        return run.local(lane, effect, now_ms)
 
     def _reply(self, run: Run, effect: Effect[Any], outcome: str) -> object:
         peer = PEERS[type(effect)]
@@ -515,6 +506,8 @@ class World:
             return self.vault.read(effect.path, effect.version)
         if isinstance(effect, ReadMeta):
             return self.vault.meta(effect.path)
+        if isinstance(effect, ListPaths):
+            return self.vault.paths()
         if isinstance(effect, ReadLedger):
             return self.vault.ledger(), self.vault.ledger_version
         if isinstance(effect, VerifyToken):
@@ -689,7 +682,7 @@ def mark(reply: object) -> object:
         return frozenset(reply.tokens)
     if isinstance(reply, Derived):
         return reply.token_id, reply.created_at_ms
-    if isinstance(reply, tuple):
+    if isinstance(reply, tuple) and len(reply) == 2 and isinstance(reply[1], int):
         ledger, version = reply
         return None if ledger is None else ledger_key(ledger), version
     return reply
@@ -715,7 +708,7 @@ def short(what: object) -> str:
         return f"v{what.version} {what.state.value} {what.field('token_id')} op={what.field(OPERATION_ID)}"
     if isinstance(what, Listing):
         return f"[{', '.join(sorted(t.token_id for t in what.tokens))}]"
-    if isinstance(what, tuple):
+    if isinstance(what, tuple) and len(what) == 2 and isinstance(what[1], int):
         return f"ledger v{what[1]}"
     if isinstance(what, VerifyToken):
         return f"VerifyToken({what.credentials.token_id})"

@@ -1,0 +1,147 @@
+"""Adopt: a live token whose secret a person still has becomes the current token of a label
+that has none.
+
+Rule this module keeps: a path that is occupied is never adopted over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from reconciler.errors import PersonNeededError, ReconcilerError, UsageError
+from reconciler.model import (
+    USE_MARGIN_MS,
+    Credentials,
+    LiveToken,
+    Secret,
+    TokenSpec,
+    VersionState,
+    iso,
+)
+from reconciler.protocol import Listing, Now, Outcome, Rewrite, VerifyToken, rewrite_secret
+from reconciler.run.effects import Stage, Then
+from reconciler.run.lease import refuse_undone, take_lease, under_lease
+from reconciler.run.session import Session, look_only
+from reconciler.state import TOKEN_ID, Entry, IntentKind, Observed
+
+
+def adopt_token(
+    session: Session, label: str, credentials: Credentials, *, other_label: bool
+) -> Stage[Outcome]:
+    """Start managing a live token.
+
+    Raises PartialError after a write; UsageError, PersonNeededError, ReconcilerError before.
+    """
+    spec = session.spec(label)
+    observed = yield from look_only(session)
+    adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
+    listing = yield from VerifyToken(credentials=credentials)
+    if not isinstance(listing, Listing):
+        raise ReconcilerError(listing.sentence)
+    if listing.find(credentials.token_id) is None:
+        raise ReconcilerError(
+            "the list that the token signed does not have it: it is of another profile, "
+            "or the list lags"
+        )
+    return Then(stage=_begin, arguments=(session, spec, credentials, other_label, observed))
+
+
+def _begin(
+    session: Session, spec: TokenSpec, credentials: Credentials, other_label: bool, seen: Observed
+) -> Stage[Outcome]:
+    yield from take_lease(session, seen.ledger, seen.ledger_version)
+    return Then(stage=under_lease, arguments=(_look_again, session, spec, credentials, other_label))
+
+
+def _look_again(
+    session: Session, spec: TokenSpec, credentials: Credentials, other_label: bool
+) -> Stage[Outcome]:
+    observed = yield from look_only(session)
+    live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
+    return Then(stage=_commit, arguments=(session, spec, credentials, live, observed))
+
+
+def _commit(
+    session: Session,
+    spec: TokenSpec,
+    credentials: Credentials,
+    live: LiveToken,
+    observed: Observed,
+) -> Stage[Outcome]:
+    now_ms = yield from Now()
+    task = Rewrite(
+        kind=IntentKind.ADOPT,
+        label=spec.label,
+        path=spec.path,
+        cas=observed.meta(spec.path).latest,
+        live=live,
+        verified_at_ms=now_ms + USE_MARGIN_MS,
+        fields=(
+            (TOKEN_ID, live.token_id),
+            ("label", spec.label),
+            ("scopes", " ".join(live.scopes)),
+            ("created_at", iso(live.created_at_ms)),
+            ("profile_id", str(observed.ledger.profile_id or "")),
+            ("account", ""),
+            ("api_url", observed.api_url),
+        ),
+        secret=credentials.secret,
+        overlap_ms=spec.overlap_ms,
+        protect=spec.protect,
+    )
+    outcome = yield from rewrite_secret(session.facts(observed.ledger.profile_id), task)
+    yield from refuse_undone(outcome)
+    return outcome
+
+
+def adoptable(
+    session: Session, observed: Observed, spec: TokenSpec, token_id: str, *, other_label: bool
+) -> LiveToken:
+    """Return the live token, if it may become the label's. ReconcilerError says why not."""
+    ledger, manifest = observed.ledger, session.manifest
+    entry = ledger.tokens.get(spec.label) or Entry(path=spec.path)
+    owner = ledger.known_ids().get(token_id)
+    if owner is not None:
+        raise ReconcilerError(f"{token_id} is managed already, as a token of {owner}")
+    if entry.current is not None or entry.intent is not None:
+        raise ReconcilerError(
+            f"{spec.label} has a token already: remove the label first, or adopt under another one"
+        )
+    live = observed.live_by_id().get(token_id)
+    if live is None:
+        raise ReconcilerError(
+            f"the exchange does not list {token_id}: it is revoked, or of another profile"
+        )
+    if live.label != spec.label and not other_label:
+        raise ReconcilerError(
+            f"the exchange calls {token_id} {live.label!r}, not {spec.label!r}: "
+            "--other-label if that is meant"
+        )
+    taken = any(e.path == spec.path for label, e in ledger.tokens.items() if label != spec.label)
+    if taken or observed.meta(spec.path).state is VersionState.LIVING:
+        raise PersonNeededError(
+            f"{manifest.place}/{spec.path} is occupied: a path that is occupied is never "
+            "adopted over"
+        )
+    return live
+
+
+def credentials_from(token_id: str, text: str) -> Credentials:
+    """Return a token id with the secret that a person gave. UsageError if it can't be one."""
+    secret = text.strip()
+    if not secret:
+        raise UsageError(
+            "no secret on standard input: give it as one line, "
+            "for example `vault kv get -field=secret … | …`"
+        )
+    if not _is_base64(secret):
+        raise UsageError("what came on standard input is not base64, as the exchange's secrets are")
+    return Credentials(token_id=token_id, secret=Secret(secret))
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return False

@@ -1,0 +1,244 @@
+"""What a run asks of the outside beyond the protocol: reads side by side, lanes, the lease,
+the shell.
+
+A run is a chain of stages. A stage is a step (a generator of effects) that ends in a
+result, or in ``Then``: the next stage, named by a function and its arguments. Nothing but
+these arguments goes from one stage to the next, so a run can be copied between two
+effects by repeating one stage, and two runs that reach equal stages go on alike.
+
+    effect                      performed in production by       its reply
+    --------------------------  -------------------------------  -------------------------
+    Together                    a pool of threads                the steps' results
+    Lanes                       two pools of threads             the lanes' rows
+    TakeLease, ReleaseLease     the single writer of the ledger  what became of the write
+    Say, Started, Ended, Ask    the command line                 nothing, or yes and no
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from reconciler.errors import ReconcilerError
+from reconciler.model import Credentials, SecretMeta
+from reconciler.plan import Change, Plan
+from reconciler.protocol import (
+    Effect,
+    LeaseLost,
+    NotRecorded,
+    Recorded,
+    Refused,
+    Row,
+    Step,
+    Unclear,
+    value,
+)
+from reconciler.state import Ledger
+
+T = TypeVar("T")
+
+
+@value
+class Then(Generic[T]):
+    """The next stage of a run that ends in a ``T``: ``stage(*arguments)`` makes its step."""
+
+    stage: Callable[..., Step[Any]]
+    arguments: tuple[Any, ...]
+
+    def step(self) -> Step[T | Then[T]]:
+        """Make the stage's step."""
+        return self.stage(*self.arguments)
+
+
+Stage = Step[T | Then[T]]
+"""A stage of a run that ends in a ``T``."""
+
+
+# --- replies ---
+
+
+@value
+class Clock:
+    """The exchange's time, how far it is ahead of this machine's, and a clock that never steps.
+
+    All in milliseconds.
+    """
+
+    now_ms: int
+    ahead_ms: int
+    steady_ms: int
+
+
+@value
+class Signer:
+    """The token that signs list and revoke. ``pinned``: the environment names it."""
+
+    credentials: Credentials | None
+    pinned: bool
+
+
+@value
+class Desk:
+    """The ledger as this run's writer knows it. ``lost``: another run wrote it meanwhile."""
+
+    ledger: Ledger
+    lost: bool
+
+
+@value
+class Halt:
+    """Why nothing new is begun: a change that ended the run, or a person's signal."""
+
+    sentence: str | None
+    signalled: bool
+
+    @property
+    def why(self) -> str | None:
+        """The sentence for what is not tried, or None while the run goes on."""
+        if self.sentence is not None:
+            return self.sentence
+        return "stopped by a signal" if self.signalled else None
+
+
+# --- reads ---
+
+
+@value
+class Together(Effect[tuple[T, ...]], Generic[T]):
+    """Perform steps that only read, at most ``width`` at once; their results in order."""
+
+    steps: tuple[Callable[[], Step[T]], ...]
+    width: int
+
+
+@value
+class ReadClock(Effect[Clock]):
+    """The clocks as they are measured now."""
+
+
+@value
+class ReadMeta(Effect[SecretMeta | Refused | Unclear]):
+    """Vault's metadata of a path below the prefix."""
+
+    path: str
+
+
+@value
+class ListPaths(Effect[tuple[str, ...] | Refused | Unclear]):
+    """The paths below the prefix, sorted; of more than ``limit`` the first."""
+
+    limit: int
+
+
+@value
+class ReadSigner(Effect[Signer]):
+    """Who signs list and revoke now."""
+
+
+@value
+class FollowManager(Effect[None]):
+    """The pinned signer is the manager's own token, so it follows the manager's rotation."""
+
+
+@value
+class CheckIdentity(Effect[int | ReconcilerError]):
+    """Whether the identity can derive so many tokens with these scopes; the profile's id."""
+
+    derives: int
+    scopes: frozenset[str]
+    profile_id: int | None
+
+
+# --- the lease ---
+
+
+@value
+class TakeLease(Effect[Recorded | LeaseLost | NotRecorded]):
+    """Become the writer of the ledger that was read at ``version``, if the lease is free.
+
+    From here on signals are held back, and the lease is renewed beside the work.
+    """
+
+    run: str
+    who: str
+    ledger: Ledger
+    version: int
+
+
+@value
+class ReleaseLease(Effect[None]):
+    """Give the lease back. Where that fails, it expires."""
+
+
+@value
+class ReadDesk(Effect[Desk]):
+    """What the run's writer knows. It calls nobody."""
+
+
+# --- the work ---
+
+
+@value
+class Lane:
+    """Changes that are made one after the other, beside other lanes."""
+
+    derives: bool
+    make: Callable[[], Step[tuple[Row, ...]]]
+
+
+@value
+class Lanes(Effect[tuple[tuple[Row, ...], ...]]):
+    """Perform lanes side by side; their rows in order."""
+
+    lanes: tuple[Lane, ...]
+
+
+@value
+class ReadHalt(Effect[Halt]):
+    """Whether something new may be begun."""
+
+
+@value
+class HaltRun(Effect[None]):
+    """Let no lane begin anything new."""
+
+    sentence: str
+
+
+@value
+class Pause(Effect[bool]):
+    """Wait. True at once where a person asks the run to stop."""
+
+    ms: int
+
+
+# --- the shell ---
+
+
+@value
+class Say(Effect[None]):
+    """A line for the person at the command line. ``once``: a key that is said once a run."""
+
+    sentence: str
+    once: str = ""
+
+
+@value
+class Started(Effect[None]):
+    """These changes are about to be made."""
+
+    changes: tuple[Change, ...]
+
+
+@value
+class Ended(Effect[None]):
+    """A change came to its end."""
+
+    row: Row
+
+
+@value
+class Ask(Effect[bool]):
+    """Whether a person agrees to a plan, or to what a sentence says."""
+
+    about: Plan | str

@@ -1,0 +1,319 @@
+"""The two peers of a run: performs the effects that call the exchange or Vault.
+
+Rules this module keeps:
+
+1. An adapter's error becomes a reply here and nowhere else: refused or unclear, with its
+   sentence.
+2. If the token that signed a list is missing from it, the list is incomplete and the reply
+   unclear. The token that signs is never revoked.
+3. After a person asked for a stop no new POST goes out; what is in flight is finished.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from reconciler.errors import (
+    ExchangeError,
+    ExchangeRefusedError,
+    ReconcilerError,
+    VaultCasMismatchError,
+    VaultError,
+    VaultRefusedError,
+)
+from reconciler.exchange import TokenClient
+from reconciler.exchange import Turn as DeriveTurn
+from reconciler.model import (
+    SECOND_MS,
+    Credentials,
+    Derived,
+    Secret,
+    SecretMeta,
+    SecretVersion,
+    VersionState,
+)
+from reconciler.protocol import (
+    AwaitTurn,
+    DeleteVersion,
+    Derive,
+    Done,
+    Effect,
+    Listing,
+    ListTokens,
+    Mismatch,
+    NoTurn,
+    Now,
+    PutLedger,
+    PutSecret,
+    ReadLedger,
+    ReadSecret,
+    Refused,
+    Revoke,
+    StopDeriving,
+    Turn,
+    Unclear,
+    UseSigner,
+    VerifyToken,
+    Written,
+    value,
+)
+from reconciler.run.effects import (
+    CheckIdentity,
+    Clock,
+    FollowManager,
+    ListPaths,
+    ReadClock,
+    ReadMeta,
+    ReadSigner,
+    Signer,
+)
+from reconciler.state import LEDGER_NAME, Ledger, LedgerError, from_text, to_text
+from reconciler.vault import SecretStore
+
+LEDGER_FIELD = "ledger"
+
+Failure = Refused | Unclear
+
+
+@value
+class Keys:
+    """What a run may act with.
+
+    ``identity`` gives the token that derives; ``check_identity`` (derives, scopes, profile
+    id) returns the profile's id, or raises ReconcilerError where it can't do that;
+    ``signer`` stands in for the manager's secret.
+    """
+
+    identity: Callable[[], Secret | None] = lambda: None
+    check_identity: Callable[[int, frozenset[str], int | None], int] = lambda *_: 0
+    signer: Credentials | None = None
+
+
+class Peers:
+    """The exchange and Vault. ``prefix`` is below the store's mount.
+
+    While there is no signer, only ``VerifyToken`` can list. Once ``stopping`` is set,
+    nothing more is derived.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: TokenClient,
+        store: SecretStore,
+        prefix: str,
+        keys: Keys,
+        stopping: threading.Event,
+    ) -> None:
+        self._exchange = exchange
+        self._store = store
+        self._prefix = prefix
+        self._keys = keys
+        self._stopping = stopping
+        self._signer = keys.signer
+        self._follows_manager = False  # the pinned pair is the manager's own
+        self._no_more_derives: str | None = None
+        self._turns = threading.local()
+        self.table: dict[type[Effect[Any]], Callable[[Any], object]] = {
+            Now: lambda _: self._exchange.clock().now_ms(),
+            ReadClock: self._read_clock,
+            ListTokens: self._list,
+            VerifyToken: self._verify,
+            AwaitTurn: self._await_turn,
+            Derive: self._derive,
+            StopDeriving: self._stop_deriving,
+            Revoke: self._revoke,
+            UseSigner: self._use_signer,
+            ReadSigner: self._read_signer,
+            FollowManager: self._follow_manager,
+            CheckIdentity: self._check_identity,
+            ReadSecret: self._read_secret,
+            PutSecret: self._put_secret,
+            DeleteVersion: self._delete_version,
+            ReadMeta: self._read_meta,
+            ListPaths: self._list_paths,
+            ReadLedger: self._read_ledger,
+            PutLedger: self._put_ledger,
+        }
+
+    # --- the exchange ---
+
+    def _list(self, _: ListTokens) -> Listing | Failure:
+        signer = self._signer
+        if signer is None:
+            return Refused(sentence="there is no token to sign with: run `reconciler bootstrap`")
+        return self._listing(signer)
+
+    def _verify(self, effect: VerifyToken) -> Listing | Failure:
+        """List with the given token. Whether it is in its own list is for the caller to judge."""
+        return self._listing(effect.credentials, partial_is_listing=True)
+
+    def _listing(
+        self, signer: Credentials, *, partial_is_listing: bool = False
+    ) -> Listing | Failure:
+        try:
+            listing = Listing(tokens=self._exchange.signed_by(signer).list_tokens())
+        except ExchangeError as error:
+            return _failure(error)
+        if listing.find(signer.token_id) is None and not partial_is_listing:
+            return Unclear(
+                sentence="the exchange's list lacks the token that signed it: it is not believed"
+            )
+        return listing
+
+    def _await_turn(self, _: AwaitTurn) -> Turn | NoTurn:
+        identity = self._keys.identity()
+        if identity is None:
+            return NoTurn(
+                sentence="no identity token, so nothing can be derived: set LIMITLESS_IDENTITY_TOKEN"
+            )
+        if (closed := self._closed()) is not None:
+            return closed
+        self.release_turn()
+        try:
+            self._turns.turn = self._exchange.wait_turn_to_derive(identity)
+        except ExchangeError as error:
+            return NoTurn(sentence=str(error))
+        closed = self._closed()
+        if closed is not None:
+            self.release_turn()
+            return closed
+        return Turn()
+
+    def _closed(self) -> NoTurn | None:
+        if self._stopping.is_set():
+            return NoTurn(sentence="stopped by a signal")
+        if self._no_more_derives is not None:
+            return NoTurn(sentence=self._no_more_derives)
+        return None
+
+    def release_turn(self) -> None:
+        turn: DeriveTurn | None = getattr(self._turns, "turn", None)
+        if turn is not None:
+            turn.release()
+            self._turns.turn = None
+
+    def _derive(self, effect: Derive) -> Derived | Failure:
+        turn: DeriveTurn | None = getattr(self._turns, "turn", None)
+        identity = self._keys.identity()
+        if identity is None or turn is None:
+            return Refused(sentence="a derive without an identity token or a turn")
+        if self._no_more_derives is not None:
+            return Refused(sentence=self._no_more_derives)
+        try:
+            return self._exchange.derive_token(
+                identity, label=effect.label, scopes=effect.scopes, turn=turn
+            )
+        except ExchangeError as error:
+            return _failure(error)
+        finally:
+            self.release_turn()
+
+    def _stop_deriving(self, effect: StopDeriving) -> None:
+        self._no_more_derives = self._no_more_derives or effect.sentence
+
+    def _revoke(self, effect: Revoke) -> Done | Failure:
+        signer = self._signer
+        if signer is None:
+            return Refused(
+                sentence="there is no token to sign the revocation with: run `reconciler bootstrap`"
+            )
+        if signer.token_id == effect.token_id:
+            return Refused(sentence="it is the token that signs, which never revokes itself")
+        try:
+            self._exchange.signed_by(signer).revoke_token(effect.token_id)
+        except ExchangeError as error:
+            return _failure(error)
+        return Done()
+
+    def _use_signer(self, effect: UseSigner) -> None:
+        if self._keys.signer is None or self._follows_manager:
+            self._signer = effect.credentials
+
+    def _read_signer(self, _: ReadSigner) -> Signer:
+        return Signer(credentials=self._signer, pinned=self._keys.signer is not None)
+
+    def _follow_manager(self, _: FollowManager) -> None:
+        self._follows_manager = True
+
+    def _read_clock(self, _: ReadClock) -> Clock:
+        clock = self._exchange.clock()
+        steady_ms = round(time.monotonic() * SECOND_MS)
+        return Clock(now_ms=clock.now_ms(), ahead_ms=clock.offset_ms, steady_ms=steady_ms)
+
+    def _check_identity(self, effect: CheckIdentity) -> int | ReconcilerError:
+        try:
+            return self._keys.check_identity(effect.derives, effect.scopes, effect.profile_id)
+        except ReconcilerError as error:
+            return error
+
+    # --- Vault ---
+
+    def _path(self, name: str) -> str:
+        """Return a path below the prefix as the store wants it: below the mount."""
+        return f"{self._prefix}/{name}"
+
+    def _read_meta(self, effect: ReadMeta) -> SecretMeta | Failure:
+        try:
+            return self._store.read_meta(self._path(effect.path))
+        except VaultError as error:
+            return _failure(error)
+
+    def _list_paths(self, effect: ListPaths) -> tuple[str, ...] | Failure:
+        try:
+            found = self._store.list_paths(self._prefix, limit=effect.limit)
+        except VaultError as error:
+            return _failure(error)
+        return tuple(path.removeprefix(f"{self._prefix}/") for path in found)
+
+    def _read_secret(self, effect: ReadSecret) -> SecretVersion | Failure:
+        try:
+            return self._store.read(self._path(effect.path), version=effect.version)
+        except VaultError as error:
+            return _failure(error)
+
+    def _put_secret(self, effect: PutSecret) -> Written | Mismatch | Failure:
+        return self._put(effect.path, dict(effect.fields), effect.secret, effect.cas)
+
+    def _put(
+        self, name: str, fields: dict[str, str], secret: Secret | None, cas: int
+    ) -> Written | Mismatch | Failure:
+        try:
+            return Written(
+                version=self._store.write(self._path(name), fields, secret=secret, cas=cas)
+            )
+        except VaultCasMismatchError:
+            return Mismatch()
+        except VaultError as error:
+            return _failure(error)
+
+    def _delete_version(self, effect: DeleteVersion) -> Done | Failure:
+        try:
+            self._store.delete_version(self._path(effect.path), effect.version)
+        except VaultError as error:
+            return _failure(error)
+        return Done()
+
+    def _read_ledger(self, _: ReadLedger) -> tuple[Ledger | None, int] | Failure:
+        try:
+            content = self._store.read(self._path(LEDGER_NAME))
+            if content.state is not VersionState.LIVING:
+                return None, content.version
+            return from_text(content.field(LEDGER_FIELD) or ""), content.version
+        except VaultError as error:
+            return _failure(error)
+        except LedgerError as error:
+            return Unclear(sentence=str(error))
+
+    def _put_ledger(self, effect: PutLedger) -> Written | Mismatch | Failure:
+        return self._put(LEDGER_NAME, {LEDGER_FIELD: to_text(effect.ledger)}, None, effect.cas)
+
+
+def _failure(error: ExchangeError | VaultError) -> Failure:
+    status = error.status if isinstance(error, ExchangeError) else None
+    if isinstance(error, (ExchangeRefusedError, VaultRefusedError)):
+        return Refused(sentence=str(error), status=status)
+    return Unclear(sentence=str(error))

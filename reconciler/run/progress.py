@@ -1,0 +1,91 @@
+"""How far an apply has come, and the report that it ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from reconciler.errors import Exit
+from reconciler.plan import Action, Change, order, row_key
+from reconciler.protocol import Approved, Ending, Now, Report, Row, Step, value
+from reconciler.run.effects import ReadDesk, ReadHalt
+from reconciler.run.lease import LEASE_LOST
+from reconciler.run.session import Outlook, Session
+
+UNFINISHED = "some changes are not done: run again, it goes on where this run stopped"
+
+
+@value
+class Progress:
+    """How far a run has come. ``outlook`` is its latest look.
+
+    ``tried`` are the repairs that were tried, by row; ``person`` says what only a person
+    can give, ``stopped`` why the run ended early.
+    """
+
+    session: Session
+    approved: Approved | None
+    outlook: Outlook
+    started_at_ms: int
+    holds_lease: bool = False
+    rows: tuple[Row, ...] = ()
+    tried: frozenset[str] = frozenset()
+    rounds: int = 0
+    person: str | None = None
+    stopped: str | None = None
+
+    @property
+    def allowed(self) -> tuple[Change, ...]:
+        """The acting rows that were agreed to."""
+        acting = self.outlook.plan.acting
+        if self.approved is None:
+            return acting
+        return tuple(c for c in acting if row_key(c) in self.approved.rows)
+
+    def ended(self, rows: Sequence[Row]) -> Progress:
+        """Return the progress with more rows."""
+        return dataclasses.replace(self, rows=(*self.rows, *rows))
+
+
+def report_of(progress: Progress) -> Step[Report]:
+    """Return what the run did, and the exit code that fits."""
+    exit_code, sentence = yield from _verdict(progress)
+    chosen, manager = progress.outlook.plan, progress.session.manifest.manager
+    ended_at_ms = yield from Now()
+    return Report(
+        run=progress.session.run,
+        started_at_ms=progress.started_at_ms,
+        ended_at_ms=ended_at_ms,
+        digest=progress.approved.digest if progress.approved is not None else chosen.digest(),
+        rows=tuple(sorted(progress.rows, key=lambda row: order(row.change, manager))),
+        holds=tuple(c for c in chosen.changes if c.action is Action.HOLD),
+        not_touched=chosen.not_touched,
+        exit_code=exit_code,
+        sentence=sentence,
+    )
+
+
+def _verdict(progress: Progress) -> Step[tuple[Exit, str]]:
+    """Return the first exit code that fits, in the order of the contract: 6, 4, 5, 0."""
+    halt = yield from ReadHalt()
+    stopped = progress.stopped or halt.sentence
+    if progress.holds_lease and (yield from ReadDesk()).lost:
+        return Exit.LEASE_HELD, stopped or LEASE_LOST
+    if progress.person is not None:
+        return Exit.PERSON_NEEDED, progress.person
+    decisions = progress.outlook.plan.decisions
+    if decisions:
+        labels = ", ".join(sorted({c.label for c in decisions}))
+        return Exit.PERSON_NEEDED, f"waiting for your decision: {labels} (see the plan's holds)"
+    if stopped is not None or any(_is_unfinished(progress, row) for row in progress.rows):
+        return Exit.PARTIAL, stopped or UNFINISHED
+    if halt.signalled:
+        return Exit.PARTIAL, "stopped by a signal: run again"
+    return Exit.DONE, ""
+
+
+def _is_unfinished(progress: Progress, row: Row) -> bool:
+    status, requested = row.outcome.status, progress.session.policy.requested
+    return status in {Ending.FAILED, Ending.NOT_TRIED} or (
+        status is Ending.HELD and row.change.label in requested
+    )

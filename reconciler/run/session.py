@@ -1,0 +1,110 @@
+"""What a run is about, and its look: a snapshot that can be believed, and the plan made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.errors import ReconcilerError, UsageError
+from reconciler.model import SECOND_MS, Manifest, TokenSpec
+from reconciler.plan import Plan, Policy, Selection, plan, violations
+from reconciler.protocol import Run, Step, value
+from reconciler.run.effects import ReadClock, Say
+from reconciler.run.observe import take_snapshot
+from reconciler.state import Observed, distrust
+
+SKEW_WARN_MS = 5 * SECOND_MS
+"""The exchange refuses a signature whose time is 30 s off."""
+
+
+@value
+class Session:
+    """A run of a command.
+
+    ``run`` is its id, ``who`` names the process for other runs (``host:pid``), ``wait_s``
+    is how long it waits for another run's lease, ``api_url`` the exchange's address.
+    """
+
+    manifest: Manifest
+    policy: Policy
+    api_url: str
+    run: str
+    who: str
+    wait_s: int = 0
+
+    def spec(self, label: str) -> TokenSpec:
+        """Return the desired token of a label. UsageError where the manifest lacks it."""
+        for spec in self.manifest.tokens:
+            if spec.label == label:
+                return spec
+        raise UsageError(f"{label!r} is not a label of the manifest")
+
+    def facts(self, profile_id: int | None) -> Run:
+        """Return what every change of the run is told."""
+        return Run(run=self.run, api_url=self.api_url, profile_id=profile_id)
+
+
+@value
+class Outlook:
+    """A snapshot, and what is to be done about it."""
+
+    observed: Observed
+    plan: Plan
+
+
+def look(session: Session, *, as_of_ms: int | None = None) -> Step[Outlook]:
+    """Observe and plan. ReconcilerError where the snapshot can't be trusted."""
+    observed = yield from look_only(session)
+    now_ms = observed.now_ms if as_of_ms is None else as_of_ms
+    chosen = plan(session.manifest, observed, now_ms=now_ms, policy=session.policy, run=session.run)
+    return Outlook(observed=observed, plan=chosen)
+
+
+def look_only(session: Session) -> Step[Observed]:
+    """Return a snapshot that can be believed. ReconcilerError where there is none."""
+    observed = yield from take_snapshot(session.manifest, session.api_url)
+    refuse_distrusted(observed, session.manifest, session.policy)
+    yield from _warn_of_skew()
+    return observed
+
+
+def _warn_of_skew() -> Step[None]:
+    clock = yield from ReadClock()
+    if abs(clock.ahead_ms) >= SKEW_WARN_MS:
+        side = "behind" if clock.ahead_ms > 0 else "ahead of"
+        yield from Say(
+            sentence=f"warning: this machine's clock is {abs(clock.ahead_ms) // SECOND_MS} s "
+            f"{side} the exchange's: set it right",
+            once="skew",
+        )
+
+
+def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) -> None:
+    """Raise ReconcilerError where the snapshot can't be believed for this manifest.
+
+    UsageError for a selected label that neither manifest nor ledger ever knew: it is a
+    typo, and would select nothing.
+    """
+    sentence = distrust(observed, manifest, max_missing=policy.max_missing)
+    if sentence is not None:
+        raise ReconcilerError(sentence)
+    known = {spec.label for spec in manifest.tokens} | observed.ledger.tokens.keys()
+    known |= {row.label for row in observed.ledger.closed}
+    for label in sorted(policy.selection.targets | policy.selection.excluded):
+        if label not in known:
+            raise UsageError(f"{label!r}: neither the manifest nor the ledger has this label")
+
+
+def guard_sentences(
+    manifest: Manifest, observed: Observed, policy: Policy, *, run: str | None = None
+) -> tuple[str, ...]:
+    """Return what the guards say of the whole fleet, whatever is selected."""
+    whole = dataclasses.replace(policy, selection=Selection())
+    judged = plan(manifest, observed, now_ms=observed.now_ms, policy=whole, run=run)
+    return violations(manifest, judged, policy)
+
+
+def refuse_guarded(session: Session, observed: Observed) -> None:
+    """Raise ReconcilerError where a guard stops the plan."""
+    sentences = guard_sentences(session.manifest, observed, session.policy, run=session.run)
+    if sentences:
+        raise ReconcilerError("; ".join(sentences))
