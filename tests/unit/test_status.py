@@ -255,9 +255,7 @@ def test_all_that_is_known_of_a_label() -> None:
                 protect=True,
                 retiring=(old,),
                 revoking=(Revoking(token_id="id-z", live_label="bot", reason="rotated"),),
-                intent=intent(
-                    "prod/bot", kind=IntentKind.ROTATE, token_id="id-2", age_ms=HOUR_MS
-                ),
+                intent=intent("prod/bot", kind=IntentKind.ROTATE, token_id="id-2", age_ms=HOUR_MS),
             )
         },
         holder=lease_holder(),
