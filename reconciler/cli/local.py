@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.demo import tell
-from reconciler.sandbox import DOCUMENTED_SCOPES, run_sandbox
+from reconciler.sandbox import DOCUMENTED_SCOPES, SandboxConfig, run_sandbox
 
 
 def sandbox(options: Mapping[str, Any]) -> None:
     """Serve until a signal."""
     scopes = options["allowed_scopes"]
-    run_sandbox(
-        stdout=sys.stdout,
-        port=options["port"],
+    config = SandboxConfig(
         limits=not options["no_limits"],
-        state_file=Path(options["state_file"]) if options["state_file"] else None,
         allowed_scopes=tuple(s.strip() for s in scopes.split(",")) if scopes else DOCUMENTED_SCOPES,
         identity_lifetime_ms=options["identity_lifetime"] * 1000,
     )
+    state_file = Path(options["state_file"]) if options["state_file"] else None
+    run_sandbox(config, stdout=sys.stdout, port=options["port"], state_file=state_file)
 
 
 def demo(*, fast: bool) -> None:

@@ -1,4 +1,4 @@
-"""Replies as bytes: the well-formed ones, the shapes that errors come in, and the broken ones of the garbage fault.
+"""Replies as bytes: well-formed ones, the shapes of errors, and broken ones.
 
 Rules this module keeps:
 
@@ -19,8 +19,8 @@ HTML_TYPE = "text/html; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
 
 
-class ErrorShape(enum.Enum):
-    """How an error is said: ``message`` is documented, the others are seen in the wild."""
+class ErrorShape(enum.StrEnum):
+    """How an error is said; only ``message`` is documented, the rest is seen."""
 
     MESSAGE = "message"
     LIST = "list"
@@ -31,8 +31,8 @@ class ErrorShape(enum.Enum):
     EMPTY = "empty"
 
 
-class Garbage(enum.Enum):
-    """How a successful reply is spoiled:
+class Garbage(enum.StrEnum):
+    """How a successful reply is spoiled.
 
     JSON cut in half, a page, other types, nothing, or fewer bytes than announced.
     """
@@ -46,7 +46,7 @@ class Garbage(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One reply. ``missing`` bytes are announced in Content-Length but not sent."""
+    """One reply; ``missing`` bytes are announced in Content-Length but not sent."""
 
     status: int
     body: bytes = dataclasses.field(repr=False)
@@ -56,12 +56,12 @@ class Answer:
 
 
 def json_answer(status: int, value: object) -> Answer:
-    """A reply in JSON."""
+    """Return a reply in JSON."""
     return Answer(status=status, body=_json(value))
 
 
 def error_answer(status: int, message: str, *, shape: ErrorShape = ErrorShape.MESSAGE) -> Answer:
-    """An error in one of its shapes."""
+    """Return an error in one of its shapes."""
     match shape:
         case ErrorShape.MESSAGE:
             return json_answer(status, {"message": message})
@@ -84,7 +84,7 @@ def error_answer(status: int, message: str, *, shape: ErrorShape = ErrorShape.ME
 
 
 def spoiled(status: int, value: object, garbage: Garbage) -> Answer:
-    """A successful reply that can't be read as documented."""
+    """Return a successful reply that can't be read as documented."""
     body = _json(value)
     match garbage:
         case Garbage.TRUNCATED:
@@ -103,14 +103,15 @@ def spoiled(status: int, value: object, garbage: Garbage) -> Answer:
 
 
 def _wrong_types(value: object) -> object:
-    """An object with each value wrapped in a list; anything else inside an object."""
+    """Return an object with each value in a list; anything else inside an object."""
     if isinstance(value, dict):
         return {key: [inner] for key, inner in value.items()}
     return {"data": value}
 
 
 def _page(text: str) -> bytes:
-    return f"<!DOCTYPE html><html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>".encode()
+    head, body = f"<head><title>{text}</title></head>", f"<body><h1>{text}</h1></body>"
+    return f"<!DOCTYPE html><html>{head}{body}</html>".encode()
 
 
 def _json(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""What ``reconciler sandbox`` does: print where the sandbox is, answer until a signal, stop cleanly."""
+"""``reconciler sandbox``: print where the sandbox is, answer until a signal, stop."""
 
 from __future__ import annotations
 
@@ -9,40 +9,21 @@ from types import FrameType
 from typing import TextIO
 
 from reconciler.errors import ReconcilerError
-from reconciler.sandbox.laws import DOCUMENTED_SCOPES, SandboxConfig
+from reconciler.sandbox.laws import SandboxConfig
 from reconciler.sandbox.server import Sandbox
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_sandbox(  # noqa: PLR0913  # one argument per option of the command
-    *,
-    stdout: TextIO,
-    port: int = 0,
-    limits: bool = True,
-    min_gap_ms: int = 300,
-    management: bool = True,
-    allowed_scopes: tuple[str, ...] = DOCUMENTED_SCOPES,
-    identity_lifetime_ms: int = 3_600_000,
-    opaque_identity: bool = False,
-    state_file: Path | None = None,
+def run_sandbox(
+    config: SandboxConfig, *, stdout: TextIO, port: int = 0, state_file: Path | None = None
 ) -> None:
-    """Serve on loopback until SIGINT or SIGTERM. Port 0: any free one.
+    """Serve on loopback until SIGINT or SIGTERM; port 0 is any free one.
 
-    To be called from the main thread.
-
-    When it is ready, the first line on ``stdout`` is ``{"url": …, "identity_token": …,
-    "control": …}``. ReconcilerError if the port is taken or the state file can't be
-    used.
+    Only the main thread may call it. When the sandbox is ready, the first line on
+    ``stdout`` is ``{"url": …, "identity_token": …, "control": …}``. ReconcilerError if
+    the port is taken or the state file can't be used.
     """
-    config = SandboxConfig(
-        limits=limits,
-        min_gap_ms=min_gap_ms,
-        management_enabled=management,
-        allowed_scopes=allowed_scopes,
-        identity_lifetime_ms=identity_lifetime_ms,
-        identity_opaque=opaque_identity,
-    )
     sandbox = _open(port, config, state_file)
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,19 +1,21 @@
-"""The control plane of the sandbox, ``/_sandbox/…``: for other processes to set faults and to act as a person.
+"""The control plane, ``/_sandbox/…``: other processes set faults and act as a person.
 
 Every request carries ``Authorization: Bearer <control>``, the token of the command's
 first line. Bodies are JSON.
 
-| request | body | answer |
-|---|---|---|
-| GET, POST, DELETE faults | POST: one fault or a list (fields of ``faults.Fault``) | the faults that wait |
-| GET calls | | ``{calls, counts, mutating}`` |
-| GET tokens | | all tokens, revoked ones included, without secrets |
-| POST derive | ``{label, scopes?, token_id?}`` | 201 ``{token_id, secret}``, as a person sees it once |
-| POST revoke | ``{token_id}`` | the tokens |
-| POST use | ``{token_id, at_ms?}`` | the tokens |
-| POST identity | ``{lifetime_ms?, profile_id?}`` | 201 ``{identity_token}`` |
-| POST clock | ``{shift_ms}`` | ``{now_ms}`` |
-| GET, POST config | POST: some fields of ``laws.SandboxConfig`` | the settings |
+    request                     body                          answer
+    --------------------------  ----------------------------  ----------------------
+    GET, DELETE faults                                        the faults that wait
+    POST faults                 a ``faults.Fault``, or many   the faults that wait
+    GET calls                                                 calls, counts, mutating
+    GET tokens                                                all, without secrets
+    POST derive                 label, scopes?, token_id?     201 token_id, secret
+    POST revoke                 token_id                      the tokens
+    POST use                    token_id, at_ms?              the tokens
+    POST identity               lifetime_ms?, profile_id?     201 identity_token
+    POST clock                  shift_ms                      now_ms
+    GET config                                                the settings
+    POST config                 some of ``SandboxConfig``     the settings
 """
 
 from __future__ import annotations
@@ -32,13 +34,13 @@ from reconciler.sandbox import answers
 from reconciler.sandbox.answers import Answer
 from reconciler.sandbox.faults import Fault, FaultBook
 from reconciler.sandbox.laws import Operation, Request, SandboxConfig
-from reconciler.sandbox.state import SandboxState, Token
+from reconciler.sandbox.state import SandboxState
 
 PREFIX = "/_sandbox/"
 
 
 class _InputError(ValueError):
-    """The body of a control request can't be used; the sentence names no value."""
+    """The body of a control request is of no use; the sentence names no value."""
 
 
 class Control:
@@ -64,7 +66,11 @@ class Control:
         }
 
     def answer(self, request: Request) -> Answer:
-        """401 without the control token, 404 for an unknown path, 400 with a sentence for a body that can't be used."""
+        """Return the answer to a request.
+
+        401 without the control token, 404 for an unknown path, 400 with a sentence for
+        a body that can't be used.
+        """
         sent = request.header("authorization") or ""
         if not hmac.compare_digest(sent.encode(), f"Bearer {self._token}".encode()):
             return answers.error_answer(
@@ -85,7 +91,9 @@ class Control:
             return answers.error_answer(HTTPStatus.BAD_REQUEST, str(error))
 
     def _pending(self) -> Answer:
-        return answers.json_answer(HTTPStatus.OK, [plain(fault) for fault in self._faults.pending])
+        return answers.json_answer(
+            HTTPStatus.OK, [dataclasses.asdict(fault) for fault in self._faults.pending]
+        )
 
     def _add_faults(self, data: Any) -> Answer:
         self._faults.add(
@@ -99,16 +107,17 @@ class Control:
 
     def _calls(self, _data: Any) -> Answer:
         value = {
-            "calls": [plain(call) for call in self._state.calls],
+            "calls": [dataclasses.asdict(call) for call in self._state.calls],
             "counts": {operation.value: self._state.count(operation) for operation in Operation},
             "mutating": self._state.mutating_calls,
         }
         return answers.json_answer(HTTPStatus.OK, value)
 
     def _tokens(self) -> Answer:
-        return answers.json_answer(
-            HTTPStatus.OK, [_without_secret(token) for token in self._state.tokens()]
-        )
+        tokens = [dataclasses.asdict(token) for token in self._state.tokens()]
+        for token in tokens:
+            del token["secret"]
+        return answers.json_answer(HTTPStatus.OK, tokens)
 
     def _derive(self, data: Any) -> Answer:
         wish = read(_Derive, data)
@@ -136,7 +145,7 @@ class Control:
         return answers.json_answer(HTTPStatus.OK, {"now_ms": self._state.now_ms()})
 
     def _settings(self) -> Answer:
-        return answers.json_answer(HTTPStatus.OK, plain(self._state.config))
+        return answers.json_answer(HTTPStatus.OK, dataclasses.asdict(self._state.config))
 
     def _configure(self, data: Any) -> Answer:
         self._state.configure(**read_fields(SandboxConfig, data))
@@ -172,29 +181,11 @@ class _Clock:
     shift_ms: int
 
 
-def plain(value: object) -> object:
-    """A frozen value of this package as JSON: enums by value, tuples as lists."""
-    if dataclasses.is_dataclass(value):
-        return {
-            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    return value
-
-
-def _without_secret(token: Token) -> dict[str, object]:
-    fields = (field.name for field in dataclasses.fields(token) if field.name != "secret")
-    return {name: plain(getattr(token, name)) for name in fields}
-
-
 T = typing.TypeVar("T")
 
 
 def read(cls: type[T], data: Any) -> T:
-    """A value of the dataclass ``cls`` from JSON.
+    """Return a value of the dataclass ``cls`` from JSON.
 
     ValueError with a sentence that names the field, not its content.
     """
@@ -206,7 +197,7 @@ def read(cls: type[T], data: Any) -> T:
 
 
 def read_fields(cls: type[Any], data: Any) -> dict[str, Any]:
-    """The fields of ``cls`` that a JSON object names, each of its type.
+    """Return the fields of ``cls`` that a JSON object names, each of its type.
 
     ValueError otherwise.
     """

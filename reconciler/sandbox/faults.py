@@ -1,12 +1,12 @@
-"""Faults on demand: what a network, an edge and a busy exchange do to a call, chosen call by call.
+"""Faults on demand: what a network, an edge and a busy exchange do to a call.
 
 Rules this module keeps:
 
-1. A fault says *what* happens; when it hits follows from its match (operation, label,
-   token id) and from ``skip`` and ``count``. Nothing is random, so that a test that saw
-   it once sees it again.
-2. ``EDGE`` faults hit any arrival, before authentication and limits, and the work is
-   never done. All others hit only calls that were authenticated and admitted.
+1. A fault says *what* happens. Which calls it hits follows from its match (operation,
+   label, token id), ``skip`` and ``count``. Nothing is random, so a test that saw a
+   fault once sees it again.
+2. ``EDGE`` faults hit any arrival before authentication and limits; the work is left
+   undone. All others hit only calls that were authenticated and admitted.
 3. Each call uses up at most one fault of either sort: the first one added that is due.
 """
 
@@ -19,14 +19,14 @@ from http import HTTPStatus
 
 from reconciler.sandbox.answers import ErrorShape, Garbage
 from reconciler.sandbox.laws import Operation
-from reconciler.sandbox.state import Subject
+from reconciler.sandbox.records import Subject
 
 DELAY_MAX_MS = 600_000
 FAULTS_MAX = 1_000
 
 
-class FaultKind(enum.Enum):
-    """What happens. "Work" is the derive, the revocation, or the reading."""
+class FaultKind(enum.StrEnum):
+    """What happens; "work" is the derive, the revocation, or the reading."""
 
     CLOSE_BEFORE = "close_before"  # the connection is closed, no work
     ERROR_BEFORE = "error_before"  # an error status, no work
@@ -62,14 +62,12 @@ _DEFAULT_STATUS = {
 class Fault:
     """One fault.
 
-    ``operation``, ``label`` and ``token_id`` None match any; see ``state.Subject`` for
-    whose they are.
-
-    It lets ``skip`` matching calls pass, then hits ``count`` of them (None: all until
-    cleared). ``delay_ms`` is waited before anything else is done, with any kind.
-    ``status``: 400 to 599, default by kind (500; 400, 429, 503). ``retry_after_s`` goes
-    with any error, as seconds or as a date. ``scopes`` are those that ``trim_scopes``
-    grants.
+    ``operation``, ``label`` and ``token_id`` are matched against ``records.Subject``;
+    None matches any. The fault lets ``skip`` matching calls pass, then hits ``count``
+    of them (None: all until cleared). ``delay_ms`` is waited before anything else is
+    done, with any kind. ``status`` is 400 to 599, by default as the kind has it (500;
+    400, 429, 503). ``retry_after_s`` goes with any error, as seconds or as a date.
+    ``scopes`` are those that ``trim_scopes`` grants.
     """
 
     kind: FaultKind
@@ -87,7 +85,7 @@ class Fault:
     scopes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """ValueError where the fault can't be."""
+        """Check the values; ValueError where they contradict each other."""
         if self.skip < 0 or (self.count is not None and self.count < 1):
             raise ValueError("skip is 0 or more, count 1 or more, or null for always")
         if not 0 <= self.delay_ms <= DELAY_MAX_MS:
@@ -113,7 +111,7 @@ class Fault:
         return ErrorShape.LIST if self.kind is FaultKind.MESSAGE_LIST else self.shape
 
     def matches(self, subject: Subject) -> bool:
-        """Whether a call of this subject is meant."""
+        """Return whether a call of this subject is meant."""
         return (
             self.operation in {None, subject.operation}
             and self.label in {None, subject.label}
@@ -141,7 +139,7 @@ class FaultBook:
         self._entries: list[_Entry] = []
 
     def add(self, *faults: Fault) -> None:
-        """Let these faults wait, in this order. ValueError beyond 1,000."""
+        """Let these faults wait, in this order. ValueError beyond 1,000 faults."""
         with self._lock:
             if len(self._entries) + len(faults) > FAULTS_MAX:
                 raise ValueError("too many faults: clear them first")
@@ -154,12 +152,12 @@ class FaultBook:
 
     @property
     def pending(self) -> tuple[Fault, ...]:
-        """The faults that have not hit as often as they should, in order; those without a count never leave."""
+        """The faults that will hit again, in order; one without a count stays."""
         with self._lock:
             return tuple(entry.fault for entry in self._entries)
 
     def take(self, subject: Subject, *, edge: bool) -> Fault | None:
-        """The fault that hits this call at the edge, or at its work."""
+        """Return the fault that hits this call at the edge, or at its work; or None."""
         with self._lock:
             matching = [
                 entry

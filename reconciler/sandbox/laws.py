@@ -1,10 +1,10 @@
-"""The laws of the exchange's token API: what it accepts, what it refuses and with which status.
+"""The laws of the exchange's token API: what it accepts, and how it refuses the rest.
 
 Rules this module keeps:
 
-1. Written from the exchange's documentation, not from our client: nothing of
-   ``reconciler.exchange`` is imported, the signature included, so that the two can
-   disagree and a test can see it.
+1. The laws are written from the exchange's documentation. Nothing of
+   ``reconciler.exchange`` is imported, the signature included, so the two can disagree
+   and a test can see it.
 2. Pure: no HTTP, no clock, no randomness; instants come in as milliseconds since the
    Unix epoch, UTC.
 3. What the documentation leaves open is decided here once and marked *assumption*.
@@ -43,7 +43,7 @@ _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-class Operation(enum.Enum):
+class Operation(enum.StrEnum):
     """The four operations, by the documentation's own words."""
 
     CAPABILITIES = "capabilities"
@@ -61,8 +61,8 @@ _FIXED_ROUTES = {
 }
 
 
-class IdStyle(enum.Enum):
-    """What token ids look like: the documentation calls them opaque and lets them hold ``/ + =``.
+class IdStyle(enum.StrEnum):
+    """What token ids look like; documented as opaque, they may hold ``/ + =``.
 
     ``MIXED`` is the default: one in four needs percent-encoding (``/`` and ``+``).
     ``=`` is only in ``UNSAFE``, because the official Python SDK signs ``%3D`` while its
@@ -74,8 +74,8 @@ class IdStyle(enum.Enum):
     UNSAFE = "unsafe"
 
 
-class RetryAfter(enum.Enum):
-    """The form of ``Retry-After`` beside a 429; the documentation has it optional."""
+class RetryAfter(enum.StrEnum):
+    """The form of ``Retry-After`` beside a 429; it is documented as optional."""
 
     NONE = "none"
     SECONDS = "seconds"
@@ -83,7 +83,7 @@ class RetryAfter(enum.Enum):
 
 
 class RefusedError(Exception):
-    """An answer of 4xx: the status, the exchange's sentence, and for a 429 how long to wait."""
+    """An answer of 4xx: status, the exchange's sentence, and for a 429 the wait."""
 
     def __init__(self, status: int, message: str, *, wait_ms: int | None = None) -> None:
         super().__init__(message)
@@ -121,7 +121,7 @@ class SandboxConfig:
     last_used_grain_ms: int | None = 1
 
     def __post_init__(self) -> None:
-        """ValueError where a number can't be."""
+        """Check the numbers; ValueError where one is out of its bounds."""
         durations = (
             self.min_gap_ms,
             self.listed_after_ms,
@@ -138,7 +138,7 @@ class SandboxConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as received:
+    """One request as received.
 
     ``target`` is the raw path with query, header names are lower case, order is kept.
     """
@@ -149,14 +149,14 @@ class Request:
     body: bytes = dataclasses.field(default=b"", repr=False)
 
     def header(self, name: str) -> str | None:
-        """The value of a header, a repeated one joined by commas as HTTP has it; None where it is absent."""
+        """Return the value of a header, or None; a repeated one is joined by commas."""
         values = [value for key, value in self.headers if key == name]
         return ", ".join(values) if values else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The operation that a request asks for; ``token_id`` is the decoded segment of a revoke."""
+    """The operation of a request; ``token_id`` is the decoded segment of a revoke."""
 
     operation: Operation
     token_id: str = ""
@@ -164,7 +164,7 @@ class Route:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """The three HMAC headers, already known to be there and in form."""
+    """The three HMAC headers, known to be there and in form."""
 
     token_id: str
     timestamp: str
@@ -172,13 +172,13 @@ class Signed:
 
 
 def iso(at_ms: int) -> str:
-    """``2026-03-23T12:34:56.789Z``."""
+    """Return ``2026-03-23T12:34:56.789Z``."""
     moment = _EPOCH + dt.timedelta(milliseconds=at_ms)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
 
 
 def route(method: str, target: str) -> Route:
-    """The operation of a request line.
+    """Return the operation of a request line.
 
     RefusedError: 404 where it is none, 400 where the id is not a well-formed segment.
     """
@@ -202,7 +202,7 @@ def _decode_segment(segment: str) -> str:
 
 
 def bearer(request: Request) -> str:
-    """The identity token of a request that has to carry it alone.
+    """Return the identity token of a request that has to carry it alone.
 
     RefusedError (401) otherwise.
     """
@@ -220,9 +220,9 @@ def bearer(request: Request) -> str:
 
 
 def signed(request: Request, now_ms: int) -> Signed:
-    """The HMAC headers of a request that has to carry them alone, within 30 s of ``now_ms``.
+    """Return the HMAC headers of a request that has to carry them alone.
 
-    RefusedError (401) otherwise.
+    RefusedError (401) otherwise, and where the timestamp is over 30 s from ``now_ms``.
 
     Assumption: the documentation gives list and revoke "any" authentication, but shows
     HMAC only; an identity is refused.
@@ -254,7 +254,7 @@ def _timestamp_ms(text: str) -> int:
 
 
 def signature(secret: str, timestamp: str, request: Request) -> str:
-    """Standard base64 of HMAC-SHA256, keyed with the decoded secret.
+    """Return standard base64 of HMAC-SHA256, keyed with the decoded secret.
 
     The message is four lines: timestamp, method, raw path with query, body.
     """
@@ -265,14 +265,14 @@ def signature(secret: str, timestamp: str, request: Request) -> str:
 
 
 def check_signature(secret: str, headers: Signed, request: Request) -> None:
-    """RefusedError (401) unless the secret signed this request."""
+    """Check the signature; RefusedError (401) unless the secret signed this request."""
     expected = signature(secret, headers.timestamp, request)
     if not hmac.compare_digest(expected.encode(), headers.signature.encode()):
         raise RefusedError(HTTPStatus.UNAUTHORIZED, "Invalid signature")
 
 
 def check_bare(request: Request) -> None:
-    """RefusedError (400) where a DELETE carries a body or a content type: the server refuses to parse it."""
+    """Check a DELETE; RefusedError (400) where it has a body or a content type."""
     if request.body:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "DELETE takes no body")
     if request.header("content-type") is not None:
@@ -280,13 +280,13 @@ def check_bare(request: Request) -> None:
 
 
 def check_management(config: SandboxConfig) -> None:
-    """RefusedError (403) while token management is off for the profile."""
+    """Check the profile; RefusedError (403) while token management is off."""
     if not config.management_enabled:
         raise RefusedError(HTTPStatus.FORBIDDEN, "Token management is not enabled for this partner")
 
 
 def read_derive(request: Request, config: SandboxConfig) -> tuple[str | None, tuple[str, ...]]:
-    """Label and scopes that a derive asks for.
+    """Return label and scopes that a derive asks for.
 
     RefusedError: 400 for what can't be, 403 for a scope that is not allowed.
 
@@ -333,11 +333,11 @@ def _check_scopes(scopes: object, config: SandboxConfig) -> tuple[str, ...]:
 
 
 class Pace:
-    """The limit of the exchange: at most 2 requests at once and 300 ms between two starts, per credential.
+    """The limit of the exchange: 2 requests at once and 300 ms between two starts.
 
-    Assumptions: the identity's bucket is not documented, it is taken as one more
-    credential; a refused call starts no new gap. Instants here are monotonic, so that a
-    shifted wall clock changes no gap.
+    It holds for each credential. Assumptions: the identity's bucket, which is not
+    documented, is that of one more credential; a refused call starts no new gap.
+    Instants here are monotonic, so that a shifted wall clock changes no gap.
     """
 
     def __init__(self) -> None:

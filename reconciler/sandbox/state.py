@@ -1,4 +1,4 @@
-"""The sandbox's memory: tokens, identities and the log of calls, and what the four operations do to them.
+"""The sandbox's memory, and what the four operations do to it.
 
 Rules this module keeps:
 
@@ -13,119 +13,39 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 import json
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, assert_never
 
 from reconciler.sandbox import laws
-from reconciler.sandbox.laws import IdStyle, Operation, RefusedError, Request, Route, SandboxConfig
+from reconciler.sandbox.calls import CallLog
+from reconciler.sandbox.laws import Operation, RefusedError, Request, Route, SandboxConfig
+from reconciler.sandbox.listing import lags, rows
+from reconciler.sandbox.minting import (
+    jwt_identity,
+    new_secret,
+    new_token_id,
+    opaque_identity,
+)
+from reconciler.sandbox.records import (
+    STRAIGHT,
+    Call,
+    Caller,
+    Grant,
+    Subject,
+    Token,
+    Twist,
+    Worked,
+)
 
-SECRET_BYTES = 32
-CALLS_MAX = 50_000
-_PATH_CHARACTERS_MAX = 512
 _FORMAT = 1
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """One token, live or revoked. ``secret`` is base64 text of 32 bytes."""
-
-    token_id: str
-    secret: str = dataclasses.field(repr=False)
-    label: str | None
-    scopes: tuple[str, ...]
-    profile_id: int
-    created_at_ms: int
-    revoked_at_ms: int | None = None
-    last_used_at_ms: int | None = None
-
-    @property
-    def live(self) -> bool:
-        """Whether its signature counts."""
-        return self.revoked_at_ms is None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What an identity token stands for."""
-
-    profile_id: int
-    expires_at_ms: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who a request comes from; ``key`` names the bucket of its limit, ``token_id`` is None for an identity."""
-
-    key: str
-    profile_id: int
-    token_id: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What a fault is matched against.
-
-    ``label`` and ``token_id`` are those of the token that is asked for (derive: label
-    only), revoked (revoke), or signs (list).
-    """
-
-    operation: Operation
-    label: str | None = None
-    token_id: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call as seen from here.
-
-    ``credential`` is a known token id, ``identity`` or ``unknown``.
-
-    ``status`` is None while the call is under way and where no reply was sent;
-    ``ended`` tells the two apart. ``fault`` is the kind of the fault that was done to
-    it. ``changed``: a token was derived or revoked by it.
-    """
-
-    number: int
-    at_ms: int
-    method: str
-    path: str
-    operation: Operation
-    credential: str
-    status: int | None = None
-    ended: bool = False
-    fault: str | None = None
-    changed: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """A successful answer: the status and a JSON value."""
-
-    status: int
-    body: object = dataclasses.field(repr=False)
-    changed: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Twist:
-    """Where a fault makes the work itself come out differently."""
-
-    grant: tuple[str, ...] | None = None
-    ends_older: bool = False
-
-
-STRAIGHT = Twist()
-
-
 def _nothing() -> None:
-    """Nobody wants to know of changes."""
+    """Tell nobody of a change."""
 
 
 class SandboxState:
@@ -152,24 +72,26 @@ class SandboxState:
         self._lock = threading.RLock()
         self._shift_ms = 0
         self._tokens: dict[str, Token] = {}
-        self._identities: dict[str, Identity] = {}
+        self._identities: dict[str, Grant] = {}
         self._signatures: set[str] = set()
-        self._calls: dict[int, Call] = {}
-        self._counts = dict.fromkeys(Operation, 0)
+        self._log = CallLog()
         if saved is not None:
             self._load(saved)
 
     # --- the clock and the settings
 
     def now_ms(self) -> int:
-        """The exchange's clock:
+        """Return the exchange's time.
 
-        Date, createdAt, the HMAC window and expiries follow it.
+        ``Date``, ``createdAt``, the HMAC window and expiries follow it.
         """
         return self._clock() + self._shift_ms
 
     def shift_clock(self, shift_ms: int) -> None:
-        """Put the exchange's clock ``shift_ms`` ahead of the real one (behind, if negative); not added to an earlier shift."""
+        """Put the exchange's clock ``shift_ms`` ahead of the real one, or behind it.
+
+        The shift replaces an earlier one.
+        """
         self._shift_ms = shift_ms
 
     @property
@@ -190,18 +112,21 @@ class SandboxState:
     def issue_identity(
         self, *, lifetime_ms: int | None = None, profile_id: int | None = None
     ) -> str:
-        """A new identity token, by default for the configured profile and lifetime; 0 or less: it has expired already."""
+        """Return a new identity token, by default as the settings have it.
+
+        With a lifetime of 0 or less it has expired already.
+        """
         with self._lock:
             now_ms = self.now_ms()
             lifetime_ms = self._config.identity_lifetime_ms if lifetime_ms is None else lifetime_ms
             expires_s = (now_ms + lifetime_ms) // 1000
             text = (
-                self._opaque()
+                opaque_identity(self._entropy)
                 if self._config.identity_opaque
-                else self._jwt(now_ms // 1000, expires_s)
+                else jwt_identity(self._entropy, issued_s=now_ms // 1000, expires_s=expires_s)
             )
             profile_id = self._config.profile_id if profile_id is None else profile_id
-            self._identities[text] = Identity(profile_id=profile_id, expires_at_ms=expires_s * 1000)
+            self._identities[text] = Grant(profile_id=profile_id, expires_at_ms=expires_s * 1000)
             self._on_change()
             return text
 
@@ -212,7 +137,7 @@ class SandboxState:
         *,
         token_id: str | None = None,
     ) -> Token:
-        """A token that a person made on the website; ``token_id`` may be chosen.
+        """Make a token as a person does on the website; ``token_id`` may be chosen.
 
         ValueError if that id is taken.
         """
@@ -222,14 +147,14 @@ class SandboxState:
             return self._new_token(label, tuple(scopes), self._config.profile_id, token_id)
 
     def revoke_by_hand(self, token_id: str) -> None:
-        """A person revokes a live token. KeyError if there is none of this id."""
+        """Revoke a live token as a person does. KeyError if none has this id."""
         with self._lock:
             if not self._tokens[token_id].live:
                 raise KeyError(token_id)
             self._revoke(token_id)
 
     def touch(self, token_id: str, at_ms: int | None = None) -> None:
-        """A consumer uses the token now, or at ``at_ms``.
+        """Note that a consumer used the token now, or at ``at_ms``.
 
         KeyError if the id was never given out.
         """
@@ -243,51 +168,49 @@ class SandboxState:
     # --- what a test looks at
 
     def tokens(self) -> tuple[Token, ...]:
-        """Every token ever made, oldest first, revoked ones included."""
+        """Return every token ever made, oldest first, revoked ones included."""
         with self._lock:
             return tuple(self._tokens.values())
 
     def live(self) -> tuple[Token, ...]:
-        """The tokens whose signature counts, oldest first."""
+        """Return the tokens whose signature counts, oldest first."""
         return tuple(token for token in self.tokens() if token.live)
 
     def token(self, token_id: str) -> Token:
-        """One token. KeyError if the id was never given out."""
+        """Return one token. KeyError if the id was never given out."""
         with self._lock:
             return self._tokens[token_id]
 
     def all_secrets(self) -> frozenset[str]:
-        """For leak searches: every token's secret and every identity token, of the dead as well."""
+        """Return every secret and every identity token ever made, for leak searches."""
         with self._lock:
             return (
                 frozenset(token.secret for token in self._tokens.values()) | self._identities.keys()
             )
 
     def all_signatures(self) -> frozenset[str]:
-        """For leak searches: every HMAC signature that was accepted."""
+        """Return every HMAC signature that was accepted, for leak searches."""
         with self._lock:
             return frozenset(self._signatures)
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The last calls (at most 50,000) in order of arrival, refused and unanswered ones included."""
-        with self._lock:
-            return tuple(self._calls.values())
+        """The last 50,000 calls in order of arrival, refused ones too."""
+        return self._log.calls
 
     def count(self, *operations: Operation) -> int:
-        """How many calls asked for one of these operations, whatever became of them."""
-        with self._lock:
-            return sum(self._counts[operation] for operation in operations)
+        """Return how many calls asked for one of these operations."""
+        return self._log.count(*operations)
 
     @property
     def mutating_calls(self) -> int:
-        """How many POSTs and DELETEs arrived, whatever became of them."""
+        """How many POSTs and DELETEs arrived."""
         return self.count(*laws.MUTATING)
 
     # --- the API
 
     def authenticate(self, operation: Operation, request: Request) -> Caller:
-        """Who asks. RefusedError (401) where identity or signature does not hold."""
+        """Return the caller. RefusedError (401) if identity or signature is wrong."""
         with self._lock:
             if operation in laws.BY_IDENTITY:
                 return self._by_identity(request)
@@ -295,10 +218,10 @@ class SandboxState:
 
     def perform(
         self, route: Route, caller: Caller, request: Request, *, twist: Twist = STRAIGHT
-    ) -> Reply:
-        """Do the work. RefusedError as documented.
+    ) -> Worked:
+        """Do the work of a call. RefusedError as documented.
 
-        A request's own use is not in its own reply.
+        The use of a token by a request does not show in that request's own reply.
         """
         with self._lock:
             try:
@@ -308,7 +231,7 @@ class SandboxState:
                     self.touch(caller.token_id)
 
     def subject(self, route: Route, request: Request) -> Subject:
-        """What this request is about, for matching faults; nothing is believed here, only read."""
+        """Return what a request is about, for matching faults; nothing is checked."""
         match route.operation:
             case Operation.CAPABILITIES:
                 return Subject(operation=route.operation)
@@ -318,44 +241,25 @@ class SandboxState:
                 token_id = route.token_id or request.header(laws.KEY_HEADER) or ""
                 with self._lock:
                     token = self._tokens.get(token_id)
-                return Subject(
-                    operation=route.operation,
-                    label=token.label if token else None,
-                    token_id=token_id,
-                )
+                label = token.label if token else None
+                return Subject(operation=route.operation, label=label, token_id=token_id)
             case _:
                 assert_never(route.operation)
 
     def begin_call(self, route: Route, request: Request) -> int:
-        """Note an arrival; the number is for ``end_call``."""
+        """Note an arrival; return the number for ``end_call``."""
         with self._lock:
-            number = sum(self._counts.values()) + 1
-            self._counts[route.operation] += 1
-            self._calls[number] = Call(
-                number=number,
-                at_ms=self.now_ms(),
-                method=request.method,
-                path=request.target.partition("?")[0][:_PATH_CHARACTERS_MAX],
-                operation=route.operation,
-                credential=self._credential(request),
-            )
-            if len(self._calls) > CALLS_MAX:
-                del self._calls[next(iter(self._calls))]
-            return number
+            credential = self._credential(request)
+        return self._log.begin(route, request, at_ms=self.now_ms(), credential=credential)
 
     def end_call(
         self, number: int, *, status: int | None, fault: str | None, changed: bool
     ) -> None:
-        """Note how a call ended; ``status`` None: without a reply."""
-        with self._lock:
-            call = self._calls.get(number)
-            if call is not None:
-                self._calls[number] = dataclasses.replace(
-                    call, status=status, ended=True, fault=fault, changed=changed
-                )
+        """Note how a call ended; ``status`` None is an end without a reply."""
+        self._log.end(number, status=status, fault=fault, changed=changed)
 
     def dump(self) -> dict[str, Any]:
-        """Tokens and identities as a JSON object, with their secrets."""
+        """Return tokens and identities as a JSON object, with their secrets."""
         with self._lock:
             return {
                 "format": _FORMAT,
@@ -374,7 +278,7 @@ class SandboxState:
         for fields in saved["tokens"]:
             token = Token(**{**fields, "scopes": tuple(fields["scopes"])})
             self._tokens[token.token_id] = token
-        identities = {text: Identity(**fields) for text, fields in saved["identities"].items()}
+        identities = {text: Grant(**fields) for text, fields in saved["identities"].items()}
         self._identities = {
             text: one for text, one in identities.items() if one.expires_at_ms > self.now_ms()
         }
@@ -392,7 +296,7 @@ class SandboxState:
         if (
             token is None
             or not token.live
-            or _lags(token.created_at_ms, self._config.active_after_ms, now_ms)
+            or lags(token.created_at_ms, self._config.active_after_ms, now_ms)
         ):
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "Invalid API token")
         laws.check_signature(token.secret, headers, request)
@@ -401,15 +305,16 @@ class SandboxState:
             key=f"token:{token.token_id}", profile_id=token.profile_id, token_id=token.token_id
         )
 
-    def _perform(self, route: Route, caller: Caller, request: Request, twist: Twist) -> Reply:
+    def _perform(self, route: Route, caller: Caller, request: Request, twist: Twist) -> Worked:
         match route.operation:
             case Operation.CAPABILITIES:
-                return Reply(status=HTTPStatus.OK, body=self._capabilities(caller))
+                return Worked(status=HTTPStatus.OK, body=self._capabilities(caller))
             case Operation.DERIVE:
                 return self._derive(caller, request, twist)
             case Operation.LIST:
                 laws.check_management(self._config)
-                return Reply(status=HTTPStatus.OK, body=self._listed(caller.profile_id))
+                own = (t for t in self._tokens.values() if t.profile_id == caller.profile_id)
+                return Worked(status=HTTPStatus.OK, body=rows(own, self._config, self.now_ms()))
             case Operation.REVOKE:
                 return self._revoke_asked(route.token_id, caller)
             case _:
@@ -422,7 +327,7 @@ class SandboxState:
             "allowedScopes": list(self._config.allowed_scopes),
         }
 
-    def _derive(self, caller: Caller, request: Request, twist: Twist) -> Reply:
+    def _derive(self, caller: Caller, request: Request, twist: Twist) -> Worked:
         laws.check_management(self._config)
         label, scopes = laws.read_derive(request, self._config)
         older = [
@@ -442,48 +347,15 @@ class SandboxState:
             "scopes": list(token.scopes),
             "profile": {"id": token.profile_id, "account": self._config.account},
         }
-        return Reply(status=HTTPStatus.CREATED, body=body, changed=True)
+        return Worked(status=HTTPStatus.CREATED, body=body, changed=True)
 
-    def _listed(self, profile_id: int) -> list[dict[str, object]]:
-        """The rows of the list; its order is documented nowhere, so it follows a hash and not the age."""
-        now_ms = self.now_ms()
-        rows = [
-            token
-            for token in self._tokens.values()
-            if token.profile_id == profile_id and self._is_listed(token, now_ms)
-        ]
-        rows.sort(key=lambda token: hashlib.sha256(token.token_id.encode()).digest())
-        return [
-            {
-                "tokenId": token.token_id,
-                "label": token.label,
-                "scopes": list(token.scopes),
-                "createdAt": laws.iso(token.created_at_ms),
-                "lastUsedAt": self._last_used(token),
-            }
-            for token in rows
-        ]
-
-    def _is_listed(self, token: Token, now_ms: int) -> bool:
-        if _lags(token.created_at_ms, self._config.listed_after_ms, now_ms):
-            return False
-        return token.revoked_at_ms is None or _lags(
-            token.revoked_at_ms, self._config.unlisted_after_ms, now_ms
-        )
-
-    def _last_used(self, token: Token) -> str | None:
-        grain_ms = self._config.last_used_grain_ms
-        if token.last_used_at_ms is None or grain_ms is None:
-            return None
-        return laws.iso(token.last_used_at_ms // grain_ms * grain_ms)
-
-    def _revoke_asked(self, token_id: str, caller: Caller) -> Reply:
+    def _revoke_asked(self, token_id: str, caller: Caller) -> Worked:
         laws.check_management(self._config)
         token = self._tokens.get(token_id)
         if token is None or not token.live or token.profile_id != caller.profile_id:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "Token not found or already revoked")
         self._revoke(token_id)
-        return Reply(
+        return Worked(
             status=HTTPStatus.OK, body={"message": "Token revoked successfully"}, changed=True
         )
 
@@ -497,8 +369,10 @@ class SandboxState:
         self, label: str | None, scopes: tuple[str, ...], profile_id: int, token_id: str | None
     ) -> Token:
         token = Token(
-            token_id=self._new_id() if token_id is None else token_id,
-            secret=base64.b64encode(self._entropy(SECRET_BYTES)).decode("ascii"),
+            token_id=new_token_id(self._entropy, self._config.id_style)
+            if token_id is None
+            else token_id,
+            secret=new_secret(self._entropy),
             label=label,
             scopes=scopes,
             profile_id=profile_id,
@@ -508,51 +382,11 @@ class SandboxState:
         self._on_change()
         return token
 
-    def _new_id(self) -> str:
-        raw = self._entropy(16)
-        text = base64.b64encode(raw).decode("ascii")
-        unpadded = text.rstrip("=")
-        match self._config.id_style:
-            case IdStyle.UNSAFE:
-                return f"{text[:8]}/{text[8:14]}+{text[14:]}"
-            case IdStyle.MIXED if raw[0] % 4 == 0:
-                return f"{unpadded[:8]}/{unpadded[8:14]}+{unpadded[14:]}"
-            case IdStyle.MIXED | IdStyle.PLAIN:
-                return str(uuid.UUID(bytes=raw, version=4))
-            case _:
-                assert_never(self._config.id_style)
-
-    def _opaque(self) -> str:
-        return "idt_" + self._entropy(24).hex()
-
-    def _jwt(self, issued_s: int, expires_s: int) -> str:
-        """The shape of the identity provider's token; the signature is noise, the expiry is real."""
-        claims = {
-            "sub": "did:privy:sandbox",
-            "iss": "privy.io",
-            "aud": "sandbox",
-            "iat": issued_s,
-            "exp": expires_s,
-        }
-        parts = (_compact({"alg": "ES256", "typ": "JWT"}), _compact(claims), self._entropy(64))
-        return ".".join(
-            base64.urlsafe_b64encode(part).decode("ascii").rstrip("=") for part in parts
-        )
-
     def _credential(self, request: Request) -> str:
         token_id = request.header(laws.KEY_HEADER)
         if token_id is not None and token_id in self._tokens:
             return token_id
         return "identity" if request.header(laws.IDENTITY_HEADER) is not None else "unknown"
-
-
-def _lags(since_ms: int, lag_ms: int, now_ms: int) -> bool:
-    """Whether an event has not taken effect yet; without a lag it has, even where the clock was put back since."""
-    return lag_ms > 0 and now_ms < since_ms + lag_ms
-
-
-def _compact(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _label_asked(body: bytes) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """What ``save`` wrote, or None where there is no file.
+    """Return what ``save`` wrote, or None where there is no file.
 
     ValueError if it is not one of ours.
     """

@@ -46,7 +46,8 @@ from reconciler.sandbox import (
 from reconciler.sandbox.command import run_sandbox
 from reconciler.sandbox.faults import FaultBook
 from reconciler.sandbox.laws import Pace, RefusedError, Request, Route, iso
-from reconciler.sandbox.state import Caller, SandboxState, Subject
+from reconciler.sandbox.records import Caller, Subject
+from reconciler.sandbox.state import SandboxState
 
 BASE = "/auth/api-tokens"
 UNPACED = SandboxConfig(limits=False)
@@ -1435,11 +1436,14 @@ def test_a_file_that_is_no_state_file_is_refused_and_kept(tmp_path: Path, conten
     path = tmp_path / "state.json"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ReconcilerError, match="state file can't be read"):
-        run_sandbox(stdout=sys.stdout, state_file=path)
+        run_sandbox(UNPACED, stdout=sys.stdout, state_file=path)
     assert path.read_text(encoding="utf-8") == content
 
 
-COMMAND = "import sys; from reconciler.sandbox.command import run_sandbox; run_sandbox(stdout=sys.stdout, limits=False)"
+COMMAND = (
+    "import sys; from reconciler.sandbox import SandboxConfig, run_sandbox; "
+    "run_sandbox(SandboxConfig(limits=False), stdout=sys.stdout)"
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -1480,7 +1484,7 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
         opened() as peer,
         pytest.raises(ReconcilerError, match=rf"can't open port {peer.port} .*: choose"),
     ):
-        run_sandbox(stdout=sys.stdout, port=peer.port)
+        run_sandbox(UNPACED, stdout=sys.stdout, port=peer.port)
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -35,8 +35,7 @@ from reconciler.exchange import pacing
 from reconciler.exchange.client import TokenClient
 from reconciler.model import SecretVersion, VersionState
 from reconciler.run import driver
-from reconciler.sandbox import Sandbox
-from reconciler.sandbox.state import Token
+from reconciler.sandbox import Sandbox, Token
 from reconciler.schema_files import load_schema
 from reconciler.state.ledger import Holder, Ledger
 from reconciler.state.ledger_text import from_text, to_text

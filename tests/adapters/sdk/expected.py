@@ -11,9 +11,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reconciler.sandbox import IdStyle, Sandbox, SandboxConfig
+from reconciler.sandbox import IdStyle, Sandbox, SandboxConfig, Token
 from reconciler.sandbox.laws import iso
-from reconciler.sandbox.state import Token
 
 Script = Callable[[Mapping[str, Any]], Any]
 
