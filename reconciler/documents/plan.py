@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.codec import plain, read
 from reconciler.documents.json import fault, head, other_format, parsed
 from reconciler.errors import PlanStaleError
 from reconciler.model import instant_ms, iso
@@ -28,6 +27,7 @@ from reconciler.plan import (
     selection_plain,
     side_plain,
 )
+from reconciler.state import from_plain, to_plain
 
 _PLAIN_FLAGS = (
     *("max_revocations", "max_rotations", "max_missing"),
@@ -72,7 +72,7 @@ def plan_document(
         "capabilities": "not checked",
         "summary": _summary(plan),
         "changes": [change_plain(c) for c in plan.changes],
-        "not_touched": plain(plan.not_touched),
+        "not_touched": to_plain(plan.not_touched),
         "foreign_unnamed": plan.foreign_unnamed,
         "guards": list(guards),
         "warnings": list(warnings),
@@ -156,7 +156,7 @@ def load_plan(text: str) -> SavedPlan:
 
 
 def _read(document: dict[str, Any]) -> tuple[Plan, Policy]:
-    flags, selection = document["flags"], read(Selection, document["selection"])
+    flags, selection = document["flags"], from_plain(Selection, document["selection"])
     policy = Policy(
         selection=selection,
         replace=frozenset(flags["replace"]),
@@ -168,8 +168,8 @@ def _read(document: dict[str, Any]) -> tuple[Plan, Policy]:
         ledger_id=document["ledger_id"],
         profile_id=document["profile_id"],
         selection=selection,
-        changes=tuple(read(Change, row) for row in document["changes"]),
-        not_touched=tuple(read(NotTouched, row) for row in document["not_touched"]),
+        changes=tuple(from_plain(Change, row) for row in document["changes"]),
+        not_touched=tuple(from_plain(NotTouched, row) for row in document["not_touched"]),
         foreign_unnamed=document["foreign_unnamed"],
         flags=policy.flags(),
     )

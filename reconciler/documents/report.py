@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.codec import plain, word
 from reconciler.documents.json import head
 from reconciler.documents.plan import change_plain
 from reconciler.model import iso
 from reconciler.protocol import Report, Row
+from reconciler.state import to_plain, word_of
 
 REPORT_FORMAT = 1
 
@@ -23,10 +23,10 @@ def report_document(report: Report) -> dict[str, Any]:
         "digest": report.digest,
         "exit_code": int(report.exit_code),
         "sentence": report.sentence,
-        "summary": {word(status): number for status, number in report.counts().items()},
+        "summary": {word_of(status): number for status, number in report.counts().items()},
         "rows": [_row(row) for row in report.rows],
         "holds": [change_plain(c) for c in report.holds],
-        "not_touched": plain(report.not_touched),
+        "not_touched": to_plain(report.not_touched),
     }
 
 
@@ -34,7 +34,7 @@ def _row(row: Row) -> dict[str, Any]:
     outcome = row.outcome
     return {
         **change_plain(row.change),
-        "status": word(outcome.status),
+        "status": word_of(outcome.status),
         "outcome": outcome.sentence,
         "token_id": outcome.token_id,
     }

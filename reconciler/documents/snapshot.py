@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.codec import plain, read
 from reconciler.documents.json import fault, head, other_format, parsed
 from reconciler.errors import ReconcilerError
 from reconciler.model import LiveToken, SecretMeta, instant_ms, iso
@@ -24,7 +23,9 @@ from reconciler.state import (
     Observed,
     classify,
     from_document,
+    from_plain,
     to_document,
+    to_plain,
 )
 
 SNAPSHOT_FORMAT = 1
@@ -49,9 +50,9 @@ def snapshot_document(observed: Observed, labels: frozenset[str]) -> dict[str, A
         "signer_id": observed.signer_id if observed.signer_id in named else None,
         "ledger": _published(observed.ledger),
         "ledger_version": observed.ledger_version,
-        "live": [plain(token) for token in sorted(ours, key=lambda t: t.token_id)],
+        "live": [to_plain(token) for token in sorted(ours, key=lambda t: t.token_id)],
         "foreign_unnamed": observed.foreign_unnamed + len(observed.live) - len(ours),
-        "secrets": plain(observed.secrets),
+        "secrets": to_plain(observed.secrets),
         "contents": {path: _content(content, named) for path, content in observed.contents.items()},
     }
 
@@ -69,7 +70,7 @@ def _content(content: Content, named: set[str]) -> dict[str, Any]:
     The id of a token that is not ours stays unnamed: to a plan it is as good as none.
     """
     return {
-        **plain(content),
+        **to_plain(content),
         "token_id": content.token_id if content.token_id in named else None,
     }
 
@@ -114,9 +115,9 @@ def _read(document: dict[str, Any]) -> Observed:
         place=document["place"],
         ledger=from_document(ledger),
         ledger_version=document["ledger_version"],
-        live=tuple(read(LiveToken, token) for token in document["live"]),
+        live=tuple(from_plain(LiveToken, token) for token in document["live"]),
         signer_id=document["signer_id"],
-        secrets={path: read(SecretMeta, meta) for path, meta in document["secrets"].items()},
-        contents={path: read(Content, found) for path, found in document["contents"].items()},
+        secrets={path: from_plain(SecretMeta, meta) for path, meta in document["secrets"].items()},
+        contents={path: from_plain(Content, found) for path, found in document["contents"].items()},
         foreign_unnamed=document["foreign_unnamed"],
     )

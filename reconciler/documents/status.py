@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.codec import plain, word
 from reconciler.documents.json import head
 from reconciler.plan import SENTENCES, Predecessor, Status, TokenStatus
+from reconciler.state import to_plain, word_of
 
 STATUS_FORMAT = 1
 
 
 def status_document(status: Status) -> dict[str, Any]:
     """Return the state of every label, for machines."""
-    document = plain(status)
+    document = to_plain(status)
     needs = document.pop("needs")
     return {
         **document,
         **head("status", STATUS_FORMAT),
-        "summary": {word(state): number for state, number in status.counts().items()},
+        "summary": {word_of(state): number for state, number in status.counts().items()},
         "tokens": [_token(token) for token in status.tokens],
         "needs_person": needs,
     }
@@ -29,7 +29,7 @@ def status_document(status: Status) -> dict[str, Any]:
 
 def _token(token: TokenStatus) -> dict[str, Any]:
     return {
-        **plain(token),
+        **to_plain(token),
         "sentence": SENTENCES[token.reason],
         "scopes_differ": token.scopes_differ,
         "predecessors": [_predecessor(old) for old in token.predecessors],
@@ -37,4 +37,4 @@ def _token(token: TokenStatus) -> dict[str, Any]:
 
 
 def _predecessor(old: Predecessor) -> dict[str, Any]:
-    return {**plain(old), "sentence": SENTENCES[old.reason]}
+    return {**to_plain(old), "sentence": SENTENCES[old.reason]}

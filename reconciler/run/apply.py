@@ -126,7 +126,7 @@ def _look(session: Session, approved: Approved | None, *, held: bool = False) ->
     if unread:
         raise VaultRefusedError(
             f"the role of an apply needs read on the secrets of {', '.join(unread)}: "
-            "see the policies in docs/install.md"
+            "see docs/install.md"
         )
     return outlook
 

@@ -1,5 +1,6 @@
 """What is known: what the ledger remembers and what a run saw. Pure values."""
 
+from reconciler.state.codec import from_plain, to_plain, word_of
 from reconciler.state.ledger import (
     LEDGER_NAME,
     Abandoned,
@@ -94,6 +95,7 @@ __all__ = [
     "drop_intent",
     "each_key_once",
     "from_document",
+    "from_plain",
     "from_text",
     "interrupted",
     "is_placeholder",
@@ -114,6 +116,8 @@ __all__ = [
     "start_revoking",
     "text_bytes",
     "to_document",
+    "to_plain",
     "to_text",
     "unchanged",
+    "word_of",
 ]

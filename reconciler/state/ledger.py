@@ -15,8 +15,8 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-from reconciler.codec import NEVER_NULL, OPTIONAL
 from reconciler.errors import ReconcilerError
+from reconciler.state.codec import NEVER_NULL, OPTIONAL
 
 LEDGER_NAME = "_ledger"
 

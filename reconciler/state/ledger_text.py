@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reconciler.codec import plain, read
+from reconciler.state.codec import from_plain, to_plain
 from reconciler.state.ledger import Ledger, LedgerError
 
 SCHEMA = 1
@@ -51,14 +51,14 @@ def from_text(text: str) -> Ledger:
 
 def to_document(ledger: Ledger) -> dict[str, Any]:
     """Return the ledger as a dictionary that ``json`` writes."""
-    return {"schema": SCHEMA, **plain(ledger)}
+    return {"schema": SCHEMA, **to_plain(ledger)}
 
 
 def from_document(document: Any) -> Ledger:
     """Return the ledger of a dictionary. LedgerError if it is none."""
     try:
-        _refuse_other_schema(read(int, document["schema"]))
-        return read(Ledger, _with_paths(document))
+        _refuse_other_schema(from_plain(int, document["schema"]))
+        return from_plain(Ledger, _with_paths(document))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _unreadable() from None
 

@@ -52,7 +52,7 @@ class _Field(NamedTuple):
     read: Callable[[Any], Any]
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Return a value as the dictionaries, lists and scalars that ``json`` writes."""
     if value is None or type(value) in _SCALARS:
         return value
@@ -62,27 +62,27 @@ def plain(value: Any) -> Any:
         for field in _fields(kind):
             part = getattr(value, field.name)
             if part is not None:
-                found[field.key] = iso(part) if field.instant else plain(part)
+                found[field.key] = iso(part) if field.instant else to_plain(part)
             elif not field.never_null:
                 found[field.key] = None
         return found
     if isinstance(value, enum.Enum):
-        return word(value)
+        return word_of(value)
     if isinstance(value, tuple):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, frozenset):
-        return sorted(plain(item) for item in value)
+        return sorted(to_plain(item) for item in value)
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     raise TypeError(f"a {type(value).__name__} is never written")  # above all no Secret
 
 
-def word(member: enum.Enum) -> str:
+def word_of(member: enum.Enum) -> str:
     """Return the value of an enumeration's member as one word."""
     return str(member.value).replace(" ", "_")
 
 
-def read(kind: type[T], value: Any) -> T:
+def from_plain(kind: type[T], value: Any) -> T:
     """Return the value of this kind that ``plain`` wrote.
 
     ValueError if it can't be one.
@@ -131,7 +131,7 @@ def _reader(hint: Any, *, instant: bool = False) -> Callable[[Any], Any]:
         kind: Any = hint
         return functools.partial(_dataclass, kind)
     if issubclass(hint, enum.Enum):
-        return functools.partial(_member, {word(member): member for member in hint})
+        return functools.partial(_member, {word_of(member): member for member in hint})
     scalars: dict[Any, Callable[[Any], Any]] = {
         str: _text,
         bool: functools.partial(_of, bool),
