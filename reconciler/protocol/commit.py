@@ -1,27 +1,28 @@
 """The commit point: was a write of a secret applied, and how that is made certain.
 
-A write with check-and-set ``cas`` can only ever become version ``cas + 1``. So, at
-``cas + 1``:
+A write with check-and-set ``cas`` can only ever become version ``cas + 1``. What is
+found there decides:
 
-    version cas + 1                       verdict
-    ------------------------------------  ---------------------------------------------------------------------------------
-    holds the operation id                committed
-    holds anything else                   not committed: no write with this cas can land any more
-    is deleted                            taken away: it may have been ours, and a consumer may have read it
-    is not there, latest is cas           fence: write the same content again, or, where the path has no living version or its
-                                          content is on its way out, an empty document. The fence written: not committed. Not
-                                          written: look again
-    is not there, latest is past it       trimmed: committed if a later version carries the operation id on, else taken away
-    unreadable                            unproven
+    version cas + 1         verdict
+    ----------------------  ----------------------------------------------------------
+    holds the operation id  committed
+    holds anything else     not committed: no write with this cas can land from now on
+    is deleted              taken away: it may have been ours, and have been read
+    is not there, and the   fence: write version cas + 1 ourselves. Written: not
+    latest is cas           committed. Not written: look again
+    is not there, and the   trimmed: committed if a later version carries the
+    latest is past it       operation id on, otherwise taken away
+    is unreadable           unproven
 
-An empty document is deleted by its number (``tidy``), but only once the verdict is
-recorded: so while an intent is open, nobody but a person ever deletes its version ``cas
-+ 1``, and a fence is never taken for what a person did.
+A fence writes the path's content again. Where nothing lives at the path, or what lives
+there is on its way out, it writes an empty document, the placeholder.
 
 Rules this module keeps:
 
 1. A mismatch or an unclear reply is never believed: the verdict comes from reading.
 2. A delete names a version, never the latest: deletes take no check-and-set.
+3. Only the placeholder of the intent's own fence is ours to delete. A later one belongs
+   to another intent, which would take its deletion for a person's.
 """
 
 from __future__ import annotations
@@ -47,18 +48,17 @@ PAUSE_MS = 500
 
 @value
 class Committed:
-    """The write is there. ``content`` is the version that holds it."""
+    """The write was applied. ``content`` is the version that holds it."""
 
     content: SecretVersion
 
 
 @value
 class NotCommitted:
-    """The write is not there and never will be.
+    """The write was not applied and never will be.
 
     ``rewritten`` is the id whose content a fence wrote again, as version ``version``.
-    ``empty`` is the number of the empty document that is the latest version now, if
-    there is one.
+    ``empty`` is the number of the fence's placeholder, while it is the latest version.
     """
 
     version: int
@@ -68,17 +68,15 @@ class NotCommitted:
 
 @value
 class TakenAway:
-    """A version was written there and is gone: it may have been ours, and read.
+    """A version was written and is gone: it may have been ours, and have been read.
 
-    It can't become so any more.
+    No write of ours can become that version from now on.
     """
-
-    empty: int | None = None
 
 
 @value
 class Unproven:
-    """It can't be known now."""
+    """Nothing can be said now; ``sentence`` says why."""
 
     sentence: str
 
@@ -89,7 +87,7 @@ Verdict = Committed | NotCommitted | TakenAway | Unproven
 def resolve_commit(
     path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
 ) -> Step[Verdict]:
-    """Find out, and fence where nothing was written yet.
+    """Find out whether the write was applied, and fence where nothing was written yet.
 
     ``leaving`` are ids that a fence must not write again.
     """
@@ -107,11 +105,10 @@ def resolve_commit(
         if isinstance(latest, (Refused, Unclear)):
             sentence = latest.sentence
             continue
-        empty = latest.version if is_placeholder(latest) else None
         if ours.state is VersionState.LIVING:
-            return NotCommitted(version=latest.version, empty=empty)
+            return _overtaken(ours, latest)
         if ours.state is VersionState.DELETED:
-            return TakenAway(empty=empty)
+            return TakenAway()
         if latest.version > cas:
             return (yield from _search(path, cas, latest, operation_id))
         verdict = yield from _fence(path, latest, leaving)
@@ -121,9 +118,18 @@ def resolve_commit(
     return Unproven(sentence=sentence)
 
 
+def _overtaken(ours: SecretVersion, latest: SecretVersion) -> NotCommitted:
+    """Return the verdict where version ``cas + 1`` lives and is not ours."""
+    fenced = ours.version == latest.version and is_placeholder(ours)
+    return NotCommitted(version=latest.version, empty=latest.version if fenced else None)
+
+
 def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> Step[Verdict]:
-    """Version ``cas + 1`` was trimmed away, or is just being written: a fence that ran later carries its operation id on."""
-    empty = latest.version if is_placeholder(latest) else None
+    """Look for the operation id in the versions after ``cas + 1``.
+
+    Version ``cas + 1`` was trimmed away: a fence that ran later wrote its content again,
+    operation id included. Or it is being written at this moment, and is found last.
+    """
     for version in range(latest.version, cas, -1):
         found = yield from ReadSecret(path=path, version=version)
         if isinstance(found, (Refused, Unclear)):
@@ -133,43 +139,30 @@ def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> St
         if found.state is VersionState.ABSENT:
             break
         if version == cas + 1 and found.state is VersionState.LIVING:
-            return NotCommitted(version=latest.version, empty=empty)
-    return TakenAway(empty=empty)
+            return _overtaken(found, latest)
+    return TakenAway()
 
 
 def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Verdict]:
+    """Write the next version, so that no write with this check-and-set can land."""
     token_id = latest.field(TOKEN_ID)
-    if (
+    again = (
         latest.state is VersionState.LIVING
         and not is_placeholder(latest)
         and token_id not in leaving
-    ):
-        fields = latest.fields or ()
-        reply = yield from PutSecret(
-            path=path, fields=fields, secret=latest.secret, cas=latest.version
-        )
-        if isinstance(reply, Written):
-            return NotCommitted(version=reply.version, rewritten=token_id)
-    else:
-        reply = yield from PutSecret(path=path, fields=(), secret=None, cas=latest.version)
-        if isinstance(reply, Written):
-            return NotCommitted(version=reply.version, empty=reply.version)
-    sentence = (
-        reply.sentence
-        if isinstance(reply, (Refused, Unclear))
-        else "the secret changed under the fence"
     )
-    return Unproven(sentence=sentence)
+    fields, secret = (latest.fields or (), latest.secret) if again else ((), None)
+    reply = yield from PutSecret(path=path, fields=fields, secret=secret, cas=latest.version)
+    if isinstance(reply, Written) and again:
+        return NotCommitted(version=reply.version, rewritten=token_id)
+    if isinstance(reply, Written):
+        return NotCommitted(version=reply.version, empty=reply.version)
+    if isinstance(reply, (Refused, Unclear)):
+        return Unproven(sentence=reply.sentence)
+    return Unproven(sentence="the secret changed under the fence")
 
 
-def delete_placeholder(
-    path: str, verdict: NotCommitted | TakenAway
-) -> Step[Refused | Unclear | None]:
-    """Once the verdict is recorded, delete the empty document by its number.
-
-    None where none is left.
-    """
-    if verdict.empty is None:
-        return None
-    reply = yield from DeleteVersion(path=path, version=verdict.empty)
+def delete_placeholder(path: str, version: int) -> Step[Refused | Unclear | None]:
+    """Delete a fence's placeholder by its number. None once it is deleted."""
+    reply = yield from DeleteVersion(path=path, version=version)
     return None if isinstance(reply, Done) else reply

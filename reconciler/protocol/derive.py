@@ -29,13 +29,11 @@ from reconciler.protocol.commit import (
     NotCommitted,
     TakenAway,
     Unproven,
-    delete_placeholder,
     resolve_commit,
 )
 from reconciler.protocol.effects import (
     AwaitTurn,
     Derive,
-    Done,
     Listing,
     ListTokens,
     NewId,
@@ -46,7 +44,6 @@ from reconciler.protocol.effects import (
     ReadSecret,
     Recorded,
     Refused,
-    Revoke,
     Sleep,
     Step,
     StopDeriving,
@@ -58,24 +55,18 @@ from reconciler.protocol.effects import (
     value,
 )
 from reconciler.protocol.outcome import Ending, Outcome, Run, applied, failed, not_tried, unrecorded
-from reconciler.protocol.revoke import confirm_gone, finish_revoking
+from reconciler.protocol.revoke import confirm_gone, finish_superseded
+from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke_unrecorded
 from reconciler.state import (
     Current,
-    Discarded,
-    Entry,
     Intent,
     IntentKind,
-    Ledger,
     Retirement,
-    Retiring,
-    Transition,
     close_intent,
-    drop_intent,
     name_intent,
     only_verified,
     open_intent,
     record_current,
-    retire_intent,
     secret_fields,
 )
 
@@ -198,7 +189,8 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
             yield from _leave_unclear(f"the exchange answered with an old reply ({named.sentence})")
         )
     if not isinstance(named, Recorded):
-        return (yield from _revoke_unrecorded(unrecorded(named, token_id), token_id))
+        outcome = unrecorded(named, token_id)
+        return (yield from revoke_unrecorded(outcome, intent, derived, task.standing))
     if run.profile_id is not None and derived.profile_id != run.profile_id:
         stray = f"{token_id} was derived for profile {derived.profile_id} instead of {run.profile_id}: revoke it there"
         return (yield from _close_underived(label, intent.operation_id, failed(stray, token_id)))
@@ -206,7 +198,7 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
     if isinstance(checked, Refused):
         return (
             yield from _drop(
-                label, intent, token_id, checked.sentence, NotCommitted(version=intent.cas)
+                task, intent, derived, checked.sentence, NotCommitted(version=intent.cas)
             )
         )
     verified_at_ms = yield from _own_use(token_id)
@@ -242,11 +234,11 @@ def _commit(
     verdict = yield from resolve_commit(intent.path, intent.cas, intent.operation_id, leaving=going)
     if isinstance(verdict, NotCommitted):
         return (
-            yield from _drop(label, intent, token_id, "the secret was changed meanwhile", verdict)
+            yield from _drop(task, intent, derived, "the secret was changed meanwhile", verdict)
         )
     if isinstance(verdict, TakenAway):
         retired = yield from retire_perhaps(
-            label, intent, token_id, verdict, overlap_ms=task.spec.overlap_ms
+            label, intent, token_id, overlap_ms=task.spec.overlap_ms
         )
         return dataclasses.replace(retired, status=Ending.FAILED)
     if isinstance(verdict, Unproven):
@@ -281,17 +273,6 @@ class _Stored:
     verified_at_ms: int
 
 
-def _revoke_unrecorded(outcome: Outcome, token_id: str) -> Step[Outcome]:
-    """Revoke the run's own new token without a record: its commit was never sent or is disproved, and nobody else knows it."""
-    gone = yield from Revoke(token_id=token_id)
-    undone = (
-        "the new token was revoked"
-        if isinstance(gone, Done)
-        else f"the new token {token_id} may live on"
-    )
-    return dataclasses.replace(outcome, sentence=f"{outcome.sentence}; {undone}")
-
-
 def _verify(task: Task, derived: Derived) -> Step[Listing | Refused]:
     """Sign a list call with the new secret: it must be in the list as asked for.
 
@@ -324,72 +305,20 @@ def _differs(spec: TokenSpec, derived: Derived, live: LiveToken) -> str | None:
     return None
 
 
-def leaving(ledger: Ledger, label: str) -> frozenset[str]:
-    """Ids of the label that no fence may write again."""
-    entry = ledger.tokens.get(label)
-    return frozenset(r.token_id for r in entry.revoking) if entry is not None else frozenset()
-
-
-def fenced_version(entry: Entry, path: str, verdict: NotCommitted) -> int | None:
-    """The version to record for the current token, where a fence wrote its content again."""
-    if entry.current is None or path != entry.path:
-        return None
-    return verdict.version if verdict.rewritten == entry.current.token_id else None
-
-
 def _drop(
-    label: str, intent: Intent, token_id: str, sentence: str, verdict: NotCommitted
+    task: Task, intent: Intent, derived: Derived, sentence: str, verdict: NotCommitted
 ) -> Step[Outcome]:
-    """The new token is not kept: ledger first, then DELETE."""
-    now_ms = yield from Now()
-    discarded = Discarded(token_id=token_id, reason="not committed", at_ms=now_ms)
-    reply = yield from WriteLedger(transition=_drop_fenced(label, intent, discarded, verdict))
-    if isinstance(reply, NotRecorded) and reply.contradicted:
-        return unrecorded(reply, token_id)
-    if not isinstance(reply, Recorded):
-        return (yield from _revoke_unrecorded(unrecorded(reply, token_id), token_id))
-    yield from delete_placeholder(
-        intent.path, verdict
-    )  # what this can't delete now, the next run does
-    entry = reply.ledger.tokens[label]
-    revoking = next(r for r in entry.revoking if r.token_id == token_id)
-    undone = yield from finish_revoking(label, entry.path, revoking)
-    return failed(f"{sentence}; the new token: {undone.sentence}", token_id)
-
-
-def _drop_fenced(
-    label: str, intent: Intent, discarded: Discarded, verdict: NotCommitted
-) -> Transition:
-    """``drop_intent``, with the version that a fence gave the current token's content, if it did."""
-
-    def step(ledger: Ledger) -> Ledger:
-        version = fenced_version(ledger.tokens[label], intent.path, verdict)
-        return drop_intent(label, intent.operation_id, discarded, version=version)(ledger)
-
-    return step
-
-
-def retire_perhaps(
-    label: str, intent: Intent, token_id: str, verdict: TakenAway, *, overlap_ms: int
-) -> Step[Outcome]:
-    """Nobody can tell any more whether the token was committed and read: it retires, and goes by evidence like any other."""
-    now_ms = yield from Now()
-    perhaps = Retiring(
-        token_id=token_id,
-        live_label=label,
-        superseded_at_ms=now_ms,
-        not_before_ms=now_ms + overlap_ms,
-        reason="secret taken away",
-        verified_at_ms=now_ms + USE_MARGIN_MS,
+    """Give the new token up: ledger first, then DELETE."""
+    token_id = derived.token_id
+    undone = yield from drop_token(
+        task.spec.label, intent, token_id, verdict, reason="not committed"
     )
-    reply = yield from WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps))
-    if not isinstance(reply, Recorded):
-        return unrecorded(reply, token_id)
-    yield from delete_placeholder(
-        intent.path, verdict
-    )  # what this can't delete now, the next run does
-    sentence = f"the version of {intent.path} that {token_id} may have been in was taken away"
-    return applied(f"{sentence}: it retires, in case it was read", token_id)
+    if isinstance(undone, Outcome):
+        return failed(f"{sentence}; the new token: {undone.sentence}", token_id)
+    outcome = unrecorded(undone, token_id)
+    if isinstance(undone, NotRecorded) and undone.contradicted:
+        return outcome
+    return (yield from revoke_unrecorded(outcome, intent, derived, task.standing))
 
 
 def _record_derived(task: Task, intent: Intent, kept: _Stored) -> Step[Outcome]:
@@ -426,19 +355,6 @@ def _record_derived(task: Task, intent: Intent, kept: _Stored) -> Step[Outcome]:
     entry = reply.ledger.tokens[label]
     ended = yield from finish_superseded(label, entry, retirement.reason)
     return ended or done
-
-
-def finish_superseded(label: str, entry: Entry, reason: str) -> Step[Outcome | None]:
-    """Revoke what this record has put on its way out; other ids are in other hands.
-
-    None where all of it is gone.
-    """
-    for revoking in entry.revoking:
-        if revoking.reason == reason:
-            ended = yield from finish_revoking(label, entry.path, revoking)
-            if ended.status is not Ending.APPLIED:
-                return ended
-    return None
 
 
 def _nobody_holds(task: Task, old: LiveToken | None) -> bool:

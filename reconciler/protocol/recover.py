@@ -23,10 +23,7 @@ from reconciler.protocol.commit import (
     delete_placeholder,
     resolve_commit,
 )
-from reconciler.protocol.derive import fenced_version, finish_superseded, leaving, retire_perhaps
 from reconciler.protocol.effects import (
-    DeleteVersion,
-    Done,
     Listing,
     ListTokens,
     Now,
@@ -41,22 +38,27 @@ from reconciler.protocol.effects import (
     value,
 )
 from reconciler.protocol.outcome import Ending, Outcome, applied, failed, not_tried, unrecorded
-from reconciler.protocol.revoke import finish_revoking
+from reconciler.protocol.revoke import finish_revoking, finish_superseded
+from reconciler.protocol.undo import (
+    close_rewrite,
+    drop_token,
+    fenced_version,
+    leaving,
+    placeholder_left,
+    record_undone,
+    retire_perhaps,
+)
 from reconciler.state import (
     DERIVE_DEADLINE_MS,
     TOKEN_ID,
     Current,
-    Discarded,
     Entry,
     Intent,
     IntentKind,
     Ledger,
     Retirement,
-    Transition,
     abandon_intent,
-    close_intent,
     credentials_of,
-    drop_intent,
     interrupted,
     is_placeholder,
     record_current,
@@ -110,10 +112,8 @@ def remove_placeholder(path: str) -> Step[Outcome]:
         return failed(latest.sentence)
     if not is_placeholder(latest):
         return not_tried(f"{path} changed since the plan: run again")
-    gone = yield from DeleteVersion(path=path, version=latest.version)
-    return (
-        applied("deleted an empty placeholder") if isinstance(gone, Done) else failed(gone.sentence)
-    )
+    left = yield from delete_placeholder(path, latest.version)
+    return applied("deleted an empty placeholder") if left is None else failed(left.sentence)
 
 
 def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outcome]:
@@ -131,51 +131,32 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
         if intent.kind.derives and intent.token_id is not None:
             return (
                 yield from retire_perhaps(
-                    label, intent, intent.token_id, verdict, overlap_ms=task.overlap_ms
+                    label, intent, intent.token_id, overlap_ms=task.overlap_ms
                 )
             )
         # a token that was not named was never committed, and what a rewrite wrote lives
         # on whatever was read
-        verdict = NotCommitted(version=intent.cas, empty=verdict.empty)
+        verdict = NotCommitted(version=intent.cas)
     return (yield from _undo_uncommitted(task, intent, ledger, verdict))
 
 
 def _undo_uncommitted(
     task: Recovery, intent: Intent, ledger: Ledger, verdict: NotCommitted
 ) -> Step[Outcome]:
-    """(d) and (e), once it is certain that nothing was committed."""
-    label, version = task.label, fenced_version(ledger.tokens[task.label], intent.path, verdict)
-    now_ms = yield from Now()
+    """Do (d) and (e), once it is certain that nothing was committed."""
+    label = task.label
     if not intent.kind.derives:
         outcome = f"{intent.kind.value} not committed"
-        step = close_intent(
-            label, intent.operation_id, outcome=outcome, at_ms=now_ms, version=version
-        )
-        return (
-            yield from _close(step, intent.path, verdict, sentence="undone: nothing was written")
-        )
+        left = yield from close_rewrite(label, intent, verdict, outcome=outcome)
+        return left or applied("undone: nothing was written")
     found = yield from _find(task, intent, ledger)
     if isinstance(found, (Refused, Unclear)):
         return failed(found.sentence)
     if found is None:
-        step = abandon_intent(label, intent.operation_id, at_ms=now_ms, version=version)
-        return (
-            yield from _close(
-                step, intent.path, verdict, sentence="undone: no token of it is known"
-            )
-        )
-    discarded = Discarded(token_id=found, reason="interrupted", at_ms=now_ms)
-    reply = yield from WriteLedger(
-        transition=drop_intent(label, intent.operation_id, discarded, version=version)
-    )
-    if not isinstance(reply, Recorded):
-        return unrecorded(reply, found)
-    left = yield from delete_placeholder(intent.path, verdict)
-    if left is not None:
-        return failed(left.sentence, found)
-    entry = reply.ledger.tokens[label]
-    revoking = next(r for r in entry.revoking if r.token_id == found)
-    ended = yield from finish_revoking(label, entry.path, revoking)
+        return (yield from _abandon(label, intent, verdict))
+    ended = yield from drop_token(label, intent, found, verdict, reason="interrupted")
+    if not isinstance(ended, Outcome):
+        return unrecorded(ended, found)
     if ended.status is not Ending.APPLIED:
         return ended
     return applied(
@@ -183,13 +164,18 @@ def _undo_uncommitted(
     )
 
 
-def _close(step: Transition, path: str, verdict: NotCommitted, *, sentence: str) -> Step[Outcome]:
-    """One write of the ledger; then the empty document of a fence goes."""
-    reply = yield from WriteLedger(transition=step)
+def _abandon(label: str, intent: Intent, verdict: NotCommitted) -> Step[Outcome]:
+    """Close the intent of a derive of which no token is known."""
+    now_ms = yield from Now()
+
+    def transition(ledger: Ledger) -> Ledger:
+        version = fenced_version(ledger.tokens[label], intent.path, verdict)
+        return abandon_intent(label, intent.operation_id, at_ms=now_ms, version=version)(ledger)
+
+    reply = yield from record_undone(label, intent, verdict, transition)
     if not isinstance(reply, Recorded):
         return unrecorded(reply)
-    left = yield from delete_placeholder(path, verdict)
-    return applied(sentence) if left is None else failed(left.sentence)
+    return placeholder_left(reply.ledger, label) or applied("undone: no token of it is known")
 
 
 def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused | Unclear | None]:

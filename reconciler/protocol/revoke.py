@@ -32,7 +32,15 @@ from reconciler.protocol.effects import (
     WriteLedger,
     value,
 )
-from reconciler.protocol.outcome import Outcome, applied, failed, held, not_tried, unrecorded
+from reconciler.protocol.outcome import (
+    Ending,
+    Outcome,
+    applied,
+    failed,
+    held,
+    not_tried,
+    unrecorded,
+)
 from reconciler.state import TOKEN_ID, Entry, Retiring, Revoking, close_revoking, start_revoking
 
 EMPTY_TRIES = 5
@@ -167,6 +175,19 @@ def finish_revoking(label: str, path: str, revoking: Revoking) -> Step[Outcome]:
     if not isinstance(closed, Recorded):
         return unrecorded(closed, token_id)
     return applied("revoked", token_id)
+
+
+def finish_superseded(label: str, entry: Entry, reason: str) -> Step[Outcome | None]:
+    """Revoke what this record has put on its way out; other ids are in other hands.
+
+    None where all of it is gone.
+    """
+    for revoking in entry.revoking:
+        if revoking.reason == reason:
+            ended = yield from finish_revoking(label, entry.path, revoking)
+            if ended.status is not Ending.APPLIED:
+                return ended
+    return None
 
 
 def _empty(path: str, token_id: str) -> Step[Outcome | None]:

@@ -18,12 +18,9 @@ from __future__ import annotations
 from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion
 from reconciler.protocol.commit import (
     Committed,
-    NotCommitted,
     Unproven,
-    delete_placeholder,
     resolve_commit,
 )
-from reconciler.protocol.derive import fenced_version, leaving
 from reconciler.protocol.effects import (
     Listing,
     NewId,
@@ -40,6 +37,7 @@ from reconciler.protocol.effects import (
     value,
 )
 from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
+from reconciler.protocol.undo import close_rewrite, leaving
 from reconciler.state import (
     OPERATION_ID,
     TOKEN_ID,
@@ -47,7 +45,6 @@ from reconciler.state import (
     Intent,
     IntentKind,
     Retirement,
-    close_intent,
     credentials_of,
     open_intent,
     record_current,
@@ -182,19 +179,9 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         return failed(
             f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out"
         )
-    version = None
-    if isinstance(verdict, NotCommitted):
-        version = fenced_version(opened.ledger.tokens[task.label], task.path, verdict)
-    now_ms = yield from Now()
-    step = close_intent(
-        task.label, operation_id, outcome="not committed", at_ms=now_ms, version=version
-    )
-    closed = yield from WriteLedger(transition=step)
-    if not isinstance(closed, Recorded):
-        return unrecorded(closed)
-    yield from delete_placeholder(
-        task.path, verdict
-    )  # what this can't delete now, the next run does
+    left = yield from close_rewrite(task.label, intent, verdict, outcome="not committed")
+    if left is not None:
+        return left
     return failed(
         reply.sentence
         if isinstance(reply, (Refused, Unclear))

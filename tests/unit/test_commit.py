@@ -130,6 +130,11 @@ def verdict_of(
             id="an earlier fence's empty document",
         ),
         pytest.param(
+            NotCommitted(version=3),
+            vault_with(write(FOREIGN), write(EMPTY)),
+            id="another content, then another intent's empty one",
+        ),
+        pytest.param(
             TakenAway(), vault_with(COMMITTED, delete(2)), id="deleted: it may have been read"
         ),
         pytest.param(
@@ -138,9 +143,9 @@ def verdict_of(
             id="deleted, and written over",
         ),
         pytest.param(
-            TakenAway(empty=3),
+            TakenAway(),
             vault_with(COMMITTED, delete(2), write(EMPTY)),
-            id="deleted, then an empty one",
+            id="deleted, then another intent's empty one",
         ),
         pytest.param(
             TakenAway(),
@@ -193,19 +198,8 @@ def test_a_fence_writes_no_id_again_that_is_on_its_way_out() -> None:
     verdict = verdict_of(vault, leaving=frozenset({OLD}))
     assert verdict == NotCommitted(version=2, empty=2)
     assert vault.content(PATH) == EMPTY
-    assert (
-        drive(delete_placeholder(PATH, NotCommitted(version=2, empty=2)), Performer(vault)) is None
-    )
+    assert drive(delete_placeholder(PATH, 2), Performer(vault)) is None
     assert vault.content(PATH) is None
-
-
-def test_what_is_not_empty_is_left_by_tidying() -> None:
-    """Deletes take no check-and-set: only the number of an empty document is ever
-    deleted.
-    """
-    vault = vault_with(write(FOREIGN))
-    assert drive(delete_placeholder(PATH, NotCommitted(version=2)), Performer(vault)) is None
-    assert vault.content(PATH) == FOREIGN
 
 
 @pytest.mark.parametrize("silent", [ReadSecret, PutSecret])
@@ -216,7 +210,5 @@ def test_without_an_answer_nothing_is_proven(silent: type[Effect[object]]) -> No
 
 def test_a_delete_that_fails_is_told() -> None:
     """The empty document stays; the next run that finds it deletes it."""
-    left = drive(
-        delete_placeholder(PATH, NotCommitted(version=2, empty=2)), lambda _: Refused(sentence="no")
-    )
+    left = drive(delete_placeholder(PATH, 2), lambda _: Refused(sentence="no"))
     assert left == Refused(sentence="no")

@@ -354,18 +354,24 @@ def check_rest(world: World, run: Run) -> None:
     if run.exit is Exit.PERSON_NEEDED and run.plan is not None and not run.plan.decisions:
         raise Violation("rest", f"an undisturbed run wants a person: {run.sentence}")
     check_desired(world, run)
-    check_left(world)
+    check_left(world, run)
     check_known(world, ledger, run)
 
 
-def check_left(world: World) -> None:
-    """No intent, no revoking id, no placeholder."""
+def check_left(world: World, run: Run) -> None:
+    """No intent, no revoking id, no placeholder.
+
+    A ledger that a person rolled back to before an intent can't lead to the path where
+    that intent's fence left its placeholder, unless the manifest names the path.
+    """
     ledger = world.vault.ledger()
     assert ledger is not None
     for label, entry in ledger.tokens.items():
         if entry.intent is not None or entry.revoking:
             raise Violation("rest", f"{label} is left with an intent or revoking ids")
-    for path in world.vault.secrets:
+    paths = {spec.path for spec in run.wish.manifest.tokens}
+    paths.update(entry.path for entry in ledger.tokens.values())
+    for path in paths if world.audit.rewound else world.vault.secrets:
         content = world.vault.content(path)
         if content is not None and content.placeholder:
             raise Violation("rest", f"a placeholder is left at {path}")

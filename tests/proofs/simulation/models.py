@@ -88,7 +88,14 @@ class Exchange:
 
     def use(self, token_id: str, now_ms: int) -> None:
         """Somebody signed with it."""
-        self.live[token_id] = dataclasses.replace(self.live[token_id], last_used_at_ms=now_ms)
+        old = self.live[token_id]
+        self.live[token_id] = LiveToken(
+            token_id=token_id,
+            label=old.label,
+            scopes=old.scopes,
+            created_at_ms=old.created_at_ms,
+            last_used_at_ms=now_ms,
+        )
 
     def listing(self) -> tuple[LiveToken, ...]:
         """What a list call answers."""
@@ -152,6 +159,9 @@ class History:
         return self.versions[at] if 0 <= at < len(self.versions) else None
 
 
+NO_HISTORY = History()
+
+
 @dataclasses.dataclass(slots=True)
 class Vault:
     """One KV version 2 mount: the secrets, and the ledger as the text that it is, with
@@ -178,12 +188,12 @@ class Vault:
 
     def history(self, path: str) -> History:
         """All that is left of a path."""
-        return self.secrets.get(path, History())
+        return self.secrets.get(path, NO_HISTORY)
 
     def content(self, path: str) -> Version | None:
         """What a consumer finds: the latest version, unless it is deleted."""
-        history = self.history(path)
-        found = history.get(history.latest)
+        history = self.secrets.get(path)
+        found = history.versions[-1] if history is not None and history.versions else None
         return None if found is None or found.deleted else found
 
     def write(self, path: str, version: Version, *, cas: int) -> int | None:

@@ -12,6 +12,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Callable, Iterable
 
@@ -34,7 +35,7 @@ from tests.proofs.simulation.invariants import (
     owed_tokens,
 )
 from tests.proofs.simulation.models import PERSON
-from tests.proofs.simulation.runs import Command, Wish
+from tests.proofs.simulation.runs import Command, Run, Wish
 from tests.proofs.simulation.scenarios import MANAGER, bare, spec, wish
 from tests.proofs.simulation.tally import Tally
 from tests.proofs.simulation.world import FAULTS, IN_SECRETS, MUTATING, OK, Choice
@@ -49,7 +50,7 @@ whole seconds."""
 
 EDITS = ("remove", "add", "scopes", "move", "swap", "overlap")
 BY_HAND = tuple(sorted(IN_SECRETS))
-WEIGHTS = {
+_WEIGHTS = {
     "run": 60.0,
     "begin": 2.5,
     "land": 2.0,
@@ -62,6 +63,7 @@ WEIGHTS = {
     "catch up": 0.4,
     "trim": 0.05,
 }
+KINDS, CUMULATED = tuple(_WEIGHTS), tuple(itertools.accumulate(_WEIGHTS.values()))
 VERSIONS_KEPT = ("1", "2", "4", "10")
 
 FAULTY_CHANGE, FAULTY_READ = 0.06, 0.004
@@ -85,7 +87,8 @@ LENIENT = Policy(max_missing=100, max_revocations=100, max_rotations=100)
 class Walk:
     """A world and what is wished for in it right now.
 
-    ``focus`` is the run that goes on while the others pause.
+    ``focus`` is the run that goes on while the others pause; ``running`` are those that
+    have not ended, save some that just have.
     """
 
     def __init__(self, tell: Callable[[str], None] | None = None) -> None:
@@ -93,10 +96,19 @@ class Walk:
         self.world.faults = FAULTS_MOST
         self.world.tell = tell
         self.focus = ""
+        self.running: list[Run] = []
         self.specs: dict[str, TokenSpec] = {label: spec(label) for label in LABELS}
         undisturbed(self.world, self.wish("boot", Command.BOOTSTRAP))
         undisturbed(self.world, self.wish("first", Command.APPLY))
         self.world.disturbed = True
+
+    def clone(self) -> Walk:
+        """Return an independent copy of a walk in which nothing runs."""
+        assert not self.running
+        twin = object.__new__(Walk)
+        twin.world, twin.focus, twin.running = self.world.clone(), self.focus, []
+        twin.specs = dict(self.specs)
+        return twin
 
     def wish(self, name: str, command: Command, *, subject: str = "", more: str = "") -> Wish:
         """What a process that starts now is started with."""
@@ -115,7 +127,7 @@ class Walk:
 
     def choose(self, dice: random.Random, number: int) -> Choice | None:
         """A choice that is possible now, or None."""
-        kind = dice.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
+        kind = dice.choices(KINDS, cum_weights=CUMULATED)[0]
         world = self.world
         if kind == "run":
             return self._choose_run(dice)
@@ -137,12 +149,12 @@ class Walk:
         return self._choose_person(dice)
 
     def _choose_run(self, dice: random.Random) -> Choice | None:
-        running = [run for run in self.world.runs.values() if not run.ended]
-        if not running:
+        self.running = [run for run in self.running if not run.ended]
+        if not self.running:
             return None
         run = self.world.runs.get(self.focus)
         if run is None or run.ended or dice.random() < RESTLESS:
-            run = dice.choice(running)
+            run = dice.choice(self.running)
             self.focus = run.name
         lane = dice.choice(run.ready())
         effect = run.effect(lane)
@@ -207,7 +219,9 @@ class Walk:
                 world.now_ms += int(pause_ms)
                 world.skew_ms[name] = SKEWS_MS[int(name[1:]) % len(SKEWS_MS)]
                 world.say(f"{name} starts: {command} {subject} {more}")
-                world.start(self.wish(name, Command(command), subject=subject, more=more))
+                self.running.append(
+                    world.start(self.wish(name, Command(command), subject=subject, more=more))
+                )
             case ("manifest", label, what, number):
                 self._edit(label, what, int(number))
             case ("run", name, lane, outcome):
@@ -285,20 +299,23 @@ class Walk:
         assert ledger is not None
         if run.seen is None:
             raise Violation("rest", f"an undisturbed run can't even look: {run.sentence}")
-        check_left(world)
+        check_left(world, run)
         check_paid(world, owed)
         check_known(world, ledger, run)
 
 
 def walk(
-    seed: int, steps: int, tally: Tally | None = None
+    seed: int, steps: int, tally: Tally | None = None, *, start: Walk | None = None
 ) -> tuple[list[Choice], Violation | None]:
-    """One random walk: its choices, and the violation that ended it."""
+    """Take one random walk: its choices, and the violation that ended it.
+
+    ``start`` is a walk that has not begun, for many walks to begin from.
+    """
     tally = tally or Tally()
     tally.walks += 1
     tally.rests += 1
     dice = random.Random(seed)  # noqa: S311  # the same seed, the same walk
-    course = Walk()
+    course = start.clone() if start is not None else Walk()
     taken: list[Choice] = []
     try:
         for number in range(steps):
@@ -314,10 +331,13 @@ def walk(
 
 
 def replay(
-    choices: Iterable[Choice], tell: Callable[[str], None] | None = None
+    choices: Iterable[Choice],
+    tell: Callable[[str], None] | None = None,
+    *,
+    start: Walk | None = None,
 ) -> Violation | None:
     """Walk the same way again, or a part of it."""
-    course = Walk(tell)
+    course = start.clone() if start is not None else Walk(tell)
     try:
         for choice in choices:
             course.take(choice)
@@ -329,12 +349,12 @@ def replay(
 
 def shrink(choices: list[Choice], law: str) -> list[Choice]:
     """The choices without what is not needed for a violation of the same law."""
-    size = max(1, len(choices) // 2)
+    size, start = max(1, len(choices) // 2), Walk()
     while True:
         at, shorter = 0, False
         while at < len(choices):
             part = choices[:at] + choices[at + size :]
-            violation = replay(part)
+            violation = replay(part, start=start)
             if violation is not None and violation.law == law:
                 choices, shorter = part, True
             else:
@@ -351,8 +371,9 @@ def walks(
     """The walks that ended in a violation, by seed."""
     found: dict[int, tuple[list[Choice], Violation]] = {}
     with sizes_unchecked():
+        start = Walk()
         for seed in seeds:
-            taken, violation = walk(seed, steps, tally)
+            taken, violation = walk(seed, steps, tally, start=start)
             if violation is not None:
                 found[seed] = taken, violation
     return found

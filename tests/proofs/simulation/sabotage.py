@@ -19,7 +19,7 @@ from reconciler.model import Derived, SecretVersion
 from reconciler.plan import planner as plan_module
 from reconciler.plan.planner import Change
 from reconciler.plan.reasons import Action, Finding, Reason, RetiringFacts, overlap
-from reconciler.protocol import commit, derive, recover, revoke, rewrite
+from reconciler.protocol import commit, derive, recover, revoke, rewrite, undo
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
 from reconciler.protocol.effects import (
     DeleteVersion,
@@ -46,6 +46,8 @@ from reconciler.state.secret import OPERATION_ID
 from reconciler.state.transitions import Transition, set_version, start_revoking
 from tests.proofs.simulation import world as world_module
 from tests.proofs.simulation.explore import Found, Scenario, explore
+from tests.proofs.simulation.models import PERSON
+from tests.proofs.simulation.runs import Run
 from tests.proofs.simulation.scenarios import Act, Budget, small_world
 from tests.proofs.simulation.world import World
 
@@ -140,11 +142,43 @@ def _take_the_missing_for_unwritten(
     path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
 ) -> Step[Verdict]:
     verdict = yield from _resolve(path, cas, operation_id, leaving=leaving)
-    return (
-        NotCommitted(version=cas, empty=verdict.empty)
-        if isinstance(verdict, TakenAway)
-        else verdict
+    return NotCommitted(version=cas) if isinstance(verdict, TakenAway) else verdict
+
+
+def _only_record(
+    label: str, intent: Intent, verdict: NotCommitted, transition: Transition
+) -> Step[Any]:
+    """Record the verdict and delete the placeholder, but forget the path in between."""
+    reply = yield from WriteLedger(transition=transition)
+    if isinstance(reply, Recorded) and verdict.empty is not None:
+        yield from DeleteVersion(path=intent.path, version=verdict.empty)
+    return reply
+
+
+def _surely_ours(ledger: Ledger, intent: Intent, token_id: str) -> bool:
+    return False
+
+
+_send = World._send
+
+
+def _send_or_replay(world: World, run: Run, effect: Effect[Any], outcome: str) -> object:
+    """Answer a derive with another run's reply where the label has a token of another."""
+    exchange = world.exchange
+    again = isinstance(effect, Derive) and any(
+        token.label == effect.label and exchange.made_by[token.token_id] not in {PERSON, run.name}
+        for token in exchange.live.values()
     )
+    return _send(world, run, effect, world_module.REPLAY if again else outcome)
+
+
+@contextlib.contextmanager
+def _believe_an_old_reply() -> Iterator[None]:
+    with (
+        mock.patch.object(undo, "_may_be_anothers", _surely_ours),
+        mock.patch.object(World, "_send", _send_or_replay),
+    ):
+        yield
 
 
 def _nothing_is_leaving(ledger: Ledger, label: str) -> frozenset[str]:
@@ -317,6 +351,12 @@ SABOTAGES: tuple[Sabotage, ...] = (
         budget=OVERTAKEN,
     ),
     Sabotage(
+        name="a path forgotten while a fence's empty document stands there",
+        patch=_replaced((recover, undo), "record_undone", _only_record),
+        world="move, remove",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
         name="an unclear commit answered by DELETE",
         patch=_replaced(derive, "resolve_commit", _believe_the_reply),
         world="rotate",
@@ -363,6 +403,12 @@ SABOTAGES: tuple[Sabotage, ...] = (
         patch=_replaced(transitions_module, "_refuse_known", _known_is_new),
         world="rotate",
         budget=FAULT,
+    ),
+    Sabotage(
+        name="an old reply's token revoked by a run that lost its lease",
+        patch=_believe_an_old_reply,
+        world="derive",
+        budget=OVERTAKEN,
     ),
     Sabotage(
         name="a restore without an intent",

@@ -219,6 +219,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("rotate, remove", settled, wish(_A, WIDER), wish(_B)),
     ("compromised", settled, wish(_A, BOT, policy=COMPROMISED), None),
     ("move", settled, wish(_A, MOVED), None),
+    ("move, remove", settled, wish(_A, MOVED), wish(_B)),
     ("remove", settled, wish(_A), None),
     ("retire", superseded, wish(_A, BOT), None),
     ("retire and rotate", superseded, wish(_A, WIDER), None),

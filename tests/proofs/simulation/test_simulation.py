@@ -33,7 +33,15 @@ between two runs."""
 TWICE = ("derive", "remove", "restore", "roll back", "adopt", "hold", "retire")
 """Those in which every pair of faults fits into the time there is."""
 
-OVERTAKEN = ("rotate, remove", "restore, remove", "put right", "retire", "roll back", "adopt")
+OVERTAKEN = (
+    "rotate, remove",
+    "move, remove",
+    "restore, remove",
+    "put right",
+    "retire",
+    "roll back",
+    "adopt",
+)
 """Those in which every interleaving of two runs fits into the time there is."""
 
 PEOPLED = (

@@ -284,7 +284,6 @@ class World:
         """Let it happen. Violation where that breaks an invariant."""
         what, *more = choice
         self._happenings[what](self, *more)
-        self.audit.check_contents(self.vault, self.exchange)
 
     def _go_on(self, name: str, lane: str, outcome: str) -> None:
         run = self.runs[name]
@@ -559,12 +558,14 @@ class World:
                 self.exchange.use(signer.token_id, self.now_ms)
             self.audit.check_revoke(self, effect.token_id, flight.by)
             gone = self.exchange.revoke(effect.token_id, by=flight.by)
+            self.audit.check_contents(self.vault, self.exchange)
             return Done() if gone else Refused(sentence="no such token", status=400)
         if isinstance(effect, PutSecret):
             version = version_of(effect.fields, effect.secret, by=flight.by)
             number = self.vault.write(effect.path, version, cas=effect.cas)
             if number is not None:
                 self.audit.wrote(effect.path, version)
+                self.audit.check_contents(self.vault, self.exchange)
             return Mismatch() if number is None else Written(version=number)
         if isinstance(effect, PutLedger):
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
@@ -573,6 +574,7 @@ class World:
             return Mismatch() if number is None else Written(version=number)
         assert isinstance(effect, DeleteVersion), effect
         self.vault.delete(effect.path, effect.version)
+        self.audit.check_contents(self.vault, self.exchange)
         return Done()
 
     # --- the person ---
@@ -598,6 +600,7 @@ class World:
         else:
             assert what in {"deletes the ledger", "undeletes the ledger"}, what
             vault.ledger_deleted = what == "deletes the ledger" and bool(vault.ledger_texts)
+        self.audit.check_contents(vault, exchange)
 
     def _meddle(self, what: str, where: str) -> None:
         """A person's hand in a secret."""

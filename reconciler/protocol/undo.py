@@ -1,0 +1,234 @@
+"""What becomes of an intent whose write was not applied.
+
+    intent                      in this order
+    --------------------------  ------------------------------------------------------
+    derive, its token is known  ledger: the token is revoking; placeholder; DELETE
+    derive, no token is known   ledger: into ``abandoned``; placeholder
+    derive, its version was     ledger: the token retires, in case it was read
+    taken away
+    restore, rollback, adopt    placeholder; ledger: the intent is closed
+
+Rules this module keeps:
+
+1. The placeholder of a derive's fence is deleted only once the verdict is recorded. A
+   run that crashes between the two would leave a deleted version ``cas + 1``, which the
+   next run could not tell from a commit that was read and taken away by a person.
+2. An intent names the path until the placeholder is deleted. Without it no record might
+   name the path: the label may have left the manifest, or have another path there.
+3. A DELETE without a recorded ``revoking`` needs proof that the token is new: an old
+   reply, repeated by the exchange or a proxy before it, brings a token in use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.model import SECOND_MS, USE_MARGIN_MS, Derived
+from reconciler.protocol.commit import NotCommitted, TakenAway, delete_placeholder
+from reconciler.protocol.effects import (
+    Done,
+    LeaseLost,
+    NewId,
+    NotRecorded,
+    Now,
+    ReadLedger,
+    Recorded,
+    Refused,
+    Revoke,
+    Step,
+    Unclear,
+    WriteLedger,
+)
+from reconciler.protocol.outcome import Ending, Outcome, applied, failed, unrecorded
+from reconciler.protocol.revoke import finish_revoking
+from reconciler.state import (
+    Discarded,
+    Entry,
+    Intent,
+    IntentKind,
+    Ledger,
+    Retiring,
+    Transition,
+    close_intent,
+    drop_intent,
+    open_intent,
+    retire_intent,
+)
+
+CLOCK_MARGIN_MS = 2 * SECOND_MS
+"""The exchange's clock is known from a header of whole seconds, at both ends."""
+
+
+def leaving(ledger: Ledger, label: str) -> frozenset[str]:
+    """Return the ids of the label that no fence may write again."""
+    entry = ledger.tokens.get(label)
+    return frozenset(r.token_id for r in entry.revoking) if entry is not None else frozenset()
+
+
+def fenced_version(entry: Entry, path: str, verdict: NotCommitted) -> int | None:
+    """Return the version that a fence gave the current token's content, if it did."""
+    if entry.current is None or path != entry.path:
+        return None
+    return verdict.version if verdict.rewritten == entry.current.token_id else None
+
+
+def record_undone(
+    label: str, intent: Intent, verdict: NotCommitted, transition: Transition
+) -> Step[Recorded | LeaseLost | NotRecorded]:
+    """Record what becomes of a derive, then delete its fence's placeholder.
+
+    The first write of the ledger opens a restore in the derive's place, one that names
+    no token: to recover it is to find the placeholder at ``cas + 1``, to delete it, and
+    to close the intent, which is also what happens here. A failure in between shows as
+    an open intent in the ledger that is returned.
+    """
+    if verdict.empty is None:
+        return (yield from WriteLedger(transition=transition))
+    rest = dataclasses.replace(
+        intent,
+        kind=IntentKind.RESTORE,
+        operation_id=(yield from NewId()),
+        before=(),
+        cas=verdict.empty - 1,
+        compromised=False,
+        token_id=None,
+    )
+    reply = yield from WriteLedger(
+        transition=lambda ledger: open_intent(label, rest, protect=None)(transition(ledger))
+    )
+    if not isinstance(reply, Recorded):
+        return reply
+    if (yield from delete_placeholder(intent.path, verdict.empty)) is not None:
+        return reply
+    now_ms = yield from Now()
+    return (
+        yield from WriteLedger(
+            transition=close_intent(
+                label, rest.operation_id, outcome="placeholder deleted", at_ms=now_ms
+            )
+        )
+    )
+
+
+def placeholder_left(ledger: Ledger, label: str) -> Outcome | None:
+    """Return a failure where ``record_undone`` could not delete the placeholder."""
+    entry = ledger.tokens.get(label)
+    if entry is None or entry.intent is None:
+        return None
+    return failed(f"{entry.intent.path} is left with an empty placeholder; the next run deletes it")
+
+
+def drop_token(
+    label: str, intent: Intent, token_id: str, verdict: NotCommitted, *, reason: str
+) -> Step[Outcome | LeaseLost | NotRecorded]:
+    """Revoke the token of a derive that was not committed: ledger first, then DELETE.
+
+    The ledger's reply where the first write was not recorded.
+    """
+    now_ms = yield from Now()
+    discarded = Discarded(token_id=token_id, reason=reason, at_ms=now_ms)
+
+    def transition(ledger: Ledger) -> Ledger:
+        version = fenced_version(ledger.tokens[label], intent.path, verdict)
+        return drop_intent(label, intent.operation_id, discarded, version=version)(ledger)
+
+    reply = yield from record_undone(label, intent, verdict, transition)
+    if not isinstance(reply, Recorded):
+        return reply
+    entry = reply.ledger.tokens[label]
+    revoking = next(r for r in entry.revoking if r.token_id == token_id)
+    ended = yield from finish_revoking(label, entry.path, revoking)
+    if ended.status is not Ending.APPLIED:
+        return ended
+    return placeholder_left(reply.ledger, label) or ended
+
+
+def retire_perhaps(label: str, intent: Intent, token_id: str, *, overlap_ms: int) -> Step[Outcome]:
+    """Retire a token whose commit was perhaps read before its version was taken away.
+
+    Nothing is known of its consumers, so it goes by evidence, as any predecessor does.
+    """
+    now_ms = yield from Now()
+    perhaps = Retiring(
+        token_id=token_id,
+        live_label=label,
+        superseded_at_ms=now_ms,
+        not_before_ms=now_ms + overlap_ms,
+        reason="secret taken away",
+        verified_at_ms=now_ms + USE_MARGIN_MS,
+    )
+    reply = yield from WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    sentence = f"the version of {intent.path} that {token_id} may have been in was taken away"
+    return applied(f"{sentence}: it retires, in case it was read", token_id)
+
+
+def close_rewrite(
+    label: str, intent: Intent, verdict: NotCommitted | TakenAway, *, outcome: str
+) -> Step[Outcome | None]:
+    """Close the intent of a restore, rollback or adopt that was not committed.
+
+    None once it is closed. The placeholder goes first: the token lived before the
+    intent and goes on living, so a version taken away means the same as one that was
+    never written.
+    """
+    if isinstance(verdict, NotCommitted) and verdict.empty is not None:
+        left = yield from delete_placeholder(intent.path, verdict.empty)
+        if left is not None:
+            return failed(left.sentence)
+    now_ms = yield from Now()
+
+    def transition(ledger: Ledger) -> Ledger:
+        version = None
+        if isinstance(verdict, NotCommitted):
+            version = fenced_version(ledger.tokens[label], intent.path, verdict)
+        return close_intent(
+            label, intent.operation_id, outcome=outcome, at_ms=now_ms, version=version
+        )(ledger)
+
+    reply = yield from WriteLedger(transition=transition)
+    return None if isinstance(reply, Recorded) else unrecorded(reply)
+
+
+def revoke_unrecorded(
+    outcome: Outcome, intent: Intent, derived: Derived, standing: frozenset[str]
+) -> Step[Outcome]:
+    """Revoke the run's own new token without a record, where it is proven to be new.
+
+    Its commit was never sent or is disproved, and the ledger can't be written, mostly
+    because the run was paused and has lost its lease. Since then another run may have
+    derived, and the reply in hand may be a repetition of that run's: then the token is,
+    or is about to be, in use. So the ledger is read once more. ``standing`` are recorded
+    tokens that live.
+    """
+    token_id = derived.token_id
+    found = yield from ReadLedger()
+    ledger = None if isinstance(found, (Refused, Unclear)) else found[0]
+    old = derived.created_at_ms < intent.since_ms - CLOCK_MARGIN_MS
+    if ledger is None or old or token_id in standing or _may_be_anothers(ledger, intent, token_id):
+        undone = f"whether {token_id} is new can't be proven, so it is left"
+    else:
+        gone = yield from Revoke(token_id=token_id)
+        done = isinstance(gone, Done)
+        undone = "the new token was revoked" if done else f"the new token {token_id} may live on"
+    return dataclasses.replace(outcome, sentence=f"{outcome.sentence}; {undone}")
+
+
+def _may_be_anothers(ledger: Ledger, intent: Intent, token_id: str) -> bool:
+    """Return whether the id is known, or an open derive of another may have made it.
+
+    Every POST has an intent that is recorded before it, and an id is named there before
+    it is used. So where no other intent is open and unnamed, an unknown id is this
+    intent's own.
+    """
+    others = [
+        entry.intent
+        for entry in ledger.tokens.values()
+        if entry.intent is not None and entry.intent.operation_id != intent.operation_id
+    ]
+    return (
+        token_id in intent.before
+        or token_id in ledger.known_ids()
+        or any(o.token_id == token_id or (o.kind.derives and o.token_id is None) for o in others)
+    )
