@@ -46,7 +46,6 @@ from reconciler.state.secret import OPERATION_ID
 from reconciler.state.transitions import Transition, set_version, start_revoking
 from tests.proofs.simulation import world as world_module
 from tests.proofs.simulation.explore import Found, Scenario, explore
-from tests.proofs.simulation.models import PERSON
 from tests.proofs.simulation.runs import Run
 from tests.proofs.simulation.scenarios import Act, Budget, small_world
 from tests.proofs.simulation.world import World
@@ -163,10 +162,13 @@ _send = World._send
 
 
 def _send_or_replay(world: World, run: Run, effect: Effect[Any], outcome: str) -> object:
-    """Answer a derive with another run's reply where the label has a token of another."""
-    exchange = world.exchange
+    """Answer a derive with another run's reply where the ledger knows its token."""
+    exchange, ledger = world.exchange, world.vault.ledger()
+    known = ledger.known_ids() if ledger is not None else {}
     again = isinstance(effect, Derive) and any(
-        token.label == effect.label and exchange.made_by[token.token_id] not in {PERSON, run.name}
+        token.label == effect.label
+        and token.token_id in known
+        and exchange.made_by[token.token_id] != run.name
         for token in exchange.live.values()
     )
     return _send(world, run, effect, world_module.REPLAY if again else outcome)
