@@ -5,7 +5,6 @@ anything but Vault.
 from __future__ import annotations
 
 import base64
-import http.server
 import json
 import logging
 import os
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -33,6 +32,7 @@ from reconciler.model import NEVER_WRITTEN, Secret, SecretMeta, SecretVersion, V
 from reconciler.vault.http import newer_index
 from reconciler.vault.settings import VaultSettings
 from reconciler.vault.store import SecretStore, _stored_bytes
+from tests.support.http_stub import HttpStub, drop, http, say
 from tests.support.openbao import jwt_public_key, new_mount, new_token, operator, signed_jwt
 
 ABSENT, LIVING, DELETED = VersionState.ABSENT, VersionState.LIVING, VersionState.DELETED
@@ -1016,63 +1016,26 @@ def test_wrong_scheme(openbao: OpenBaoServer, tls_server: OpenBaoServer) -> None
 # What is not Vault
 
 
-class Stub:
-    """A server that answers with what it is told, the last answer over and over, and
-    remembers what it was asked.
+class Stub(HttpStub):
+    """Answers with what it is told, the last answer over and over, and remembers what
+    it was asked; an answer of status 0 hangs up.
     """
 
     def __init__(self, answers: list[tuple[int, dict[str, str], bytes]]) -> None:
-        self.answers = answers
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-        stub = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_one_request(self) -> None:
-                self.raw_requestline = self.rfile.readline(65537)
-                if self.raw_requestline and self.parse_request():
-                    self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                    stub.asked.append((self.command, self.path, dict(self.headers)))
-                    self.answer()
-                self.close_connection = True
-
-            def answer(self) -> None:
-                status, headers, body = stub.answers[0]
-                if len(stub.answers) > 1:
-                    stub.answers.pop(0)
-                if status == 0:  # hang up without an answer
-                    return
-                self.send_response_only(status)
-                for name, value in {
-                    "Content-Length": str(len(body)),
-                    "Connection": "close",
-                    **headers,
-                }.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}
+        *script, last = (
+            say(http(status, body=body, headers=headers)) if status else drop()
+            for status, headers, body in answers
         )
+        super().__init__(*script, otherwise=last)
 
-    def __enter__(self) -> Self:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+    @property
+    def asked(self) -> list[tuple[str, str, dict[str, str]]]:
+        """Method, target and headers (in lower case) of each request."""
+        return [(seen.method, seen.target, seen.headers) for seen in self.seen]
 
     def connect(self, **options: Any) -> SecretStore:
         """A store that takes this for Vault."""
-        return connect(
-            VaultSettings(address=self.address, token=Secret(CANARY)), "secret", **options
-        )
+        return connect(VaultSettings(address=self.url, token=Secret(CANARY)), "secret", **options)
 
 
 def answers(status: int, body: object = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -1212,7 +1175,7 @@ def test_strange_answers(
             continue
         with Stub([answer]) as stub, stub.connect() as store:
             error = failure_of(lambda: action(store))  # noqa: B023  # called at once
-        expected = sentence.format(address=stub.address, status=answer[0], path=path)
+        expected = sentence.format(address=stub.url, status=answer[0], path=path)
         assert type(error) is kind
         assert str(error).startswith(expected)
         assert ("may have been changed" in str(error)) == (
@@ -1242,7 +1205,7 @@ def test_login_that_is_not_vaults() -> None:
         {"auth": {"client_token": f"{CANARY}\r\nX: y"}},
     ):
         with Stub([answers(200, body)]) as stub:
-            address = stub.address
+            address = stub.url
             # called at once
             error = failure_of(lambda: connect(_with_address(settings, address), "secret"))  # noqa: B023
         assert said(error) == (VaultUnclearError, NOT_VAULT.format(address=address, status=200))
@@ -1258,7 +1221,7 @@ def test_redirect_is_not_followed() -> None:
     """A redirect leads nowhere: the host that it names never sees the token."""
     with Stub([answers(404, {"errors": []})]) as elsewhere:
         with (
-            Stub([answers(307, b"", Location=f"{elsewhere.address}/v1/secret/data/p")]) as stub,
+            Stub([answers(307, b"", Location=f"{elsewhere.url}/v1/secret/data/p")]) as stub,
             stub.connect() as store,
         ):
             for action in (
@@ -1299,7 +1262,7 @@ def test_unsafe_path_is_never_sent(path: str) -> None:
             lambda: store.write(path, {}, cas=0),
             lambda: store.delete_version(path, 1),
             lambda: store.list_paths(path, limit=1),
-            lambda: connect(VaultSettings(address=stub.address, token=Secret(CANARY)), path),
+            lambda: connect(VaultSettings(address=stub.url, token=Secret(CANARY)), path),
         ):
             error = failure_of(action)
             assert type(error) is VaultRefusedError
@@ -1394,9 +1357,9 @@ def test_nothing_else_is_repeated(answer: tuple[int, dict[str, str], bytes]) -> 
         for action in (
             lambda: store.write("p", {}, cas=0),
             lambda: store.delete_version("p", 1),
-            lambda: connect(_with_address(login, stub.address), "secret", read_retries=3),
+            lambda: connect(_with_address(login, stub.url), "secret", read_retries=3),
         ):
-            stub.asked.clear()
+            stub.seen.clear()
             assert type(failure_of(action)) is VaultUnclearError
             assert [asked[0] for asked in stub.asked] == ["POST"]
 
@@ -1422,7 +1385,7 @@ def test_own_writes_are_seen_on_a_cluster() -> None:
         store.list_paths("p", limit=1)
         store.read("p")
     sent = [
-        (headers.get("X-Vault-Index"), headers.get("X-Vault-Inconsistent"))
+        (headers.get("x-vault-index"), headers.get("x-vault-inconsistent"))
         for _, _, headers in stub.asked
     ]
     assert sent == [
@@ -1477,10 +1440,10 @@ def test_environment_plays_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         answers(404, {"errors": []}),
         answers(204, b""),
     ]
-    with Stub(replies) as stub, connect(_with_address(settings, stub.address), "secret") as store:
+    with Stub(replies) as stub, connect(_with_address(settings, stub.url), "secret") as store:
         store.read("p")
         store.close()
-    seen = [(path, headers.get("X-Vault-Token")) for _, path, headers in stub.asked]
+    seen = [(path, headers.get("x-vault-token")) for _, path, headers in stub.asked]
     assert seen == [
         ("/v1/auth/jwt/login", None),
         ("/v1/secret/data/p", "s.new"),
@@ -1488,7 +1451,7 @@ def test_environment_plays_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
     assert {name for _, _, headers in stub.asked for name in headers} & {
         "Authorization",
-        "X-Vault-Namespace",
+        "x-vault-namespace",
     } == set()
 
 
@@ -1498,7 +1461,7 @@ def test_proxy_is_used() -> None:
     """
     with Stub([answers(404, {"errors": []})]) as proxy:
         settings = VaultSettings(
-            address="http://vault.invalid:8200", token=Secret(CANARY), proxy=Secret(proxy.address)
+            address="http://vault.invalid:8200", token=Secret(CANARY), proxy=Secret(proxy.url)
         )
         with connect(settings, "secret") as store:
             assert store.read_meta("p") == NEVER_WRITTEN
@@ -1507,7 +1470,7 @@ def test_proxy_is_used() -> None:
         ]
     for address in ("http://vault.invalid:8200", "https://vault.invalid:8200"):
         with connect(
-            VaultSettings(address=address, token=Secret(CANARY), proxy=Secret(proxy.address)),
+            VaultSettings(address=address, token=Secret(CANARY), proxy=Secret(proxy.url)),
             "secret",
         ) as store:
             error = failure_of(lambda: store.write("p", {}, cas=0))
@@ -1519,7 +1482,7 @@ def test_proxy_that_hangs_up_is_unclear() -> None:
     """A proxy that breaks off after it took the request may have passed it on."""
     with Stub([(0, {}, b"")]) as proxy:
         settings = VaultSettings(
-            address="http://vault.invalid:8200", token=Secret(CANARY), proxy=Secret(proxy.address)
+            address="http://vault.invalid:8200", token=Secret(CANARY), proxy=Secret(proxy.url)
         )
         with connect(settings, "secret") as store:
             error = failure_of(lambda: store.write("p", {}, cas=0))
@@ -1533,7 +1496,7 @@ def test_proxy_that_gives_no_tunnel() -> None:
     """
     with Stub([answers(403, HTML)]) as proxy:
         settings = VaultSettings(
-            address="https://vault.invalid:8200", token=Secret(CANARY), proxy=Secret(proxy.address)
+            address="https://vault.invalid:8200", token=Secret(CANARY), proxy=Secret(proxy.url)
         )
         with connect(settings, "secret") as store:
             error = failure_of(lambda: store.write("p", {}, cas=0))

@@ -18,7 +18,7 @@ from reconciler.plan.review import NoBase, review_of
 from reconciler.render.comment import marker, read_marker
 from tests.support import github as stand_in
 from tests.support.github import Fault, problem, rate_limited
-from tests.support.github_http import Reply
+from tests.support.loopback import Reply
 from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
 
 REPOSITORY = "partner/tokens"

@@ -27,8 +27,8 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tests.support.github_http import LoopbackServer, Reply, Request
 from tests.support.github_state import Artifact, Holder, Issue, Repository, Run, Shapes, State, now
+from tests.support.loopback import LoopbackServer, Reply, Request
 
 BODY_CHARACTERS_MAX = 65_536
 PAGE_MAX = 100

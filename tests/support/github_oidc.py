@@ -22,7 +22,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.github_http import LoopbackServer, Reply, Request
+from tests.support.loopback import LoopbackServer, Reply, Request
 from tests.support.openbao import jwt_public_key, signed_jwt
 
 LIFETIME_S = 900

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -113,6 +114,42 @@ def new_token(client: Any, rules: dict[str, list[str]], **options: Any) -> str:
     return token
 
 
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the OpenBao whose ``server.hcl`` lies in the folder; it answers soon.
+
+    It sees nothing of this process's environment, and its log lies in the folder too.
+    """
+    with (folder / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            [str(_binary()), "server", f"-config={folder / 'server.hcl'}"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={"HOME": str(folder), "TMPDIR": str(folder), "PATH": os.defpath},
+            start_new_session=True,
+        )
+
+
+def health(port: int, trust: ssl.SSLContext | None = None) -> int | None:
+    """Return what ``sys/health`` says, None without an answer.
+
+    200 is active, 429 a standby, 501 not initialised, 503 sealed.
+    """
+    connection = (
+        http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        if trust is None
+        else http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=trust)
+    )
+    try:
+        connection.request("GET", "/v1/sys/health")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 class DurableOpenBao:
     """An OpenBao with its data on disk and one unseal key: it can be killed, sealed or
     suspended, and comes back as it was.
@@ -169,16 +206,7 @@ class DurableOpenBao:
         """Start it where it does not run, and unseal it; the first time, initialise it."""
         with self._lock:
             self.kill()
-            with (self.folder / "server.log").open("ab") as log:
-                self._process = subprocess.Popen(
-                    [str(_binary()), "server", f"-config={self.folder / 'server.hcl'}"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd=self.folder,
-                    env={"HOME": str(self.folder), "TMPDIR": str(self.folder), "PATH": os.defpath},
-                    start_new_session=True,
-                )
+            self._process = started(self.folder)
             if self._wait_for({*_INITIALISED, _UNINITIALISED}) == _UNINITIALISED:
                 client = hvac.Client(url=self.address, timeout=10)
                 reply: dict[str, Any] = client.sys.initialize(secret_shares=1, secret_threshold=1)
@@ -224,14 +252,7 @@ class DurableOpenBao:
     def _wait_for(self, statuses: set[int]) -> int:
         deadline_s = time.monotonic() + _SERVER_READY_S
         while time.monotonic() < deadline_s:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
-            try:
-                connection.request("GET", "/v1/sys/health")
-                status = connection.getresponse().status
-            except (OSError, http.client.HTTPException):
-                status = 0
-            finally:
-                connection.close()
+            status = health(self.port) or 0
             if status in statuses:
                 return status
             assert self._process is not None

@@ -13,16 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import http.client
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
-from typing import Any
 
-from tests.support.loopback import on_loopback
+from tests.support.loopback import LoopbackServer, Reply, Request, passed_on
 
 CHANGING = frozenset({"POST", "PUT", "DELETE"})
-_HOP = frozenset({"connection", "transfer-encoding", "keep-alive"})
 
 
 class Mishap(enum.Enum):
@@ -35,13 +31,24 @@ class Mishap(enum.Enum):
     REFUSED = "refused"  # not done, and answered as Vault does where a policy says no
 
 
+_ANSWERS = {
+    Mishap.REFUSED: Reply(status=403, document={"errors": ["permission denied"]}),
+    **dict.fromkeys(
+        (Mishap.ERROR_BEFORE, Mishap.ERROR_AFTER),
+        Reply(status=502, body=b"<html>bad gateway</html>", headers={"Content-Type": "text/html"}),
+    ),
+}
+_NOT_DONE = frozenset({Mishap.LOST_REQUEST, Mishap.ERROR_BEFORE, Mishap.REFUSED})
+
+
 class VaultProxy:
-    """Stands in front of ``address``; the ``at``-th changing request meets the mishap,
-    all later ones too if ``lasting``.
+    """Stands in front of ``address``; the ``at``-th changing request meets the mishap.
+
+    If ``lasting``, all later ones meet it too.
     """
 
     def __init__(self, address: str, mishap: Mishap, at: int, *, lasting: bool = False) -> None:
-        self._host = address.removeprefix("http://")
+        self._address = address
         self._mishap = mishap
         self._at = at
         self._lasting = lasting
@@ -50,78 +57,20 @@ class VaultProxy:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[str]:
-        """The address to use instead."""
-        proxy = self
+        """Yield the address to use instead."""
+        with LoopbackServer(self._answer) as server:
+            yield server.url
 
-        class Handler(BaseHTTPRequestHandler):
-            """One request, passed on or not."""
+    def _answer(self, request: Request) -> Reply | None:
+        if not self._hits(request.method):
+            return passed_on(request, self._address)
+        if self._mishap not in _NOT_DONE:
+            passed_on(request, self._address)
+        return _ANSWERS.get(self._mishap)
 
-            def handle_one_request(self) -> None:
-                """Whatever the method."""
-                self.raw_requestline = self.rfile.readline(65_537)
-                if not self.raw_requestline or not self.parse_request():
-                    self.close_connection = True
-                    return
-                self.close_connection = True
-                proxy.pass_on(self)
-
-            def log_message(self, *_: Any) -> None:
-                """Rule 2."""
-
-        with on_loopback(Handler) as url:
-            yield url
-
-    def pass_on(self, handler: BaseHTTPRequestHandler) -> None:
-        """One request to Vault and its answer back, unless it is the chosen one."""
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        mishap = self._mishap_of(handler.command)
-        if mishap is Mishap.LOST_REQUEST:
-            return
-        if mishap in {Mishap.ERROR_BEFORE, Mishap.REFUSED}:
-            _answer(handler, mishap)
-            return
-        connection = http.client.HTTPConnection(self._host, timeout=10)
-        try:
-            connection.request(
-                handler.command, handler.path, body=body, headers=dict(handler.headers.items())
-            )
-            reply = connection.getresponse()
-            content = reply.read()
-        finally:
-            connection.close()
-        if mishap is Mishap.LOST_REPLY:
-            return
-        if mishap is Mishap.ERROR_AFTER:
-            _answer(handler, mishap)
-            return
-        handler.send_response_only(reply.status)
-        for name, value in reply.getheaders():
-            if name.lower() not in _HOP:
-                handler.send_header(name, value)
-        handler.send_header("Connection", "close")
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    def _mishap_of(self, method: str) -> Mishap | None:
+    def _hits(self, method: str) -> bool:
         if method not in CHANGING:
-            return None
+            return False
         with self._lock:
             self.changes += 1
-            hit = self.changes == self._at or (self._lasting and self.changes > self._at)
-        return self._mishap if hit else None
-
-
-def _answer(handler: BaseHTTPRequestHandler, mishap: Mishap) -> None:
-    content = (
-        b'{"errors": ["permission denied"]}'
-        if mishap is Mishap.REFUSED
-        else b"<html>bad gateway</html>"
-    )
-    handler.send_response_only(403 if mishap is Mishap.REFUSED else 502)
-    handler.send_header(
-        "Content-Type", "application/json" if mishap is Mishap.REFUSED else "text/html"
-    )
-    handler.send_header("Content-Length", str(len(content)))
-    handler.send_header("Connection", "close")
-    handler.end_headers()
-    handler.wfile.write(content)
+            return self.changes == self._at or (self._lasting and self.changes > self._at)

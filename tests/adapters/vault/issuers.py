@@ -12,21 +12,16 @@ import base64
 import contextlib
 import json
 import time
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.support.loopback import on_loopback
+from tests.support.loopback import LoopbackServer, Reply, Request
 from tests.support.openbao import signed_jwt
 
 GITHUB = "https://token.actions.githubusercontent.com"
 GITLAB = "https://gitlab.com"
 CLUSTER = "https://kubernetes.default.svc.cluster.local"
 LIFE_S = 300
-
-Respond = Callable[[BaseHTTPRequestHandler, Any], tuple[int, object]]
-"""From a request and its JSON to a status and the JSON to answer with."""
 
 
 def token_of(issuer: str, claims: Mapping[str, object], **more: object) -> str:
@@ -58,38 +53,6 @@ def claims_in(token: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def serving(respond: Respond) -> Iterator[str]:
-    """The address of a server that answers each request by a function."""
-
-    class Handler(BaseHTTPRequestHandler):
-        """One request, answered as JSON."""
-
-        def do_GET(self) -> None:
-            """Without a body."""
-            self.answer(None)
-
-        def do_POST(self) -> None:
-            """With a body of JSON."""
-            self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-        def answer(self, document: Any) -> None:
-            """As the function says."""
-            status, reply = respond(self, document)
-            content = json.dumps(reply).encode()
-            self.send_response_only(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    with on_loopback(Handler) as url:
-        yield url
-
-
-@contextlib.contextmanager
 def github(claims: Mapping[str, object], issued: list[str]) -> Iterator[dict[str, str]]:
     """The variables of a job whose identity tokens say these claims, and for whom it
     asked; each token is kept in ``issued``.
@@ -99,30 +62,28 @@ def github(claims: Mapping[str, object], issued: list[str]) -> Iterator[dict[str
     """
     bearer = "the-runners-own-token"
 
-    def respond(request: BaseHTTPRequestHandler, _: Any) -> tuple[int, object]:
-        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(request.path).query))
-        if query.get("api-version") != "2.0":
-            return 400, {"message": "no api-version"}
-        if request.headers["Authorization"] != f"Bearer {bearer}":
-            return 401, {"message": "unauthorized"}
-        issued.append(
-            token_of(GITHUB, {**claims, "aud": query.get("audience", "https://github.com/acme")})
-        )
-        return 200, {"count": len(issued[-1]), "value": issued[-1]}
+    def answer(request: Request) -> Reply:
+        if request.query.get("api-version") != "2.0":
+            return Reply(status=400, document={"message": "no api-version"})
+        if request.headers.get("authorization") != f"Bearer {bearer}":
+            return Reply(status=401, document={"message": "unauthorized"})
+        audience = request.query.get("audience", "https://github.com/acme")
+        issued.append(token_of(GITHUB, {**claims, "aud": audience}))
+        return Reply(status=200, document={"count": len(issued[-1]), "value": issued[-1]})
 
-    with serving(respond) as address:
+    with LoopbackServer(answer) as server:
         yield {
             "GITHUB_ACTIONS": "true",
-            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{address}/idtoken?api-version=2.0",
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{server.url}/idtoken?api-version=2.0",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": bearer,
         }
 
 
-def review(_: BaseHTTPRequestHandler, document: Any) -> tuple[int, object]:
+def review(request: Request) -> Reply:
     """A cluster's TokenReview: it believes every token, for the audiences that it was
     asked about.
     """
-    spec = document["spec"]
+    spec = json.loads(request.body)["spec"]
     claims = claims_in(spec["token"])
     common = [
         audience for audience in claims["aud"] if audience in spec.get("audiences", claims["aud"])
@@ -130,4 +91,5 @@ def review(_: BaseHTTPRequestHandler, document: Any) -> tuple[int, object]:
     account = claims["kubernetes.io"]["serviceaccount"]
     user = {"username": claims["sub"], "uid": account["uid"], "groups": ["system:serviceaccounts"]}
     status = {"authenticated": bool(common), "user": user, "audiences": common}
-    return 201, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}
+    answer = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}
+    return Reply(status=201, document=answer)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import secrets
 import ssl
 import subprocess
@@ -21,7 +20,8 @@ from typing import Any
 
 import hvac
 
-from reconciler.demo.openbao import _binary, free_port
+from reconciler.demo.openbao import free_port
+from tests.support.openbao import health, started
 
 READY_S = 60.0
 _POLL_S = 0.02
@@ -49,16 +49,7 @@ class Node:
 
     def start(self) -> None:
         """Start it; it answers soon."""
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(_binary()), "server", f"-config={self.folder / 'server.hcl'}"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env={"HOME": str(self.folder), "TMPDIR": str(self.folder), "PATH": os.defpath},
-                start_new_session=True,
-            )
+        self._process = started(self.folder)
 
     @property
     def running(self) -> bool:
@@ -73,22 +64,8 @@ class Node:
             process.wait()
 
     def health(self) -> int | None:
-        """What ``sys/health`` says: 200 active, 429 a standby, 501 not initialised, 503
-        sealed; None without an answer.
-        """
-        if self._trust is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
-        else:
-            connection = http.client.HTTPSConnection(
-                "127.0.0.1", self.port, timeout=1, context=self._trust
-            )
-        try:
-            connection.request("GET", "/v1/sys/health")
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
+        """Return what ``sys/health`` says; see ``tests.support.openbao.health``."""
+        return health(self.port, self._trust)
 
 
 def wait_until(reached: Callable[[], bool], what: str) -> None:

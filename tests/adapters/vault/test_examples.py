@@ -32,12 +32,12 @@ from tests.adapters.vault.issuers import (
     github,
     pod_claims,
     review,
-    serving,
     token_of,
 )
 from tests.adapters.vault.test_logins import authority
 from tests.e2e.test_policies import Rule, policies, rules_in, without
 from tests.support.fleet import ROOT, Fleet
+from tests.support.loopback import LoopbackServer
 from tests.support.openbao import jwt_public_key, new_token, operator
 
 EXAMPLES = ROOT / ".github" / "examples" / "vault"
@@ -138,7 +138,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     (folder / "bin" / "vault").symlink_to(_binary())
     with ExitStack() as stack:
         server = stack.enter_context(OpenBaoServer())
-        cluster = stack.enter_context(serving(review))
+        cluster = stack.enter_context(LoopbackServer(review)).url
         with operator(server) as client:
             cluster_config = {
                 "kubernetes_ca_cert": authority(client),

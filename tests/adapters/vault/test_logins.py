@@ -32,11 +32,11 @@ from tests.adapters.vault.issuers import (
     github,
     pod_claims,
     review,
-    serving,
     token_of,
 )
 from tests.adapters.vault.servers import wait_until
 from tests.support.fleet import Environ, Fleet
+from tests.support.loopback import LoopbackServer
 from tests.support.openbao import jwt_public_key, operator
 
 BOT = {"label": "bot", "path": "prod/bot"}
@@ -216,7 +216,7 @@ def way_in(method: str, doors: Doors, fleet: Fleet) -> Iterator[Callable[[], Env
                 environ = gitlab_job(doors)
                 yield lambda: environ
             case _:
-                address = stack.enter_context(serving(review))
+                address = stack.enter_context(LoopbackServer(review)).url
                 environ = doors.with_cluster(
                     address, fleet.folder, pod_claims("deployer", "ops", "vault")
                 )
@@ -531,9 +531,9 @@ def test_a_pod_that_is_not_the_one(fleet: Fleet, doors: Doors, wrong: str) -> No
         for name, right in (("account", "deployer"), ("namespace", "ops"), ("audience", "vault"))
     )
     fleet.write(BOT)
-    with serving(review) as address:
+    with LoopbackServer(review) as server:
         environ = doors.with_cluster(
-            address, fleet.folder, pod_claims(account, namespace, audience)
+            server.url, fleet.folder, pod_claims(account, namespace, audience)
         )
         if wrong == "role":
             environ["RECONCILER_VAULT_ROLE"] = "unknown"
@@ -550,8 +550,8 @@ def test_a_projected_token_is_read_at_each_login(fleet: Fleet, doors: Doors) -> 
     sentence names it.
     """
     fleet.begin(BOT)
-    with serving(review) as address:
-        environ = doors.with_cluster(address, fleet.folder, pod_claims("other", "ops", "vault"))
+    with LoopbackServer(review) as server:
+        environ = doors.with_cluster(server.url, fleet.folder, pod_claims("other", "ops", "vault"))
         file = Path(environ["VAULT_JWT_FILE"])
         fleet.refused(1, "plan", environ=environ)
         file.write_text(token_of(CLUSTER, pod_claims("deployer", "ops", "vault")), encoding="ascii")

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tests.support.github import Fault, GitHub, rate_limited
-from tests.support.github_http import Reply
 from tests.support.github_oidc import Issuer, job_claims, public_jwk
 from tests.support.github_state import ACTIONS_BOT
+from tests.support.loopback import Reply
 
 REPO = "acme/tokens"
 SHA = "a" * 40
