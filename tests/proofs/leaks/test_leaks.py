@@ -59,12 +59,12 @@ import rich.traceback
 rich.traceback.install(show_locals=True)
 threading.excepthook = lambda told: sys.excepthook(told.exc_type, told.exc_value, told.exc_traceback)
 import reconciler.cli
-import reconciler.driver
+import reconciler.run.peers
 def defective(self, effect):
     secret = effect.secret.reveal() if effect.secret is not None else ""
     fields = dict(effect.fields, secret=secret)
     raise RuntimeError(f"a defect with {fields}")
-reconciler.run.driver.Driver._put_secret = defective
+reconciler.run.peers.Peers._put_secret = defective
 """
 
 # What a process opens for writing, told by the interpreter itself; the name of the
@@ -352,7 +352,7 @@ def test_each_peer_is_told_its_own_secrets_only(rig: Rig) -> None:
         }
         assert found(secrets, [str(elsewhere), repr(seen.body)]) == []
     for seen in vault:
-        elsewhere = {name: text for name, text in seen.headers.items() if name != "X-Vault-Token"}
+        elsewhere = {name: text for name, text in seen.headers.items() if name != "x-vault-token"}
         assert found(secrets, [str(elsewhere)]) == []
         if "/data/" not in seen.path:
             assert found(secrets, [repr(seen.body)]) == []
