@@ -55,8 +55,9 @@ MINUTES ?= 60
 soak: .venv/ready       ## real processes killed, suspended and cut off, and their servers too (MINUTES=60, SEED=…)
 	$(BIN)/python -m tests.proofs.soak --minutes $(MINUTES) --seed "$(SEED)"
 
-bench: .venv/ready      ## the figures of speed and memory, beside their limits
-	$(BIN)/python tests/bench
+BASE ?=
+bench: .venv/ready      ## the figures of speed and memory, beside their limits (BASE=…/bin/reconciler: beside another build)
+	$(BIN)/python tests/bench $(BASE)
 
 coverage: .venv/ready   ## which branches the unit tests take, room by room
 	$(BIN)/python -m coverage run --branch --source reconciler --data-file .coverage -m pytest -q tests/unit

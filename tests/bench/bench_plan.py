@@ -4,8 +4,10 @@ hvac alone.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -27,8 +29,11 @@ MOUNT, PREFIX, MANAGER = "secret", "limitless/tokens", "bot-0"
 YARDSTICK = Path(__file__).with_name("yardstick_plan.py")
 
 
-def measure() -> list[Row]:
-    """One figure, and its yardstick."""
+@contextlib.contextmanager
+def fleet_in_place() -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield a folder with a manifest of ``TOKENS`` labels, and the environment in which
+    a plan of it has nothing to do.
+    """
     with (
         tempfile.TemporaryDirectory() as name,
         Sandbox(config=SandboxConfig(limits=False)) as sandbox,
@@ -43,6 +48,12 @@ def measure() -> list[Row]:
             "VAULT_TOKEN": bao.root_token.reveal(),
         }
         _furnish(folder, sandbox, environ)
+        yield folder, environ
+
+
+def measure() -> list[Row]:
+    """Return one figure, with its yardstick."""
+    with fleet_in_place() as (folder, environ):
         raw_s = min(
             several(
                 [sys.executable, str(YARDSTICK), str(TOKENS), str(n)], cwd=folder, environ=environ

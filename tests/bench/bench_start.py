@@ -42,7 +42,7 @@ def large_manifest(count: int) -> str:
         "version: 1\nmanager: bot-0\nvault:\n  mount: secret\n  prefix: limitless/tokens\ntokens:\n"
     )
     return head + "".join(
-        f"  - label: bot-{n}\n    description: market maker {n}\n    scopes: [trading, account_creation]\n    overlap: 2h\n"
-        f"    path: prod/bot-{n}\n"
+        f"  - label: bot-{n}\n    description: market maker {n}\n"
+        f"    scopes: [trading, account_creation]\n    overlap: 2h\n    path: prod/bot-{n}\n"
         for n in range(count)
     )

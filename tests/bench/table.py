@@ -9,11 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TextIO
 
 HEAD = ("what", "measured", "limit", "unit", "within", "yardstick")
-RIGHT = frozenset({"measured", "limit"})
+RIGHT = frozenset({"measured", "limit", "base", "this", "ratio"})
+"""The columns of figures, which stand to the right."""
 
 
 class Row(NamedTuple):
-    """One figure, the smaller the better; ``yardstick`` says what its limit stands for."""
+    """One figure, the smaller the better; ``yardstick`` says where its limit is
+    from.
+    """
 
     what: str
     measured: float
@@ -28,11 +31,22 @@ class Row(NamedTuple):
 
 
 def print_table(rows: Iterable[Row], *, file: TextIO | None = None) -> None:
-    """The rows as plain text in columns, to stdout unless another stream is given."""
-    table = [HEAD, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(HEAD))]
-    for line in (table[0], ["-" * width for width in widths], *table[1:]):
-        print(_line(line, widths), file=file or sys.stdout)
+    """Print the rows, to standard output unless another stream is given."""
+    print_columns(HEAD, [_cells(row) for row in rows], file=file)
+
+
+def print_columns(
+    head: Sequence[str], lines: Iterable[Sequence[str]], *, file: TextIO | None = None
+) -> None:
+    """Print a heading and lines of as many cells, in columns."""
+    table = [head, *lines]
+    widths = [max(len(line[column]) for line in table) for column in range(len(head))]
+    for line in (head, ["-" * width for width in widths], *table[1:]):
+        cells = (
+            text.rjust(width) if name in RIGHT else text.ljust(width)
+            for name, text, width in zip(head, line, widths, strict=True)
+        )
+        print("  ".join(cells).rstrip(), file=file or sys.stdout)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -44,10 +58,3 @@ def _cells(row: Row) -> tuple[str, ...]:
         "yes" if row.within else "NO",
         row.yardstick,
     )
-
-
-def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
-    columns = zip(HEAD, texts, widths, strict=True)
-    return "  ".join(
-        text.rjust(width) if name in RIGHT else text.ljust(width) for name, text, width in columns
-    ).rstrip()
