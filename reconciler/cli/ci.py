@@ -1,26 +1,27 @@
-"""What a pipeline gets beside the result: masks, notices, step outputs, the job's summary, a comment, the rolling issues.
+"""What a pipeline gets beside the result.
 
-    what            where it goes                        when
-    --------------  -----------------------------------  ------------------------------------------------
-    mask            standard error, ``::add-mask::``     under GITHUB_ACTIONS=true
-    notice          standard error, ``::notice::``       the same; elsewhere a plain line
-    outputs         the file GITHUB_OUTPUT               where it is set
-    summary         the file GITHUB_STEP_SUMMARY         where it is set
-    comment, issue  GitHub's API                         ``--comment github``, ``--issue github``
+    what            where it goes                      when
+    --------------  ---------------------------------  ---------------------------------
+    mask            standard error, ``::add-mask::``   under GITHUB_ACTIONS=true
+    notice          standard error, ``::notice::``     the same; elsewhere a plain line
+    outputs         the file GITHUB_OUTPUT             where it is set
+    summary         the file GITHUB_STEP_SUMMARY       where it is set
+    comment, issue  GitHub's API                       by ``--comment`` and ``--issue``
 
 Rules this module keeps:
 
 1. Nothing here fails a plan or an apply: what can't be posted or written becomes a
    notice.
-2. A step output is one line of our own words and numbers: nothing that others chose
+2. A step output is one line of our own words and numbers. Nothing that others chose
    goes into one.
-3. What is masked is what came from elsewhere and other programs of the job may print.
+3. Masked is what came from elsewhere and may be printed by other programs of the job.
    Secrets of derived tokens are never printed, not even to be masked.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +34,7 @@ from reconciler.model import SECOND_MS
 from reconciler.plan import Action, Plan, Review, is_loud
 from reconciler.protocol import Ending, Report
 from reconciler.render import (
-    Source,
+    PlanSource,
     command,
     drift_issue,
     failure_issue,
@@ -50,18 +51,28 @@ UNATTENDED, ATTENDED = "tokens-apply", "tokens-apply-review"
 DRIFT_TITLE = "Tokens: drift, or rotations due"
 SHORTEST_MASK = 6
 
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Posts:
+    """What a plan leaves at GitHub, and whether it asks there for its review."""
+
+    comment: bool = False
+    issue: bool = False
+    reviewed: bool = False
+
+
 _TROUBLE = (ReconcilerError, OSError, ValueError)
 
 
 def in_actions(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this is a job of GitHub Actions."""
+    """Return whether this is a job of GitHub Actions."""
     return environ.get("GITHUB_ACTIONS") == "true"
 
 
 def mask(value: str) -> None:
-    """Have the runner blot a value out of the log, whoever prints it.
+    """Have the runner hide a value in the log, whoever prints it.
 
-    Short ones would blot out words.
+    Short values are left alone: hiding them would hide words.
     """
     if in_actions():
         for line in value.splitlines():
@@ -70,7 +81,7 @@ def mask(value: str) -> None:
 
 
 def notice(sentence: str) -> None:
-    """Something to know that fails nothing."""
+    """Print something to know that fails nothing."""
     if in_actions():
         complain(command("notice", sentence, title="reconciler"))
     else:
@@ -78,7 +89,7 @@ def notice(sentence: str) -> None:
 
 
 def write_outputs(values: Mapping[str, str | int | bool]) -> None:
-    """Outputs of the step."""
+    """Write outputs of the step."""
     lines = (
         f"{name}={str(value).lower() if isinstance(value, bool) else value}\n"
         for name, value in values.items()
@@ -87,7 +98,7 @@ def write_outputs(values: Mapping[str, str | int | bool]) -> None:
 
 
 def write_summary(text: str) -> None:
-    """More of the job's summary."""
+    """Append to the job's summary."""
     _append("GITHUB_STEP_SUMMARY", text, "the job's summary")
 
 
@@ -103,13 +114,16 @@ def _append(variable: str, text: str, what: str) -> None:
         notice(f"{what} can't be written: {error.strerror}")
 
 
-def source_of(names: tuple[str, ...], taken_at_ms: int | None) -> Source:
-    """Where the plan comes from; outside of GitHub's jobs there is no run to point at."""
+def source_of(names: tuple[str, ...], taken_at_ms: int | None) -> PlanSource:
+    """Return where the plan comes from.
+
+    Outside of GitHub's jobs there is no run to point at.
+    """
     try:
         job: Job | None = job_from(os.environ)
     except GitHubError:
         job = None
-    return Source(
+    return PlanSource(
         manifest=" ".join(names),
         head=job.head_sha if job is not None else "",
         run_url=job.run_url if job is not None else "",
@@ -121,27 +135,28 @@ def source_of(names: tuple[str, ...], taken_at_ms: int | None) -> Source:
 
 def publish_plan(
     plan: Plan,
-    source: Source,
+    source: PlanSource,
     *,
     guards: tuple[str, ...],
     review: Review,
-    wanted: Mapping[str, object],
+    posts: Posts,
 ) -> None:
-    """All that a plan is to leave in a pipeline; ``wanted`` are the options ``comment``, ``issue`` and ``reviewed``."""
+    """Leave in a pipeline what a plan is to leave there."""
     write_summary(plan_summary(plan, source, guards=guards, review=review))
     outputs: dict[str, str | int | bool] = dict(_plan_outputs(plan))
-    if wanted.get("comment"):
+    if posts.comment:
         outputs["comment-url"] = _tried(
             "the comment", lambda: _comment(plan, source, guards, review)
         )
-    if wanted.get("issue"):
+    if posts.issue:
         _tried("the issue", lambda: _drift_issue(plan, source))
-    if wanted.get("reviewed"):
+    if posts.reviewed:
         seen = _tried("the reviewed plan", lambda: _reviewed(source))
         reviewed = seen == plan.digest()
         if not reviewed:
             notice(
-                "this plan is not the one that was reviewed in a pull request: a reviewer has to approve the apply"
+                "this plan is not the one that was reviewed in a pull request: "
+                "a reviewer has to approve the apply"
             )
         quiet = not any(is_loud(c) for c in plan.acting)
         outputs |= {
@@ -165,7 +180,7 @@ def _plan_outputs(plan: Plan) -> Iterator[tuple[str, str | int | bool]]:
 
 
 def _tried(what: str, post: Callable[[], str]) -> str:
-    """Its URL or digest; empty where GitHub would not have it. Rule 1."""
+    """Return its URL or digest, or nothing if GitHub refused (rule 1)."""
     try:
         return post()
     except _TROUBLE as error:
@@ -173,7 +188,7 @@ def _tried(what: str, post: Callable[[], str]) -> str:
         return ""
 
 
-def _comment(plan: Plan, source: Source, guards: tuple[str, ...], review: Review) -> str:
+def _comment(plan: Plan, source: PlanSource, guards: tuple[str, ...], review: Review) -> str:
     job = job_from(os.environ)
     if job.pull_request is None:
         raise GitHubError("this run is for no pull request")
@@ -193,7 +208,7 @@ def _is_about(body: str, kind: str, manifest: str) -> bool:
     return facts is not None and facts.get("manifest") == manifest
 
 
-def _drift_issue(plan: Plan, source: Source) -> str:
+def _drift_issue(plan: Plan, source: PlanSource) -> str:
     with GitHub(job_from(os.environ)) as github:
         known = github.find_issue(lambda body: _is_about(body, "drift", source.manifest))
         if plan.acting or plan.decisions:
@@ -203,8 +218,12 @@ def _drift_issue(plan: Plan, source: Source) -> str:
         return ""
 
 
-def _reviewed(source: Source) -> str:
-    """The digest in our comment of the pull request that was merged, if it showed the whole plan of its last commit."""
+def _reviewed(source: PlanSource) -> str:
+    """Return the digest that was reviewed in the merged pull request, or nothing.
+
+    It stands in our comment there. It counts only if the comment is about the last
+    commit and showed the whole plan: rows that did not fit were reviewed by nobody.
+    """
     job = job_from(os.environ)
     with GitHub(job) as github:
         merged = github.merged_pull(job.sha)
@@ -214,13 +233,13 @@ def _reviewed(source: Source) -> str:
         comment = github.find_comment(number, lambda body: _is_about(body, "plan", source.manifest))
     facts = read_marker("plan", comment.body) if comment is not None else None
     if facts is None or facts.get("head") != head or facts.get("truncated") is not False:
-        return ""  # rows that did not fit were reviewed by nobody
+        return ""
     return str(facts.get("digest"))
 
 
 @contextlib.contextmanager
-def refusal_told(command_name: str) -> Iterator[None]:
-    """What ends a command early stands in the job's summary and its outputs as well."""
+def summarise_refusal(command_name: str) -> Iterator[None]:
+    """Write what ends a command early into the job's summary and outputs as well."""
     try:
         yield
     except ReconcilerError as error:
@@ -231,7 +250,7 @@ def refusal_told(command_name: str) -> Iterator[None]:
 
 
 def publish_report(report: Report, exit_code: int) -> None:
-    """What an apply leaves in a pipeline: its rows in the job's summary, its counts as outputs."""
+    """Write an apply's rows into the job's summary and its counts as outputs."""
     write_summary(report_summary(report))
     counts = report.counts()
     names = {
@@ -246,10 +265,10 @@ def publish_report(report: Report, exit_code: int) -> None:
 
 
 def report_failure(*, solved: bool, name: str | None = None) -> None:
-    """The rolling issue of a workflow: opened by a failure, closed by the next success.
+    """Keep the rolling issue of a workflow.
 
-    ``name`` tells workflows apart that one workflow calls: in a called one, GitHub's
-    own name is the caller's.
+    A failure opens it, the next success closes it. ``name`` tells workflows apart that
+    one workflow calls: in a called one, GitHub's own name is the caller's.
     """
 
     def post() -> str:
@@ -271,7 +290,7 @@ def report_failure(*, solved: bool, name: str | None = None) -> None:
     _tried("the issue", post)
 
 
-def fetch_snapshot() -> str:
-    """The newest snapshot that the default branch published. GitHubError."""
+def published_snapshot() -> str:
+    """Return the newest snapshot that the default branch published. GitHubError."""
     with GitHub(job_from(os.environ)) as github:
         return github.snapshot()

@@ -1,4 +1,4 @@
-"""Standard output, files and colour: what every command needs of the shell, and nothing slow."""
+"""What commands need of the shell: standard output, files and colour. Light."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from reconciler.escape import safe
 
 MAX_FILE_CHARS = 64 * 1024 * 1024
 
+LOG_COLUMNS = 120
+
 
 def colour_wanted(*, terminal: bool) -> bool:
-    """NO_COLOR wins, FORCE_COLOR comes next, then whether a person is looking."""
+    """Return whether to use colour.
+
+    NO_COLOR wins, then FORCE_COLOR, then whether it is a terminal.
+    """
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -24,16 +29,23 @@ def colour_wanted(*, terminal: bool) -> bool:
     return terminal
 
 
+def columns() -> int:
+    """Return how many columns to fill: the terminal's, or enough for a log."""
+    import shutil  # noqa: PLC0415  # slow for --version
+
+    return shutil.get_terminal_size((LOG_COLUMNS, 24)).columns
+
+
 def print_result(text: str) -> None:
-    """A result, on standard output. OSError where that is closed."""
+    """Print a result on standard output. OSError if that is closed."""
     click.echo(text, nl=not text.endswith("\n"), color=True)
     sys.stdout.flush()
 
 
 def write_whole(name: str, text: str) -> None:
-    """A file with all of the text or, on a full disk, the file as it was. OSError.
+    """Write a file with all of the text, or leave it as it was. OSError.
 
-    A link is followed, and what is no regular file (a pipe, a device) is written into,
+    A link is followed. What is no regular file (a pipe, a device) is written into,
     never replaced.
     """
     path = Path(name).resolve()
@@ -55,14 +67,17 @@ def write_whole(name: str, text: str) -> None:
 
 
 def clear(name: str) -> None:
-    """Take away what an earlier run wrote there, so that it can't pass for what this one writes, should it not come to that."""
+    """Delete an old report before the run starts.
+
+    Otherwise a crash could leave it behind as if it were this run's.
+    """
     path = Path(name).resolve()
     if path.is_file():
         path.unlink()
 
 
 def refuse_unwritable(name: str) -> None:
-    """OSError where ``write_whole`` would fail already now; changes nothing."""
+    """Raise OSError if ``write_whole`` would fail already now; change nothing."""
     path = Path(name).resolve()
     if path.exists():
         if not os.access(path, os.W_OK) or path.is_dir():
@@ -74,7 +89,10 @@ def refuse_unwritable(name: str) -> None:
 
 
 def read_text(name: str) -> str:
-    """A text file, within a bound. OSError; ReconcilerError where it is no text."""
+    """Return a text file, up to ``MAX_FILE_CHARS``.
+
+    OSError if it can't be read, ReconcilerError if it is no text.
+    """
     try:
         with open(name, encoding="utf-8") as file:  # noqa: PTH123  # a path as the user gave it
             return file.read(MAX_FILE_CHARS)
@@ -83,7 +101,7 @@ def read_text(name: str) -> str:
 
 
 def complain(text: str) -> None:
-    """Text that is fit to print, on standard error, if it is still there."""
+    """Print text that is fit to print on standard error, if that is still open."""
     try:
         click.echo(text, err=True)
     except OSError:
@@ -91,5 +109,8 @@ def complain(text: str) -> None:
 
 
 def complain_of(sentence: str) -> None:
-    """One line of the same, made fit to print: it may name an id, a label, a path or an argument that others chose."""
+    """Print one line on standard error, made fit to print.
+
+    It may hold an id, a label, a path or an argument that others chose.
+    """
     complain(safe(sentence))

@@ -1,10 +1,15 @@
-"""TODO."""
+"""The console script: one run of the command line, and its exit code.
+
+Nothing ends in a traceback: what was not foreseen names its place, and never the values
+there, because they may be secrets.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import NoReturn, TextIO, cast
+from typing import NoReturn
 
 import click
 
@@ -14,44 +19,41 @@ from reconciler.errors import Exit, ReconcilerError, internal_error
 
 
 def main() -> NoReturn:
-    """The console script."""
-    open_streams()
+    """Run the command line and end the process.
+
+    By now everything is written and closed, so Python need not take its modules apart:
+    that would be a seventh of ``--help``. It would also fail at a closed pipe again,
+    and make 120 of the exit code.
+    """
+    replace_closed_streams()
     code = run(sys.argv[1:])
-    settle_output()
-    os._exit(
-        code
-        # everything is closed and written; Python's own taking apart of its modules is a
-        # seventh of --help
-    )
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
-def open_streams() -> None:
-    """Nobody has to ask whether the caller closed a stream: reading ends at once, a result that nobody gets fails."""
-    sys.stdin = sys.stdin or _stream(os.open(os.devnull, os.O_RDONLY), "r")
-    sys.stderr = sys.stderr or _stream(os.open(os.devnull, os.O_WRONLY), "w")
+def replace_closed_streams() -> None:
+    """Replace standard streams that the caller closed; Python has None for them.
+
+    Reading ends at once. Standard output becomes a pipe without a reader: a result that
+    nobody gets is an error, where click would print it to None without a word.
+    """
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     if sys.stdout is None:
         reader, writer = os.pipe()
         os.close(reader)
-        sys.stdout = _stream(writer, "w")
-
-
-def _stream(descriptor: int, mode: str) -> TextIO:
-    return cast("TextIO", os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
-
-
-def settle_output() -> None:
-    """What can't be written any more has been complained of: keep Python from failing over it again at its end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.stdout = os.fdopen(writer, "w", encoding="utf-8")
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; its exit code."""
+    """Run one command; return its exit code."""
     try:
         code: object = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        complain(error.format_message())
+        return Exit.USAGE
     except click.UsageError as error:
         if error.ctx is not None:
             complain(error.ctx.get_usage())
@@ -72,9 +74,8 @@ def run(arguments: list[str]) -> int:
             + (f": {error.filename}" if error.filename else "")
         )
         return Exit.ERROR
-    except Exception as error:  # noqa: BLE001  # rule 4: the values of a traceback may be secrets
+    except Exception as error:  # noqa: BLE001  # the one place: a traceback may show a secret
         complain_of(internal_error(error))
         return Exit.ERROR
-    return (
-        code if isinstance(code, int) else Exit.DONE
-    )  # click returns the code of an Exit that a command raised
+    # click returns the code of an Exit that a command raised
+    return code if isinstance(code, int) else Exit.DONE

@@ -1,12 +1,11 @@
-"""The hand-over of the identity token: what a person runs before a run in a pipeline may derive."""
+"""``identity push``: hand an identity token over to a run in a pipeline."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from reconciler.cli.ci import mask
 from reconciler.cli.console import complain, complain_of, print_result
@@ -18,24 +17,29 @@ from reconciler.model import SECOND_MS
 from reconciler.vault import SecretStore, settings_from_environment
 
 
-def push(text: str, options: Mapping[str, Any]) -> None:
-    """Put the token at ``mount/path``.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PushOptions:
+    """What ``identity push`` is given; ``ttl`` is in seconds."""
 
-    Without another source a person at a terminal is asked for it.
+    place: str
+    identity_file: str | None
+    identity_command: str | None
+    ttl: int
+
+
+def push(options: PushOptions) -> None:
+    """Put the token at a place in Vault.
+
+    Without another source, a person at a terminal is asked for it.
     """
-    mount, path = place_of(text)
-    file, command = options["identity_file"], options["identity_command"]
-    if (
-        file is None
-        and command is None
-        and not os.environ.get("LIMITLESS_IDENTITY_TOKEN")
-        and sys.stdin.isatty()
-    ):
+    mount, path = place_of(options.place)
+    file, command = options.identity_file, options.identity_command
+    given = file or command or os.environ.get("LIMITLESS_IDENTITY_TOKEN")
+    if not given and sys.stdin.isatty():
         complain("the identity token (it is not shown):")
         file = "-"
-    identity = Identity(
-        os.environ, Source(file=file, command=command, read_stdin=read_line_of_secret), mask=mask
-    ).token()
+    source = Source(file=file, command=command, read_stdin=read_line_of_secret)
+    identity = Identity(os.environ, source, mask=mask).token()
     if identity is None:
         raise PersonNeededError(NOTHING_TO_HAND_OVER)
     settings = settings_from_environment(os.environ)
@@ -44,7 +48,8 @@ def push(text: str, options: Mapping[str, Any]) -> None:
     with SecretStore.connect(settings, mount=mount, mask=mask) as store:
         store.check_mount()
         now_ms = int(time.time() * SECOND_MS)
-        life_s = hand_over(store, path, identity, life_s=options["ttl"], now_ms=now_ms)
+        life_s = hand_over(store, path, identity, life_s=options.ttl, now_ms=now_ms)
     print_result(
-        f"handed over at {mount}/{path} for {life_s} s: start the apply that takes it (--identity-vault {mount}/{path})"
+        f"handed over at {mount}/{path} for {life_s} s: "
+        f"start the apply that takes it (--identity-vault {mount}/{path})"
     )

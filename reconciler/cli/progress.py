@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one line per change, a progress bar on a terminal, questions, and signals.
+"""What a person sees of a run that writes: lines, a progress bar, questions, signals.
 
 Rules this module keeps:
 
@@ -26,9 +26,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from reconciler.cli.console import colour_wanted, complain, print_result
-from reconciler.cli.plan import columns
-from reconciler.cli.session import Voice
+from reconciler.cli.console import colour_wanted, columns, complain, print_result
+from reconciler.cli.session import Options, Runner, StderrEvents, open_session
 from reconciler.errors import Exit, UsageError
 from reconciler.escape import safe
 from reconciler.plan import Change, Plan
@@ -37,11 +36,14 @@ from reconciler.render import plan_text, row_line
 from reconciler.run import Driver
 
 
-class Lines(Voice):
-    """One plain line per change, for logs: at once, so that a log tells how far a killed run came."""
+class LineProgress(StderrEvents):
+    """One plain line per change on standard output, for logs.
+
+    Each is printed at once, so that a log tells how far a killed run came.
+    """
 
     def ended(self, row: Row) -> None:
-        """On standard output."""
+        """Print the line of a change that came to its end."""
         self.line(row_line(row))
 
     def asked(self, about: Plan | str) -> bool:
@@ -55,12 +57,12 @@ class Lines(Voice):
         return confirm("Apply this plan?")
 
     def line(self, text: str) -> None:
-        """One line; rule 1."""
+        """Print one line, if anybody still reads (rule 1)."""
         with contextlib.suppress(OSError, ValueError):
             print_result(text)
 
 
-class Bar(Lines):
+class BarProgress(LineProgress):
     """The same lines above a progress bar."""
 
     def __init__(self) -> None:
@@ -68,7 +70,7 @@ class Bar(Lines):
         self._task = TaskID(0)
 
     def started(self, changes: Sequence[Change]) -> None:
-        """A bar for these changes, in place of an earlier one."""
+        """Draw a bar for these changes, in place of an earlier one."""
         self.close()
         columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, transient=True)
@@ -76,32 +78,42 @@ class Bar(Lines):
         self._progress.start()
 
     def ended(self, row: Row) -> None:
-        """The line goes above the bar."""
+        """Print the line above the bar, and move the bar."""
         super().ended(row)
         if self._progress is not None:
             self._progress.advance(self._task)
 
     def line(self, text: str) -> None:
-        """Through rich while it draws, as plain text: a label is no markup."""
+        """Print through rich while it draws, as plain text: a label is no markup."""
         if self._progress is None:
             super().line(text)
         else:
             self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
 
 @contextlib.contextmanager
-def events() -> Iterator[Lines]:
-    """Lines, with a bar where a person is looking."""
+def open_for_writing(options: Options) -> Iterator[Runner]:
+    """Yield a session that shows its progress, and with the lease defers signals."""
+    with (
+        _progress() as events,
+        open_session(options, events=events, signals=defer_signals) as runner,
+    ):
+        yield runner
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[LineProgress]:
+    """Yield lines, with a bar where a person is looking."""
     if not sys.stdout.isatty() or os.environ.get("CI"):
-        yield Lines()
+        yield LineProgress()
         return
-    bar = Bar()
+    bar = BarProgress()
     try:
         yield bar
     finally:
@@ -109,17 +121,18 @@ def events() -> Iterator[Lines]:
 
 
 def confirm(question: str) -> bool:
-    """Ask on a terminal. UsageError where there is none: nobody could answer."""
+    """Ask on a terminal. UsageError if there is none: nobody could answer."""
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on: give --yes if it is meant")
     return click.confirm(question, default=False, err=True)
 
 
 @contextlib.contextmanager
-def held_back(driver: Driver) -> Iterator[None]:
-    """From the lease on, SIGINT, SIGTERM and SIGHUP ask the run to stop after the step in flight; a second one ends it at once.
+def defer_signals(driver: Driver) -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP only ask the run to stop after the step in flight.
 
-    They stay held back until the process ends: what was done is still to be told.
+    A second signal ends the process at once. Signals stay deferred until the process
+    ends, because what was done is still to be told.
     """
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:

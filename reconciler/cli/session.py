@@ -1,4 +1,7 @@
-"""From options and environment to a session: the manifest, the exchange, Vault, and the keys of the run."""
+"""From options and environment to a session of a run.
+
+A session has the manifest, the exchange, Vault, and the keys of the run.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from reconciler.cli.ci import mask
 from reconciler.cli.console import complain_of
@@ -26,11 +29,40 @@ from reconciler.run import Driver, Events, Keys, Session, Stage
 from reconciler.vault import SecretStore, settings_from_environment
 
 
-class Voice(Events):
-    """Events that are worth a line go to standard error."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a command that opens a session may be given.
+
+    ``manifest`` are files or folders. ``targets``, ``excluded`` and ``requested`` are
+    labels, ``wait`` is in seconds. ``guards`` has what the guards' options are given,
+    by their names in ``Policy``.
+    """
+
+    manifest: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    only: str | None = None
+    requested: tuple[str, ...] = ()
+    compromised: bool = False
+    identity_file: str | None = None
+    identity_command: str | None = None
+    identity_vault: str | None = None
+    wait: int = 0
+    guards: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Return the options that click parsed; what is no field belongs to a guard."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        own = {name: value for name, value in given.items() if name in names}
+        return cls(**own, guards={k: v for k, v in given.items() if k not in names})
+
+
+class StderrEvents(Events):
+    """Events that are worth a line, on standard error."""
 
     def said(self, sentence: str) -> None:
-        """One line."""
+        """Print one line."""
         complain_of(sentence)
 
 
@@ -52,31 +84,33 @@ class Runner:
 Signals = Callable[[Driver], contextlib.AbstractContextManager[None]]
 
 
-def policy_of(manifest: Manifest, options: Mapping[str, Any]) -> Policy:
-    """The guards and the selection that the options ask for.
+def policy_of(manifest: Manifest, options: Options) -> Policy:
+    """Return the selection and the guards that the options ask for.
 
-    UsageError for a label that nobody knows is left to the plan.
+    UsageError for a label that both --target and --exclude name, and for one to replace
+    or rotate that is not in the manifest. Whether a selected label is known at all is
+    looked at later, because the ledger may know it.
     """
-    only = options.get("only")
-    both = sorted(set(options.get("targets", ())) & set(options.get("excluded", ())))
+    both = sorted(set(options.targets) & set(options.excluded))
     if both:
         raise UsageError(f"{both[0]!r} is both --target and --exclude")
+    given = options.guards
     return Policy(
         selection=Selection(
-            targets=frozenset(options.get("targets", ())),
-            excluded=frozenset(options.get("excluded", ())),
-            only=Category(only) if only else None,
+            targets=frozenset(options.targets),
+            excluded=frozenset(options.excluded),
+            only=Category(options.only) if options.only else None,
         ),
-        max_revocations=_or(options.get("max_revocations"), MAX_REVOCATIONS),
-        max_rotations=_or(options.get("max_rotations"), MAX_ROTATIONS),
-        max_missing=_or(options.get("max_missing"), MAX_MISSING),
-        allow_empty=options.get("allow_empty", False),
-        allow_missing_manager=options.get("allow_missing_manager", False),
-        allow_missing_files=options.get("allow_missing_files", False),
-        revoke_in_use=options.get("revoke_in_use", False),
-        replace=_labels(manifest, "--replace", options.get("replace", ())),
-        requested=_labels(manifest, "--target", options.get("requested", ())),
-        compromised=options.get("compromised", False),
+        max_revocations=_or(given.get("max_revocations"), MAX_REVOCATIONS),
+        max_rotations=_or(given.get("max_rotations"), MAX_ROTATIONS),
+        max_missing=_or(given.get("max_missing"), MAX_MISSING),
+        allow_empty=given.get("allow_empty", False),
+        allow_missing_manager=given.get("allow_missing_manager", False),
+        allow_missing_files=given.get("allow_missing_files", False),
+        revoke_in_use=given.get("revoke_in_use", False),
+        replace=_labels(manifest, "--replace", given.get("replace", ())),
+        requested=_labels(manifest, "--target", options.requested),
+        compromised=options.compromised,
     )
 
 
@@ -93,37 +127,36 @@ def _labels(manifest: Manifest, option: str, labels: tuple[str, ...]) -> frozens
 
 
 def read_line_of_secret() -> str:
-    """What a person types without its being shown, or what a pipe brings."""
+    """Return what a person types, without showing it, or what a pipe brings."""
     return getpass.getpass("") if sys.stdin.isatty() else sys.stdin.read()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM before anything was written is an interruption like any other: what was opened is closed."""
+    """Treat SIGTERM like Ctrl-C, so that what was opened is closed.
+
+    It is replaced before the first write (see ``progress``).
+    """
     raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def opened(
-    names: tuple[str, ...], options: Mapping[str, Any], *, events: Events, signals: Signals
-) -> Iterator[Runner]:
-    """A session with everything that the environment gives.
+def open_session(options: Options, *, events: Events, signals: Signals) -> Iterator[Runner]:
+    """Yield a session and its driver, with everything that the environment gives.
 
-    Closes what it opened; a Vault login of its own is revoked.
+    What was opened is closed at the end; a Vault login of its own is revoked.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     environ = os.environ
-    manifest = read_manifest(
-        names, environ, missing_manager=options.get("allow_missing_manager", False)
-    )
+    missing_manager = bool(options.guards.get("allow_missing_manager"))
+    manifest = read_manifest(options.manifest, environ, missing_manager=missing_manager)
     policy = policy_of(manifest, options)
-    place = (
-        place_of(options["identity_vault"]) if options.get("identity_vault") is not None else None
-    )
-    if place is not None:
-        refuse_within(manifest.place, options["identity_vault"])
+    place = None
+    if options.identity_vault is not None:
+        place = place_of(options.identity_vault)
+        refuse_within(manifest.place, options.identity_vault)
     source = Source(
-        file=options.get("identity_file"),
-        command=options.get("identity_command"),
+        file=options.identity_file,
+        command=options.identity_command,
         handed_over=(lambda: take(store.on(place[0]), place[1])) if place is not None else None,
         read_stdin=read_line_of_secret,
     )
@@ -147,7 +180,7 @@ def opened(
             api_url=exchange.base_url,
             run=randomness.token_hex(8),
             who=f"{socket.gethostname()}:{os.getpid()}",
-            wait_s=options.get("wait", 0),
+            wait_s=options.wait,
         )
         driver = Driver(
             exchange=exchange,
@@ -160,10 +193,15 @@ def opened(
         yield Runner(session=session, driver=driver)
 
 
-def pinned_signer(environ: Mapping[str, str]) -> Credentials | None:
-    """The pair of ``LIMITLESS_TOKEN_ID`` and ``LIMITLESS_TOKEN_SECRET``.
+def open_for_reading(options: Options) -> contextlib.AbstractContextManager[Runner]:
+    """Return a session that takes no lease, and so defers no signal."""
+    return open_session(options, events=StderrEvents(), signals=lambda _: contextlib.nullcontext())
 
-    UsageError for half of it.
+
+def pinned_signer(environ: Mapping[str, str]) -> Credentials | None:
+    """Return ``LIMITLESS_TOKEN_ID`` and ``LIMITLESS_TOKEN_SECRET`` as a pair, or None.
+
+    UsageError for half a pair, and for a character that no credential has.
     """
     token_id, secret = (
         environ.get("LIMITLESS_TOKEN_ID", "").strip(),
@@ -175,11 +213,8 @@ def pinned_signer(environ: Mapping[str, str]) -> Credentials | None:
         raise UsageError(
             "LIMITLESS_TOKEN_ID and LIMITLESS_TOKEN_SECRET belong together: set both or neither"
         )
-    if (
-        not (token_id + secret).isascii()
-        or not (token_id + secret).isprintable()
-        or " " in token_id + secret
-    ):
+    both = token_id + secret
+    if not both.isascii() or not both.isprintable() or " " in both:
         raise UsageError(
             "LIMITLESS_TOKEN_ID or LIMITLESS_TOKEN_SECRET holds a character that no credential has"
         )

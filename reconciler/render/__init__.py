@@ -2,7 +2,7 @@
 
 from reconciler.render.annotations import code_quality, command, workflow_commands
 from reconciler.render.comment import (
-    Source,
+    PlanSource,
     drift_issue,
     failure_issue,
     plan_comment,
@@ -17,7 +17,7 @@ from reconciler.render.text import plan_text, report_last_line, row_line, stale_
 from reconciler.render.words import subject, why
 
 __all__ = [
-    "Source",
+    "PlanSource",
     "code_quality",
     "command",
     "drift_issue",

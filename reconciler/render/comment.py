@@ -40,7 +40,7 @@ _MARKER = re.compile(r"<!-- reconciler:(?P<kind>[a-z]+) (?P<json>\{[^\n]*\}) -->
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class PlanSource:
     """Where a plan comes from:
 
     ``taken_at_ms`` is the snapshot's instant, None for a plan of what is there now.
@@ -77,7 +77,7 @@ def read_marker(kind: str, body: str) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) and facts.get("schema") == 1 else None
 
 
-def plan_comment(plan: Plan, source: Source, *, guards: Sequence[str], review: Review) -> str:
+def plan_comment(plan: Plan, source: PlanSource, *, guards: Sequence[str], review: Review) -> str:
     """The comment of a pull request, with its marker."""
     body, left_out = _body(
         plan, source, guards=guards, review=review, most_bytes=COMMENT_BYTES - _NOTE_BYTES
@@ -92,13 +92,13 @@ def plan_comment(plan: Plan, source: Source, *, guards: Sequence[str], review: R
 
 
 def plan_summary(
-    plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None
+    plan: Plan, source: PlanSource, *, guards: Sequence[str], review: Review | None
 ) -> str:
     """The summary of a job."""
     return _body(plan, source, guards=guards, review=review, most_bytes=SUMMARY_BYTES)[0] + "\n"
 
 
-def drift_issue(plan: Plan, source: Source) -> str:
+def drift_issue(plan: Plan, source: PlanSource) -> str:
     """The rolling issue: what differs and what is due, and what to do about it.
 
     Of a plan with something to do.
@@ -164,7 +164,7 @@ def failure_issue(workflow: str, run_url: str) -> str:
 
 
 def _body(
-    plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None, most_bytes: int
+    plan: Plan, source: PlanSource, *, guards: Sequence[str], review: Review | None, most_bytes: int
 ) -> tuple[str, int]:
     blocks = _blocks(plan, source, guards=guards, review=review)
     text, left_out = fitted(blocks, most_bytes)
@@ -179,7 +179,7 @@ def _body(
 
 
 def _blocks(
-    plan: Plan, source: Source, *, guards: Sequence[str], review: Review | None
+    plan: Plan, source: PlanSource, *, guards: Sequence[str], review: Review | None
 ) -> list[Block]:
     blocks = list(plan_blocks(plan, guards=guards, review=review))
     sentences = []

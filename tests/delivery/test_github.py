@@ -356,7 +356,7 @@ class Published:
         for name, value in {**environ(host), **files}.items():
             monkeypatch.setenv(name, value)
 
-    def of(self, *labels: str, **wanted: str) -> dict[str, str]:
+    def of(self, *labels: str, **wanted: bool) -> dict[str, str]:
         """Publish the plan of these labels, where only the manager is there; the step's
         outputs.
         """
@@ -366,7 +366,7 @@ class Published:
         seen = review_of(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
         self.outputs.unlink(missing_ok=True)
         source = pipeline.source_of(("tokens.yaml",), NOW_MS)
-        pipeline.publish_plan(made, source, guards=(), review=seen, wanted=wanted)
+        pipeline.publish_plan(made, source, guards=(), review=seen, posts=pipeline.Posts(**wanted))
         return dict(
             line.split("=", 1) for line in self.outputs.read_text(encoding="utf-8").splitlines()
         )
@@ -380,7 +380,7 @@ def job(host: stand_in.GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_plan_leaves_comment_summary_and_outputs(host: stand_in.GitHub, job: Published) -> None:
     """Scalars only in the outputs; the comment's first line says what was planned."""
-    outputs = job.of("new", comment="github")
+    outputs = job.of("new", comment=True)
     (comment,) = host.state.repositories[REPOSITORY].comments.values()
     facts = read_marker("plan", comment.body)
     assert facts is not None
@@ -411,7 +411,7 @@ def test_a_comment_that_github_refuses_fails_nothing(
     monkeypatch.setenv(
         "GITHUB_TOKEN", host.issue_token(REPOSITORY, login=BOT, permissions=read_only)
     )
-    outputs = job.of("new", comment="github")
+    outputs = job.of("new", comment=True)
     assert outputs["comment-url"] == ""
     assert outputs["changes"] == "true"
     err = capsys.readouterr().err
@@ -429,7 +429,7 @@ def test_the_drift_issue_opens_and_closes_itself(host: stand_in.GitHub, job: Pub
     """
     seen = []
     for labels in (("new",), ("new",), (), (), ("new",)):
-        job.of(*labels, issue="github")
+        job.of(*labels, issue=True)
         issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
         seen.append([i.state for i in issues])
     assert seen == [["open"], ["open"], ["closed"], ["closed"], ["open"]]
@@ -459,7 +459,7 @@ def test_the_reviewed_plan_is_recognised(
     """On main: only the digest of our own comment about the last commit of the merged
     pull request counts.
     """
-    digest = job.of("new", comment="github")["digest"]
+    digest = job.of("new", comment=True)["digest"]
     host.state.add_comment(
         REPOSITORY,
         1,
@@ -470,7 +470,7 @@ def test_the_reviewed_plan_is_recognised(
         host.state.push_to_pull(REPOSITORY, 1, "d" * 40)
     host.state.merge_pull(REPOSITORY, 1, MERGED)
     job.event.write_text("{}", encoding="utf-8")
-    outputs = job.of(*labels, reviewed="github")
+    outputs = job.of(*labels, reviewed=True)
     assert (outputs["reviewed"], outputs["environment"]) == expected
 
 
@@ -508,10 +508,10 @@ def test_a_failure_issue_by_name(host: stand_in.GitHub, job: Published) -> None:
 def test_a_plan_that_was_cut_was_reviewed_by_nobody(host: stand_in.GitHub, job: Published) -> None:
     """What did not fit into the comment may be what matters."""
     labels = tuple(f"bot-{n}-{'x' * 100}" for n in range(600))
-    job.of(*labels, comment="github")
+    job.of(*labels, comment=True)
     host.state.merge_pull(REPOSITORY, 1, MERGED)
     job.event.write_text("{}", encoding="utf-8")
-    outputs = job.of(*labels, reviewed="github")
+    outputs = job.of(*labels, reviewed=True)
     assert (outputs["reviewed"], outputs["environment"]) == ("false", "tokens-apply-review")
 
 

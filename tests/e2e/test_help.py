@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
 
 from reconciler import __version__
+from reconciler.cli import commands as cli
 from reconciler.cli import entry
+from reconciler.errors import Exit
 from tests.support.pages import COMMANDS, ROOT, options_of
 
 
@@ -39,6 +42,35 @@ def test_help_of_every_command(
         assert unexplained == [], name
     group = shown(["--help"], capsys)
     assert all(name.split()[0] in group for name in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["identity"], ["github"]], ids=str)
+def test_a_group_without_a_command_shows_its_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """In lines, as --help does, on standard error; it is a usage error all the same."""
+    assert entry.run(arguments) == Exit.USAGE
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", shown([*arguments, "--help"], capsys))
+
+
+@pytest.mark.parametrize("group", [cli.cli, cli.identity, cli.github], ids=lambda g: g.name)
+def test_the_list_of_commands_cuts_no_summary(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, group: click.Group
+) -> None:
+    """Each is a whole sentence of at most 50 characters, so it fits at 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    summaries = {name: c.get_short_help_str(limit=1000) for name, c in group.commands.items()}
+    assert {name: text for name, text in summaries.items() if len(text) > 50} == {}
+    text = shown(["--help"] if group is cli.cli else [str(group.name), "--help"], capsys)
+    assert all(f"  {summary}\n" in text for summary in summaries.values())
+
+
+def test_a_range_is_told_where_it_has_two_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    """As numbers; nobody needs to be told that a count is no less than zero."""
+    for name in COMMANDS:
+        assert "x>=" not in shown([*name.split(), "--help"], capsys)
+    assert "60 to 3600" in " ".join(shown(["identity", "push", "--help"], capsys).split())
 
 
 def test_help_needs_nothing_at_all() -> None:

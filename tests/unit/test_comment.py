@@ -20,7 +20,7 @@ from reconciler.protocol.report import Report, Row
 from reconciler.render.comment import (
     COMMENT_BYTES,
     SUMMARY_BYTES,
-    Source,
+    PlanSource,
     drift_issue,
     failure_issue,
     marker,
@@ -35,7 +35,7 @@ from reconciler.state.snapshot import Observed
 from tests.support.hostile import assert_harmless, hostile
 from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
 
-SOURCE = Source(
+SOURCE = PlanSource(
     manifest="tokens.yaml",
     head="0123456789abcdef0123456789abcdef01234567",
     run_url="https://git.example/o/r/actions/runs/7",

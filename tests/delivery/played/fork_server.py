@@ -26,9 +26,12 @@ from typing import NoReturn
 from reconciler.cli import apply as writing
 from reconciler.cli import entry
 from reconciler.cli import identity as handing
+from reconciler.cli import maintain as maintaining
+from reconciler.cli import observe as observing
 from reconciler.cli import plan as reading
+from reconciler.cli import status as standing
 
-PRELOADED = (handing, reading, writing)
+PRELOADED = (handing, maintaining, observing, reading, standing, writing)
 STREAMS = 3
 MESSAGE_BYTES_MAX = 1024 * 1024
 CALL = """\

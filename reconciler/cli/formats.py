@@ -1,0 +1,62 @@
+"""The output formats: the choices of ``--format``, and who renders each.
+
+A new format is a renderer elsewhere and one line in a table here. A renderer is
+imported when its format is asked for, so that ``--help`` stays instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from reconciler.cli.console import colour_wanted, columns
+
+if TYPE_CHECKING:
+    from reconciler.cli.plan import ShownPlan
+    from reconciler.plan import Status
+
+
+def _plan_text(shown: ShownPlan) -> str:
+    from reconciler.render import plan_text
+
+    colour = colour_wanted(terminal=sys.stdout.isatty())
+    return plan_text(shown.plan, guards=shown.guards, width=columns(), colour=colour)
+
+
+def _plan_json(shown: ShownPlan) -> str:
+    return shown.document()
+
+
+def _plan_markdown(shown: ShownPlan) -> str:
+    from reconciler.render import plan_markdown
+
+    return plan_markdown(shown.plan, guards=shown.guards, review=shown.review)
+
+
+def _plan_widget(shown: ShownPlan) -> str:
+    from reconciler.documents import plan_widget
+
+    return plan_widget(shown.plan)
+
+
+def _status_text(status: Status) -> str:
+    from reconciler.render import status_text
+
+    return status_text(status, width=columns(), colour=colour_wanted(terminal=sys.stdout.isatty()))
+
+
+def _status_json(status: Status) -> str:
+    from reconciler.documents import dump, status_document
+
+    return dump(status_document(status))
+
+
+PLAN: Mapping[str, Callable[[ShownPlan], str]] = {
+    "text": _plan_text,
+    "json": _plan_json,
+    "markdown": _plan_markdown,
+    "gitlab": _plan_widget,
+}
+STATUS: Mapping[str, Callable[[Status], str]] = {"text": _status_text, "json": _status_json}
+VALIDATE = ("text", "github", "gitlab")

@@ -1,0 +1,31 @@
+"""``observe`` and ``github snapshot``: a snapshot for plans without credentials."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.cli import ci
+from reconciler.cli.console import write_whole
+from reconciler.cli.session import Options, open_for_reading
+from reconciler.documents import dump, snapshot_document
+from reconciler.run import look_only
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveOptions(Options):
+    """What ``observe`` is given; ``out`` is a file."""
+
+    out: str
+
+
+def observe(options: ObserveOptions) -> None:
+    """Write a snapshot without secrets."""
+    with open_for_reading(options) as runner:
+        observed = runner.run(look_only(runner.session))
+    labels = frozenset(spec.label for spec in runner.session.manifest.tokens)
+    write_whole(options.out, dump(snapshot_document(observed, labels)))
+
+
+def fetch_snapshot(out: str) -> None:
+    """Write the snapshot that the default branch published last."""
+    write_whole(out, ci.published_snapshot())

@@ -1,0 +1,27 @@
+"""``status``: the state of every token."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.cli import formats
+from reconciler.cli.console import print_result
+from reconciler.cli.session import Options, open_for_reading
+from reconciler.plan import status_of
+from reconciler.run import look_only
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StatusOptions(Options):
+    """What ``status`` is given; ``form`` is a key of ``formats.STATUS``."""
+
+    form: str
+
+
+def status(options: StatusOptions) -> None:
+    """Print the state of every token."""
+    with open_for_reading(options) as runner:
+        session = runner.session
+        observed = runner.run(look_only(session))
+    found = status_of(session.manifest, observed, policy=session.policy)
+    print_result(formats.STATUS[options.form](found))
