@@ -1,5 +1,6 @@
-"""Adopt: a live token whose secret a person still has becomes the current token of a label
-that has none.
+"""Adopt: start managing a live token whose secret a person still has.
+
+It becomes the current token of a label that has none.
 
 Rule this module keeps: a path that is occupied is never adopted over.
 """
@@ -21,7 +22,7 @@ from reconciler.model import (
 )
 from reconciler.protocol import Listing, Now, Outcome, Rewrite, VerifyToken, rewrite_secret
 from reconciler.run.effects import Stage, Then
-from reconciler.run.lease import refuse_undone, take_lease, under_lease
+from reconciler.run.lease import holding_lease, refuse_undone
 from reconciler.run.session import Session, look_only
 from reconciler.state import TOKEN_ID, Entry, IntentKind, Observed
 
@@ -31,7 +32,8 @@ def adopt_token(
 ) -> Stage[Outcome]:
     """Start managing a live token.
 
-    Raises PartialError after a write; UsageError, PersonNeededError, ReconcilerError before.
+    Raises PartialError after a write; UsageError, PersonNeededError, ReconcilerError
+    before.
     """
     spec = session.spec(label)
     observed = yield from look_only(session)
@@ -44,18 +46,15 @@ def adopt_token(
             "the list that the token signed does not have it: it is of another profile, "
             "or the list lags"
         )
-    return Then(stage=_begin, arguments=(session, spec, credentials, other_label, observed))
-
-
-def _begin(
-    session: Session, spec: TokenSpec, credentials: Credentials, other_label: bool, seen: Observed
-) -> Stage[Outcome]:
-    yield from take_lease(session, seen.ledger, seen.ledger_version)
-    return Then(stage=under_lease, arguments=(_look_again, session, spec, credentials, other_label))
+    begin = session, observed.ledger, observed.ledger_version, _look_again
+    return Then(stage=holding_lease, arguments=(*begin, session, spec, credentials, other_label))
 
 
 def _look_again(
-    session: Session, spec: TokenSpec, credentials: Credentials, other_label: bool
+    session: Session,
+    spec: TokenSpec,
+    credentials: Credentials,
+    other_label: bool,  # noqa: FBT001  # an argument of a stage
 ) -> Stage[Outcome]:
     observed = yield from look_only(session)
     live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
@@ -98,7 +97,7 @@ def _commit(
 def adoptable(
     session: Session, observed: Observed, spec: TokenSpec, token_id: str, *, other_label: bool
 ) -> LiveToken:
-    """Return the live token, if it may become the label's. ReconcilerError says why not."""
+    """Return the live token that may become the label's. ReconcilerError."""
     ledger, manifest = observed.ledger, session.manifest
     entry = ledger.tokens.get(spec.label) or Entry(path=spec.path)
     owner = ledger.known_ids().get(token_id)
@@ -128,7 +127,7 @@ def adoptable(
 
 
 def credentials_from(token_id: str, text: str) -> Credentials:
-    """Return a token id with the secret that a person gave. UsageError if it can't be one."""
+    """Return an id with the secret that a person gave. UsageError."""
     secret = text.strip()
     if not secret:
         raise UsageError(

@@ -1,30 +1,30 @@
 """Apply: look, decide, take the lease, look again, act, record, give the lease back.
 
-    stage          what happens                        it ends the run where
-    -------------  ----------------------------------  ------------------------------------
-    apply          look without the lease              nothing is to be done: exit 0, and
-                                                       not one write; an approved plan
-                                                       differs (3); a guard says no (1); a
-                                                       derive lacks an identity (4)
-    begin          take the lease                      another run holds it (6)
-    look again     the same under the lease            an approved plan differs (3)
-    repair         recover, record, restore; then      -
-                   look and plan afresh, as often as
-                   there are repairs left
-    act            derives beside revokes: several     -
-                   labels at once, one thing at a
-                   time about each of them
-    end with the   the manager's own derive: its       -
-    manager        predecessor is revoked by its
-                   successor
-    report         after the lease was given back      always
+    stage         what happens                        it ends the run where
+    ------------  ----------------------------------  ----------------------------------
+    apply         look without the lease              nothing is to be done (exit 0, and
+                                                      not one write); an approved plan
+                                                      differs (3); a guard says no (1);
+                                                      a derive lacks an identity (4)
+    begin         take the lease                      another run holds it (6)
+    look again    the same under the lease            an approved plan differs (3)
+    repair        recover, record, restore; then      -
+                  look and plan afresh, as often as
+                  there are repairs left
+    act           derives beside revokes: several     -
+                  labels at once, one thing at a
+                  time about each of them
+    end with the  the manager's own derive: its       -
+    manager       predecessor is revoked by its
+                  successor
+    report        after the lease was given back      always
 
 Rules this module keeps:
 
-1. One failed change does not stop the others. The run stops only if it loses the lease or
-   can no longer write the ledger.
-2. What was approved is all that is done: a row that is new since then is reported as not
-   tried.
+1. One failed change does not stop the others. The run stops only if it loses the lease
+   or can no longer write the ledger.
+2. What was approved is all that is done: a row that is new since then is reported as
+   not tried.
 3. Actions and values steer; reasons are only told.
 """
 
@@ -175,7 +175,7 @@ class StalePlanError(PlanStaleError):
 
 
 def refuse_as_of(as_of_ms: int, now_ms: int) -> None:
-    """Raise PlanStaleError unless the saved plan's time lies within the last seven days."""
+    """Raise PlanStaleError unless the saved plan is of the last seven days."""
     if as_of_ms > now_ms + AS_OF_GRAIN_MS:
         raise PlanStaleError(f"the saved plan is from the future ({iso(as_of_ms)}): plan again")
     if now_ms - as_of_ms > AS_OF_MAX_AGE_MS:
@@ -197,7 +197,7 @@ def _begin(progress: Progress) -> Stage[Report]:
 def _held(
     stage: Callable[..., Stage[Progress]], progress: Progress, *more: object
 ) -> Stage[Report]:
-    """Perform a stage and those that follow it; whatever ends them, the lease is given back.
+    """Perform a stage and those that follow it, then give the lease back.
 
     An error after the first row ends in a report, one before it is raised.
     """
@@ -282,16 +282,8 @@ def _end_with_the_manager(
 
 def _refuse_new(progress: Progress, agreed: Sequence[Change]) -> Step[Progress]:
     """Report the rows that nobody agreed to as not tried."""
-    keys = {row_key(c) for c in agreed}
-    new = [
-        c
-        for c in progress.outlook.plan.acting
-        if row_key(c) not in keys and c.action not in REPAIRS
-    ]
-    rows = []
-    for change in new:
-        rows.append((yield from _ended(change, not_tried(NEW_SINCE))))
-    return progress.ended(rows)
+    acting = (c for c in progress.outlook.plan.acting if c.action not in REPAIRS)
+    return (yield from _not_tried(progress, [c for c in acting if c not in agreed], NEW_SINCE))
 
 
 def _with_identity(
@@ -304,13 +296,17 @@ def _with_identity(
     refusal = yield from _identity_refusal(progress.session, changes, progress.outlook.observed)
     if refusal is None:
         return progress, changes
-    rows = []
-    for change in changes:
-        if change.derives:
-            rows.append((yield from _ended(change, not_tried(str(refusal)))))
     if isinstance(refusal, PersonNeededError):
         progress = dataclasses.replace(progress, person=str(refusal))
-    return progress.ended(rows), [c for c in changes if not c.derives]
+    derives = [c for c in changes if c.derives]
+    progress = yield from _not_tried(progress, derives, str(refusal))
+    return progress, [c for c in changes if not c.derives]
+
+
+def _not_tried(progress: Progress, changes: Sequence[Change], why: str) -> Step[Progress]:
+    for change in changes:
+        progress = progress.ended([(yield from _ended(change, not_tried(why)))])
+    return progress
 
 
 def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
@@ -332,7 +328,7 @@ def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
 def _do_all(
     progress: Progress, changes: Sequence[Change], leaving: frozenset[str] = frozenset()
 ) -> Step[tuple[Row, ...]]:
-    """Make changes one after the other; what is begun after the run was halted is not tried."""
+    """Make changes one after the other; once the run is halted, none is tried."""
     rows = []
     for change in changes:
         halt = yield from ReadHalt()

@@ -1,23 +1,23 @@
 """Bootstrap: the manager's token, derived before anybody can list. It may be repeated.
 
-    ledger   the manager's secret          then
-    -------  ----------------------------  ----------------------------------------------
-    none     secrets below the prefix      stop: a ledger is lost
-    none     -                             write the ledger, derive
-    there    signs                         nothing to do, and not one write
-    there    refused, the clock is right   derive anew; the old id is closed, or retires
-                                           if the list still has it
-    there    gone                          the same
-    there    an open intent                settle and fence it; without a named token it is
-                                           abandoned, because nobody can list
+    ledger  the manager's secret          then
+    ------  ----------------------------  ----------------------------------------------
+    none    secrets below the prefix      stop: a ledger is lost
+    none    -                             write the ledger, derive
+    there   signs                         nothing to do, and not one write
+    there   refused, the clock is right   derive anew; the old id is closed, or retires
+                                          if the list still has it
+    there   gone                          the same
+    there   an open intent                settle and fence it; without a named token it
+                                          is abandoned, because nobody can list
 
-Rule this module keeps: a derive without a signer is the same protocol as any other; what
-it can't look up it leaves to the next run, recorded.
+Rule this module keeps: a derive without a signer is the same protocol as any other;
+what it can't look up it leaves to the next run, recorded.
 """
 
 from __future__ import annotations
 
-from reconciler.errors import PersonNeededError, ReconcilerError
+from reconciler.errors import PartialError, PersonNeededError, ReconcilerError
 from reconciler.model import Credentials, TokenSpec, VersionState
 from reconciler.plan import owned_paths
 from reconciler.protocol import (
@@ -25,21 +25,17 @@ from reconciler.protocol import (
     ListTokens,
     NewId,
     Outcome,
-    Recorded,
     Recovery,
     Step,
     Task,
     UseSigner,
-    WriteLedger,
     applied,
     derive_token,
-    failed,
     finish_all_revoking,
     recover_intent,
-    unrecorded,
 )
 from reconciler.run.effects import CheckIdentity, ReadDesk, ReadSigner, Stage, Then
-from reconciler.run.lease import refuse_undone, take_lease, under_lease
+from reconciler.run.lease import holding_lease, record, refuse_undone
 from reconciler.run.observe import (
     list_signed_by,
     manager_signer,
@@ -85,19 +81,14 @@ def bootstrap_manager(session: Session) -> Stage[Outcome]:
     if isinstance(reply, ReconcilerError):
         raise reply
     yield from refuse_occupied(session, ledger, spec)
-    return Then(stage=_begin, arguments=(session, ledger, version, reply))
-
-
-def _begin(session: Session, ledger: Ledger, version: int, profile_id: int) -> Stage[Outcome]:
-    yield from take_lease(session, ledger, version)
-    return Then(stage=under_lease, arguments=(_recover, session, profile_id))
+    begin = session, ledger, version, _recover
+    return Then(stage=holding_lease, arguments=(*begin, session, reply))
 
 
 def _recover(session: Session, profile_id: int) -> Stage[Outcome]:
     """Finish or undo what an earlier bootstrap began."""
     spec = _manager_spec(session)
-    recorded = yield from _record_profile(profile_id)
-    yield from refuse_undone(recorded)
+    yield from record(set_profile(profile_id))
     ledger = (yield from ReadDesk()).ledger
     entry = ledger.tokens.get(spec.label)
     begun = entry.intent if entry is not None else None
@@ -135,8 +126,7 @@ def _derive(
 def _classify(label: str, begun: Intent | None, outcome: Outcome) -> Stage[Outcome]:
     """Now that somebody can list: revoke what an interrupted bootstrap left."""
     if begun is not None and begun.token_id is None:
-        classified = yield from _classify_interrupted(label, begun)
-        yield from refuse_undone(classified)
+        yield from _classify_interrupted(label, begun)
     left = (yield from ReadDesk()).ledger.tokens.get(label)
     if left is not None and left.revoking:
         ended = yield from finish_all_revoking(label, left)
@@ -144,17 +134,15 @@ def _classify(label: str, begun: Intent | None, outcome: Outcome) -> Stage[Outco
     return outcome
 
 
-def _classify_interrupted(label: str, begun: Intent) -> Step[Outcome]:
-    """Record the token that an interrupted bootstrap left as revoking, if it can be only one."""
+def _classify_interrupted(label: str, begun: Intent) -> Step[None]:
+    """Record what an interrupted bootstrap left as revoking, if it can be only one."""
     listing = yield from ListTokens()
     if not isinstance(listing, Listing):
-        return failed(listing.sentence)
+        raise PartialError(listing.sentence)
     ledger = (yield from ReadDesk()).ledger
     found = interrupted(label, begun, ledger, listing.tokens)
-    if found is None or found in ledger.known_ids():
-        return applied("")
-    reply = yield from WriteLedger(transition=revoke_interrupted(label, found))
-    return applied("") if isinstance(reply, Recorded) else unrecorded(reply)
+    if found is not None and found not in ledger.known_ids():
+        yield from record(revoke_interrupted(label, found))
 
 
 def _manager_spec(session: Session) -> TokenSpec:
@@ -166,13 +154,13 @@ def _manager_spec(session: Session) -> TokenSpec:
 
 
 def _signs(signer: Credentials) -> Step[bool]:
-    """Return whether the exchange takes the pair. ExchangeError where that can't be known."""
+    """Return whether the exchange takes the pair; ExchangeError if nobody can know."""
     listing = yield from list_signed_by(signer)
     return listing is not None and listing.find(signer.token_id) is not None
 
 
 def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> Step[None]:
-    """Raise PersonNeededError where the manager's path is another label's, or not ours."""
+    """Raise PersonNeededError if the manager's path is another label's, or not ours."""
     entry, where = ledger.tokens.get(spec.label), f"{session.manifest.place}/{spec.path}"
     owners = {label for path, label in owned_paths(ledger.tokens) if path == spec.path}
     owners -= {spec.label}
@@ -185,11 +173,6 @@ def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> Step[N
         raise PersonNeededError(
             f"{where} holds a secret that is not ours: move it, or give the manager another path"
         )
-
-
-def _record_profile(profile_id: int) -> Step[Outcome]:
-    reply = yield from WriteLedger(transition=set_profile(profile_id))
-    return applied("") if isinstance(reply, Recorded) else unrecorded(reply)
 
 
 def _task(spec: TokenSpec, ledger: Ledger) -> Step[Task]:

@@ -1,9 +1,9 @@
-"""The production driver: performs a run's effects, with threads, the lease and the shell.
+"""The production driver: threads, the lease and the shell around a run's effects.
 
 Rules this module keeps:
 
-1. Steps may run in several threads; the ledger has one writer, and its steps run one at a
-   time.
+1. Steps may run in several threads; the ledger has one writer, and its steps run one at
+   a time.
 2. The lease that a run took is given back at its end, whatever ended it.
 """
 
@@ -68,10 +68,10 @@ RENEW_AFTER_MS = 20 * SECOND_MS
 
 
 class Events:
-    """What the shell is told and asked while a run goes on. Called by one thread at a time."""
+    """What the shell is told and asked during a run, by one thread at a time."""
 
     def started(self, changes: Sequence[Change]) -> None:
-        """Take note of the changes that are about to be made, after repairs once more."""
+        """Take note of the changes that are about to be made."""
 
     def ended(self, row: Row) -> None:
         """Take note of a change that came to its end."""
@@ -80,7 +80,7 @@ class Events:
         """Take note of something worth a line."""
 
     def asked(self, about: Plan | str) -> bool:
-        """Ask a person who sees the plan or the sentence. Without a person nobody agrees."""
+        """Ask a person about a plan or a sentence. Without a person nobody agrees."""
         del about
         return False
 
@@ -88,11 +88,11 @@ class Events:
 class Driver:
     """Performs effects. ``prefix`` is below the store's mount.
 
-    ``signals`` holds signals back while the lease is held; the first one sets ``stopping``.
-    While there is no signer, only ``VerifyToken`` can list.
+    ``signals`` holds signals back while the lease is held; the first one sets
+    ``stopping``. While there is no signer, only ``VerifyToken`` can list.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only surroundings
         self,
         *,
         exchange: TokenClient,
@@ -236,7 +236,7 @@ class Driver:
                 drive(writer.release(), self.perform)
 
     def _read_desk(self, _: ReadDesk) -> Desk:
-        assert self._desk is not None, "the lease was taken"
+        assert self._desk is not None, "the lease was taken"  # noqa: S101
         return Desk(ledger=self._desk.ledger, lost=self._desk.lost)
 
     # --- the shell ---

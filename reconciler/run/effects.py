@@ -1,17 +1,16 @@
-"""What a run asks of the outside beyond the protocol: reads side by side, lanes, the lease,
-the shell.
+"""What a run asks beyond the protocol: reads, lanes, the lease, the shell.
 
 A run is a chain of stages. A stage is a step (a generator of effects) that ends in a
-result, or in ``Then``: the next stage, named by a function and its arguments. Nothing but
-these arguments goes from one stage to the next, so a run can be copied between two
+result, or in ``Then``: the next stage, named by a function and its arguments. Nothing
+but these arguments goes from one stage to the next. So a run can be copied between two
 effects by repeating one stage, and two runs that reach equal stages go on alike.
 
-    effect                      performed in production by       its reply
-    --------------------------  -------------------------------  -------------------------
-    Together                    a pool of threads                the steps' results
-    Lanes                       two pools of threads             the lanes' rows
-    TakeLease, ReleaseLease     the single writer of the ledger  what became of the write
-    Say, Started, Ended, Ask    the command line                 nothing, or yes and no
+    effect                   performed in production by      its reply
+    -----------------------  ------------------------------  ---------------------------
+    Together                 a pool of threads               the steps' results
+    Lanes                    two pools of threads            the lanes' rows
+    TakeLease, ReleaseLease  the ledger's single writer      what became of the write
+    Say, Started, Ended, Ask the command line                nothing, or yes and no
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ T = TypeVar("T")
 
 @value
 class Then(Generic[T]):
-    """The next stage of a run that ends in a ``T``: ``stage(*arguments)`` makes its step."""
+    """The next stage of a run that ends in a ``T``."""
 
     stage: Callable[..., Step[Any]]
     arguments: tuple[Any, ...]
 
     def step(self) -> Step[T | Then[T]]:
-        """Make the stage's step."""
+        """Make the stage's step: ``stage(*arguments)``."""
         return self.stage(*self.arguments)
 
 
@@ -59,9 +58,9 @@ Stage = Step[T | Then[T]]
 
 @value
 class Clock:
-    """The exchange's time, how far it is ahead of this machine's, and a clock that never steps.
+    """The exchange's time, how far ahead it is, and a clock that never steps.
 
-    All in milliseconds.
+    All in milliseconds. ``ahead_ms`` is measured against this machine's clock.
     """
 
     now_ms: int
@@ -79,7 +78,7 @@ class Signer:
 
 @value
 class Desk:
-    """The ledger as this run's writer knows it. ``lost``: another run wrote it meanwhile."""
+    """The ledger as this run's writer knows it. ``lost``: another run wrote it."""
 
     ledger: Ledger
     lost: bool
@@ -105,7 +104,7 @@ class Halt:
 
 @value
 class Together(Effect[tuple[T, ...]], Generic[T]):
-    """Perform steps that only read, at most ``width`` at once; their results in order."""
+    """Perform steps that only read, at most ``width`` at once; results in order."""
 
     steps: tuple[Callable[[], Step[T]], ...]
     width: int
@@ -137,12 +136,12 @@ class ReadSigner(Effect[Signer]):
 
 @value
 class FollowManager(Effect[None]):
-    """The pinned signer is the manager's own token, so it follows the manager's rotation."""
+    """The pinned signer is the manager's own token, so it follows the rotation."""
 
 
 @value
 class CheckIdentity(Effect[int | ReconcilerError]):
-    """Whether the identity can derive so many tokens with these scopes; the profile's id."""
+    """The profile's id, if the identity can derive so many tokens with these scopes."""
 
     derives: int
     scopes: frozenset[str]
@@ -154,7 +153,7 @@ class CheckIdentity(Effect[int | ReconcilerError]):
 
 @value
 class TakeLease(Effect[Recorded | LeaseLost | NotRecorded]):
-    """Become the writer of the ledger that was read at ``version``, if the lease is free.
+    """Become the writer of the ledger read at ``version``, if the lease is free.
 
     From here on signals are held back, and the lease is renewed beside the work.
     """
@@ -217,7 +216,7 @@ class Pause(Effect[bool]):
 
 @value
 class Say(Effect[None]):
-    """A line for the person at the command line. ``once``: a key that is said once a run."""
+    """A line for the person at the shell. ``once``: a key that is said once a run."""
 
     sentence: str
     once: str = ""

@@ -20,7 +20,15 @@ from reconciler.errors import (
     VaultError,
 )
 from reconciler.model import SECOND_MS
-from reconciler.protocol import Ending, NotRecorded, Outcome, Recorded, Step
+from reconciler.protocol import (
+    Ending,
+    NotRecorded,
+    Outcome,
+    Recorded,
+    Step,
+    WriteLedger,
+    unrecorded,
+)
 from reconciler.run.effects import (
     Pause,
     ReadClock,
@@ -33,7 +41,7 @@ from reconciler.run.effects import (
 )
 from reconciler.run.observe import STANDBY_LAG_MS, read_ledger
 from reconciler.run.session import Session
-from reconciler.state import Ledger, lease_held_by
+from reconciler.state import Ledger, Transition, lease_held_by
 
 T = TypeVar("T")
 
@@ -83,8 +91,16 @@ def take_lease(session: Session, ledger: Ledger, version: int) -> Step[None]:
             raise LeaseHeldError("stopped while waiting for the lease: nothing was done")
 
 
+def holding_lease(
+    session: Session, ledger: Ledger, version: int, stage: Callable[..., Stage[T]], *arguments: Any
+) -> Stage[T]:
+    """Take the lease of the ledger read at ``version``; perform a stage under it."""
+    yield from take_lease(session, ledger, version)
+    return Then(stage=under_lease, arguments=(stage, *arguments))
+
+
 def under_lease(stage: Callable[..., Stage[T]], *arguments: Any) -> Stage[T]:
-    """Perform a stage, and those that follow it, and give the lease back at their end."""
+    """Perform a stage and those that follow it; give the lease back at their end."""
     try:
         with Unforeseen():
             result = yield from stage(*arguments)
@@ -97,8 +113,15 @@ def under_lease(stage: Callable[..., Stage[T]], *arguments: Any) -> Stage[T]:
     return result
 
 
+def record(transition: Transition) -> Step[None]:
+    """Write to the ledger. LeaseHeldError or PartialError where that fails."""
+    reply = yield from WriteLedger(transition=transition)
+    if not isinstance(reply, Recorded):
+        yield from refuse_undone(unrecorded(reply))
+
+
 def refuse_undone(outcome: Outcome) -> Step[None]:
-    """Do nothing for a change that was applied; raise the error that fits any other end.
+    """Raise the error that fits the end of a change that was not applied.
 
     LeaseHeldError (the lease was lost), PartialError (something was written), else
     ReconcilerError.

@@ -1,5 +1,4 @@
-"""Gathering: one list call, one ledger read, one metadata read for each path, and a closer
-look where these disagree.
+"""Gathering: list, ledger, each path's metadata; a closer look where they differ.
 
 Rules this module keeps:
 
@@ -82,9 +81,9 @@ class LedgerMissingError(ReconcilerError):
 def take_snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
     """Return one snapshot. The run's signer is found on the way, if it has none yet.
 
-    Where the ledger was written meanwhile, what was read before and after does not belong
-    together: it looks again. Raises PersonNeededError (no ledger or no signer yet:
-    bootstrap), LedgerMissingError, VaultError, ExchangeError.
+    Where the ledger was written meanwhile, what was read before and after does not
+    belong together: it looks again. Raises PersonNeededError (no ledger or no signer
+    yet: bootstrap), LedgerMissingError, VaultError, ExchangeError.
     """
     for looked in range(LOOKS):
         try:
@@ -112,7 +111,7 @@ def _snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
     reads: list[Callable[[], Step[Listing | SecretMeta]]] = [partial(_list, signer)]
     reads += [partial(read_meta, path) for path in paths]
     listed, *found = yield from Together(steps=tuple(reads), width=READERS + 1)
-    assert isinstance(listed, Listing)
+    assert isinstance(listed, Listing)  # noqa: S101  # the first of the reads
     metas = {p: m for p, m in zip(paths, found, strict=True) if isinstance(m, SecretMeta)}
     suspects = tuple(_suspects(ledger, metas))
     looks = yield from Together(
@@ -158,7 +157,7 @@ def _known(reply: R | Refused | Unclear) -> R:
 
 
 def list_signed_by(signer: Credentials) -> Step[Listing | None]:
-    """Return the list that a token signs; None where the exchange refuses its signature.
+    """Return the list that a token signs; None where its signature is refused.
 
     ExchangeError where there is no list for another reason.
     """
@@ -194,7 +193,7 @@ def _list(signer: Credentials) -> Step[Listing]:
 
 
 def refuse_lost_ledger(manifest: Manifest, version: int) -> Step[None]:
-    """Raise LedgerMissingError if secrets lie below the prefix, or the ledger was deleted."""
+    """Raise LedgerMissingError if there are secrets, or the ledger was deleted."""
     where = f"{manifest.mount} {manifest.prefix}/{LEDGER_NAME}"
     if version > 0:
         raise LedgerMissingError(
@@ -213,7 +212,7 @@ def refuse_lost_ledger(manifest: Manifest, version: int) -> Step[None]:
 
 
 def find_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials]:
-    """Return the pair that signs list and revoke: the pinned one, or the manager's in Vault.
+    """Return the pair that signs list and revoke: the pinned one, or the manager's.
 
     PersonNeededError if there is none.
     """
@@ -261,7 +260,7 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
 
 
 def is_unrecorded(entry: Entry, token_id: str) -> bool:
-    """Tell whether the open intent committed this token, so that only its record is missing."""
+    """Tell whether the open intent made this token, and only its record is missing."""
     intent = entry.intent
     return intent is not None and intent.path == entry.path and intent.token_id == token_id
 
@@ -281,7 +280,7 @@ def _paths(manifest: Manifest, ledger: Ledger) -> list[str]:
 def _suspects(
     ledger: Ledger, metas: Mapping[str, SecretMeta]
 ) -> Iterator[tuple[str, SecretMeta, Current | None]]:
-    """Paths whose metadata is not what the ledger says, with the token that should be there."""
+    """Paths whose metadata is not the ledger's, with the token that should be there."""
     owned = {e.path: e.current for e in ledger.tokens.values() if e.current is not None}
     for name, meta in metas.items():
         current = owned.get(name)
@@ -329,7 +328,7 @@ def differs(recorded: SecretVersion, latest: SecretVersion) -> bool:
 def holder_version(
     path: str, latest: int, token_id: str, *, recorded: int | None = None
 ) -> Step[int | None]:
-    """Return the recorded version if it holds the id, else the newest readable one that does."""
+    """Return the recorded version if it holds the id, else the newest that does."""
     first = [recorded] if recorded is not None and 0 < recorded <= latest else []
     for version in itertools.chain(first, range(latest, 0, -1)):
         content = yield from read_secret(path, version)

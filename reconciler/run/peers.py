@@ -2,10 +2,10 @@
 
 Rules this module keeps:
 
-1. An adapter's error becomes a reply here and nowhere else: refused or unclear, with its
-   sentence.
-2. If the token that signed a list is missing from it, the list is incomplete and the reply
-   unclear. The token that signs is never revoked.
+1. An adapter's error becomes a reply here and nowhere else: refused or unclear, with
+   its sentence.
+2. If the token that signed a list is missing from it, the list is incomplete and the
+   reply unclear. The token that signs is never revoked.
 3. After a person asked for a stop no new POST goes out; what is in flight is finished.
 """
 
@@ -75,16 +75,14 @@ from reconciler.vault import SecretStore
 
 LEDGER_FIELD = "ledger"
 
-Failure = Refused | Unclear
-
 
 @value
 class Keys:
     """What a run may act with.
 
-    ``identity`` gives the token that derives; ``check_identity`` (derives, scopes, profile
-    id) returns the profile's id, or raises ReconcilerError where it can't do that;
-    ``signer`` stands in for the manager's secret.
+    ``identity`` gives the token that derives; ``check_identity`` (derives, scopes,
+    profile id) returns the profile's id, or raises ReconcilerError where it can't do
+    that; ``signer`` stands in for the manager's secret.
     """
 
     identity: Callable[[], Secret | None] = lambda: None
@@ -117,7 +115,7 @@ class Peers:
         self._follows_manager = False  # the pinned pair is the manager's own
         self._no_more_derives: str | None = None
         self._turns = threading.local()
-        self.table: dict[type[Effect[Any]], Callable[[Any], object]] = {
+        table: dict[type[Effect[Any]], Callable[[Any], object]] = {
             Now: lambda _: self._exchange.clock().now_ms(),
             ReadClock: self._read_clock,
             ListTokens: self._list,
@@ -138,26 +136,24 @@ class Peers:
             ReadLedger: self._read_ledger,
             PutLedger: self._put_ledger,
         }
+        self.table = {kind: _translated(perform) for kind, perform in table.items()}
 
     # --- the exchange ---
 
-    def _list(self, _: ListTokens) -> Listing | Failure:
+    def _list(self, _: ListTokens) -> Listing | Unclear | Refused:
         signer = self._signer
         if signer is None:
             return Refused(sentence="there is no token to sign with: run `reconciler bootstrap`")
         return self._listing(signer)
 
-    def _verify(self, effect: VerifyToken) -> Listing | Failure:
-        """List with the given token. Whether it is in its own list is for the caller to judge."""
+    def _verify(self, effect: VerifyToken) -> Listing | Unclear | Refused:
+        """List with the given token; the caller judges whether the list holds it."""
         return self._listing(effect.credentials, partial_is_listing=True)
 
     def _listing(
         self, signer: Credentials, *, partial_is_listing: bool = False
-    ) -> Listing | Failure:
-        try:
-            listing = Listing(tokens=self._exchange.signed_by(signer).list_tokens())
-        except ExchangeError as error:
-            return _failure(error)
+    ) -> Listing | Unclear | Refused:
+        listing = Listing(tokens=self._exchange.signed_by(signer).list_tokens())
         if listing.find(signer.token_id) is None and not partial_is_listing:
             return Unclear(
                 sentence="the exchange's list lacks the token that signed it: it is not believed"
@@ -168,7 +164,8 @@ class Peers:
         identity = self._keys.identity()
         if identity is None:
             return NoTurn(
-                sentence="no identity token, so nothing can be derived: set LIMITLESS_IDENTITY_TOKEN"
+                sentence="no identity token, so nothing can be derived: "
+                "set LIMITLESS_IDENTITY_TOKEN"
             )
         if (closed := self._closed()) is not None:
             return closed
@@ -191,12 +188,13 @@ class Peers:
         return None
 
     def release_turn(self) -> None:
+        """Give back the turn to derive that this thread holds, if it holds one."""
         turn: DeriveTurn | None = getattr(self._turns, "turn", None)
         if turn is not None:
             turn.release()
             self._turns.turn = None
 
-    def _derive(self, effect: Derive) -> Derived | Failure:
+    def _derive(self, effect: Derive) -> Derived | Refused:
         turn: DeriveTurn | None = getattr(self._turns, "turn", None)
         identity = self._keys.identity()
         if identity is None or turn is None:
@@ -207,15 +205,13 @@ class Peers:
             return self._exchange.derive_token(
                 identity, label=effect.label, scopes=effect.scopes, turn=turn
             )
-        except ExchangeError as error:
-            return _failure(error)
         finally:
             self.release_turn()
 
     def _stop_deriving(self, effect: StopDeriving) -> None:
         self._no_more_derives = self._no_more_derives or effect.sentence
 
-    def _revoke(self, effect: Revoke) -> Done | Failure:
+    def _revoke(self, effect: Revoke) -> Done | Refused:
         signer = self._signer
         if signer is None:
             return Refused(
@@ -223,10 +219,7 @@ class Peers:
             )
         if signer.token_id == effect.token_id:
             return Refused(sentence="it is the token that signs, which never revokes itself")
-        try:
-            self._exchange.signed_by(signer).revoke_token(effect.token_id)
-        except ExchangeError as error:
-            return _failure(error)
+        self._exchange.signed_by(signer).revoke_token(effect.token_id)
         return Done()
 
     def _use_signer(self, effect: UseSigner) -> None:
@@ -256,64 +249,47 @@ class Peers:
         """Return a path below the prefix as the store wants it: below the mount."""
         return f"{self._prefix}/{name}"
 
-    def _read_meta(self, effect: ReadMeta) -> SecretMeta | Failure:
-        try:
-            return self._store.read_meta(self._path(effect.path))
-        except VaultError as error:
-            return _failure(error)
+    def _read_meta(self, effect: ReadMeta) -> SecretMeta:
+        return self._store.read_meta(self._path(effect.path))
 
-    def _list_paths(self, effect: ListPaths) -> tuple[str, ...] | Failure:
-        try:
-            found = self._store.list_paths(self._prefix, limit=effect.limit)
-        except VaultError as error:
-            return _failure(error)
+    def _list_paths(self, effect: ListPaths) -> tuple[str, ...]:
+        found = self._store.list_paths(self._prefix, limit=effect.limit)
         return tuple(path.removeprefix(f"{self._prefix}/") for path in found)
 
-    def _read_secret(self, effect: ReadSecret) -> SecretVersion | Failure:
-        try:
-            return self._store.read(self._path(effect.path), version=effect.version)
-        except VaultError as error:
-            return _failure(error)
+    def _read_secret(self, effect: ReadSecret) -> SecretVersion:
+        return self._store.read(self._path(effect.path), version=effect.version)
 
-    def _put_secret(self, effect: PutSecret) -> Written | Mismatch | Failure:
+    def _put_secret(self, effect: PutSecret) -> Written:
         return self._put(effect.path, dict(effect.fields), effect.secret, effect.cas)
 
-    def _put(
-        self, name: str, fields: dict[str, str], secret: Secret | None, cas: int
-    ) -> Written | Mismatch | Failure:
-        try:
-            return Written(
-                version=self._store.write(self._path(name), fields, secret=secret, cas=cas)
-            )
-        except VaultCasMismatchError:
-            return Mismatch()
-        except VaultError as error:
-            return _failure(error)
+    def _put(self, name: str, fields: dict[str, str], secret: Secret | None, cas: int) -> Written:
+        return Written(version=self._store.write(self._path(name), fields, secret=secret, cas=cas))
 
-    def _delete_version(self, effect: DeleteVersion) -> Done | Failure:
-        try:
-            self._store.delete_version(self._path(effect.path), effect.version)
-        except VaultError as error:
-            return _failure(error)
+    def _delete_version(self, effect: DeleteVersion) -> Done | Refused:
+        self._store.delete_version(self._path(effect.path), effect.version)
         return Done()
 
-    def _read_ledger(self, _: ReadLedger) -> tuple[Ledger | None, int] | Failure:
-        try:
-            content = self._store.read(self._path(LEDGER_NAME))
-            if content.state is not VersionState.LIVING:
-                return None, content.version
-            return from_text(content.field(LEDGER_FIELD) or ""), content.version
-        except VaultError as error:
-            return _failure(error)
-        except LedgerError as error:
-            return Unclear(sentence=str(error))
+    def _read_ledger(self, _: ReadLedger) -> tuple[Ledger | None, int]:
+        content = self._store.read(self._path(LEDGER_NAME))
+        if content.state is not VersionState.LIVING:
+            return None, content.version
+        return from_text(content.field(LEDGER_FIELD) or ""), content.version
 
-    def _put_ledger(self, effect: PutLedger) -> Written | Mismatch | Failure:
+    def _put_ledger(self, effect: PutLedger) -> Written:
         return self._put(LEDGER_NAME, {LEDGER_FIELD: to_text(effect.ledger)}, None, effect.cas)
 
 
-def _failure(error: ExchangeError | VaultError) -> Failure:
-    status = error.status if isinstance(error, ExchangeError) else None
-    if isinstance(error, (ExchangeRefusedError, VaultRefusedError)):
-        return Refused(sentence=str(error), status=status)
-    return Unclear(sentence=str(error))
+def _translated(perform: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return what performs an effect, and replies with what an adapter raises."""
+
+    def reply(effect: Any) -> object:
+        try:
+            return perform(effect)
+        except VaultCasMismatchError:
+            return Mismatch()
+        except (ExchangeRefusedError, VaultRefusedError) as error:
+            return Refused(sentence=str(error), status=getattr(error, "status", None))
+        except (ExchangeError, VaultError, LedgerError) as error:
+            return Unclear(sentence=str(error))
+
+    return reply

@@ -19,8 +19,8 @@ UNFINISHED = "some changes are not done: run again, it goes on where this run st
 class Progress:
     """How far a run has come. ``outlook`` is its latest look.
 
-    ``tried`` are the repairs that were tried, by row; ``person`` says what only a person
-    can give, ``stopped`` why the run ended early.
+    ``tried`` are the repairs that were tried, by row; ``person`` says what only a
+    person can give, ``stopped`` why the run ended early.
     """
 
     session: Session
@@ -66,7 +66,7 @@ def report_of(progress: Progress) -> Step[Report]:
 
 
 def _verdict(progress: Progress) -> Step[tuple[Exit, str]]:
-    """Return the first exit code that fits, in the order of the contract: 6, 4, 5, 0."""
+    """Return the first exit code that fits; the contract's order is 6, 4, 5, 0."""
     halt = yield from ReadHalt()
     stopped = progress.stopped or halt.sentence
     if progress.holds_lease and (yield from ReadDesk()).lost:

@@ -15,7 +15,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model import LiveToken, TokenSpec, iso
 from reconciler.protocol import Outcome, Place, Step, rollback, value
 from reconciler.run.effects import Ask, Stage, Then
-from reconciler.run.lease import refuse_undone, take_lease, under_lease
+from reconciler.run.lease import holding_lease, refuse_undone
 from reconciler.run.observe import holder_version
 from reconciler.run.session import Session, look_only
 from reconciler.state import Observed, Retiring
@@ -58,7 +58,7 @@ def find_candidate(session: Session, observed: Observed, label: str) -> Step[Rol
 
 
 def roll_back(session: Session, label: str, *, ask: bool) -> Stage[Outcome]:
-    """Make a label's predecessor current again; with ``ask`` a person has to agree first.
+    """Make a predecessor current again; with ``ask`` a person has to agree first.
 
     Raises PartialError after a write, ReconcilerError before one.
     """
@@ -69,14 +69,8 @@ def roll_back(session: Session, label: str, *, ask: bool) -> Stage[Outcome]:
     question = f"{label}: {found.live.token_id} (superseded {since}) becomes current again"
     if ask and not (yield from Ask(about=question + again_due)):
         raise ReconcilerError("not agreed to: nothing was done")
-    return Then(stage=_begin, arguments=(session, found, observed, again_due))
-
-
-def _begin(
-    session: Session, found: RollbackCandidate, observed: Observed, again_due: str
-) -> Stage[Outcome]:
-    yield from take_lease(session, observed.ledger, observed.ledger_version)
-    return Then(stage=under_lease, arguments=(_look_again, session, found, again_due))
+    begin = session, observed.ledger, observed.ledger_version, _look_again
+    return Then(stage=holding_lease, arguments=(*begin, session, found, again_due))
 
 
 def _look_again(session: Session, found: RollbackCandidate, again_due: str) -> Stage[Outcome]:

@@ -1,4 +1,4 @@
-"""What a run is about, and its look: a snapshot that can be believed, and the plan made of it."""
+"""What a run is about, and its look: a snapshot to be believed, and the plan of it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ SKEW_WARN_MS = 5 * SECOND_MS
 class Session:
     """A run of a command.
 
-    ``run`` is its id, ``who`` names the process for other runs (``host:pid``), ``wait_s``
-    is how long it waits for another run's lease, ``api_url`` the exchange's address.
+    ``run`` is its id, ``who`` names the process for other runs (``host:pid``),
+    ``wait_s`` is how long it waits for another run's lease, ``api_url`` the exchange's
+    address.
     """
 
     manifest: Manifest
@@ -32,7 +33,7 @@ class Session:
     wait_s: int = 0
 
     def spec(self, label: str) -> TokenSpec:
-        """Return the desired token of a label. UsageError where the manifest lacks it."""
+        """Return a label's desired token; UsageError where the manifest lacks it."""
         for spec in self.manifest.tokens:
             if spec.label == label:
                 return spec

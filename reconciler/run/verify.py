@@ -23,7 +23,7 @@ from reconciler.protocol import (
     value,
 )
 from reconciler.run.effects import ReadDesk, Stage, Then, Together
-from reconciler.run.lease import take_lease, under_lease
+from reconciler.run.lease import holding_lease
 from reconciler.run.session import Session, look_only
 from reconciler.state import Observed, credentials_of, set_verified
 
@@ -46,12 +46,8 @@ def verify_secrets(session: Session) -> Stage[tuple[Verified, ...]]:
     entries = observed.ledger.tokens.values()
     if not any(entry.retiring and entry.current is not None for entry in entries):
         return (yield from _verify_all(session, observed))
-    return Then(stage=_begin, arguments=(session, observed))
-
-
-def _begin(session: Session, observed: Observed) -> Stage[tuple[Verified, ...]]:
-    yield from take_lease(session, observed.ledger, observed.ledger_version)
-    return Then(stage=under_lease, arguments=(_verify_and_record, session))
+    begin = session, observed.ledger, observed.ledger_version, _verify_and_record
+    return Then(stage=holding_lease, arguments=(*begin, session))
 
 
 def _verify_and_record(session: Session) -> Stage[tuple[Verified, ...]]:
@@ -92,7 +88,7 @@ def _verify(observed: Observed, label: str) -> Step[Verified]:
 
 
 def _why_broken(path: str, token_id: str) -> Step[str]:
-    """Return why what lies at the path is not the token's working secret; else nothing."""
+    """Return why the path does not hold the token's working secret, or nothing."""
     content = yield from ReadSecret(path=path)
     if isinstance(content, (Refused, Unclear)):
         return content.sentence

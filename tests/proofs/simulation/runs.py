@@ -1,9 +1,10 @@
-"""A run of the program, as a machine that stops before every effect and can be copied there.
+"""A run of the program: a machine that stops before every effect and can be copied
+there.
 
-The machine performs production's own stages (``reconciler.run``); what it adds is copying:
+It performs production's own stages (``reconciler.run``), and adds copying:
 
     the run is                 it stops at                     a copy repeats
-    -------------------------  ------------------------------  ---------------------------
+    -------------------------  ------------------------------  -------------------------
     in a stage                 the stage's next effect         the stage, from its start
     in ``Lanes``               each lane's next effect         stage and lanes
     at ``Then``                nothing: the next stage begins  nothing
@@ -14,8 +15,8 @@ Rules this module keeps:
    and its verdict are the stages'.
 2. A lane stops at shared effects only: those that other runs can see, or that depend on
    them.
-3. Between two effects a run is a value: ``clone`` copies it, and ``key`` tells whether two
-   will go on alike.
+3. Between two effects a run is a value: ``clone`` copies it, and ``key`` tells whether
+   two will go on alike.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ class Command(enum.Enum):
 
 @value
 class Wish:
-    """How a run is started. ``subject`` is the label of a rollback or adopt, ``token_id``
+    """How a run is started.
+
+    ``subject`` is the label of a rollback or adopt, ``token_id``
     what is adopted.
     """
 
@@ -251,7 +254,7 @@ class Run:
         ]
 
     def enter_writer(self, lane_number: int) -> None:
-        """Give the lane the writer: it wants to write the ledger, and nobody else does."""
+        """Give the lane the writer, which nobody else has now."""
         lane = self.lanes[lane_number]
         assert lane is not None
         assert lane.inner is None
@@ -367,7 +370,7 @@ class Run:
 
     # --- effects that nobody else can see ---
 
-    def local(self, lane_number: int, effect: Effect[Any], now_ms: int) -> tuple[object, object]:
+    def local(self, effect: Effect[Any], now_ms: int) -> tuple[object, object]:
         """The reply, and what stands for it in the run's key."""
         if isinstance(effect, ReadClock):
             return Clock(now_ms=now_ms, ahead_ms=0, steady_ms=now_ms), now_ms
@@ -384,8 +387,10 @@ class Run:
         if isinstance(effect, CheckIdentity):
             refused = PersonNeededError("an identity token is needed to derive")
             return (PROFILE_ID if self.wish.identity else refused), 0
-        if isinstance(effect, Pause):
-            return True, 0  # as if a person had had enough of waiting
+        self._note(effect)
+        return isinstance(effect, Pause), 0  # a person has had enough of waiting
+
+    def _note(self, effect: Effect[Any]) -> None:
         if isinstance(effect, HaltRun):
             self.halted = effect.sentence
         elif isinstance(effect, StopDeriving):
@@ -396,22 +401,20 @@ class Run:
             outcome = effect.row.outcome
             assert "internal error" not in outcome.sentence, outcome.sentence
             self.rows = (*self.rows, effect.row)
-        return None, 0
 
 
 def one_by_one(step: Step[Any]) -> Step[Any]:
     """The step with its reads side by side performed one after the other."""
-    reply: object = None
+    reply: Any = None
     while True:
         try:
             effect = step.send(reply)
         except StopIteration as end:
             return end.value
         if isinstance(effect, Together):
-            results = []
+            reply = ()
             for make in effect.steps:
-                results.append((yield from one_by_one(make())))
-            reply = tuple(results)
+                reply = (*reply, (yield from one_by_one(make())))
         else:
             reply = yield effect
 

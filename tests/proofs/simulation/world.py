@@ -416,7 +416,7 @@ class World:
         if isinstance(effect, AwaitTurn):
             turn = Turn() if run.closed is None else NoTurn(sentence=run.closed)
             return turn, turn
-        return run.local(lane, effect, now_ms)
+        return run.local(effect, now_ms)
 
     def _reply(self, run: Run, effect: Effect[Any], outcome: str) -> object:
         peer = PEERS[type(effect)]
