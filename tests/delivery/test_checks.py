@@ -203,7 +203,8 @@ def test_shell_scripts(tool: Tool, tmp_path: Path) -> None:
     """Of the scripts in the files shellcheck has nothing to say, and would have of one
     that forgets its quotes.
     """
-    scripts = {**scripts_of_all(), "wrong": "rm $1"}
+    findings = {path.name: path.read_text("utf-8") for path in (ROOT / "findings").glob("*.sh")}
+    scripts = {**scripts_of_all(), **findings, "wrong": "rm $1"}
     files = {tmp_path / f"{number}.bash": place for number, place in enumerate(scripts)}
     for file, place in files.items():
         file.write_text(f"#!/bin/bash\n{scripts[place]}\n", encoding="utf-8")
