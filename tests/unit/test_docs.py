@@ -23,6 +23,7 @@ from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS
 from reconciler.schema_files import load_schema
 from reconciler.state import secret_fields
 from tests.support.pages import COMMANDS, DOCS, PARTS, ROOT, options_of, parts_in, rewritten
+from tests.unit.test_rooms import MAY_IMPORT
 
 README = ROOT / "README.md"
 README_LINES_MAX = 130
@@ -278,9 +279,17 @@ def test_the_limit_of_labels() -> None:
 
 
 def test_the_rooms() -> None:
-    """The table of rooms has each folder and each leaf of the package, once."""
+    """The table has each folder and each leaf of the package once, and says of a room
+    what the rule of the house says.
+    """
     told = [name for first, *_ in rows(DOCS / "architecture.md", "room") for name in quoted(first)]
     package = ROOT / "reconciler"
     there = {path.parent.name for path in package.glob("*/__init__.py")}
     there |= {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
     assert Counter(told) == Counter(there)
+    said = {
+        name: set(quoted(imports))
+        for first, _, imports in rows(DOCS / "architecture.md", "room")
+        for name in quoted(first)
+    }
+    assert {room: said[room] for room in MAY_IMPORT} == MAY_IMPORT
