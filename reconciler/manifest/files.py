@@ -40,16 +40,25 @@ def list_files(paths: Sequence[Path], problems: Problems) -> list[Path]:
         try:
             entries = [entry for entry in path.iterdir() if _is_manifest_name(entry.name)]
         except OSError as failure:
-            sentence = f"the folder can't be read ({failure.strerror}) - check its permissions"
-            problems.add(error(beginning(str(path)), sentence))
+            problems.add(
+                error(
+                    beginning(str(path)),
+                    f"the folder can't be read ({failure.strerror}) - check its permissions",
+                )
+            )
             continue
         if not entries:
-            sentence = "no *.yaml file in this folder - check the path"
-            problems.add(error(beginning(str(path)), sentence))
+            problems.add(
+                error(beginning(str(path)), "no *.yaml file in this folder - check the path")
+            )
         files.extend(entries)
     if len(files) > MAX_FILES:
-        sentence = f"{len(files)} files, and at most {MAX_FILES} make a manifest - check the path"
-        problems.add(error(beginning(str(paths[0])), sentence))
+        problems.add(
+            error(
+                beginning(str(paths[0])),
+                f"{len(files)} files, and at most {MAX_FILES} make a manifest - check the path",
+            )
+        )
     return sorted(files)[:MAX_FILES]
 
 
@@ -78,8 +87,12 @@ def read_files(files: Sequence[Path], problems: Problems) -> list[Node]:
         try:
             data, identity = _read(path, left)
             if identity in seen:
-                sentence = f"the same file as {beginning(seen[identity])} - name it once"
-                problems.add(error(beginning(file), sentence))
+                problems.add(
+                    error(
+                        beginning(file),
+                        f"the same file as {beginning(seen[identity])} - name it once",
+                    )
+                )
                 continue
             seen[identity] = file
             left -= len(data)
@@ -115,8 +128,11 @@ def _read(path: Path, most: int) -> tuple[bytes, tuple[int, int]]:
     finally:
         os.close(handle)
     if max(info.st_size, len(data)) > most:  # it may have grown, or keep its size to itself
-        what = f"larger than {MAX_BYTES // 1024**2} MiB, the most that is read of all files"
-        raise UnreadableError(mark, f"{what} - {SEVERAL}, or check the path")
+        raise UnreadableError(
+            mark,
+            f"larger than {MAX_BYTES // 1024**2} MiB, the most that is read of all files"
+            f" - {SEVERAL}, or check the path",
+        )
     return data, (info.st_dev, info.st_ino)
 
 
@@ -140,6 +156,10 @@ def ledger_names(files: Sequence[Path], problems: Problems) -> tuple[str, ...]:
     names = [path.relative_to(base).as_posix() for path in paths]
     for name, file in zip(names, files, strict=True):
         if not name.isprintable():
-            sentence = "the file's name holds characters that do not print - rename it"
-            problems.add(error(beginning(str(file)), sentence))
+            problems.add(
+                error(
+                    beginning(str(file)),
+                    "the file's name holds characters that do not print - rename it",
+                )
+            )
     return tuple(sorted(names))

@@ -102,8 +102,11 @@ def pinned_prefix(draft: Draft) -> Iterator[Problem]:
     place = f"{mount.text}/{prefix.text}"
     if place != pin:
         wrong = prefix if pin.startswith(mount.text + "/") else mount
-        what = f"vault is {quoted(place)}, and RECONCILER_VAULT_PREFIX allows only {quoted(pin)}"
-        yield error(wrong.mark, f"{what} - write that, or have the pin changed")
+        yield error(
+            wrong.mark,
+            f"vault is {quoted(place)}, and RECONCILER_VAULT_PREFIX allows only {quoted(pin)}"
+            " - write that, or have the pin changed",
+        )
 
 
 def fleet_size(draft: Draft) -> Iterator[Problem]:
@@ -192,8 +195,10 @@ def scopes(draft: Draft) -> Iterator[Problem]:
                 unknown.setdefault(scope, []).append(node)
             clean = clean and scope in known and sentence is None
         if clean and "delegated_signing" in named and "trading" not in named:
-            sentence = "scope 'delegated_signing' needs 'trading' in the same token - add it"
-            yield error(named["delegated_signing"].mark, sentence)
+            yield error(
+                named["delegated_signing"].mark,
+                "scope 'delegated_signing' needs 'trading' in the same token - add it",
+            )
     for scope, nodes in unknown.items():
         times = f" ({len(nodes)} times)" if len(nodes) > 1 else ""
         alike = near_miss(scope, known)
@@ -238,8 +243,11 @@ def labels_and_paths(draft: Draft) -> Iterator[Problem]:
         elif "path" in token.wrong:
             continue
         elif path is None and not draft.shape.path.search(label.text):
-            what = f"label {quoted(label.text)} can't be the path in Vault too"
-            yield error(label.mark, f"{what} - add a path such as prod/bot")
+            yield error(
+                label.mark,
+                f"label {quoted(label.text)} can't be the path in Vault too"
+                " - add a path such as prod/bot",
+            )
         else:
             place = path or label
             if paths.setdefault(place.text, place) is not place:
@@ -247,8 +255,10 @@ def labels_and_paths(draft: Draft) -> Iterator[Problem]:
 
 
 def _twice(name: str, node: Node, first: dict[str, Node]) -> Problem:
-    what = f"{name} {quoted(node.text)} is here twice"
-    return error(node.mark, f"{what} - the first is at {first[node.text].mark}")
+    return error(
+        node.mark,
+        f"{name} {quoted(node.text)} is here twice - the first is at {first[node.text].mark}",
+    )
 
 
 def manager(draft: Draft) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+from reconciler.escape import counted
 from reconciler.manifest.problems import cut, error, quoted
 from reconciler.manifest.strict_yaml import Node, Odd
 from reconciler.model import Mark, Problem
@@ -53,7 +54,8 @@ def sentences(root: Node, errors: Iterable[ValidationError], whole: str) -> tupl
         follows = path in mistyped and keyword != "type"
         if not follows and node.value is not Odd.REFUSED:
             about = _Fault(node, _name(path, whole), fault)
-            told.update(dict.fromkeys(_SENTENCES[keyword](about)))
+            here = [about.here(_HERE[keyword](about))] if keyword in _HERE else ()
+            told.update(dict.fromkeys(here or _THERE[keyword](about)))
     return tuple(error(mark, sentence) for mark, sentence in told)
 
 
@@ -111,10 +113,6 @@ def _such_as(schema: dict[str, Any]) -> str:
 def _unknown(schema: dict[str, Any], present: Iterable[str]) -> list[str]:
     known = schema["properties"]
     return list(itertools.islice((key for key in present if key not in known), _MOST_KEYS))
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -177,42 +175,6 @@ def _scalar_kind(value: Odd | int | bool) -> str:  # noqa: FBT001  # the value o
     return "a boolean" if isinstance(value, bool) else "a number"
 
 
-def _wrong_constant(fault: _Fault) -> _Found:
-    yield fault.here(f"must be {_as_yaml(fault.limit)}, not {cut(fault.node.text)}")
-
-
-def _wrong_pattern(fault: _Fault) -> _Found:
-    yield fault.here(f"{quoted(fault.node.text)} - {fault.schema['patternErrorMessage']}")
-
-
-def _too_short(fault: _Fault) -> _Found:
-    least = _counted(fault.limit, "character")
-    yield fault.here(f"must have at least {least} - write text{_such_as(fault.schema)}")
-
-
-def _too_long(fault: _Fault) -> _Found:
-    most = _counted(fault.limit, "character")
-    yield fault.here(f"must have at most {most}, not {len(fault.node.text)}")
-
-
-def _too_small(fault: _Fault) -> _Found:
-    yield fault.here(f"must be at least {fault.limit}, not {fault.node.text}")
-
-
-def _too_great(fault: _Fault) -> _Found:
-    yield fault.here(f"must be at most {fault.limit}, not {fault.node.text}")
-
-
-def _too_few(fault: _Fault) -> _Found:
-    least, example = _counted(fault.limit, "item"), _as_yaml(fault.schema["examples"][0])
-    yield fault.here(f"must have at least {least} - write {example}, or remove it")
-
-
-def _too_many(fault: _Fault) -> _Found:
-    most = _counted(fault.limit, "item")
-    yield fault.here(f"must have at most {most}, not {len(fault.node.items)}")
-
-
 def _repeated(fault: _Fault) -> _Found:
     seen: dict[Hashable, Node] = {}
     name = fault.name.removesuffix("s")
@@ -223,17 +185,27 @@ def _repeated(fault: _Fault) -> _Found:
             yield item.mark, f"{what} - the first is at {first.mark}"
 
 
-# Each keyword of the schema that can be broken, and the sentences about it.
-_SENTENCES: dict[str, Callable[[_Fault], _Found]] = {
+# Each keyword of the schema that can be broken: the one sentence about the place itself
+# (``_HERE``), or several sentences at places of their own (``_THERE``).
+_HERE: dict[str, Callable[[_Fault], str]] = {
+    "const": lambda f: f"must be {_as_yaml(f.limit)}, not {cut(f.node.text)}",
+    "maxItems": lambda f: f"must have at most {counted(f.limit, 'item')}, not {len(f.node.items)}",
+    "maxLength": lambda f: (
+        f"must have at most {counted(f.limit, 'character')}, not {len(f.node.text)}"
+    ),
+    "maximum": lambda f: f"must be at most {f.limit}, not {f.node.text}",
+    "minItems": lambda f: (
+        f"must have at least {counted(f.limit, 'item')} "
+        f"- write {_as_yaml(f.schema['examples'][0])}, or remove it"
+    ),
+    "minLength": lambda f: (
+        f"must have at least {counted(f.limit, 'character')} - write text{_such_as(f.schema)}"
+    ),
+    "minimum": lambda f: f"must be at least {f.limit}, not {f.node.text}",
+    "pattern": lambda f: f"{quoted(f.node.text)} - {f.schema['patternErrorMessage']}",
+}
+_THERE: dict[str, Callable[[_Fault], _Found]] = {
     "additionalProperties": _unknown_key,
-    "const": _wrong_constant,
-    "maxItems": _too_many,
-    "maxLength": _too_long,
-    "maximum": _too_great,
-    "minItems": _too_few,
-    "minLength": _too_short,
-    "minimum": _too_small,
-    "pattern": _wrong_pattern,
     "required": _no_key,
     "type": _wrong_type,
     "uniqueItems": _repeated,

@@ -25,7 +25,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 from yaml.events import (
@@ -67,27 +67,18 @@ class Odd(enum.Enum):
     REFUSED = "refused"  # its problem has been told, so nothing more is said about it
 
 
+Position = Any  # a mark of either parser; its line and column count from 0
+
 Value = str | int | bool | Odd | list["Node"] | dict[str, "Node"] | None
-
-
-class Position(Protocol):
-    """Line and column, counted from 0, as the parser's own marks have them."""
-
-    @property
-    def line(self) -> int:
-        """The number of line ends before."""
-
-    @property
-    def column(self) -> int:
-        """The number of characters before in the line."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Node:
     """A value and where it stands in a file.
 
-    ``text`` is a scalar as written. ``key_at`` is the position of the key before the
-    value, None where there is no key.
+    Positions are the parser's own marks, whose line and column count from 0. ``text``
+    is a scalar as written. ``key_at`` is the position of the key before the value, None
+    where there is no key.
     """
 
     value: Value
@@ -149,8 +140,9 @@ def compose(file: str, data: bytes, problems: Problems, counter: Iterator[int]) 
         said = _one_line(str(failure))
         raise UnreadableError(beginning(file), f"not valid YAML ({said})") from None
     if root is None:
-        sentence = "the file is empty - a manifest begins with 'version: 1'"
-        raise UnreadableError(beginning(file), sentence)
+        raise UnreadableError(
+            beginning(file), "the file is empty - a manifest begins with 'version: 1'"
+        )
     return root
 
 
@@ -170,8 +162,7 @@ def _checked(file: str, data: bytes, problems: Problems) -> bytes:
     """Return the bytes without a UTF-8 mark, all of them characters of YAML."""
     data = data.removeprefix(_UTF8_BOM)
     if _BYTE_ORDER.match(data):
-        sentence = "this is UTF-16 or UTF-32 - save the file as UTF-8"
-        raise UnreadableError(beginning(file), sentence)
+        raise UnreadableError(beginning(file), "this is UTF-16 or UTF-32 - save the file as UTF-8")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as failure:
@@ -181,15 +172,22 @@ def _checked(file: str, data: bytes, problems: Problems) -> bytes:
         )
         raise UnreadableError(mark, sentence) from None
     if bad := _NOT_YAML.search(text):
-        sentence = f"the character U+{ord(bad[0]):04X} may not stand in YAML - is this a text file?"
-        raise UnreadableError(_after(file, text[: bad.start()]), sentence)
+        raise UnreadableError(
+            _after(file, text[: bad.start()]),
+            f"the character U+{ord(bad[0]):04X} may not stand in YAML - is this a text file?",
+        )
     if _DIRECTION.search(text):
         lines = enumerate(_BREAK.split(text), 1)
         hits = ((number, hit) for number, line in lines for hit in _DIRECTION.finditer(line))
         for number, hit in itertools.islice(hits, MAX_PROBLEMS):
             mark = Mark(file=file, line=number, column=hit.start() + 1)
-            what = f"the character U+{ord(hit[0]):04X} makes the file look different"
-            problems.add(error(mark, f"{what} from what it says - remove it"))
+            problems.add(
+                error(
+                    mark,
+                    f"the character U+{ord(hit[0]):04X} makes the file look different"
+                    " from what it says - remove it",
+                )
+            )
     return data
 
 
@@ -270,20 +268,24 @@ class _Reader:
 
     def _node(self, event: _Event, depth: int) -> Node:
         if next(self._counter) > MAX_VALUES:
-            sentence = f"more than {MAX_VALUES:,} values - {SEVERAL}, or check the path"
-            raise self._unreadable(event, sentence)
+            raise self._unreadable(
+                event, f"more than {MAX_VALUES:,} values - {SEVERAL}, or check the path"
+            )
         kind, at = type(event), event.start_mark
         if kind is AliasEvent:
-            what = f"aliases ({quoted(f'*{event.anchor}')}) are not supported"
-            self._tell(event, f"{what} - write the value out")
+            self._tell(
+                event,
+                f"aliases ({quoted(f'*{event.anchor}')}) are not supported - write the value out",
+            )
             return Node(Odd.REFUSED, self._file, at)
         if event.anchor or event.tag:
             self._refuse_extras(event)
         if kind is ScalarEvent:
             return Node(_scalar(event), self._file, at, event.value)
         if depth == _MAX_DEPTH:
-            sentence = f"nested deeper than {_MAX_DEPTH} levels - this is no manifest"
-            raise self._unreadable(event, sentence)
+            raise self._unreadable(
+                event, f"nested deeper than {_MAX_DEPTH} levels - this is no manifest"
+            )
         content = self._items if kind is SequenceStartEvent else self._pairs
         return Node(content(depth + 1), self._file, at)
 
@@ -297,8 +299,11 @@ class _Reader:
         pairs: dict[str, Node] = {}
         while type(event := self._get_event()) is not MappingEndEvent:
             if type(event) is not ScalarEvent:
-                what = "a key must be plain text, not a mapping, list or alias"
-                raise self._unreadable(event, f"{what} - put text with braces in quotes")
+                raise self._unreadable(
+                    event,
+                    "a key must be plain text, not a mapping, list or alias"
+                    " - put text with braces in quotes",
+                )
             if event.anchor or event.tag:
                 self._refuse_extras(event)
             key = event.value
@@ -321,8 +326,11 @@ class _Reader:
 
     def _refuse_extras(self, event: _Event) -> None:
         if event.anchor:
-            what = f"anchors ({quoted(f'&{event.anchor}')}) are not supported"
-            self._tell(event, f"{what} - write the value out where it is needed")
+            self._tell(
+                event,
+                f"anchors ({quoted(f'&{event.anchor}')}) are not supported"
+                " - write the value out where it is needed",
+            )
         if event.tag:
             tag = quoted(event.tag.replace("tag:yaml.org,2002:", "!!"))
             self._tell(event, f"tags ({tag}) are not supported - remove it")

@@ -59,7 +59,11 @@ LEASE_MS = 60 * SECOND_MS
 SETTLE_TRIES = 6
 SETTLE_PAUSE_MS = 500
 RESERVE_BYTES = 16_384
-"""What must be free before an intent is opened, so that what it leads to can still be recorded."""
+"""What must be free before an intent is opened.
+
+An intent comes before its derive, so "split the manifest" is said before a token exists
+that could no longer be recorded.
+"""
 
 
 class LedgerWriter:
@@ -114,7 +118,8 @@ class LedgerWriter:
         reserve = RESERVE_BYTES if _open_intents(ledger) > _open_intents(self.ledger) else 0
         if text_bytes(ledger) + reserve > MAX_ENTRY_BYTES:
             return NotRecorded(
-                sentence="the ledger would outgrow what one Vault entry holds: split the manifest"
+                sentence="the ledger would outgrow what one Vault entry holds: "
+                "split the manifest into several, each with a prefix of its own"
             )
         reply = yield from self._put(ledger)
         if isinstance(reply, Recorded):

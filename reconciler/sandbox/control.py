@@ -23,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hmac
+import inspect
 import json
 import types
 import typing
@@ -50,18 +51,20 @@ class Control:
         self._token = token
         self._state = state
         self._faults = faults
-        self._table: dict[tuple[str, str], Callable[[Any], Answer]] = {
-            ("GET", "faults"): lambda _: self._pending(),
+        self._table: dict[tuple[str, str], Callable[[Any], object]] = {
+            ("GET", "faults"): self._pending,
             ("POST", "faults"): self._add_faults,
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "calls"): self._calls,
-            ("GET", "tokens"): lambda _: self._tokens(),
+            ("GET", "tokens"): self._tokens,
             ("POST", "derive"): self._derive,
-            ("POST", "revoke"): self._revoke,
-            ("POST", "use"): self._use,
-            ("POST", "identity"): self._identity,
-            ("POST", "clock"): self._clock,
-            ("GET", "config"): lambda _: self._settings(),
+            ("POST", "revoke"): lambda data: self._tokens(called(state.revoke_by_hand, data)),
+            ("POST", "use"): lambda data: self._tokens(called(state.touch, data)),
+            ("POST", "identity"): lambda data: {
+                "identity_token": called(state.issue_identity, data)
+            },
+            ("POST", "clock"): lambda data: self._clock(called(state.shift_clock, data)),
+            ("GET", "config"): self._settings,
             ("POST", "config"): self._configure,
         }
 
@@ -76,11 +79,12 @@ class Control:
             return answers.error_answer(
                 HTTPStatus.UNAUTHORIZED, "the control token is missing or wrong"
             )
-        act = self._table.get((request.method, request.target.removeprefix(PREFIX)))
+        name = request.target.removeprefix(PREFIX)
+        act = self._table.get((request.method, name))
         if act is None:
             return answers.error_answer(HTTPStatus.NOT_FOUND, "the sandbox has no such control")
         try:
-            return act(json.loads(request.body) if request.body else {})
+            value = act(json.loads(request.body) if request.body else {})
         except json.JSONDecodeError:
             return answers.error_answer(HTTPStatus.BAD_REQUEST, "the body is not JSON")
         except KeyError:
@@ -89,123 +93,72 @@ class Control:
             )
         except (ValueError, RecursionError) as error:
             return answers.error_answer(HTTPStatus.BAD_REQUEST, str(error))
+        made = name in {"derive", "identity"}
+        return answers.json_answer(HTTPStatus.CREATED if made else HTTPStatus.OK, value)
 
-    def _pending(self) -> Answer:
-        return answers.json_answer(
-            HTTPStatus.OK, [dataclasses.asdict(fault) for fault in self._faults.pending]
-        )
+    def _add_faults(self, data: Any) -> object:
+        items = data if isinstance(data, list) else [data]
+        self._faults.add(*(called(Fault, item) for item in items))
+        return self._pending(None)
 
-    def _add_faults(self, data: Any) -> Answer:
-        self._faults.add(
-            *(read(Fault, item) for item in (data if isinstance(data, list) else [data]))
-        )
-        return self._pending()
-
-    def _clear_faults(self, _data: Any) -> Answer:
+    def _clear_faults(self, _: object) -> object:
         self._faults.clear()
-        return self._pending()
+        return self._pending(None)
 
-    def _calls(self, _data: Any) -> Answer:
-        value = {
+    def _configure(self, data: Any) -> object:
+        self._state.configure(**read_fields(SandboxConfig, data))
+        return self._settings(None)
+
+    def _pending(self, _: object) -> object:
+        return [dataclasses.asdict(fault) for fault in self._faults.pending]
+
+    def _calls(self, _: object) -> object:
+        return {
             "calls": [dataclasses.asdict(call) for call in self._state.calls],
-            "counts": {operation.value: self._state.count(operation) for operation in Operation},
+            "counts": {operation: self._state.count(operation) for operation in Operation},
             "mutating": self._state.mutating_calls,
         }
-        return answers.json_answer(HTTPStatus.OK, value)
 
-    def _tokens(self) -> Answer:
+    def _tokens(self, _: object) -> object:
         tokens = [dataclasses.asdict(token) for token in self._state.tokens()]
-        for token in tokens:
-            del token["secret"]
-        return answers.json_answer(HTTPStatus.OK, tokens)
+        return [{key: value for key, value in token.items() if key != "secret"} for token in tokens]
 
-    def _derive(self, data: Any) -> Answer:
-        wish = read(_Derive, data)
-        token = self._state.derive_by_hand(wish.label, wish.scopes, token_id=wish.token_id)
-        return answers.json_answer(
-            HTTPStatus.CREATED, {"token_id": token.token_id, "secret": token.secret}
-        )
+    def _derive(self, data: Any) -> object:
+        token = called(self._state.derive_by_hand, data)
+        return {"token_id": token.token_id, "secret": token.secret}
 
-    def _revoke(self, data: Any) -> Answer:
-        self._state.revoke_by_hand(read(_Revoke, data).token_id)
-        return self._tokens()
+    def _clock(self, _: object) -> object:
+        return {"now_ms": self._state.now_ms()}
 
-    def _use(self, data: Any) -> Answer:
-        wish = read(_Use, data)
-        self._state.touch(wish.token_id, wish.at_ms)
-        return self._tokens()
-
-    def _identity(self, data: Any) -> Answer:
-        wish = read(_Identity, data)
-        text = self._state.issue_identity(lifetime_ms=wish.lifetime_ms, profile_id=wish.profile_id)
-        return answers.json_answer(HTTPStatus.CREATED, {"identity_token": text})
-
-    def _clock(self, data: Any) -> Answer:
-        self._state.shift_clock(read(_Clock, data).shift_ms)
-        return answers.json_answer(HTTPStatus.OK, {"now_ms": self._state.now_ms()})
-
-    def _settings(self) -> Answer:
-        return answers.json_answer(HTTPStatus.OK, dataclasses.asdict(self._state.config))
-
-    def _configure(self, data: Any) -> Answer:
-        self._state.configure(**read_fields(SandboxConfig, data))
-        return self._settings()
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Derive:
-    label: str | None
-    scopes: tuple[str, ...] = ("trading",)
-    token_id: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Revoke:
-    token_id: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Use:
-    token_id: str
-    at_ms: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Identity:
-    lifetime_ms: int | None = None
-    profile_id: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Clock:
-    shift_ms: int
+    def _settings(self, _: object) -> object:
+        return dataclasses.asdict(self._state.config)
 
 
 T = typing.TypeVar("T")
 
 
-def read(cls: type[T], data: Any) -> T:
-    """Return a value of the dataclass ``cls`` from JSON.
+def called(act: Callable[..., T], data: Any) -> T:
+    """Return what ``act`` returns for the arguments that a JSON object names.
 
-    ValueError with a sentence that names the field, not its content.
+    ValueError with a sentence that names the argument, not its content.
     """
-    fields = read_fields(cls, data)
+    fields = read_fields(act, data)
     try:
-        return cls(**fields)
+        inspect.signature(act).bind(**fields)
     except TypeError:
-        raise _InputError(f"a field of {cls.__name__.strip('_')} is missing") from None
+        raise _InputError("a field is missing") from None
+    return act(**fields)
 
 
-def read_fields(cls: type[Any], data: Any) -> dict[str, Any]:
-    """Return the fields of ``cls`` that a JSON object names, each of its type.
+def read_fields(act: Callable[..., Any], data: Any) -> dict[str, Any]:
+    """Return the arguments of ``act`` that a JSON object names, each of its type.
 
     ValueError otherwise.
     """
     if not isinstance(data, Mapping):
         raise _InputError("the body must be an object")
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(data.keys() - hints.keys())
-    if unknown:
+    hints = {k: v for k, v in typing.get_type_hints(act).items() if k != "return"}
+    if data.keys() - hints.keys():
         raise _InputError(f"known fields are {', '.join(sorted(hints))}")
     return {name: _read_value(name, hints[name], value) for name, value in data.items()}
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, assert_never
 
@@ -133,7 +133,7 @@ class SandboxState:
     def derive_by_hand(
         self,
         label: str | None,
-        scopes: Iterable[str] = laws.DEFAULT_SCOPES,
+        scopes: tuple[str, ...] = laws.DEFAULT_SCOPES,
         *,
         token_id: str | None = None,
     ) -> Token:
@@ -144,7 +144,7 @@ class SandboxState:
         with self._lock:
             if token_id in self._tokens:
                 raise ValueError("that token id is taken")
-            return self._new_token(label, tuple(scopes), self._config.profile_id, token_id)
+            return self._new_token(label, scopes, self._config.profile_id, token_id)
 
     def revoke_by_hand(self, token_id: str) -> None:
         """Revoke a live token as a person does. KeyError if none has this id."""

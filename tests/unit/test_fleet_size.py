@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from typing import Any
@@ -9,16 +10,28 @@ from typing import Any
 import pytest
 
 from reconciler.model import MAX_LABELS, iso
+from reconciler.protocol.effects import (
+    NewId,
+    NotRecorded,
+    Now,
+    PutLedger,
+    Recorded,
+    Step,
+    Written,
+)
+from reconciler.protocol.lease import RESERVE_BYTES, LedgerWriter
 from reconciler.state import MAX_ENTRY_BYTES, from_text, text_bytes, to_text
 from reconciler.state.ledger import (
     Closed,
     Current,
     Entry,
     Holder,
+    Intent,
+    IntentKind,
     Ledger,
     Retiring,
 )
-from reconciler.state.transitions import CLOSED_KEPT
+from reconciler.state.transitions import CLOSED_KEPT, open_intent
 
 MAX_TEXT_BYTES = 900 * 1024
 NOW_MS = 1_774_267_200_000
@@ -133,3 +146,45 @@ def test_the_largest_fleet_fits_with_what_the_next_schema_adds(count: int, reser
     them; a reserve for every label fits up to 850 labels.
     """
     assert_fits(with_next_schema(fleet(count), reserves=reserves))
+
+
+def writes(step: Step[Any]) -> tuple[list[object], Any]:
+    """Run a writer's step where each write succeeds; return the effects and its end."""
+    asked: list[object] = []
+    replies: dict[type, Any] = {NewId: "w", Now: NOW_MS, PutLedger: Written(version=2)}
+    try:
+        asked.append(next(step))
+        while True:
+            asked.append(step.send(replies[type(asked[-1])]))
+    except StopIteration as end:
+        return asked, end.value
+
+
+@pytest.mark.parametrize(("free", "opens"), [(RESERVE_BYTES - 1_000, False), (20_000, True)])
+def test_a_ledger_that_is_nearly_full_opens_no_intent(free: int, *, opens: bool) -> None:
+    """Before a derive there is an intent, and before an intent there is room for all
+    that it leads to: else nothing is written, and what to do is said in a sentence. A
+    write that needs no room, such as the end of a lease, is still done.
+    """
+    filler = "x" * (MAX_ENTRY_BYTES - free - text_bytes(fleet(CLOSED_KEPT)))
+    full = dataclasses.replace(fleet(CLOSED_KEPT), ledger_id=identifier(1) + filler)
+    writer = LedgerWriter(run=identifier(2), who="host:7", ledger=full, version=1)
+    intent = Intent(
+        kind=IntentKind.DERIVE,
+        operation_id=identifier(5),
+        run=identifier(2),
+        since_ms=NOW_MS,
+        before=(),
+        cas=0,
+        path="prod/new",
+        scopes=("trading",),
+    )
+    asked, end = writes(writer.write(open_intent("new", intent, protect=None)))
+    assert any(isinstance(effect, PutLedger) for effect in asked) == opens
+    if not opens:
+        assert end == NotRecorded(
+            sentence="the ledger would outgrow what one Vault entry holds: "
+            "split the manifest into several, each with a prefix of its own"
+        )
+    asked, end = writes(writer.release())
+    assert isinstance(end, Recorded)
