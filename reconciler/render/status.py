@@ -2,20 +2,22 @@
 
     LABEL           STATE     AGE/MAX  DUE     LAST USED
     production-bot  draining  3h/30d   in 29d  5m ago
-      old 3f2c…02be  superseded 3h ago, last used 4m ago: a consumer still uses the predecessor
+      old 3f2c…02be  superseded 3h ago, last used 4m ago; hold: a consumer still uses
+      the predecessor
 
 Rules this module keeps:
 
-1. A terminal that is too narrow loses columns, in the order of ``_DROPPED``, and then
-   the middle of long labels; no row wraps.
-2. What is wrong with a label stands below it, in words; a label that is well takes one
+1. ``COLUMNS`` are the table. A terminal that is too narrow loses columns, the last of
+   ``_DROPPED`` last, and then the middle of long labels. No row wraps.
+2. What is wrong with a label stands below it, in words. A label that is well takes one
    line.
 3. What needs a person stands last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from reconciler.escape import counted, safe, short
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -23,13 +25,13 @@ from reconciler.plan import SENTENCES, Need, NeedKind, Predecessor, State, Statu
 from reconciler.render.text import LEAST_LABEL_CELLS, Paint, label_cells, line, padded, painter
 from reconciler.render.words import cells, said, some, subject, twin_sentence
 
-_LABEL, _STATE, _AGE, _DUE, _USED = "LABEL", "STATE", "AGE/MAX", "DUE", "LAST USED"
-_SECRET, _PROTECTED, _TOKEN = "SECRET", "PROTECTED", "TOKEN"
-_DROPPED = (_TOKEN, _PROTECTED, _SECRET, _USED, _AGE, _DUE)
 _GAP = "  "
 
 _TOLD_ELSEWHERE = frozenset({State.OK, State.DRAINING, State.WAITING})
-"""States of labels that need no line of their own: their predecessors have one, or they stand with what needs a person."""
+"""States that need no line of their own.
+
+The predecessors have one, or the label stands with what needs a person.
+"""
 
 _COLOURS: dict[State, str] = {
     State.OK: "green",
@@ -48,7 +50,7 @@ _COLOURS: dict[State, str] = {
 
 
 def span(length_ms: int) -> str:
-    """A length of time in its largest whole unit: ``41d``, ``3h``, ``5m``, ``12s``."""
+    """Return a length of time in its largest whole unit: ``41d``, ``3h``, ``12s``."""
     for unit_ms, letter in ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m")):
         if abs(length_ms) >= unit_ms:
             return f"{abs(length_ms) // unit_ms}{letter}"
@@ -56,14 +58,19 @@ def span(length_ms: int) -> str:
 
 
 def when(at_ms: int | None, now_ms: int) -> str:
-    """An instant as seen from now: ``in 45d``, ``7d ago``, or ``-`` if there is none."""
+    """Return an instant as seen from now: ``in 45d``, ``7d ago``, or ``-`` for None."""
     if at_ms is None:
         return "-"
-    return f"in {span(at_ms - now_ms)}" if at_ms > now_ms else f"{span(now_ms - at_ms)} ago"
+    return f"in {span(at_ms - now_ms)}" if at_ms > now_ms else _ago(at_ms, now_ms)
+
+
+def _ago(at_ms: int, now_ms: int) -> str:
+    """Return an instant that is over; one ahead of the clock was just now."""
+    return f"{span(max(0, now_ms - at_ms))} ago"
 
 
 def status_text(status: Status, *, width: int | None = None, colour: bool = False) -> str:
-    """The whole state; ``width`` is in columns, None where nothing limits it."""
+    """Return the whole state; ``width`` is in columns, None if nothing limits it."""
     paint = painter(colour=colour)
     profile = "" if status.profile_id is None else f", profile {status.profile_id}"
     lines = [f"{safe(status.api_url)}{profile}, ledger version {status.ledger_version}", ""]
@@ -78,79 +85,95 @@ def status_text(status: Status, *, width: int | None = None, colour: bool = Fals
 # --- the table ---
 
 
-def _table(status: Status, width: int | None, paint: Paint) -> list[str]:
-    rows = [_cells(token, status.as_of_ms) for token in status.tokens]
-    columns = _widths(rows, width)
-    names = columns.keys()
-    lines = [paint(_GAP.join(padded(name, columns[name]) for name in names).rstrip(), bold=True)]
-    for token, row in zip(status.tokens, rows, strict=True):
-        cut = {**row, _LABEL: _middle_cut(row[_LABEL], columns[_LABEL])}
-        ends = {name: padded(cut[name], columns[name]) for name in names}
-        last = next(reversed(ends))
-        ends[last] = ends[last].rstrip()
-        ends[_STATE] = paint(ends[_STATE], fg=_COLOURS[token.state])
-        lines.append(_GAP.join(ends.values()))
-        lines += _below(token, status.as_of_ms, width)
-    return lines
-
-
-def _cells(token: TokenStatus, now_ms: int) -> dict[str, str]:
-    most = "never" if token.rotate_after_ms is None else span(token.rotate_after_ms)
+def _age(token: TokenStatus, _: int) -> str:
     age = "-" if token.age_ms is None else span(token.age_ms)
-    return {
-        _LABEL: subject(token.label),
-        _STATE: token.state.value,
-        _AGE: f"{age}/{most}" if token.desired else age,
-        _DUE: when(token.due_at_ms, now_ms),
-        _USED: _used(token, now_ms),
-        _SECRET: _secret(token),
-        _PROTECTED: "yes" if token.protect else "-",
-        _TOKEN: short(token.token_id) if token.token_id is not None else "-",
-    }
+    most = "never" if token.rotate_after_ms is None else span(token.rotate_after_ms)
+    return f"{age}/{most}" if token.desired else age
 
 
 def _used(token: TokenStatus, now_ms: int) -> str:
-    """Our own verify is a use as well, but no consumer's."""
-    if token.last_used_at_ms is not None and not token.used_since_verify:
-        return "only by us"
-    return when(token.last_used_at_ms, now_ms)
+    """Return the last use; our own verify is one as well, but no consumer's."""
+    if token.last_used_at_ms is None:
+        return "-"
+    return _ago(token.last_used_at_ms, now_ms) if token.used_since_verify else "only by us"
 
 
-def _secret(token: TokenStatus) -> str:
-    """The recorded version, and what Vault has instead."""
+def _secret(token: TokenStatus, _: int) -> str:
+    """Return the recorded version, and what Vault has instead."""
     if token.version is None:
         return "-"
     if token.in_place:
         return f"v{token.version}"
-    return (
-        f"v{token.version} GONE"
-        if token.latest_version == token.version
-        else f"v{token.version}, is v{token.latest_version}"
-    )
+    if token.latest_version == token.version:
+        return f"v{token.version} GONE"
+    return f"v{token.version}, is v{token.latest_version}"
 
 
-def _widths(rows: Sequence[dict[str, str]], width: int | None) -> dict[str, int]:
-    """The columns that fit, each as wide as its widest cell; labels give way before a column is lost, down to a third."""
-    widths = {name: max(cells(name), *(cells(row[name]) for row in rows)) for name in rows[0]}
-    widths[_LABEL] = min(widths[_LABEL], label_cells(width))
+COLUMNS: tuple[tuple[str, Callable[[TokenStatus, int], str]], ...] = (
+    ("LABEL", lambda token, _: subject(token.label)),
+    ("STATE", lambda token, _: token.state.value),
+    ("AGE/MAX", _age),
+    ("DUE", lambda token, now_ms: when(token.due_at_ms, now_ms)),
+    ("LAST USED", _used),
+    ("SECRET", _secret),
+    ("PROTECTED", lambda token, _: "yes" if token.protect else "-"),
+    ("TOKEN", lambda token, _: "-" if token.token_id is None else short(token.token_id)),
+)
+"""Each column's name, and its cell of a label at an instant, fit to print.
+
+The first two are the label and its state.
+"""
+
+_DROPPED = ("TOKEN", "PROTECTED", "SECRET", "LAST USED", "AGE/MAX", "DUE")
+
+
+def _table(status: Status, width: int | None, paint: Paint) -> list[str]:
+    rows = [[cell(token, status.as_of_ms) for _, cell in COLUMNS] for token in status.tokens]
+    widths = _widths(rows, width)
+    lines = [paint(_row([name for name, _ in COLUMNS], widths), bold=True)]
+    for token, row in zip(status.tokens, rows, strict=True):
+        label = _middle_cut(row[0], widths[0])
+        colour = functools.partial(paint, fg=_COLOURS[token.state])
+        lines.append(_row([label, *row[1:]], widths, state=colour))
+        lines += _below(token, status.as_of_ms, width)
+    return lines
+
+
+def _row(row: Sequence[str], widths: dict[int, int], state: Paint = str) -> str:
+    """Return the cells side by side; the last one shown is not filled up."""
+    last = max(widths)
+    ends = {at: row[at] if at == last else padded(row[at], widths[at]) for at in widths}
+    ends[1] = state(ends[1])
+    return _GAP.join(ends.values())
+
+
+def _widths(rows: Sequence[Sequence[str]], width: int | None) -> dict[int, int]:
+    """Return the columns that fit, each as wide as its widest cell.
+
+    Labels give way before a column is lost, down to a third of the width.
+    """
+    names = [name for name, _ in COLUMNS]
+    widths = {at: max(cells(row[at]) for row in (names, *rows)) for at in range(len(names))}
+    widths[0] = min(widths[0], label_cells(width))
     if width is None:
         return widths
     for name in _DROPPED:
         if _total(widths) <= width:
             return widths
-        del widths[name]
-    widths[_LABEL] = max(
-        LEAST_LABEL_CELLS, min(widths[_LABEL], widths[_LABEL] + width - _total(widths))
-    )
+        del widths[names.index(name)]
+    widths[0] = max(LEAST_LABEL_CELLS, min(widths[0], widths[0] + width - _total(widths)))
     return widths
 
 
-def _total(widths: dict[str, int]) -> int:
+def _total(widths: dict[int, int]) -> int:
     return sum(widths.values()) + len(_GAP) * (len(widths) - 1)
 
 
 def _middle_cut(text: str, width: int) -> str:
-    """The text, or both its ends around an ellipsis: labels differ at their ends more often than in the middle."""
+    """Return the text, or both its ends around an ellipsis.
+
+    Labels differ at their ends more often than in the middle.
+    """
     if cells(text) <= width:
         return text
     head, tail = text, text
@@ -169,7 +192,10 @@ def _below(token: TokenStatus, now_ms: int, width: int | None) -> list[str]:
     if token.state not in _TOLD_ELSEWHERE:
         lines.append(line("  why", said(token.reason, token.note), width))
     if token.intent is not None:
-        head = f"  {token.intent.kind.value} begun {when(token.intent.since_ms, now_ms)} by run {safe(token.intent.run)}"
+        head = (
+            f"  {token.intent.kind.value} begun {_ago(token.intent.since_ms, now_ms)} "
+            f"by run {safe(token.intent.run)}"
+        )
         lines.append(
             f"{head}, token {short(token.intent.token_id)}" if token.intent.token_id else head
         )
@@ -181,10 +207,10 @@ def _old(old: Predecessor, now_ms: int, width: int | None) -> str:
     used = (
         "never used"
         if old.last_used_at_ms is None
-        else f"last used {when(old.last_used_at_ms, now_ms)}"
+        else f"last used {_ago(old.last_used_at_ms, now_ms)}"
     )
     parts = [
-        f"superseded {when(old.superseded_at_ms, now_ms)}",
+        f"superseded {_ago(old.superseded_at_ms, now_ms)}",
         used if old.live else "gone from the exchange",
     ]
     if old.not_before_ms > now_ms:
@@ -201,10 +227,11 @@ def _surroundings(status: Status, width: int | None) -> list[str]:
     if status.lease is not None:
         left = span(status.lease.expires_at_ms - status.as_of_ms)
         lines.append(
-            f"run {safe(status.lease.run)} on {safe(status.lease.who)} is at work; its lease ends in {left}"
+            f"run {safe(status.lease.run)} on {safe(status.lease.who)} is at work; "
+            f"its lease ends in {left}"
         )
     for row in status.abandoned:
-        began, ended = when(row.since_ms, status.as_of_ms), when(row.closed_at_ms, status.as_of_ms)
+        began, ended = (_ago(at_ms, status.as_of_ms) for at_ms in (row.since_ms, row.closed_at_ms))
         said = f"a derive begun {began} was given up {ended}; a token of it may still show up"
         lines.append(line(f"abandoned {subject(row.label)}", said, width))
     told = {

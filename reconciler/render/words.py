@@ -12,7 +12,6 @@ Rules this package keeps:
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from reconciler.escape import safe
@@ -51,16 +50,12 @@ FOREIGN_NAMED = 5
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal a text takes:
-
-    East Asian wide characters take two, combining ones none.
-    """
+    """Return how many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in {"W", "F"} else 1
-        for c in text
-    )
+    from rich.cells import cell_len  # noqa: PLC0415  # few labels need it
+
+    return cell_len(text)
 
 
 def subject(label: str) -> str:

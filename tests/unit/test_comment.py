@@ -8,7 +8,7 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from reconciler.errors import Exit
 from reconciler.model import DAY_MS, TokenSpec
@@ -227,6 +227,7 @@ def test_an_issue_says_what_to_do() -> None:
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(hostile(), hostile())
+@example("a", "##[error]")
 def test_hostile_words_stay_words(one: str, two: str) -> None:
     """Labels, sentences and names of workflows can't end a table, a span, the marker,
     or command the runner.

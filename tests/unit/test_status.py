@@ -438,6 +438,21 @@ def test_an_instant_is_told_as_seen_from_now(at_ms: int | None, expected: str) -
     assert expected == when(at_ms, NOW_MS)
 
 
+@pytest.mark.parametrize("ahead_ms", [0, 1, SECOND_MS - 1, SECOND_MS, 5 * SECOND_MS])
+def test_a_use_is_never_in_the_future(ahead_ms: int) -> None:
+    """A use in the same second, or a little ahead of the clock, is a use of just now."""
+    old = retiring("id-0", "bot")
+    memory = ledger({"bot": dataclasses.replace(entry("id-1", "bot"), retiring=(old,))})
+    seen = observed(
+        memory,
+        live("id-1", "bot", unused_for_ms=-ahead_ms),
+        live("id-0", "bot", unused_for_ms=-ahead_ms),
+    )
+    lines = status_text(status_of(BOT, seen)).splitlines()
+    assert re.split(r" {2,}", lines[3])[4] == "0s ago"
+    assert lines[4].startswith("  old id-0  superseded 2d ago, last used 0s ago")
+
+
 def a_fleet() -> Status:
     """A fleet with most states."""
     tokens = {
