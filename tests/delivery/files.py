@@ -10,11 +10,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+TIMEOUT_S = 600
+"""Of one program: far more than it takes, as a busy machine is no mistake of ours."""
 
 ROOT = Path(__file__).parent.parent.parent
 GITHUB = ROOT / ".github"
@@ -45,7 +49,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false"
 
 @functools.cache
 def load(path: Path) -> Any:
-    """A YAML file's only document."""
+    """Return a YAML file's only document."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # a SafeLoader
 
 
@@ -59,21 +63,22 @@ class Step:
     spec: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"{self.path.relative_to(ROOT)}: {self.job or 'action'}, step {self.number} ({self.spec.get('name', '')})"
+        place = f"{self.path.relative_to(ROOT)}: {self.job or 'action'}"
+        return f"{place}, step {self.number} ({self.spec.get('name', '')})"
 
     @property
     def uses(self) -> str:
-        """What it uses; empty where it runs a script."""
+        """What the step uses; empty where it runs a script."""
         return str(self.spec.get("uses", ""))
 
     @property
     def is_ours(self) -> bool:
-        """Whether it uses our own action."""
+        """Whether the step uses our own action."""
         return OWN_ACTION.fullmatch(self.uses) is not None
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        """Its ``with``."""
+        """The step's ``with``."""
         given: Mapping[str, Any] = self.spec.get("with", {})
         return given
 
@@ -86,14 +91,37 @@ class Step:
         return (*str(self.inputs.get("command", "")).split(), *(line for line in lines if line))
 
 
+def performed(
+    argv: Sequence[str | Path], cwd: Path = ROOT, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program, in our environment unless ``environ`` is another."""
+    return subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        cwd=cwd,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def act(name: str, workspace: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Do one step of the action, as a runner would."""
+    (script,) = (step.spec["run"] for step in steps(ACTION) if step.spec["name"] == name)
+    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    return performed(argv, workspace, environ)
+
+
 def jobs(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    """A workflow's jobs by id."""
+    """Return a workflow's jobs by id."""
     found: Mapping[str, Mapping[str, Any]] = load(path)["jobs"]
     return found
 
 
 def steps(path: Path) -> tuple[Step, ...]:
-    """Every step of a workflow or a composite action, in order."""
+    """Return every step of a workflow or a composite action, in order."""
     if path == ACTION:
         return _steps(path, "", load(path)["runs"]["steps"])
     return tuple(
@@ -110,14 +138,13 @@ def _steps(path: Path, job: str, specs: Any) -> tuple[Step, ...]:
 
 
 def steps_of_all() -> tuple[Step, ...]:
-    """Every step that we ship."""
+    """Return every step that we ship."""
     return tuple(step for path in (*WORKFLOWS, ACTION) for step in steps(path))
 
 
 def scripts_of_all() -> dict[str, str]:
-    """Every shell script in the files by its place:
-
-    ``run:`` of GitHub, ``script:`` of GitLab.
+    """Return every shell script in the files by its place: ``run:`` of GitHub and
+    ``script:`` of GitLab.
     """
     found = {str(step): str(step.spec["run"]) for step in steps_of_all() if "run" in step.spec}
     for name, job in gitlab_jobs().items():
@@ -126,8 +153,8 @@ def scripts_of_all() -> dict[str, str]:
 
 
 def gitlab_jobs() -> dict[str, dict[str, Any]]:
-    """GitLab's jobs with what they extend merged in; templates, which start with a
-    point, are left out.
+    """Return GitLab's jobs, each with what it extends merged in; templates, which start
+    with a point, are left out.
     """
     document = load(GITLAB)
     globals_ = {"stages", "workflow", "variables", "default", "include"}
@@ -147,12 +174,12 @@ def _extended(document: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str,
 
 
 def expressions(text: str) -> tuple[str, ...]:
-    """What stands between ``${{`` and ``}}``."""
+    """Return what stands between ``${{`` and ``}}``."""
     return tuple(found.strip() for found in EXPRESSION.findall(text))
 
 
 def texts(spec: Any) -> Iterator[str]:
-    """Every string in a document, keys included."""
+    """Yield every string in a document, keys included."""
     if isinstance(spec, dict):
         for key, entry in spec.items():
             yield from texts(key)
@@ -165,6 +192,6 @@ def texts(spec: Any) -> Iterator[str]:
 
 
 def table(text: str, heading: str) -> list[list[str]]:
-    """The cells of the Markdown table whose first column has this heading."""
+    """Return the cells of the Markdown table whose first column has this heading."""
     rows = text[text.index(f"| {heading} |") :].split("\n\n", maxsplit=1)[0].splitlines()[2:]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]

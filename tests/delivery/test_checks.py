@@ -1,8 +1,8 @@
 """The process files and the packages pass the checkers of those who own their formats,
 offline.
 
-Some checkers skip what they can't read and say that all is well: a file with a mistake
-shows that they would find one.
+Some checkers pass over what they can't read and report success, so each is shown a file
+with a mistake as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tomllib
@@ -24,7 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from reconciler import __version__
-from tests.delivery.conftest import TIMEOUT_S, Tool
+from tests.delivery.conftest import Tool
 from tests.delivery.files import (
     ACTION,
     CRONJOB,
@@ -33,18 +32,15 @@ from tests.delivery.files import (
     GITLAB,
     ROOT,
     WORKFLOWS,
+    act,
+    performed,
     scripts_of_all,
-    steps,
 )
 from tests.delivery.played.hosting import git
 
 ZIZMOR = (
-    "--offline",
-    "--strict-collection",
-    "--no-config",
-    "--persona",
-    "pedantic",
-    "--no-progress",
+    *("--offline", "--strict-collection", "--no-config", "--no-progress"),
+    *("--persona", "pedantic"),
 )
 ISSUES = GITHUB / "ISSUE_TEMPLATE"
 SCHEMAS = {
@@ -67,59 +63,37 @@ print(json.dumps([(one.exit_code, one.output) for one in done]))
 """
 HOOKS = ROOT / ".pre-commit-hooks.yaml"
 SOURCES = (
-    "reconciler",
-    "schemas",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-    "tokens.yaml",
+    *("reconciler", "schemas", "pyproject.toml", "README.md", "LICENSE", "tokens.yaml"),
     ".pre-commit-hooks.yaml",
 )
 
 
-def copy_sources(folder: Path, *names: str) -> Path:
-    """A copy of the tree's sources, with no trace of this checkout."""
-    for name in (*SOURCES, *names):
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the tree's sources, with no trace of this checkout."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignore)
         else:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     return folder
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree's sources, to build from."""
-    return copy_sources(tmp_path_factory.mktemp("sources"))
-
-
-@pytest.fixture(scope="module")
 def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built by the locked build backend."""
+    """Return the wheel, built by the locked build backend."""
     folder = tmp_path_factory.mktemp("dist")
-    argv = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "--target",
-        "wheel",
-        "--directory",
-        str(folder),
-    ]
-    done = subprocess.run(
-        argv, cwd=sources, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+    argv = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    done = performed([*argv, folder], sources)
     assert done.returncode == 0, done.stderr
     (built,) = folder.iterdir()
     return built
 
 
 def wrong(folder: Path, original: Path, right: str, mistake: str) -> Path:
-    """A copy of a file with a mistake in it."""
+    """Return a copy of a file with a mistake in it."""
     text = original.read_text(encoding="utf-8")
     assert right in text
     copy = folder / original.name
@@ -128,8 +102,8 @@ def wrong(folder: Path, original: Path, right: str, mistake: str) -> Path:
 
 
 def test_zizmor_finds_nothing(tool: Tool) -> None:
-    """At its most pedantic, zizmor has nothing to say of any workflow, action,
-    dependabot.yml or example, and read them all.
+    """At its most pedantic, zizmor reads every workflow, action, dependabot.yml and
+    example, and finds nothing.
     """
     done = tool("zizmor", *ZIZMOR, GITHUB, *EXAMPLE_WORKFLOWS)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -150,14 +124,8 @@ def test_zizmor_would_find(tool: Tool, tmp_path: Path, right: str, mistake: str,
     """The same call fails for a workflow with a mistake (11 to 14: how grave), and for
     one that it can't read (1).
     """
-    assert (
-        tool(
-            "zizmor",
-            *ZIZMOR,
-            wrong(tmp_path, GITHUB / "workflows" / "tokens-plan.yml", right, mistake),
-        ).returncode
-        == code
-    )
+    mistaken = wrong(tmp_path, GITHUB / "workflows" / "tokens-plan.yml", right, mistake)
+    assert tool("zizmor", *ZIZMOR, mistaken).returncode == code
 
 
 def test_schemas(tool: Tool, tmp_path: Path) -> None:
@@ -179,15 +147,9 @@ def test_schemas(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_cronjob(tool: Tool, tmp_path: Path) -> None:
-    """Kubernetes would take the CronJob, strictly read, and would not take one without
-    its template.
-    """
-    done = tool(
-        "kubernetes-validate",
-        "--strict",
-        CRONJOB,
-        wrong(tmp_path, CRONJOB, "jobTemplate:", "template:"),
-    )
+    """Kubernetes takes the CronJob and refuses one without its template."""
+    mistaken = wrong(tmp_path, CRONJOB, "jobTemplate:", "template:")
+    done = tool("kubernetes-validate", "--strict", CRONJOB, mistaken)
     told = [
         line.split(" ", 2)
         for line in (done.stdout + done.stderr).splitlines()
@@ -195,13 +157,13 @@ def test_cronjob(tool: Tool, tmp_path: Path) -> None:
     ]
     assert [(level, file) for level, file, _ in told] == [
         ("INFO", str(CRONJOB)),
-        ("ERROR", str(tmp_path / CRONJOB.name)),
+        ("ERROR", str(mistaken)),
     ]
 
 
 def test_shell_scripts(tool: Tool, tmp_path: Path) -> None:
-    """Of the scripts in the files shellcheck has nothing to say, and would have of one
-    that forgets its quotes.
+    """The scripts in the files pass shellcheck, and one that forgets its quotes does
+    not.
     """
     findings = {path.name: path.read_text("utf-8") for path in (ROOT / "findings").glob("*.sh")}
     scripts = {**scripts_of_all(), **findings, "wrong": "rm $1"}
@@ -224,12 +186,8 @@ def test_pre_commit_hook(tool: Tool, sources: Path, tmp_path: Path) -> None:
     """
     assert tool("pre-commit", "validate-manifest", HOOKS).returncode == 0
     tree = Path(shutil.copytree(sources, tmp_path / "tree"))
-    for arguments in (
-        ("init", "--quiet"),
-        ("add", "--all"),
-        ("commit", "--quiet", "--message", "all"),
-    ):
-        git(tree, *arguments)
+    for command in ("init --quiet", "add --all", "commit --quiet --message all"):
+        git(tree, *command.split())
     environ = {
         "PRE_COMMIT_HOME": str(tmp_path / "home"),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -240,16 +198,8 @@ def test_pre_commit_hook(tool: Tool, sources: Path, tmp_path: Path) -> None:
         # pip reads switches that begin with "no" the other way round
         "PIP_NO_BUILD_ISOLATION": "0",
     }
-    done = tool(
-        "pre-commit",
-        "try-repo",
-        tree,
-        "tokens-validate",
-        "--all-files",
-        "--verbose",
-        cwd=tree,
-        environ=environ,
-    )
+    argv = ("try-repo", tree, "tokens-validate", "--all-files", "--verbose")
+    done = tool("pre-commit", *argv, cwd=tree, environ=environ)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tokens.yaml: 8 tokens, valid" in done.stdout
 
@@ -311,35 +261,14 @@ def test_bill_of_materials(tool: Tool) -> None:
     """A CycloneDX bill of materials can be made of what users install: each locked
     dependency with its version and hashes.
     """
-    done = tool(
-        "cyclonedx-py",
-        "requirements",
-        ROOT / "requirements.txt",
-        "--pyproject",
-        ROOT / "pyproject.toml",
-        "--validate",
-    )
+    project = ("--pyproject", ROOT / "pyproject.toml", "--validate")
+    done = tool("cyclonedx-py", "requirements", ROOT / "requirements.txt", *project)
     assert done.returncode == 0, done.stderr
     bill = json.loads(done.stdout)
     assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "reconciler")
     locked = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     listed = {f"{part['name']}=={part['version']}" for part in bill["components"]}
     assert listed == set(re.findall(r"^[a-z0-9-]+==[^ ]+", locked, re.MULTILINE | re.IGNORECASE))
-
-
-def act(name: str, workspace: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """One step of the action, as a runner would do it."""
-    (script,) = (step.spec["run"] for step in steps(ACTION) if step.spec["name"] == name)
-    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
-    return subprocess.run(
-        argv,
-        cwd=workspace,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
 
 
 def test_the_action_installs(sources: Path, tmp_path: Path) -> None:
@@ -352,17 +281,11 @@ def test_the_action_installs(sources: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(sources, tmp_path / "the action"))
     shutil.copy(ROOT / "requirements.txt", root)
     workspace, home, added = tmp_path / "workspace", tmp_path / "a temp", tmp_path / "path"
-    for name in (
-        "reconciler/__init__.py",
-        "yaml.py",
-        "pip/__init__.py",
-        "venv/__init__.py",
-        "sitecustomize.py",
-    ):
+    packages = ("reconciler/__init__.py", "pip/__init__.py", "venv/__init__.py")
+    for name in (*packages, "yaml.py", "sitecustomize.py"):
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
-        (workspace / name).write_text(
-            "raise SystemExit('the workspace was imported')\n", encoding="utf-8"
-        )
+        mine = "raise SystemExit('the workspace was imported')\n"
+        (workspace / name).write_text(mine, encoding="utf-8")
     shutil.copy(ROOT / "tokens.yaml", workspace)
     environ = {
         **os.environ,
@@ -376,11 +299,8 @@ def test_the_action_installs(sources: Path, tmp_path: Path) -> None:
     }
     home.mkdir()
     Path(environ["GITHUB_ACTION_PATH"]).mkdir(parents=True)
-    for name, python in (
-        ("install", sys.executable),
-        ("install", "/bin/false"),
-        ("run", "/bin/false"),
-    ):
+    pythons = (("install", sys.executable), ("install", "/bin/false"), ("run", "/bin/false"))
+    for name, python in pythons:
         done = act(name, workspace, {**environ, "PYTHON": python})
         assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "tokens.yaml: 8 tokens, valid\n"

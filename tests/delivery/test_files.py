@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,10 +35,12 @@ from tests.delivery.files import (
     ROOT,
     WORKFLOWS,
     Step,
+    act,
     expressions,
     gitlab_jobs,
     jobs,
     load,
+    performed,
     scripts_of_all,
     steps,
     steps_of_all,
@@ -70,17 +71,17 @@ WRITERS_GROUP = {"group": "tokens-write", "cancel-in-progress": False, "queue": 
 
 
 def named(path: Path) -> str:
-    """A file's name for test ids."""
+    """Return a file's name, for the ids of tests."""
     return path.name
 
 
 def job_ids(paths: tuple[Path, ...]) -> list[tuple[Path, str]]:
-    """Every job of these workflows."""
+    """Return every job of these workflows."""
     return [(path, job) for path in paths for job in jobs(path)]
 
 
 def role_of(path: Path, job: str) -> str | None:
-    """The role that a job asks of Vault."""
+    """Return the role that a job asks of Vault."""
     role: str | None = jobs(path)[job].get("env", {}).get("RECONCILER_VAULT_ROLE")
     return role
 
@@ -97,8 +98,8 @@ each_job = pytest.mark.parametrize(
 
 @each_workflow
 def test_permissions(path: Path) -> None:
-    """Nothing is permitted on top; each job says what it may, and each line of that
-    says what for.
+    """A workflow permits nothing on top; each job says what it may do, and each line of
+    that says what for.
     """
     assert load(path)["permissions"] == {}
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -124,8 +125,8 @@ def _child(node: yaml.Node, key: str) -> yaml.Node:
 
 @each_workflow
 def test_no_dangerous_trigger_or_inheritance(path: Path) -> None:
-    """No trigger that runs with the repository's rights on somebody else's words, no
-    stored secret, no blanket permission.
+    """Workflows have no trigger that runs with the repository's rights on somebody
+    else's words, no stored secret and no blanket permission.
     """
     triggers = load(path)["on"]
     assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(
@@ -164,8 +165,8 @@ def test_actions_are_pinned() -> None:
 
 @pytest.mark.parametrize("step", steps_of_all(), ids=str)
 def test_steps(step: Step) -> None:
-    """No expression in a script, where its value would be code; and no checkout leaves
-    its token behind.
+    """No script has an expression in it, whose value would be code; and no checkout
+    leaves its token behind.
     """
     assert "${{" not in str(step.spec.get("run", ""))
     assert "${{" not in str(step.spec.get("shell", ""))
@@ -337,9 +338,7 @@ def test_gate(validate: str, plan: str, passes: bool) -> None:  # noqa: FBT001
         "PLAN": "${{ needs.plan.result }}",
     }
     argv = ["bash", "-e", "-c", step["run"]]
-    done = subprocess.run(
-        argv, env={"VALIDATE": validate, "PLAN": plan}, capture_output=True, timeout=60, check=False
-    )
+    done = performed(argv, environ={"VALIDATE": validate, "PLAN": plan})
     assert (done.returncode == 0) is passes
 
 
@@ -347,7 +346,7 @@ def test_gate(validate: str, plan: str, passes: bool) -> None:  # noqa: FBT001
 
 
 def vault_roles(kind: str) -> dict[Path, dict[str, Any]]:
-    """The example roles for one kind of identity."""
+    """Return the example roles for one kind of identity."""
     return {
         path: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(VAULT_EXAMPLES.glob(f"roles/{kind}-*.json"))
@@ -362,7 +361,7 @@ def vault_roles(kind: str) -> dict[Path, dict[str, Any]]:
     ],
 )
 def test_vault_roles_are_bound(kind: str, who: set[str]) -> None:
-    """Roles are bound to numbers that nobody can take over and to an environment, and
+    """Roles are bound to numbers that nobody can take over, and to an environment, but
     never to the subject.
     """
     roles = vault_roles(kind)
@@ -379,7 +378,7 @@ def test_vault_roles_are_bound(kind: str, who: set[str]) -> None:
 
 
 def installed_roles() -> dict[tuple[str, str], dict[str, Any]]:
-    """Each role that the page for Vault installs, by its mount and name."""
+    """Return each role that the page for Vault installs, by its mount and name."""
     text = (VAULT_EXAMPLES / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"auth/([a-z-]+)/role/([a-z-]+) @(\S+)", text)
     return {
@@ -443,8 +442,8 @@ def test_vault_admits_gitlab_and_the_cluster() -> None:
 
 
 def test_gitlab_jobs() -> None:
-    """In GitLab too: an identity only in an environment and off merge requests, writers
-    in one group, artifacts not public.
+    """In GitLab too, identities are for environments and never for merge requests,
+    writers are in one group, and artifacts are not public.
     """
     found = gitlab_jobs()
     for name, job in found.items():
@@ -502,8 +501,8 @@ def test_cronjob_is_confined() -> None:
 
 
 def invocations() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every call of the program in the files: where, and its arguments, with a word in
-    place of each expression or variable.
+    """Yield every call of the program in the files: its place and its arguments, with a
+    word instead of each expression or variable.
     """
     for step in steps_of_all():
         if step.is_ours and step.argv:
@@ -539,8 +538,8 @@ def test_the_program_takes_every_call(place: str, argv: tuple[str, ...]) -> None
 
 @pytest.mark.parametrize("step", [step for step in steps_of_all() if "uses" in step.spec], ids=str)
 def test_inputs_exist(step: Step) -> None:
-    """Whatever is given to our action is an input of it; and it is given a command of
-    ours.
+    """Whatever a step gives to our action is an input of it, and the command is one of
+    the program's.
     """
     if step.is_ours:
         assert step.inputs.keys() <= load(ACTION)["inputs"].keys()
@@ -617,28 +616,16 @@ def test_the_action_gives_the_arguments_as_they_are(tmp_path: Path) -> None:
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$#" "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     lines = [
-        "--out=a b",
-        "$(touch escaped)",
-        "`touch escaped`",
-        "*",
-        "'\"; touch escaped #",
-        "--x=$HOME",
-        "  leading",
-        "\\n",
-        "--",
-        "ü",
+        *("--out=a b", "$(touch escaped)", "`touch escaped`", "*", "'\"; touch escaped #"),
+        *("--x=$HOME", "  leading", "\\n", "--", "ü"),
     ]
-    (step,) = (one for one in steps(ACTION) if one.spec["name"] == "run")
     environ = {
         "PATH": os.environ["PATH"],
         "RUNNER_TEMP": str(tmp_path),
         "COMMAND": "github snapshot",
         "ARGUMENTS": "\n".join([*lines, "", ""]),
     }
-    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.spec["run"]]
-    done = subprocess.run(
-        argv, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = act("run", tmp_path, environ)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [str(len(lines) + 2), "github", "snapshot", *lines]
     assert not (tmp_path / "escaped").exists()
@@ -648,8 +635,8 @@ def test_the_action_gives_the_arguments_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_page_of_the_action() -> None:
-    """Its tables are the action's inputs and outputs, word for word; each output is one
-    of the step that runs the program.
+    """The page's tables are the action's inputs and outputs, word for word, and each
+    output is one of the step that runs the program.
     """
     action, page = load(ACTION), ACTION_PAGE.read_text(encoding="utf-8")
     told = {

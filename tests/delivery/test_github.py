@@ -39,7 +39,7 @@ Ours = Callable[[str], bool]
 
 @pytest.fixture
 def host() -> Iterator[stand_in.GitHub]:
-    """A host with one repository and one open pull request, number 1."""
+    """Yield a host with one repository and one open pull request, number 1."""
     with stand_in.GitHub() as made:
         made.state.add_repository(REPOSITORY).history += [BASE, MERGED]
         made.state.add_pull(
@@ -51,7 +51,7 @@ def host() -> Iterator[stand_in.GitHub]:
 def environ(
     host: stand_in.GitHub, permissions: Mapping[str, str] = ALL, **more: str
 ) -> dict[str, str]:
-    """The variables of a job."""
+    """Return the variables of a job."""
     token = host.issue_token(REPOSITORY, login=BOT, permissions=permissions)
     return {
         "GITHUB_ACTIONS": "true",
@@ -67,22 +67,22 @@ def environ(
 
 
 def opened(host: stand_in.GitHub) -> GitHub:
-    """The client of such a job, which waits for nobody."""
+    """Return the client of such a job, which waits for nobody."""
     return GitHub(job_from(environ(host)), sleep=lambda _: None)
 
 
 def about(name: str) -> Ours:
-    """Texts of ours about a manifest."""
+    """Return what recognises texts of ours about a manifest."""
     return lambda body: (read_marker("plan", body) or {}).get("manifest") == name
 
 
 def text(name: str = "tokens.yaml", words: str = "plan") -> str:
-    """A comment of ours."""
+    """Return a comment of ours."""
     return f"{marker('plan', {'manifest': name})}\n{words}"
 
 
 def test_the_comment_is_found_by_author_and_marker(host: stand_in.GitHub) -> None:
-    """Ours stands on page 2, after those of others.
+    """Our comment stands on page 2, after those of others.
 
     A forged marker of another author is nothing, nor is our comment about another
     manifest; of two of ours the newest counts.
@@ -102,7 +102,7 @@ def test_the_comment_is_found_by_author_and_marker(host: stand_in.GitHub) -> Non
 
 
 def test_a_comment_is_made_once_edited_in_place_and_left_alone(host: stand_in.GitHub) -> None:
-    """One comment whatever happens; the same text again is no request at all."""
+    """There is one comment whatever happens; the same text again is no request."""
     with opened(host) as client:
         for words in ("one", "two", "two"):
             client.put_comment(1, client.find_comment(1, about("tokens.yaml")), text(words=words))
@@ -112,7 +112,7 @@ def test_a_comment_is_made_once_edited_in_place_and_left_alone(host: stand_in.Gi
 
 
 def test_an_issue_is_opened_edited_closed_and_opened_again(host: stand_in.GitHub) -> None:
-    """One issue for ever."""
+    """One issue serves for ever."""
     with opened(host) as client:
         for words in ("one", "two"):
             client.put_issue(
@@ -140,10 +140,7 @@ def test_an_issue_is_opened_edited_closed_and_opened_again(host: stand_in.GitHub
             Fault(reply=problem(403, "Resource not accessible by integration")),
             f"GitHub answered with HTTP 403: {NEEDED}",
         ),
-        (
-            Fault(reply=problem(404, "Not Found")),
-            f"GitHub answered with HTTP 404: {NEEDED}",
-        ),
+        (Fault(reply=problem(404, "Not Found")), f"GitHub answered with HTTP 404: {NEEDED}"),
         (Fault(reply=problem(422, "Validation Failed")), "GitHub answered with HTTP 422"),
         (Fault(reply=rate_limited(status=429)), "GitHub's rate limit is used up: try again later"),
         (
@@ -179,7 +176,7 @@ def test_a_read_is_sent_again(host: stand_in.GitHub, fault: Fault) -> None:
 
 
 def test_a_page_elsewhere_is_not_asked_for(host: stand_in.GitHub) -> None:
-    """A Link to another host would get the token."""
+    """A Link to another host is not followed: that host would get the token."""
     away = Reply(status=200, document=[], headers={"Link": f'<{host.web}/evil>; rel="next"'})
     host.fail(Fault(reply=away))
     with opened(host) as client:
@@ -195,7 +192,7 @@ def published(
     fork: str | None = None,
     sha: str = BASE,
 ) -> None:
-    """A run that published a snapshot."""
+    """Add a run that published a snapshot."""
     run = host.state.add_run(
         REPOSITORY, event=event, head_branch=branch, head_sha=sha, head_repository=fork
     )
@@ -227,7 +224,7 @@ def test_only_a_snapshot_of_the_default_branch_counts(host: stand_in.GitHub) -> 
 
 
 def test_without_a_snapshot_the_next_step_is_named(host: stand_in.GitHub) -> None:
-    """The first pull request of a new repository."""
+    """The first pull request of a new repository says what is to be run first."""
     published(host, event="pull_request")
     with opened(host) as client, pytest.raises(GitHubError) as raised:
         client.snapshot()
@@ -239,7 +236,7 @@ def test_without_a_snapshot_the_next_step_is_named(host: stand_in.GitHub) -> Non
 
 @pytest.mark.parametrize("content", [{}, {"other.json": b"{}"}, {"snapshot.json": b"\xff\xfe"}])
 def test_an_artifact_of_something_else(host: stand_in.GitHub, content: dict[str, bytes]) -> None:
-    """Another file, or no text: a sentence."""
+    """An archive with another file, or with no text in it, is one sentence."""
     run = host.state.add_run(REPOSITORY, event="push", head_branch="main", head_sha=BASE)
     host.state.add_artifact(REPOSITORY, run, ARTIFACT, content)
     with opened(host) as client, pytest.raises(GitHubError) as raised:
@@ -248,7 +245,7 @@ def test_an_artifact_of_something_else(host: stand_in.GitHub, content: dict[str,
 
 
 def test_the_merged_pull_request_of_a_commit(host: stand_in.GitHub) -> None:
-    """Only one that was merged by this commit, into the default branch, counts; with
+    """Only a pull request that this commit merged into the default branch counts, with
     its last commit.
     """
     with opened(host) as client:
@@ -276,7 +273,7 @@ def test_comments_of_an_odd_shape_are_nobodys(
 
 
 def test_a_redirect_is_no_success(host: stand_in.GitHub) -> None:
-    """A repository that was renamed: nothing was posted, and that is said."""
+    """A renamed repository redirects: nothing was posted, and that is said."""
     host.fail(
         Fault(
             reply=Reply(status=307, document={}, headers={"Location": f"{host.url}/repositories/1"})
@@ -322,7 +319,7 @@ def test_a_job_that_can_not_be(
 
 
 def test_the_token_is_not_shown(host: stand_in.GitHub) -> None:
-    """Neither by the job's value nor by an error."""
+    """The token is in neither the job's text nor an error."""
     variables = environ(host)
     assert variables["GITHUB_TOKEN"] not in repr(job_from(variables))
     host.fail(Fault(times=5))
@@ -338,7 +335,7 @@ def test_the_token_is_not_shown(host: stand_in.GitHub) -> None:
 
 
 class Published:
-    """A job's files and streams."""
+    """The files and variables of a job."""
 
     def __init__(
         self, host: stand_in.GitHub, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -374,12 +371,12 @@ class Published:
 
 @pytest.fixture
 def job(host: stand_in.GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
-    """A job of the pull request."""
+    """Return a job of the pull request."""
     return Published(host, tmp_path, monkeypatch)
 
 
 def test_a_plan_leaves_comment_summary_and_outputs(host: stand_in.GitHub, job: Published) -> None:
-    """Scalars only in the outputs; the comment's first line says what was planned."""
+    """Outputs are scalars, and the comment's first line says what was planned."""
     outputs = job.of("new", comment=True)
     (comment,) = host.state.repositories[REPOSITORY].comments.values()
     facts = read_marker("plan", comment.body)
@@ -424,8 +421,8 @@ def test_a_comment_that_github_refuses_fails_nothing(
 
 
 def test_the_drift_issue_opens_and_closes_itself(host: stand_in.GitHub, job: Published) -> None:
-    """Something to do opens it, the same again leaves it, nothing to do closes it, and
-    it is opened again when there is.
+    """Something to do opens the issue, the same again leaves it, nothing to do closes
+    it, and something new opens it again.
     """
     seen = []
     for labels in (("new",), ("new",), (), (), ("new",)):
@@ -456,8 +453,8 @@ def test_the_reviewed_plan_is_recognised(
     edited: bool,
     expected: tuple[str, str],
 ) -> None:
-    """On main: only the digest of our own comment about the last commit of the merged
-    pull request counts.
+    """On main, the digest of our own comment about the last commit of the merged pull
+    request counts, and no other.
     """
     digest = job.of("new", comment=True)["digest"]
     host.state.add_comment(
@@ -475,7 +472,7 @@ def test_the_reviewed_plan_is_recognised(
 
 
 def test_a_failure_issue_names_its_workflow(host: stand_in.GitHub, job: Published) -> None:
-    """Opened by a failure, closed by a success; another workflow's stays."""
+    """A failure opens the issue, a success closes it; another workflow's stays."""
     assert job.event.exists()
     other = marker("failure", {"workflow": "another"})
     host.state.add_issue(REPOSITORY, login=BOT, body=other, labels=("reconciler",))
@@ -529,8 +526,8 @@ def test_files_that_can_not_be_written_fail_nothing(
 
 
 def test_masks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each line of a value, on standard error, in a job only; short ones would blot out
-    words.
+    """Each line of a value is masked, on standard error and in a job alone; short lines
+    are not, as they would blot out words.
     """
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     pipeline.mask("a-long-value")

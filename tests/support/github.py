@@ -3,9 +3,9 @@ and artifacts, with laws of its own.
 
 Rules this module keeps:
 
-1. What is asked for is answered as the REST reference says, for a token with exactly
-   the permissions that it was issued with; what the stand-in does not know is 404, and
-   ``unknown`` remembers it.
+1. A call is answered as the REST reference says, for a token with exactly the
+   permissions that it was issued with; a call that the stand-in does not know is 404,
+   and ``unknown`` remembers it.
 2. The order of a call: faults, User-Agent (403), version (400), token (401), repository
    (404), permission (403), the body (400, 422), the work.
 3. Whoever writes is the token's holder; nobody chooses the author.
@@ -17,6 +17,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -24,7 +25,6 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tests.support.github_state import Artifact, Holder, Issue, Repository, Run, Shapes, State, now
@@ -43,8 +43,9 @@ WRITING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One request as it came and the status that it got; ``login`` is None where no
-    valid token came along.
+    """One request as it came and the status that it got.
+
+    ``login`` is the holder of its token; None where it had no valid one.
     """
 
     method: str
@@ -57,11 +58,11 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What becomes of the next ``times`` requests that fit; ``reply`` None drops the
-    connection.
+    """What becomes of the next ``times`` requests that fit: they get ``reply``, or
+    where that is None a closed connection.
 
-    ``done``: the work is done all the same, and the reply is what gets lost. ``hang``:
-    nothing comes until the stand-in stops.
+    ``done``: the work is done all the same, and its reply is lost. ``hang``: nothing
+    comes until the stand-in stops.
     """
 
     reply: Reply | None = None
@@ -72,14 +73,14 @@ class Fault:
     hang: bool = False
 
     def fits(self, request: Request) -> bool:
-        """Whether it is meant."""
+        """Tell whether the fault is meant for a request."""
         return bool(
             re.fullmatch(self.method, request.method) and re.fullmatch(self.path, request.path)
         )
 
 
 def rate_limited(*, status: int = 403, retry_after_s: int | None = 1) -> Reply:
-    """The secondary limit with ``Retry-After``, or (None) the primary one with
+    """Return the secondary limit with ``Retry-After``; with None, the primary one with
     ``X-RateLimit-Reset``.
     """
     if retry_after_s is None:
@@ -96,7 +97,7 @@ def rate_limited(*, status: int = 403, retry_after_s: int | None = 1) -> Reply:
 def problem(
     status: int, message: str, headers: Mapping[str, str] | None = None, **more: Any
 ) -> Reply:
-    """A refusal in GitHub's shape."""
+    """Return a refusal in GitHub's shape."""
     document = {
         "message": message,
         "documentation_url": _DOCUMENTATION,
@@ -107,12 +108,12 @@ def problem(
 
 
 def not_found() -> Reply:
-    """What does not exist, or what this token may not know of."""
+    """Return the answer for what does not exist, or is hidden from the token."""
     return problem(HTTPStatus.NOT_FOUND, "Not Found")
 
 
 def invalid(resource: str, field: str, message: str) -> Reply:
-    """A body that is refused for one of its fields."""
+    """Return the refusal of a body for one of its fields."""
     errors = [{"resource": resource, "code": "custom", "field": field, "message": message}]
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Validation Failed", errors=errors)
 
@@ -128,8 +129,8 @@ class _Call(NamedTuple):
 
 
 class _Route(NamedTuple):
-    """``scopes``: one of these is needed, to read or (for a method that changes
-    something) to write.
+    """A call that the stand-in knows; the token needs one of ``scopes``, to write where
+    the method changes something, else to read.
     """
 
     method: str
@@ -138,18 +139,17 @@ class _Route(NamedTuple):
     act: Callable[[_Call], Reply]
 
 
-class GitHub:
+class GitHub(contextlib.ExitStack):
     """The stand-in; a context manager.
 
-    ``url`` is the address of its API, ``web`` that of its pages (where nothing
-    answers).
-
+    ``url`` is the address of its API, ``web`` that of its pages, where nothing answers.
     ``state`` is what it remembers: a test acts there as people and runners do. ``seen``
     are the requests to the API in order of their arrival, ``downloads`` those to the
     host of the artifacts.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.state = State()
         self.seen: list[Seen] = []
         self.downloads: list[Seen] = []
@@ -166,29 +166,20 @@ class GitHub:
         self._routes = self._table()
 
     def __enter__(self) -> Self:
-        self._blobs.__enter__()
-        self._api.__enter__()
+        self.enter_context(self._blobs)
+        self.enter_context(self._api)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._api.__exit__(kind, error, trace)
-        self._blobs.__exit__(kind, error, trace)
 
     # --- what a test does ---
 
     def issue_token(self, repository: str, *, login: str, permissions: Mapping[str, str]) -> str:
-        """A token that speaks for this user or bot."""
+        """Return a new token that speaks for this user or bot."""
         token = f"ghs_{secrets.token_hex(18)}"
         self._tokens[token] = Holder(login=login, repository=repository, permissions=permissions)
         return token
 
     def tokens(self) -> list[str]:
-        """Every token that was issued."""
+        """Return every token that was issued."""
         return list(self._tokens)
 
     def fail(self, *faults: Fault) -> None:
@@ -197,8 +188,8 @@ class GitHub:
             self._faults += faults
 
     def writes(self, *, granted: bool | None = None) -> list[Seen]:
-        """The requests that wanted to change something; all, or only those that were
-        granted or refused.
+        """Return the requests that wanted to change something: all, or with ``granted``
+        those that GitHub did grant (True) or refused (False).
         """
         found = [seen for seen in self.seen if seen.method in WRITING]
         if granted is None:
@@ -210,12 +201,12 @@ class GitHub:
         ]
 
     def shape(self, repository: str, number: int) -> dict[str, Any]:
-        """A pull request as an event shows it."""
+        """Return a pull request as an event shows it."""
         found = self.state.repositories[repository]
-        return self._shapes.pull(found, found.pulls[number], whole=True)
+        return self._shapes.whole_pull(found, found.pulls[number])
 
     def repository_shape(self, repository: str) -> dict[str, Any]:
-        """A repository as an event shows it."""
+        """Return a repository as an event shows it."""
         return self._shapes.repository(self.state.repositories[repository])
 
     # --- the door ---
@@ -245,16 +236,8 @@ class GitHub:
 
     def _note(self, request: Request, reply: Reply | None) -> None:
         holder = self._tokens.get(request.bearer() or "")
-        one = Seen(
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            login=holder.login if holder else None,
-            headers=request.headers,
-            status=reply.status if reply else None,
-        )
         with self._lock:
-            self.seen.append(one)
+            self.seen.append(_seen(request, reply, holder.login if holder else None))
 
     def _decide(self, request: Request) -> Reply:
         if not request.headers.get("user-agent"):
@@ -309,8 +292,8 @@ class GitHub:
         level: str,
         parts: tuple[str | Any, ...],
     ) -> bool:
-        """A plain issue's comments are the business of ``issues`` alone; those of a
-        pull request of either scope.
+        """Tell whether the holder may do this: the comments of a plain issue need
+        ``issues``, those of a pull request either scope.
         """
         scopes = set(route.scopes) - {"authenticated"}
         if scopes == {"issues", "pull-requests"} and parts:
@@ -329,34 +312,43 @@ class GitHub:
             ("pull-requests",),
             ("actions",),
         )
+        shapes = self._shapes
         return (
-            _Route(
-                "GET",
-                "",
-                (),
-                lambda call: Reply(status=200, document=self._shapes.repository(call.repository)),
-            ),
+            _Route("GET", "", (), lambda call: _shown(shapes.repository(call.repository))),
             _Route("GET", r"/branches/([^/]+)", ("contents",), self._read_branch),
             _Route(
                 "GET", r"/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})", ("contents",), self._compare
             ),
             _Route("GET", "/issues", issues, self._list_issues),
             _Route("POST", "/issues", issues, self._create_issue),
-            _Route("GET", r"/issues/(\d+)", talk, self._read_issue),
+            _Route("GET", r"/issues/(\d+)", talk, self._reading("issues", shapes.issue)),
             _Route("PATCH", r"/issues/(\d+)", talk, self._update_issue),
             _Route("GET", r"/issues/(\d+)/comments", talk, self._list_comments),
             _Route("POST", r"/issues/(\d+)/comments", talk, self._create_comment),
-            _Route("GET", r"/issues/comments/(\d+)", talk, self._read_comment),
+            _Route(
+                "GET", r"/issues/comments/(\d+)", talk, self._reading("comments", shapes.comment)
+            ),
             _Route("PATCH", r"/issues/comments/(\d+)", talk, self._update_comment),
-            _Route("GET", r"/pulls/(\d+)", pulls, self._read_pull),
+            _Route("GET", r"/pulls/(\d+)", pulls, self._reading("pulls", shapes.whole_pull)),
             _Route("GET", r"/commits/([^/]+)/pulls", pulls, self._pulls_of_commit),
             _Route("GET", "/actions/runs", actions, self._list_runs),
             _Route("GET", r"/actions/workflows/([^/]+)/runs", actions, self._list_runs),
-            _Route("GET", r"/actions/runs/(\d+)", actions, self._read_run),
+            _Route("GET", r"/actions/runs/(\d+)", actions, self._reading("runs", shapes.run)),
             _Route("GET", r"/actions/runs/(\d+)/artifacts", actions, self._list_artifacts),
             _Route("GET", "/actions/artifacts", actions, self._list_artifacts),
             _Route("GET", r"/actions/artifacts/(\d+)/zip", (*actions, "authenticated"), self._zip),
         )
+
+    def _reading(
+        self, kind: str, shape: Callable[[Repository, Any], Mapping[str, Any]]
+    ) -> Callable[[_Call], Reply]:
+        """Return what answers with the thing of this kind that has the asked number."""
+
+        def read(call: _Call) -> Reply:
+            found = getattr(call.repository, kind).get(int(call.parts[0]))
+            return _shown(shape(call.repository, found)) if found else not_found()
+
+        return read
 
     def _list_issues(self, call: _Call) -> Reply:
         query = call.request.query
@@ -387,15 +379,7 @@ class GitHub:
             body=body or "",
             labels=labels or (),
         )
-        return Reply(status=HTTPStatus.CREATED, document=self._shapes.issue(call.repository, issue))
-
-    def _read_issue(self, call: _Call) -> Reply:
-        issue = call.repository.issues.get(int(call.parts[0]))
-        return (
-            Reply(status=200, document=self._shapes.issue(call.repository, issue))
-            if issue
-            else not_found()
-        )
+        return _shown(self._shapes.issue(call.repository, issue), status=HTTPStatus.CREATED)
 
     def _update_issue(self, call: _Call) -> Reply:
         issue = call.repository.issues.get(int(call.parts[0]))
@@ -406,7 +390,7 @@ class GitHub:
         if refusal or wish.get("state", issue.state) not in {"open", "closed"}:
             return refusal or invalid("Issue", "state", "state is invalid")
         _edit(issue, wish)
-        return Reply(status=200, document=self._shapes.issue(call.repository, issue))
+        return _shown(self._shapes.issue(call.repository, issue))
 
     def _list_comments(self, call: _Call) -> Reply:
         number = int(call.parts[0])
@@ -424,22 +408,12 @@ class GitHub:
         if number not in call.repository.issues:
             return not_found()
         refusal = _refused("IssueComment", body)
-        if refusal or not body:
-            return refusal or invalid("IssueComment", "body", "body can't be blank")
+        if refusal:
+            return refusal
         comment = self.state.add_comment(
             call.repository.full_name, number, login=call.holder.login, body=body
         )
-        return Reply(
-            status=HTTPStatus.CREATED, document=self._shapes.comment(call.repository, comment)
-        )
-
-    def _read_comment(self, call: _Call) -> Reply:
-        comment = call.repository.comments.get(int(call.parts[0]))
-        return (
-            Reply(status=200, document=self._shapes.comment(call.repository, comment))
-            if comment
-            else not_found()
-        )
+        return _shown(self._shapes.comment(call.repository, comment), status=HTTPStatus.CREATED)
 
     def _update_comment(self, call: _Call) -> Reply:
         comment, body = call.repository.comments.get(int(call.parts[0])), call.document.get("body")
@@ -448,44 +422,29 @@ class GitHub:
         if comment.login != call.holder.login and not call.holder.may(("administration",), "write"):
             return problem(HTTPStatus.FORBIDDEN, "Must have admin rights to Repository.")
         refusal = _refused("IssueComment", body)
-        if refusal or not body:
-            return refusal or invalid("IssueComment", "body", "body can't be blank")
+        if refusal:
+            return refusal
         comment.edit(body)
-        return Reply(status=200, document=self._shapes.comment(call.repository, comment))
+        return _shown(self._shapes.comment(call.repository, comment))
 
     def _read_branch(self, call: _Call) -> Reply:
         found = call.repository
         if call.parts[0] != found.default_branch or not found.history:
             return not_found()
-        return Reply(
-            status=200,
-            document={"name": found.default_branch, "commit": {"sha": found.history[-1]}},
-        )
+        return _shown({"name": found.default_branch, "commit": {"sha": found.history[-1]}})
 
     def _compare(self, call: _Call) -> Reply:
-        """Of two commits of the default branch; any other one has diverged from it."""
-        base, head = call.parts
-        if base not in call.repository.history:
+        """Compare two commits of the default branch; any other head has diverged."""
+        (base, head), line = call.parts, call.repository.history
+        if base not in line:
             return not_found()
-        line = call.repository.history
         if head not in line:
-            return Reply(status=200, document={"status": "diverged"})
-        behind = line.index(base) - line.index(head)
-        status = "identical" if not behind else "behind" if behind > 0 else "ahead"
-        return Reply(status=200, document={"status": status})
-
-    def _read_pull(self, call: _Call) -> Reply:
-        pull = call.repository.pulls.get(int(call.parts[0]))
-        return (
-            Reply(status=200, document=self._shapes.pull(call.repository, pull, whole=True))
-            if pull
-            else not_found()
-        )
+            return _shown({"status": "diverged"})
+        ahead = line.index(head) - line.index(base)
+        return _shown({"status": "ahead" if ahead > 0 else "behind" if ahead else "identical"})
 
     def _pulls_of_commit(self, call: _Call) -> Reply:
-        """Merged ones whose merge this is; where nothing was merged, also open ones
-        that have the commit.
-        """
+        """List the pull requests that the commit merged, and open ones that have it."""
         sha = call.parts[0]
         if not _SHA.fullmatch(sha) or sha not in call.repository.commits:
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"No commit found for SHA: {sha}")
@@ -510,14 +469,6 @@ class GitHub:
         shapes = [self._shapes.run(call.repository, run) for run in _newest_first(found)]
         return self._page(call, shapes, key="workflow_runs")
 
-    def _read_run(self, call: _Call) -> Reply:
-        run = call.repository.runs.get(int(call.parts[0]))
-        return (
-            Reply(status=200, document=self._shapes.run(call.repository, run))
-            if run
-            else not_found()
-        )
-
     def _list_artifacts(self, call: _Call) -> Reply:
         found = [
             artifact
@@ -541,20 +492,12 @@ class GitHub:
 
     def _download(self, request: Request) -> Reply:
         reply = self._blob(request)
-        one = Seen(
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            login=None,
-            headers=request.headers,
-            status=reply.status,
-        )
         with self._lock:
-            self.downloads.append(one)
+            self.downloads.append(_seen(request, reply))
         return reply
 
     def _blob(self, request: Request) -> Reply:
-        """Rule 5; an address serves once, so that nobody keeps it."""
+        """Serve by rule 5; an address works once, so that nobody keeps it."""
         if "authorization" in request.headers:
             return Reply(
                 status=HTTPStatus.UNAUTHORIZED,
@@ -569,20 +512,18 @@ class GitHub:
         return Reply(status=200, body=artifact.content, headers={"Content-Type": "application/zip"})
 
     def _page(self, call: _Call, shapes: Sequence[Any], *, key: str | None = None) -> Reply:
-        """Rule 4."""
+        """Return one page, by rule 4."""
         query = call.request.query
         size = min(max(_whole(query.get("per_page"), PAGE_DEFAULT), 1), PAGE_MAX)
         page = max(_whole(query.get("page"), 1), 1)
         last = max(1, -(-len(shapes) // size))
         shown = list(shapes[(page - 1) * size : page * size])
         document: Any = shown if key is None else {"total_count": len(shapes), key: shown}
-        links = [
+        links = (
             f"{self._address(call, page=number)}; rel={json.dumps(name)}"
             for name, number in _neighbours(page, last)
-        ]
-        return Reply(
-            status=200, document=document, headers={"Link": ", ".join(links)} if links else {}
         )
+        return _shown(document, link=", ".join(links))
 
     def _address(self, call: _Call, *, page: int) -> str:
         place = _REPOSITORY.fullmatch(call.request.path)
@@ -593,8 +534,25 @@ class GitHub:
         return f"<{self.url}/repositories/{call.repository.id}{rest}?{query}>"
 
 
+def _shown(document: Any, *, status: int = HTTPStatus.OK, link: str = "") -> Reply:
+    return Reply(status=status, document=document, headers={"Link": link} if link else {})
+
+
+def _seen(request: Request, reply: Reply | None, login: str | None = None) -> Seen:
+    return Seen(
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        login=login,
+        headers=request.headers,
+        status=reply.status if reply else None,
+    )
+
+
 def _refused(resource: str, body: object, title: object = "-") -> Reply | None:
-    """Whether the texts are ones that GitHub takes."""
+    """Return the refusal of texts that GitHub does not take."""
+    if resource == "IssueComment" and not body:
+        return invalid(resource, "body", "body can't be blank")
     if not isinstance(title, str) or not title:
         return invalid(resource, "title", "title can't be blank")
     if body is not None and not isinstance(body, str):

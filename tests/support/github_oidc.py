@@ -1,5 +1,5 @@
-"""A stand-in of the issuer of GitHub Actions' identity tokens: what a job asks, and
-what Vault checks.
+"""A stand-in of the issuer of GitHub Actions' identity tokens, which a job asks and
+Vault checks.
 
 Rules this module keeps:
 
@@ -19,8 +19,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.support.loopback import LoopbackServer, Reply, Request
 from tests.support.openbao import jwt_public_key, signed_jwt
@@ -31,30 +30,25 @@ _MODULUS_BYTES = slice(33, 33 + 256)  # of the DER of an RSA key of 2048 bits
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where a job asks:
-
-    ``ACTIONS_ID_TOKEN_REQUEST_URL`` and ``ACTIONS_ID_TOKEN_REQUEST_TOKEN``.
-    """
+    """Where a job asks for its identity token, and with which bearer token."""
 
     url: str
     token: str
 
     def environ(self) -> dict[str, str]:
-        """As the runner gives it to the steps."""
+        """Return both as the runner gives them to the steps."""
         return {
             "ACTIONS_ID_TOKEN_REQUEST_URL": self.url,
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self.token,
         }
 
 
-class Issuer:
+class Issuer(LoopbackServer):
     """The issuer; a context manager.
 
-    ``url`` is its address and the claim ``iss``; it serves its keys for discovery as
-    well.
-
-    ``issued`` are all tokens that it gave out; ``asked`` the audiences asked for;
-    ``refused`` how often it said no.
+    ``url`` is its address and the claim ``iss``; its keys are served there as well.
+    ``issued`` are all tokens that it gave out, ``asked`` the audiences asked for,
+    ``refused`` the number of refusals.
     """
 
     def __init__(self) -> None:
@@ -62,33 +56,20 @@ class Issuer:
         self.asked: list[str] = []
         self.refused = 0
         self._doors: dict[str, Mapping[str, str]] = {}
-        self._server = LoopbackServer(self._answer)
-        self.url = self._server.url
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
+        super().__init__(self._answer)
 
     def open(self, claims: Mapping[str, str]) -> Door:
-        """Let a job with these claims ask."""
+        """Let a job with these claims ask; return where."""
         token = secrets.token_urlsafe(32)
         self._doors[token] = claims
         return Door(url=f"{self.url}/idtoken/{secrets.token_hex(8)}?api-version=2.0", token=token)
 
     def close(self, door: Door) -> None:
-        """The job is over."""
+        """End a job: from now on it gets nothing."""
         self._doors.pop(door.token, None)
 
     def issue(self, claims: Mapping[str, str], audience: str) -> str:
-        """A token with these claims, as a job would get it."""
+        """Return a token with these claims, as a job would get it."""
         now_s = int(time.time())
         token = signed_jwt(
             {
@@ -112,10 +93,8 @@ class Issuer:
         claims = self._doors.get(request.bearer() or "")
         if not request.path.startswith("/idtoken/") or "api-version" not in request.query:
             self.refused += 1
-            return Reply(
-                status=HTTPStatus.BAD_REQUEST,
-                document={"message": "The requested version is missing"},
-            )
+            problem = {"message": "The requested version is missing"}
+            return Reply(status=HTTPStatus.BAD_REQUEST, document=problem)
         if claims is None:
             self.refused += 1
             return Reply(status=HTTPStatus.UNAUTHORIZED, document={"message": "Unauthorized"})
@@ -136,7 +115,7 @@ class Issuer:
 
 
 def public_jwk() -> dict[str, str]:
-    """The public key as a JWK (RFC 7517)."""
+    """Return the public key as a JWK (RFC 7517)."""
     lines = jwt_public_key().splitlines()
     modulus = base64.b64decode("".join(lines[1:-1]))[_MODULUS_BYTES]
     return {
@@ -166,18 +145,14 @@ def job_claims(  # noqa: PLR0913  # the facts of a job, by name
     base_ref: str = "",
     private: bool = True,
 ) -> dict[str, str]:
-    """The claims of a job, as GitHub's reference lists them; without an environment
-    that claim is absent.
+    """Return the claims of a job as GitHub's reference lists them; a job without an
+    environment has no such claim.
     """
     owner, _, name = repository.partition("/")
     workflow_ref = f"{repository}/{workflow_file}@{ref}"
     subject = f"repo:{owner}@{owner_id}/{name}@{repository_id}"
-    if environment:
-        subject += f":environment:{environment}"
-    elif event_name == "pull_request":
-        subject += ":pull_request"
-    else:
-        subject += f":ref:{ref}"
+    kind = "pull_request" if event_name == "pull_request" else f"ref:{ref}"
+    subject += f":environment:{environment}" if environment else f":{kind}"
     claims = {
         "sub": subject,
         "repository": repository,

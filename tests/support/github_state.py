@@ -25,12 +25,12 @@ _KNOWN_IDS = {ACTIONS_BOT: 41898282, DEPENDABOT: 49699333}
 
 
 def now() -> str:
-    """The time as the API writes it."""
+    """Return the time as the API writes it."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def user_shape(login: str) -> dict[str, object]:
-    """A user or a bot."""
+    """Return a user or a bot as the API shows it."""
     bot = login.endswith("[bot]")
     number = _KNOWN_IDS.get(login, 1_000 + sum(login.encode()))
     return {"login": login, "id": number, "type": "Bot" if bot else "User", "site_admin": False}
@@ -38,8 +38,8 @@ def user_shape(login: str) -> dict[str, object]:
 
 @dataclasses.dataclass(kw_only=True)
 class Comment:
-    """A comment of an issue or of a pull request; ``former`` are its texts before it
-    was edited.
+    """A comment of an issue or of a pull request; ``former`` are its texts before each
+    edit.
     """
 
     id: int
@@ -51,7 +51,7 @@ class Comment:
     former: list[str] = dataclasses.field(default_factory=list)
 
     def edit(self, body: str) -> None:
-        """Another text."""
+        """Replace the text."""
         self.former.append(self.body)
         self.body, self.updated_at = body, now()
 
@@ -75,9 +75,8 @@ class Issue:
 
 @dataclasses.dataclass(kw_only=True)
 class Pull:
-    """A pull request:
-
-    ``head_repository`` is another repository where it comes from a fork.
+    """A pull request; ``head_repository`` is another repository where it comes from a
+    fork.
     """
 
     number: int
@@ -123,9 +122,8 @@ class Artifact:
 class Repository:
     """A repository with all that hangs on it.
 
-    ``commits`` are those that the host knows, each with its pull requests.
-
-    ``history`` are those of the default branch, oldest first.
+    ``commits`` are those that the host knows, each with its pull requests; ``history``
+    are those of the default branch, oldest first.
     """
 
     id: int
@@ -145,9 +143,8 @@ class Repository:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Whom a token speaks for, where, and what it may do there:
-
-    ``read`` or ``write`` by scope, none where it is not named.
+    """Whom a token speaks for, where, and what it may do there: ``read`` or ``write``
+    for each scope that is named.
     """
 
     login: str
@@ -155,13 +152,13 @@ class Holder:
     permissions: Mapping[str, str]
 
     def may(self, scopes: Iterable[str], level: str) -> bool:
-        """Whether one of the scopes is granted at least so far."""
+        """Tell whether one of the scopes is granted at least to this level."""
         enough = {"write"} if level == "write" else {"read", "write"}
         return any(self.permissions.get(scope) in enough for scope in scopes)
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:
-    """A zip of these files, as upload-artifact makes one."""
+    """Return a zip of these files, as upload-artifact makes one."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -180,13 +177,13 @@ class State:
         self._numbers: dict[str, itertools.count[int]] = {}
 
     def new_id(self) -> int:
-        """An id that nothing else has."""
+        """Return an id that nothing else has."""
         return next(self._ids)
 
     def add_repository(
         self, full_name: str, *, private: bool = True, parent: str | None = None
     ) -> Repository:
-        """A repository; with ``parent`` a fork of that one."""
+        """Add a repository; with ``parent`` a fork of that one."""
         found = Repository(
             id=self.new_id(),
             owner_id=self.new_id(),
@@ -207,7 +204,7 @@ class State:
         body: str = "",
         labels: Iterable[str] = (),
     ) -> Issue:
-        """An issue of this author."""
+        """Add an issue of this author."""
         issue = Issue(
             id=self.new_id(),
             number=next(self._numbers[repository]),
@@ -230,8 +227,8 @@ class State:
         base: tuple[str, str],
         title: str = "",
     ) -> Pull:
-        """A pull request; ``head`` is repository, branch and commit, ``base`` branch
-        and commit.
+        """Add a pull request; ``head`` is repository, branch and commit, ``base``
+        branch and commit.
         """
         issue = self.add_issue(repository, login=login, title=title)
         pull = Pull(
@@ -248,13 +245,13 @@ class State:
         return pull
 
     def push_to_pull(self, repository: str, number: int, sha: str) -> None:
-        """Another commit of a pull request's branch."""
+        """Move a pull request's branch to another commit."""
         found = self.repositories[repository]
         found.pulls[number].head_sha = sha
         found.commits.setdefault(sha, set()).add(number)
 
     def merge_pull(self, repository: str, number: int, sha: str) -> None:
-        """Merged, by this commit of the base branch."""
+        """Merge a pull request, by this commit of the base branch."""
         found = self.repositories[repository]
         pull = found.pulls[number]
         pull.merge_commit_sha, pull.merged_at = sha, now()
@@ -262,7 +259,7 @@ class State:
         found.commits.setdefault(sha, set()).add(number)
 
     def add_comment(self, repository: str, number: int, *, login: str, body: str) -> Comment:
-        """A comment of this author."""
+        """Add a comment of this author."""
         comment = Comment(
             id=self.new_id(),
             number=number,
@@ -286,7 +283,7 @@ class State:
         head_repository: str | None = None,
         conclusion: str | None = "success",
     ) -> Run:
-        """A run; with ``conclusion`` None it is still under way."""
+        """Add a run; with ``conclusion`` None it is still under way."""
         found = self.repositories[repository]
         run = Run(
             id=self.new_id(),
@@ -307,7 +304,7 @@ class State:
     def add_artifact(
         self, repository: str, run: Run, name: str, files: Mapping[str, bytes]
     ) -> Artifact:
-        """What upload-artifact does."""
+        """Add an artifact as upload-artifact does."""
         artifact = Artifact(
             id=self.new_id(), name=name, run=run, content=zipped(files), created_at=now()
         )
@@ -315,9 +312,7 @@ class State:
         return artifact
 
     def texts(self) -> list[str]:
-        """Everything that anybody can read on the host, former texts included: for
-        searching it.
-        """
+        """Return all texts that people can read on the host, former ones too."""
         found: list[str] = []
         for repository in self.repositories.values():
             for comment in repository.comments.values():
@@ -326,9 +321,8 @@ class State:
                 found += [issue.title, issue.body, *issue.former]
             for artifact in repository.artifacts.values():
                 with zipfile.ZipFile(io.BytesIO(artifact.content)) as archive:
-                    found += [
-                        archive.read(name).decode(errors="replace") for name in archive.namelist()
-                    ]
+                    contents = map(archive.read, archive.namelist())
+                    found += [content.decode(errors="replace") for content in contents]
         return found
 
 
@@ -343,7 +337,7 @@ class Shapes:
         self._web = web
 
     def repository(self, found: Repository) -> dict[str, Any]:
-        """A repository."""
+        """Return a repository."""
         owner, _, name = found.full_name.partition("/")
         return {
             "id": found.id,
@@ -359,12 +353,13 @@ class Shapes:
         }
 
     def comment(self, repository: Repository, comment: Comment) -> dict[str, Any]:
-        """A comment."""
+        """Return a comment."""
         kind = "pull" if comment.number in repository.pulls else "issues"
+        place = f"{self._web}/{repository.full_name}/{kind}/{comment.number}"
         return {
             "id": comment.id,
             "url": f"{self._api}/repos/{repository.full_name}/issues/comments/{comment.id}",
-            "html_url": f"{self._web}/{repository.full_name}/{kind}/{comment.number}#issuecomment-{comment.id}",
+            "html_url": f"{place}#issuecomment-{comment.id}",
             "issue_url": f"{self._api}/repos/{repository.full_name}/issues/{comment.number}",
             "user": user_shape(comment.login),
             "author_association": "NONE" if comment.login.endswith("[bot]") else "CONTRIBUTOR",
@@ -374,7 +369,7 @@ class Shapes:
         }
 
     def issue(self, repository: Repository, issue: Issue) -> dict[str, Any]:
-        """An issue; that of a pull request has the key ``pull_request``."""
+        """Return an issue; that of a pull request has the key ``pull_request``."""
         pull = repository.pulls.get(issue.number)
         kind = "pull" if pull else "issues"
         shape: dict[str, Any] = {
@@ -406,13 +401,17 @@ class Shapes:
             }
         return shape
 
-    def pull(self, repository: Repository, pull: Pull, *, whole: bool = False) -> dict[str, Any]:
-        """A pull request; ``merged`` and its like are shown only where a single one is
-        asked for.
-        """
+    def whole_pull(self, repository: Repository, pull: Pull) -> dict[str, Any]:
+        """Return a pull request with what is shown of a single one only."""
+        merged = pull.merged_at is not None
+        more = {"merged": merged, "mergeable": not merged, "commits": 1}
+        return self.pull(repository, pull) | more
+
+    def pull(self, repository: Repository, pull: Pull) -> dict[str, Any]:
+        """Return a pull request as a list shows it."""
         issue = repository.issues[pull.number]
         head = self._state.repositories.get(pull.head_repository)
-        shape: dict[str, Any] = {
+        return {
             "id": issue.id + 1_000_000,
             "number": pull.number,
             "title": issue.title,
@@ -438,16 +437,9 @@ class Shapes:
                 "repo": self.repository(repository),
             },
         }
-        if whole:
-            shape |= {
-                "merged": pull.merged_at is not None,
-                "mergeable": pull.merged_at is None,
-                "commits": 1,
-            }
-        return shape
 
     def run(self, repository: Repository, run: Run) -> dict[str, Any]:
-        """A run of a workflow."""
+        """Return a run of a workflow."""
         head = self._state.repositories[run.head_repository]
         return {
             "id": run.id,
@@ -469,7 +461,7 @@ class Shapes:
         }
 
     def artifact(self, repository: Repository, artifact: Artifact) -> dict[str, Any]:
-        """An artifact, with the little about its run that the API shows beside it."""
+        """Return an artifact, with what the API shows of its run beside it."""
         address = f"{self._api}/repos/{repository.full_name}/actions/artifacts/{artifact.id}"
         return {
             "id": artifact.id,

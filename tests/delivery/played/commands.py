@@ -1,14 +1,15 @@
-"""What the runner makes of what a step prints and of the files that it gives it:
-commands, masks, outputs.
+"""What a runner makes of the lines that a step prints and of the files that the step
+writes: commands, masks, outputs.
 
 Rules this module keeps:
 
-1. A command in today's form counts at the start of a line only; one in the old form
-   (``##[name]…``) counts anywhere in a line. Both are done, and both are noted with
-   their form, so that a test sees what got in by somebody's text.
-2. A mask hides every line of its value, also in base64, as JSON and in URLs; what was
-   printed before it stays printed.
-3. Commands that GitHub has switched off or given up are errors.
+1. A command in today's form counts at the start of a line, one in the old form
+   (``##[name]…``) anywhere in it. Both are done, and noted with their form, so that a
+   test sees what came in with somebody's text.
+2. A mask hides every line of its value, in base64, as JSON and in URLs as well; what
+   was printed before the mask stays printed.
+3. Commands that GitHub has switched off are errors, and so is ``save-state``, which is
+   not played.
 
 Source: ``ActionCommand.cs``, ``ActionCommandManager.cs``, ``ValueEncoders.cs`` and
 ``FileCommandManager.cs`` of actions/runner.
@@ -42,8 +43,8 @@ class CommandError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """What is shown at a place of a file or at the top of the run; ``old_form`` is rule
-    1.
+    """What is shown at a place of a file, or at the top of the run; rule 1 explains
+    ``old_form``.
     """
 
     level: str
@@ -72,19 +73,19 @@ class Masks:
         self._values.sort(key=len, reverse=True)
 
     def hide(self, text: str) -> str:
-        """The text as it is shown."""
+        """Return the text as it is shown."""
         for value in self._values:
             text = text.replace(value, "***")
         return text
 
     def cover(self, text: str) -> bool:
-        """Whether something in it would be hidden."""
+        """Tell whether something in the text would be hidden."""
         return any(value in text for value in self._values)
 
 
 def _encoded(value: str) -> Iterator[str]:
-    """The other forms; base64 at each of the three places that a value can have in a
-    longer text.
+    """Yield the other forms of a value; base64 for each of the three places that it can
+    have in a longer text.
     """
     quoted = json.dumps(value)[1:-1]
     yield from {quoted, urllib.parse.quote(value, safe="")} - {value}
@@ -95,10 +96,9 @@ def _encoded(value: str) -> Iterator[str]:
 
 
 class Log:
-    """The log of a job:
+    """The log of a job: ``raw`` as it was printed, ``text`` as people see it.
 
-    ``raw`` as it was printed, ``text`` as people see it; annotations and masks on the
-    way.
+    ``annotations`` are those of the job, ``outputs`` those that the last step set.
     """
 
     def __init__(self, masks: Masks) -> None:
@@ -115,7 +115,7 @@ class Log:
         return "\n".join(self.lines)
 
     def take(self, line: str) -> None:
-        """One line that a step printed."""
+        """Take one line that a step printed."""
         self.raw.append(line)
         if self._stopped is not None:
             if line.strip() == f"::{self._stopped}::":
@@ -127,7 +127,7 @@ class Log:
             self.lines.append(self.masks.hide(line))
 
     def _done(self, found: re.Match[str], *, old_form: bool) -> bool:
-        """Whether it is a command; if so it is done."""
+        """Do a command; tell whether it was one."""
         name, message = found[1].lower(), _unescaped(found[3])
         given = dict(part.split("=", 1) for part in (found[2] or "").split(",") if "=" in part)
         properties = {key.strip(): _unescaped(text, "%3A:", "%2C,") for key, text in given.items()}
@@ -155,7 +155,7 @@ class Log:
             self.take("::warning::" + _SET_OUTPUT)
             self.outputs[properties["name"]] = message
         elif name in {"set-env", "add-path", "save-state"}:
-            raise CommandError(f"the command {name} is switched off or given up")
+            raise CommandError(f"the command {name} is switched off or not played")
         else:
             return False
         return True

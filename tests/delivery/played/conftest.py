@@ -25,7 +25,7 @@ def node() -> str:
 
 @pytest.fixture(scope="session")
 def program() -> Iterator[Path]:
-    """The program, ready to be run many times."""
+    """Yield the program, ready to be run many times."""
     with serving_program() as file:
         yield file
 
@@ -34,8 +34,8 @@ def program() -> Iterator[Path]:
 def world(
     tmp_path: Path, openbao: OpenBaoServer, vault_mount: str, program: Path, node: str
 ) -> Iterator[World]:
-    """A partner's repository and all that it talks to; at the end nothing secret may be
-    readable anywhere.
+    """Yield a partner's repository and all that it talks to; at the end nothing secret
+    may be readable anywhere.
     """
     folder = tmp_path / "person"
     folder.mkdir()

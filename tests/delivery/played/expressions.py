@@ -54,6 +54,11 @@ def fill(template: Any, context: Context) -> str:
     return str(_asked("text", template, context))
 
 
+def filled(texts: Mapping[str, Any], context: Context) -> dict[str, str]:
+    """Return the texts of a mapping's values, each filled."""
+    return {name: fill(text, context) for name, text in texts.items()}
+
+
 def value_of(template: Any, context: Context) -> Any:
     """Return a value of the file; what is one expression and nothing else keeps its
     kind.

@@ -1,9 +1,9 @@
-"""Runs the program for many short steps without starting Python anew each time: a
-process that has it loaded, and forks.
+"""A process that has the program loaded and forks, so that many short steps run it
+without starting Python anew.
 
-    fork_server.py SOCKET   listen there; each connection is one run of the program, in a process of its own
-    ``CALL``                what is run in place of the program: hands arguments, environment, folder and streams over, and
-                            exits as the run does
+``fork_server.py SOCKET`` listens there; each connection is one run of the program, in a
+process of its own. ``CALL`` is what stands in the program's place: it hands arguments,
+environment, folder and streams over, and exits as the run does.
 
 Rules this module keeps:
 
@@ -64,7 +64,7 @@ def serve(path: str) -> None:
 
 
 def answer(connection: socket.socket) -> NoReturn:
-    """One run; never returns."""
+    """Answer with one run; never return."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     order, streams, _, _ = socket.recv_fds(connection, MESSAGE_BYTES_MAX, STREAMS)
     child = os.fork()
@@ -79,7 +79,7 @@ def answer(connection: socket.socket) -> NoReturn:
 
 
 def run(order: tuple[list[str], dict[str, str], str], streams: list[int]) -> NoReturn:
-    """The program, as if it had just been started; never returns."""
+    """Run the program as if it had just been started; never return."""
     arguments, environ, folder = order
     for number, stream in enumerate(streams):
         os.dup2(stream, number)

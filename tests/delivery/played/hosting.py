@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.github import GitHub
-from tests.support.github_state import user_shape
+from tests.support.github_state import DEPENDABOT, user_shape
 
 Files = Mapping[str, "str | Path | None"]
-"""Files of a commit by name: a text (that of a program begins with ``#!``), the target of
-a symbolic link, or None for a file that is taken away.
+"""Files of a commit by name: a text (of a program, if it begins with ``#!``), the
+target of a symbolic link, or None for a file that is taken away.
 """
 GIT_TIMEOUT_S = 60
 MAIN = "main"
@@ -35,10 +35,8 @@ MAIN = "main"
 class Event:
     """What starts workflows.
 
-    ``restricted``: a fork's or Dependabot's, so its token may only read, and it has no
-    OIDC.
-
-    ``changed`` are the files that a filter by path looks at.
+    ``restricted`` is one of a fork or of Dependabot: its token may only read, and it
+    has no OIDC. ``changed`` are the files that a filter by path looks at.
     """
 
     name: str
@@ -58,8 +56,8 @@ class Event:
 
     @property
     def head_sha(self) -> str:
-        """The commit that a run of it is listed under: of a pull request, not the merge
-        but the head.
+        """The commit that a run of it is listed under; of a pull request this is the
+        head and not the merge.
         """
         pull = self.payload.get("pull_request")
         sha: str = pull["head"]["sha"] if pull else self.sha
@@ -67,40 +65,35 @@ class Event:
 
     @property
     def head_repository(self) -> str | None:
-        """The repository that the code comes from, where it is a pull request's."""
+        """The repository that a pull request comes from; None for another event."""
         pull = self.payload.get("pull_request")
         return pull["head"]["repo"]["full_name"] if pull else None
 
 
-def git(folder: Path, *arguments: str, text: str | None = None) -> str:
-    """One Git command in this folder; what it printed, without the end of line.
+def git(folder: Path, *arguments: str) -> str:
+    """Run one Git command in this folder; return what it printed, without the end of
+    line.
 
-    AssertionError where it fails.
+    Raises an AssertionError where the command fails.
     """
+    who = {"NAME": "Octo Cat", "EMAIL": "octocat@example.com"}
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_AUTHOR_NAME": "Octo Cat",
-        "GIT_AUTHOR_EMAIL": "octocat@example.com",
-        "GIT_COMMITTER_NAME": "Octo Cat",
-        "GIT_COMMITTER_EMAIL": "octocat@example.com",
+        **{
+            f"GIT_{role}_{key}": text
+            for role in ("AUTHOR", "COMMITTER")
+            for key, text in who.items()
+        },
     }
-    command = [
-        "git",
-        "-c",
-        "advice.detachedHead=false",
-        "-c",
-        "core.hooksPath=/dev/null",
-        *arguments,
-    ]
+    command = ["git", "-c", "advice.detachedHead=false", "-c", "core.hooksPath=/dev/null"]
     done = subprocess.run(
-        command,
+        [*command, *arguments],
         cwd=folder,
         env=environ,
-        input=text,
         capture_output=True,
         text=True,
         timeout=GIT_TIMEOUT_S,
@@ -129,22 +122,15 @@ class Hosted:
     # --- commits ---
 
     def head(self, ref: str = MAIN) -> str:
-        """The commit of a branch or another ref."""
+        """Return the commit of a branch or another ref."""
         return git(self.bare, "rev-parse", ref)
 
     def show(self, sha: str, path: str) -> str:
-        """A file of a commit."""
+        """Return a file of a commit."""
         return git(self.bare, "show", f"{sha}:{path}")
 
-    def names(self, sha: str, folder: str) -> list[str]:
-        """The files right below a folder of a commit."""
-        return git(self.bare, "ls-tree", "--name-only", sha, f"{folder}/").splitlines()
-
     def commit(self, files: Files, *, branch: str = MAIN, start: str | None = None) -> str:
-        """A commit on a branch; a file given as None is taken away.
-
-        ``start``: where the branch begins anew.
-        """
+        """Commit on a branch, which begins anew at ``start``; return the commit."""
         if start is not None:
             git(self._work, "checkout", "-q", "-B", branch, start)
         elif git(self._work, "branch", "--show-current") != branch:
@@ -180,8 +166,8 @@ class Hosted:
         login: str = "octocat",
         fork: str | None = None,
     ) -> Event:
-        """A pull request with these changes; ``fork`` is the full name of the
-        repository that it comes from, if another.
+        """Open a pull request with these changes; ``fork`` is the full name of the
+        repository that it comes from, if that is another.
         """
         if fork is not None and fork not in self.github.state.repositories:
             self.github.state.add_repository(
@@ -195,48 +181,36 @@ class Hosted:
         return self.pull_event(pull.number, "opened")
 
     def push_to_pull(self, number: int, files: Files) -> Event:
-        """Another commit of a pull request."""
+        """Push another commit to a pull request."""
         branch = self.entry.pulls[number].head_ref
         self.github.state.push_to_pull(self.full_name, number, self.commit(files, branch=branch))
         return self.pull_event(number, "synchronize")
 
     def pull_event(self, number: int, action: str) -> Event:
-        """The event of a pull request, on a merge commit made now."""
+        """Return the event of a pull request, on a merge commit made now."""
         pull = self.entry.pulls[number]
         base = self.head()
         git(self._work, "checkout", "-q", "--detach", base)
-        git(
-            self._work,
-            "merge",
-            "-q",
-            "--no-ff",
-            "-m",
-            f"Merge {pull.head_sha} into {base}",
-            pull.head_sha,
-        )
+        message = f"Merge {pull.head_sha} into {base}"
+        git(self._work, "merge", "-q", "--no-ff", "-m", message, pull.head_sha)
         sha = self._publish(f"refs/pull/{number}/merge")
         pull.base_sha, pull.merge_commit_sha = base, sha
         shape = self.github.shape(self.full_name, number)
         login = self.entry.issues[number].login
-        return Event(
-            name="pull_request",
+        return self._event(
+            "pull_request",
+            sha,
+            login,
+            {"action": action, "number": number, "pull_request": shape},
             ref=f"refs/pull/{number}/merge",
-            sha=sha,
-            actor=login,
-            payload={
-                "action": action,
-                "number": number,
-                "pull_request": shape,
-                **self._common(login),
-            },
             changed=self._changed(base, sha),
             head_ref=pull.head_ref,
             base_ref=MAIN,
-            restricted=pull.head_repository != self.full_name or login == "dependabot[bot]",
+            restricted=pull.head_repository != self.full_name or login == DEPENDABOT,
         )
 
     def queued(self, number: int) -> Event:
-        """A pull request in the merge queue."""
+        """Put a pull request into the merge queue."""
         event = self.pull_event(number, "enqueued")
         ref = f"refs/heads/gh-readonly-queue/{MAIN}/pr-{number}-{event.sha}"
         group = {
@@ -245,11 +219,11 @@ class Hosted:
             "base_ref": f"refs/heads/{MAIN}",
             "base_sha": self.head(),
         }
-        payload = {"action": "checks_requested", "merge_group": group, **self._common("octocat")}
-        return Event(name="merge_group", ref=ref, sha=event.sha, actor="octocat", payload=payload)
+        payload = {"action": "checks_requested", "merge_group": group}
+        return self._event("merge_group", event.sha, "octocat", payload, ref=ref)
 
     def merge_pull(self, number: int, *, login: str = "octocat") -> Event:
-        """Squashed and merged: a new commit on main, which is the event."""
+        """Squash and merge a pull request: its commit on main is the event."""
         pull, before = self.entry.pulls[number], self.head()
         git(self._work, "checkout", "-q", "-B", MAIN, before)
         git(self._work, "merge", "-q", "--squash", pull.head_sha)
@@ -259,58 +233,38 @@ class Hosted:
         return self._push_event(before, sha, login)
 
     def push(self, files: Files, *, login: str = "octocat") -> Event:
-        """A commit straight to main."""
+        """Commit straight to main."""
         before = self.head()
         return self._push_event(before, self.commit(files, start=before), login)
 
     def _push_event(self, before: str, after: str, login: str) -> Event:
-        payload = {
-            "ref": f"refs/heads/{MAIN}",
-            "before": before,
-            "after": after,
-            "forced": False,
-            **self._common(login),
-        }
-        return Event(
-            name="push",
-            ref=f"refs/heads/{MAIN}",
-            sha=after,
-            actor=login,
-            payload=payload,
-            changed=self._changed(before, after),
-        )
+        payload = {"ref": f"refs/heads/{MAIN}", "before": before, "after": after, "forced": False}
+        return self._event("push", after, login, payload, changed=self._changed(before, after))
 
     def scheduled(self, cron: str) -> Event:
-        """The clock; the run is on the default branch, in the name of whoever changed
-        the schedule last.
+        """Return the event of the clock, which runs on the default branch in the name
+        of the person who changed the schedule last.
         """
-        payload = {"schedule": cron, "workflow": "", **self._common("octocat")}
-        return Event(
-            name="schedule",
-            ref=f"refs/heads/{MAIN}",
-            sha=self.head(),
-            actor="octocat",
-            payload=payload,
-        )
+        payload = {"schedule": cron, "workflow": ""}
+        return self._event("schedule", self.head(), "octocat", payload)
 
     def dispatched(
         self, inputs: Mapping[str, str] | None = None, *, login: str = "octocat"
     ) -> Event:
-        """Somebody pressed the button."""
-        payload = {"inputs": dict(inputs or {}), "ref": f"refs/heads/{MAIN}", **self._common(login)}
-        return Event(
-            name="workflow_dispatch",
-            ref=f"refs/heads/{MAIN}",
-            sha=self.head(),
-            actor=login,
-            payload=payload,
-        )
+        """Return the event of somebody who pressed the button."""
+        payload = {"inputs": dict(inputs or {}), "ref": f"refs/heads/{MAIN}"}
+        return self._event("workflow_dispatch", self.head(), login, payload)
 
-    def _changed(self, before: str, after: str) -> tuple[str, ...]:
-        return tuple(git(self.bare, "diff", "--name-only", before, after).splitlines())
-
-    def _common(self, login: str) -> dict[str, Any]:
-        return {
+    def _event(
+        self, name: str, sha: str, login: str, payload: Mapping[str, Any], **more: Any
+    ) -> Event:
+        """Return an event of main, unless ``more`` names another ref."""
+        common = {
             "repository": self.github.repository_shape(self.full_name),
             "sender": user_shape(login),
         }
+        facts = {"ref": f"refs/heads/{MAIN}", "payload": {**payload, **common}, **more}
+        return Event(name=name, sha=sha, actor=login, **facts)
+
+    def _changed(self, before: str, after: str) -> tuple[str, ...]:
+        return tuple(git(self.bare, "diff", "--name-only", before, after).splitlines())

@@ -1,15 +1,15 @@
-"""Plays a workflow file step by step, as GitHub's runner would, against the stand-ins
-of GitHub's API and issuer.
+"""A stand-in of GitHub's runner: it plays a workflow file step by step against the
+stand-ins of GitHub's API and issuer.
 
 Rules this module keeps:
 
 1. The file is read from the commit that the event names, and so are the actions of the
    repository itself (``$/…``).
-2. A key that this module does not know is a WorkflowError, as is an expression of
-   unknown parts: what is not played is said.
-3. A job gets a token with exactly its ``permissions`` (only reading, where the event is
-   restricted), and the variables of OIDC only with ``id-token: write``. An environment
-   lets a job through when its rules do and, if it has reviewers, one agrees.
+2. A key that this module does not know is a WorkflowError: what is not played is said.
+3. A job gets a token with exactly its ``permissions`` (where the event is restricted,
+   only to read), and the variables of OIDC with ``id-token: write`` alone. An
+   environment lets a job through when its rules do and, if it has reviewers, one of
+   them agrees.
 4. Steps are real processes of bash in an environment that holds what the runner gives
    and nothing of this machine but PATH.
 5. Jobs are played one after the other; a concurrency group is worked out and noted, and
@@ -26,13 +26,14 @@ from typing import Any
 import yaml
 
 from tests.delivery.played.commands import Log, Masks
-from tests.delivery.played.expressions import Context, Strict, condition, fill, value_of
+from tests.delivery.played.expressions import Context, Strict, condition, fill, filled, value_of
 from tests.delivery.played.hosting import Event, Hosted
 from tests.delivery.played.steps import (
     Outcome,
     Scene,
     Scope,
     WorkflowError,
+    inputs_of,
     known_keys,
     run_steps,
     status_functions,
@@ -44,32 +45,14 @@ from tests.support.github_state import ACTIONS_BOT, Run
 WORKFLOWS = ".github/workflows"
 _WORKFLOW_KEYS = {"name", "run-name", "on", "permissions", "concurrency", "env", "jobs", "defaults"}
 _JOB_KEYS = {
-    "name",
-    "if",
-    "needs",
-    "runs-on",
-    "timeout-minutes",
-    "environment",
-    "permissions",
-    "env",
-    "outputs",
-    "concurrency",
-    "steps",
-    "uses",
-    "with",
-    "secrets",
+    *("name", "if", "needs", "runs-on", "timeout-minutes", "environment", "permissions", "env"),
+    *("outputs", "concurrency", "steps", "uses", "with", "secrets"),
 }
 _SCOPES = {
-    "contents",
-    "issues",
-    "pull-requests",
-    "actions",
-    "id-token",
-    "checks",
-    "statuses",
-    "security-events",
-    "packages",
+    *("contents", "issues", "pull-requests", "actions", "id-token", "checks", "statuses"),
+    *("security-events", "packages"),
 }
+_LEVELS = ("none", "read", "write")
 # GitHub's table "Context availability".
 _AT_WORKFLOW = ("github", "inputs", "vars")
 _AT_JOB_IF = ("github", "needs", "vars", "inputs")
@@ -88,10 +71,9 @@ class Environment:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnd:
-    """How a job ended.
+    """How a job ended: ``result`` is success, failure or skipped.
 
-    ``result`` is success, failure, skipped or cancelled; ``why`` says why it never
-    began, if it did not.
+    ``why`` is the reason where the job never began.
     """
 
     name: str
@@ -116,20 +98,18 @@ class Played:
 
     @property
     def result(self) -> str:
-        """Failure as soon as one job failed."""
-        return (
-            "failure" if any(job.result == "failure" for job in self.jobs.values()) else "success"
-        )
+        """The result: failure as soon as one job failed."""
+        return "failure" if "failure" in self.results().values() else "success"
 
     @property
     def log(self) -> str:
-        """What people read of all jobs."""
+        """The log of all jobs as people read it."""
         return "\n".join(
             f"== {name}: {job.result} {job.why}\n{job.log.text}" for name, job in self.jobs.items()
         )
 
     def results(self) -> dict[str, str]:
-        """How each job ended."""
+        """Return how each job ended."""
         return {name: job.result for name, job in self.jobs.items()}
 
 
@@ -137,10 +117,9 @@ class Played:
 class Stage:
     """Where workflows are played.
 
-    ``approve`` is the reviewer: asked with the environment and the job's id.
-
-    ``prepare`` gets each job's RUNNER_TEMP and the folder of the repository that an own
-    action lies in, before that action runs: what a runner image has installed.
+    ``approve`` is the reviewer, who is asked with the environment and the job's id.
+    ``prepare`` stands for what a runner's image has installed: before an action of a
+    repository runs, it gets the job's RUNNER_TEMP and the action's repository.
     ``elsewhere`` are other repositories whose workflows may be called.
     """
 
@@ -178,7 +157,7 @@ class Stage:
 
 
 def read_workflow(hosted: Hosted, sha: str, file: str) -> dict[str, Any]:
-    """A workflow of a commit; ``on`` under its name, though YAML 1.1 reads it as true."""
+    """Return a workflow of a commit, whose key ``on`` YAML 1.1 reads as true."""
     document = yaml.safe_load(hosted.show(sha, f"{WORKFLOWS}/{file}"))
     if True in document:
         document["on"] = document.pop(True)
@@ -187,8 +166,8 @@ def read_workflow(hosted: Hosted, sha: str, file: str) -> dict[str, Any]:
 
 
 def _dispatch_inputs(workflow: Mapping[str, Any], event: Event) -> Strict:
-    """What a person gave at the button, and the defaults; an input of a call is nothing
-    here.
+    """Return what a person gave at the button, else the defaults; an input of a call
+    is null.
     """
     on = workflow["on"] if isinstance(workflow["on"], dict) else {}
     declared = {**((on.get("workflow_call") or {}).get("inputs") or {})}
@@ -196,8 +175,7 @@ def _dispatch_inputs(workflow: Mapping[str, Any], event: Event) -> Strict:
     if event.name == "workflow_dispatch":
         asked = ((on.get("workflow_dispatch") or {}).get("inputs")) or {}
         given = event.payload["inputs"]
-        if set(given) - set(asked):
-            raise WorkflowError(f"no such inputs: {sorted(set(given) - set(asked))}")
+        known_keys(given, asked.keys(), "the inputs of the button")
         for name, spec in asked.items():
             text = given.get(name, spec.get("default"))
             found[name] = text in {True, "true"} if spec.get("type") == "boolean" else text
@@ -226,16 +204,15 @@ class _Player:
     def jobs(
         self, *, inputs: Mapping[str, Any], allowed: Mapping[str, str] | None
     ) -> Iterator[tuple[str, JobEnd]]:
-        """All jobs in an order that keeps their needs; ``allowed`` is the most that a
-        calling job lets them have.
+        """Play all jobs in an order that keeps their needs.
+
+        ``allowed`` are the permissions that the calling job has.
         """
         self._inputs = inputs
         values = self._values(_AT_WORKFLOW)
         self._group(self._workflow.get("concurrency"), Context(values))
-        self._env = {
-            name: fill(text, Context({**values, "secrets": Strict()}))
-            for name, text in self._workflow.get("env", {}).items()
-        }
+        context = Context({**values, "secrets": Strict()})
+        self._env = filled(self._workflow.get("env", {}), context)
         left = dict(self._workflow["jobs"])
         while left:
             ready = [name for name, spec in left.items() if set(_needs(spec)) <= self._ends.keys()]
@@ -321,12 +298,8 @@ class _Player:
         environment = self._environment(spec.get("environment"), context)
         refusal = self._refusal(name, environment)
         if refusal:
-            yield (
-                name,
-                JobEnd(
-                    name=name, result="failure", environment=environment, group=group, why=refusal
-                ),
-            )
+            end = JobEnd(name=name, result="failure", environment=environment, why=refusal)
+            yield name, dataclasses.replace(end, group=group)
             return
         if self._event.restricted:
             permissions = {scope: "read" for scope in permissions if scope != "id-token"}
@@ -354,18 +327,15 @@ class _Player:
         given = spec.get("permissions", self._workflow.get("permissions"))
         if (
             not isinstance(given, dict)
-            or set(given) - _SCOPES
-            or set(given.values()) - {"read", "write", "none"}
+            or given.keys() - _SCOPES
+            or set(given.values()) - {*_LEVELS}
         ):
             raise WorkflowError(f"the job {name} says nothing clear about its permissions")
         if allowed is not None:
             beyond = {
                 scope
                 for scope, level in given.items()
-                if level == "write" and allowed.get(scope) != "write"
-            }
-            beyond |= {
-                scope for scope, level in given.items() if level == "read" and scope not in allowed
+                if _LEVELS.index(level) > _LEVELS.index(allowed.get(scope, "none"))
             }
             if beyond:
                 raise WorkflowError(
@@ -389,7 +359,7 @@ class _Player:
         return fill(given, context) or None if given is not None else None
 
     def _refusal(self, job: str, environment: str | None) -> str:
-        """Why the environment does not let the job through; empty if it does."""
+        """Return why the environment stops the job; empty where it does not."""
         if environment is None:
             return ""
         if environment not in self._stage.environments:
@@ -398,7 +368,10 @@ class _Player:
             )
         rules = self._stage.environments[environment]
         if self._event.ref not in rules.branches:
-            return f"{self._event.ref} is not allowed to deploy to {environment} due to environment protection rules"
+            return (
+                f"{self._event.ref} is not allowed to deploy to {environment} "
+                "due to environment protection rules"
+            )
         if rules.reviewers and not self._stage.approve(environment, job):
             return f"the deployment to {environment} was rejected"
         return ""
@@ -432,15 +405,11 @@ class _Player:
             prepare=stage.prepare,
         )
         values = self._values(_AT_JOB, needs, name)
-        secrets = Strict({"GITHUB_TOKEN": token})
-        env = self._env | {
-            key: fill(text, Context({**values, "secrets": secrets}))
-            for key, text in spec.get("env", {}).items()
-        }
-        scope = Scope(values={**values, "secrets": secrets}, env=env)
+        values["secrets"] = Strict({"GITHUB_TOKEN": token})
+        env = self._env | filled(spec.get("env", {}), Context(values))
+        scope = Scope(values=values, env=env)
         steps = run_steps(scene, scope, spec["steps"])
-        context = Context(scene.context_values(scope, env))
-        outputs = {key: fill(text, context) for key, text in spec.get("outputs", {}).items()}
+        outputs = filled(spec.get("outputs", {}), Context(scene.context_values(scope, env)))
         if door is not None:
             stage.issuer.close(door)
         return JobEnd(
@@ -458,7 +427,7 @@ class _Player:
 
     def _claims(self, environment: str | None) -> dict[str, str]:
         entry, event = self._stage.hosted.entry, self._event
-        called = f"{self._hosted.full_name}/{WORKFLOWS}/{self._file}"
+        ref = event.ref if self._hosted is self._stage.hosted else self._sha
         return job_claims(
             repository=entry.full_name,
             repository_id=entry.id,
@@ -471,7 +440,7 @@ class _Player:
             run_id=self._run.id,
             environment=environment,
             actor=event.actor,
-            job_workflow_ref=f"{called}@{event.ref if self._hosted is self._stage.hosted else self._sha}",
+            job_workflow_ref=f"{self._hosted.full_name}/{WORKFLOWS}/{self._file}@{ref}",
             head_ref=event.head_ref,
             base_ref=event.base_ref,
             private=entry.private,
@@ -490,29 +459,17 @@ class _Player:
         workflow = read_workflow(hosted, sha, file)
         declared = (workflow["on"].get("workflow_call") or {}).get("inputs") or {}
         given = {key: value_of(value, context) for key, value in spec.get("with", {}).items()}
-        if set(given) - set(declared):
-            raise WorkflowError(f"{file} has no such inputs: {sorted(set(given) - set(declared))}")
-        inputs = Strict(
-            {key: given.get(key, about.get("default")) for key, about in declared.items()}
-        )
-        missing = [
-            key for key, about in declared.items() if about.get("required") and key not in given
-        ]
-        if missing:
-            raise WorkflowError(f"{file} needs the inputs {missing}")
+        inputs = inputs_of(file, declared, given)
         player = _Player(self._stage, self._event, self._run, workflow, source=(hosted, sha, file))
         ends = dict(player.jobs(inputs=inputs, allowed=permissions))
         for inner, end in ends.items():
             yield f"{name}/{inner}", end
-        results = {end.result for end in ends.values()}
-        result = (
-            "failure" if "failure" in results else "success" if "success" in results else "skipped"
-        )
+        results = [end.result for end in ends.values()]
+        result = next(one for one in ("failure", "success", "skipped") if one in results)
         yield name, JobEnd(name=name, result=result, permissions=permissions)
 
     def _place(self, uses: str) -> tuple[Hosted, str, str]:
-        """Where a called workflow lies:
-
+        """Return repository, commit and file of a called workflow, which is named
         ``$/.github/workflows/x.yml`` or ``owner/name/.github/workflows/x.yml@commit``.
         """
         if uses.startswith(("$/", "./")):

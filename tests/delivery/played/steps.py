@@ -3,13 +3,14 @@ actions of a repository's own.
 
 Rules this module keeps:
 
-1. What a step may read in an expression is what GitHub lets it: ``vars``, ``secrets``
-   and ``needs`` don't reach into an action.
+1. A step reads in an expression what GitHub lets it read: ``vars``, ``secrets`` and
+   ``needs`` don't reach into an action.
 2. An action of GitHub's is known by its name and does what its documentation says for
-   the inputs that it is given here; another action, or another input, is a
-   WorkflowError.
+   the inputs that the workflows give it; another action or input is a WorkflowError.
 3. Everything that a step prints goes through the log, where commands are obeyed and
    masks applied.
+4. What a step leaves in its files is read as ``FileCommandManager.cs`` of
+   actions/runner reads it, and a checkout is what actions/checkout makes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -35,76 +37,61 @@ from tests.delivery.played.commands import (
     lines_of,
     read_pairs,
 )
-from tests.delivery.played.expressions import Context, Strict, condition, fill, value_of
+from tests.delivery.played.expressions import Context, Strict, condition, fill, filled, value_of
 from tests.delivery.played.hosting import Event, Hosted, git
 from tests.support.github import GitHub
 from tests.support.github_oidc import Door
-from tests.support.github_state import Repository, Run
+from tests.support.github_state import Artifact, Repository, Run
 
 STEP_TIMEOUT_S = 120
 _STEP_KEYS = {
-    "name",
-    "id",
-    "if",
-    "uses",
-    "with",
-    "run",
-    "shell",
-    "env",
-    "continue-on-error",
-    "working-directory",
+    *("name", "id", "if", "uses", "with", "run", "shell", "env"),
+    *("continue-on-error", "working-directory"),
 }
 _SHELLS = {
     None: ("bash", "-e"),
     "bash": ("bash", "--noprofile", "--norc", "-e", "-o", "pipefail"),
 }
-_CHECKOUT = {
-    "repository",
-    "ref",
-    "path",
-    "fetch-depth",
-    "persist-credentials",
-    "sparse-checkout",
-    "sparse-checkout-cone-mode",
-}
-_UPLOAD = {
-    "name",
-    "path",
-    "if-no-files-found",
-    "retention-days",
-    "overwrite",
-    "include-hidden-files",
-}
+_CHECKOUT = {"repository", "ref", "path", "persist-credentials"}
+_UPLOAD = {"name", "path", "if-no-files-found", "retention-days", "overwrite"}
 _DOWNLOAD = {"name", "path"}
 
 
 class WorkflowError(Exception):
-    """A file that GitHub would refuse, or that has something in it which is not played."""
+    """A file that GitHub would refuse, or something in it that is not played."""
 
 
 class StepFailedError(Exception):
-    """A step that ends with failure; the sentence goes to the log.
-
-    What it had put out by then stays.
-    """
+    """A step that ends with failure: its sentence goes to the log, its outputs stay."""
 
     def __init__(self, sentence: str, outputs: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
         self.outputs = outputs or {}
 
 
-def known_keys(found: Mapping[str, Any], known: set[str], where: str) -> None:
-    """WorkflowError for a key that is not played."""
+def known_keys(found: Iterable[str], known: AbstractSet[str], where: str) -> None:
+    """Raise a WorkflowError for a key that is not played."""
     unknown = set(found) - known
     if unknown:
         raise WorkflowError(f"{where}: {sorted(map(str, unknown))} is not played")
 
 
+def inputs_of(where: str, declared: Mapping[str, Any], given: Mapping[str, Any]) -> Strict:
+    """Return every declared input as it was given, else its default; WorkflowError for
+    one that nobody declared, or that is required and missing.
+    """
+    known_keys(given, declared.keys(), where)
+    missing = {name for name, about in declared.items() if about.get("required")} - given.keys()
+    if missing:
+        raise WorkflowError(f"{where} needs {sorted(missing)}")
+    defaults = {name: about.get("default", "") for name, about in declared.items()}
+    return Strict({**defaults, **given})
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a step ended:
-
-    ``conclusion`` is success also where a failure was to be continued from.
+    """How a step ended; ``conclusion`` is success too where the step was to be
+    continued from.
     """
 
     outcome: str
@@ -112,7 +99,7 @@ class Outcome:
     outputs: Mapping[str, str]
 
     def context(self) -> dict[str, Any]:
-        """As expressions see it."""
+        """Return the step as expressions see it."""
         return {"outcome": self.outcome, "conclusion": self.conclusion, "outputs": self.outputs}
 
 
@@ -161,29 +148,27 @@ class Scene:
             self.log.masks.add(secret)
 
     def context_values(self, scope: Scope, env: Mapping[str, str]) -> dict[str, Any]:
-        """The contexts of a step."""
+        """Return the contexts of a step."""
         facts = {
             "token": self.token,
             "workspace": str(self.workspace),
             "action_path": str(scope.action_path or ""),
         }
-        runner = Strict(
-            os="Linux", arch="X64", temp=str(self.temp), environment="github-hosted", debug=""
-        )
-        job = Strict(status="failure" if self.failed else "success")
-        more = {
+        return {
+            **scope.values,
             "steps": scope.steps,
             "env": env,
-            "runner": runner,
-            "job": job,
+            "runner": Strict(
+                os="Linux", arch="X64", temp=str(self.temp), environment="github-hosted", debug=""
+            ),
+            "job": Strict(status="failure" if self.failed else "success"),
             "github": Strict({**self.facts, **facts}),
         }
-        return {**scope.values, **more}
 
     def environ(
         self, scope: Scope, env: Mapping[str, str], files: Mapping[str, Path]
     ) -> dict[str, str]:
-        """All that a process of a step sees."""
+        """Return all variables that a process of a step sees."""
         facts = {
             f"GITHUB_{name.upper()}": text
             for name, text in self.facts.items()
@@ -209,7 +194,7 @@ class Scene:
 
 
 def run_steps(scene: Scene, scope: Scope, specs: Sequence[Mapping[str, Any]]) -> dict[str, Outcome]:
-    """All steps in order; what each became, by its id or its number."""
+    """Perform all steps in order; return what each became, by its id or its number."""
     ends: dict[str, Outcome] = {}
     failed_here = False
     for number, spec in enumerate(specs):
@@ -218,13 +203,9 @@ def run_steps(scene: Scene, scope: Scope, specs: Sequence[Mapping[str, Any]]) ->
         functions = status_functions(failed=scene.failed or failed_here)
         env = {**scope.env, **scene.env}
         values = scene.context_values(scope, env)
-        wanted = condition(
-            spec.get("if", "success()"), Context(_without(values, "secrets"), functions)
-        )
-        if wanted:
-            env = env | {
-                key: fill(text, Context(values)) for key, text in spec.get("env", {}).items()
-            }
+        seen = {key: value for key, value in values.items() if key != "secrets"}
+        if condition(spec.get("if", "success()"), Context(seen, functions)):
+            env |= filled(spec.get("env", {}), Context(values))
             end = _performed(scene, scope, spec, env)
         else:
             end = Outcome(outcome="skipped", conclusion="skipped", outputs={})
@@ -242,26 +223,20 @@ def status_functions(*, failed: bool) -> dict[str, bool]:
     return {"success": not failed, "failure": failed, "always": True, "cancelled": False}
 
 
-def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != name}
-
-
 def _performed(
     scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]
 ) -> Outcome:
     context = Context(scene.context_values(scope, env))
     scene.log.take(f"> {fill(spec.get('name') or spec.get('uses') or 'run', context)}")
+    act = _shell if "run" in spec else _action
     try:
-        outputs = (
-            _shell(scene, scope, spec, env) if "run" in spec else _action(scene, scope, spec, env)
-        )
+        outputs = act(scene, scope, spec, env)
     except (StepFailedError, CommandError) as error:
         scene.log.take(f"::error::{error}")
         go_on = value_of(spec.get("continue-on-error", False), context) is True
         outputs = error.outputs if isinstance(error, StepFailedError) else {}
-        return Outcome(
-            outcome="failure", conclusion="success" if go_on else "failure", outputs=outputs
-        )
+        conclusion = "success" if go_on else "failure"
+        return Outcome(outcome="failure", conclusion=conclusion, outputs=outputs)
     return Outcome(outcome="success", conclusion="success", outputs=outputs)
 
 
@@ -270,7 +245,7 @@ def _performed(
 
 def _shell(
     scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]
-) -> dict[str, str]:
+) -> Mapping[str, str]:
     if scope.action_path is not None and "shell" not in spec:
         raise WorkflowError("a step of a composite action needs a shell")
     context = Context(scene.context_values(scope, env))
@@ -327,30 +302,27 @@ def _action(
     scene: Scene, scope: Scope, spec: Mapping[str, Any], env: Mapping[str, str]
 ) -> Mapping[str, str]:
     context = Context(scene.context_values(scope, env))
-    given = {key: fill(text, context) for key, text in spec.get("with", {}).items()}
+    given = filled(spec.get("with", {}), context)
     uses = str(spec["uses"])
     if uses.startswith("$/"):
         hosted, sha = scene.source
         return _composite(scene, _fetched(scene, hosted, sha), uses.removeprefix("$/"), given, env)
     path, _, ref = uses.partition("@")
     owner, name, *rest = path.split("/")
-    hosted_elsewhere = scene.repositories.get(f"{owner}/{name}")
-    if hosted_elsewhere is not None:
-        sha = hosted_elsewhere.head(ref)
-        return _composite(scene, _fetched(scene, hosted_elsewhere, sha), "/".join(rest), given, env)
-    act = {
-        "actions/checkout": _checkout,
-        "actions/upload-artifact": _upload,
-        "actions/download-artifact": _download,
-    }.get(path)
-    if act is None:
+    elsewhere = scene.repositories.get(f"{owner}/{name}")
+    if elsewhere is not None:
+        root = _fetched(scene, elsewhere, elsewhere.head(ref))
+        return _composite(scene, root, "/".join(rest), given, env)
+    if path not in _ACTIONS:
         raise WorkflowError(f"the action {uses} is not played")
+    act, known = _ACTIONS[path]
+    known_keys(given, known, path)
     return act(scene, given)
 
 
 def _fetched(scene: Scene, hosted: Hosted, sha: str) -> Path:
-    """A repository as the runner puts it aside for its actions: outside of the
-    workspace, at the commit that was asked for.
+    """Put a repository aside for its actions as the runner does: outside of the
+    workspace, at the commit that was asked for, without ``.git``.
     """
     place = scene.folder / "actions" / hosted.full_name.replace("/", "-") / sha
     if not place.exists():
@@ -381,44 +353,29 @@ def _composite(
     action = yaml.safe_load((folder / "action.yml").read_text(encoding="utf-8"))
     if action["runs"]["using"] != "composite":
         raise WorkflowError(f"{path} is no composite action")
-    declared = action.get("inputs", {})
-    known_keys(given, set(declared), path)
-    missing = [
-        name for name, about in declared.items() if about.get("required") and name not in given
-    ]
-    if missing:
-        raise WorkflowError(f"{path} needs {missing}")
-    inputs = Strict(
-        {name: given.get(name, str(about.get("default", ""))) for name, about in declared.items()}
-    )
-    scope = Scope(
-        values={"inputs": inputs, "strategy": {}, "matrix": {}}, env=env, action_path=folder
-    )
+    inputs = inputs_of(path, action.get("inputs", {}), given)
+    values = {"inputs": inputs, "strategy": {}, "matrix": {}}
+    scope = Scope(values=values, env=env, action_path=folder)
     ends = run_steps(scene, scope, action["runs"]["steps"])
-    context = Context(scene.context_values(scope, env))
-    outputs = Strict(
-        {name: fill(about["value"], context) for name, about in action.get("outputs", {}).items()}
-    )
+    told = {name: about["value"] for name, about in action.get("outputs", {}).items()}
+    outputs = Strict(filled(told, Context(scene.context_values(scope, env))))
     if any(end.conclusion == "failure" for end in ends.values()):
         raise StepFailedError("a step of the action failed", outputs)
     return outputs
 
 
 def _checkout(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
-    known_keys(given, _CHECKOUT, "actions/checkout")
-    if "contents" not in scene.permissions and scene.event.payload["repository"]["private"]:
+    if "contents" not in scene.permissions and _entry(scene).private:
         raise StepFailedError(
             "fatal: repository not found: the job has no permission `contents: read`"
         )
     if given.get("persist-credentials") != "false":
         raise WorkflowError("a checkout keeps the token")
-    hosted = scene.repositories[
-        given.get("repository") or scene.event.payload["repository"]["full_name"]
-    ]
+    hosted = scene.repositories[given.get("repository") or _entry(scene).full_name]
     ref = given.get("ref") or scene.event.sha
-    place = scene.workspace / given.get("path", "")
-    _clone(hosted, hosted.head(ref), place)
-    return {"ref": ref, "commit": hosted.head(ref)}
+    sha = hosted.head(ref)
+    _clone(hosted, sha, scene.workspace / given.get("path", ""))
+    return {"ref": ref, "commit": sha}
 
 
 def _entry(scene: Scene) -> Repository:
@@ -426,22 +383,20 @@ def _entry(scene: Scene) -> Repository:
 
 
 def _upload(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
-    known_keys(given, _UPLOAD, "actions/upload-artifact")
     name, path = given.get("name", "artifact"), scene.workspace / given["path"]
     found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     if not found:
-        sentence = f"No files were found with the provided path: {given['path']}. No artifacts will be uploaded."
-        if given.get("if-no-files-found", "warn") == "error":
+        wish = given.get("if-no-files-found", "warn")
+        sentence = f"No files were found with the provided path: {given['path']}."
+        if wish == "error":
             raise StepFailedError(sentence)
-        scene.log.take(
-            f"::warning::{sentence}" if given.get("if-no-files-found") != "ignore" else sentence
-        )
+        scene.log.take(f"::warning::{sentence}" if wish == "warn" else sentence)
         return {}
-    entry = _entry(scene)
-    same = [one for one in entry.artifacts.values() if one.run is scene.run and one.name == name]
+    entry, same = _entry(scene), _artifacts(scene, name)
     if same and given.get("overwrite") != "true":
         raise StepFailedError(
-            "Failed to CreateArtifact: (409) Conflict: an artifact with this name already exists on the run"
+            "Failed to CreateArtifact: (409) Conflict: "
+            "an artifact with this name already exists on the run"
         )
     for one in same:
         del entry.artifacts[one.id]
@@ -452,17 +407,25 @@ def _upload(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _download(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
-    known_keys(given, _DOWNLOAD, "actions/download-artifact")
-    of_this_run = [
-        one
-        for one in _entry(scene).artifacts.values()
-        if one.run is scene.run and one.name == given["name"]
-    ]
-    if not of_this_run:
+    found = _artifacts(scene, given["name"])
+    if not found:
         raise StepFailedError(
             f"Unable to download artifact(s): Artifact not found for name: {given['name']}"
         )
     place = scene.workspace / given.get("path", "")
-    with zipfile.ZipFile(io.BytesIO(of_this_run[-1].content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(found[-1].content)) as archive:
         archive.extractall(place)
     return {"download-path": str(place)}
+
+
+def _artifacts(scene: Scene, name: str) -> list[Artifact]:
+    """Return the artifacts of this run that have the name."""
+    everything = _entry(scene).artifacts.values()
+    return [one for one in everything if one.run is scene.run and one.name == name]
+
+
+_ACTIONS: Mapping[str, tuple[Callable[..., dict[str, str]], AbstractSet[str]]] = {
+    "actions/checkout": (_checkout, _CHECKOUT),
+    "actions/upload-artifact": (_upload, _UPLOAD),
+    "actions/download-artifact": (_download, _DOWNLOAD),
+}

@@ -13,8 +13,8 @@ FILE = "tokens.yml"
 
 
 def test_by_reusable_workflow(world: World) -> None:
-    """Snapshot, comment, apply of the reviewed plan: all that the workflows themselves
-    do, from another repository's commit.
+    """The called workflows do all that they do themselves, from another repository's
+    commit: snapshot, comment, apply of the reviewed plan.
     """
     world.begin(BOT, example="by-reusable-workflow.yml")
     played = world.stage.play(FILE, world.hosted.scheduled("23 5 * * *"))

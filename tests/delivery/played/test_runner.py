@@ -122,7 +122,7 @@ NO_NEWLINES = ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "
 
 
 def logged(*lines: str) -> Log:
-    """A log of these lines."""
+    """Return a log of these lines."""
     log = Log(Masks())
     for line in lines:
         log.take(line)
@@ -130,7 +130,7 @@ def logged(*lines: str) -> Log:
 
 
 def test_commands() -> None:
-    """Commands at the start of a line, escapes, and the old form anywhere in it."""
+    """Commands count at the start of a line, those of the old form anywhere."""
     log = logged(
         "  ::error file=tokens.yaml,line=3,title=a%3Ab%2Cc::first%0Asecond %25",
         "said: ::error::no command",
@@ -155,7 +155,7 @@ def test_stopped_commands() -> None:
 
 
 def test_masks() -> None:
-    """From the command on, each line of the value is hidden, also as base64 wherever it
+    """From the command on, each line of the value is hidden, in base64 too, wherever it
     stands in a longer text.
     """
     log = logged(
@@ -184,7 +184,7 @@ def test_masks() -> None:
     ],
 )
 def test_given_up_commands(command: str) -> None:
-    """What GitHub switched off is noticed."""
+    """A command that GitHub switched off, or that lacks its value, is an error."""
     with pytest.raises(CommandError):
         logged(command)
 
@@ -225,7 +225,7 @@ runs:
 
 @pytest.fixture
 def stage(tmp_path: Path, node: str) -> Iterator[Stage]:
-    """An empty repository with an action of its own and two environments."""
+    """Yield a repository with an action of its own and two environments."""
     with GitHub() as github, Issuer() as issuer:
         hosted = Hosted(github, "acme/tokens", tmp_path / "acme")
         hosted.commit({".github/actions/say/action.yml": ACTION, "README.md": "first\n"})
@@ -241,6 +241,7 @@ def stage(tmp_path: Path, node: str) -> Iterator[Stage]:
         )
 
 
+HOST = "runs-on: x, timeout-minutes: 1"
 HEAD = "on: {push: {branches: [main]}, pull_request: {}}\npermissions: {}\n"
 
 
@@ -248,19 +249,22 @@ def play(stage: Stage, jobs: str, event: str = "push", **how: Any) -> Played:
     """Play a workflow of these jobs, by a push to main or by a pull request that brings
     it in.
     """
-    files: dict[str, str | None] = {".github/workflows/w.yml": HEAD + "jobs:\n" + jobs}
+    files = {".github/workflows/w.yml": HEAD + "jobs:\n" + jobs.replace("HOST", HOST)}
     happened = stage.hosted.push(files) if event == "push" else stage.hosted.open_pull(files, **how)
     return stage.play("w.yml", happened)
 
 
 ENDS = """
   a:
-    {runs-on: x, timeout-minutes: 1, outputs: {word: "${{ steps.s.outputs.said }}", got: "${{ steps.s.outcome }}"}, steps: [
-      {id: s, uses: $/.github/actions/say, with: {word: WORD}, continue-on-error: true},
-      {run: "echo ::warning::later"}]}
-  b: {needs: a, runs-on: x, timeout-minutes: 1, if: "needs.a.outputs.word == 'good'", steps: [{run: "true"}]}
-  c: {needs: [a, b], runs-on: x, timeout-minutes: 1, steps: [{run: "false"}, {if: always(), run: "echo end"}]}
-  d: {needs: c, if: always(), runs-on: x, timeout-minutes: 1, steps: [{run: "[ ${{ needs.c.result }} = WANTED ]"}]}
+    runs-on: x
+    timeout-minutes: 1
+    outputs: {word: "${{ steps.s.outputs.said }}", got: "${{ steps.s.outcome }}"}
+    steps:
+      - {id: s, uses: $/.github/actions/say, with: {word: WORD}, continue-on-error: true}
+      - {run: "echo ::warning::later"}
+  b: {needs: a, HOST, if: "needs.a.outputs.word == 'good'", steps: [{run: "true"}]}
+  c: {needs: [a, b], HOST, steps: [{run: "false"}, {if: always(), run: "echo end"}]}
+  d: {needs: c, if: always(), HOST, steps: [{run: "[ ${{ needs.c.result }} = WANTED ]"}]}
 """
 
 
@@ -272,8 +276,8 @@ ENDS = """
     ],
 )
 def test_how_jobs_end(stage: Stage, word: str, results: dict[str, str], outcome: str) -> None:
-    """Conditions, needs, outputs of a composite action, a failure that is continued
-    from.
+    """Jobs end by their conditions, needs, outputs of a composite action, and failures
+    that are continued from.
     """
     wanted = results["c"]
     played = play(stage, ENDS.replace("WORD", word).replace("WANTED", wanted))
@@ -286,10 +290,11 @@ def test_how_jobs_end(stage: Stage, word: str, results: dict[str, str], outcome:
 
 
 def test_the_environment_decides(stage: Stage) -> None:
-    """A reviewer who says no, a ref that is not allowed, a name that is not there; the
-    claim is the environment's.
+    """A reviewer who says no and a ref that is not allowed stop a job; an environment
+    that is not there is an error.
     """
-    job = "  a: {runs-on: x, timeout-minutes: 1, environment: NAME, permissions: {id-token: write}, steps: [{run: env}]}\n"
+    permissions = "permissions: {id-token: write}"
+    job = f"  a: {{HOST, environment: NAME, {permissions}, steps: [{{run: env}}]}}\n"
     played = play(stage, job.replace("NAME", "open"))
     assert played.results() == {"a": "success"}
     assert "ACTIONS_ID_TOKEN_REQUEST_TOKEN=***" in played.log
@@ -320,7 +325,7 @@ def test_restricted_events(stage: Stage, how: dict[str, str], level: str, oidc: 
     OIDC.
     """
     permissions = "{issues: write, id-token: write}"
-    job = f"  a: {{runs-on: x, timeout-minutes: 1, permissions: {permissions}, steps: [{{run: env}}]}}\n"
+    job = f"  a: {{HOST, permissions: {permissions}, steps: [{{run: env}}]}}\n"
     played = play(stage, job, "pull_request", **how)
     assert played.jobs["a"].permissions["issues"] == level
     assert ("ACTIONS_ID_TOKEN_REQUEST_TOKEN=***" in played.log) is (oidc is not None)
@@ -329,11 +334,28 @@ def test_restricted_events(stage: Stage, how: dict[str, str], level: str, oidc: 
 
 LEAVES = r"""
   a:
-    {runs-on: x, timeout-minutes: 1, outputs: {old: "${{ steps.s.outputs.old }}", new: "${{ steps.s.outputs.new }}"}, steps: [
-      {run: "mkdir 'a b'; printf '#!/bin/sh\necho found' >'a b/said'; chmod +x 'a b/said'; echo \"$PWD/a b\" >>$GITHUB_PATH"},
-      {id: s, run: "said; echo ::set-output name=old::1%0A2; echo ::set-output name=new::1; printf 'new=2\r3\n' >>$GITHUB_OUTPUT"},
-      {id: big, run: "head -c 1048577 /dev/zero | tr '\\0' x >>$GITHUB_STEP_SUMMARY; printf 'W=3\x0cV=4\n' >>$GITHUB_ENV"},
-      {run: "head -c 1048576 /dev/zero | tr '\\0' y >>$GITHUB_STEP_SUMMARY; echo \"W is $W.\"; printf 'x\u2028::error::no\n'"}]}
+    runs-on: x
+    timeout-minutes: 1
+    outputs: {old: "${{ steps.s.outputs.old }}", new: "${{ steps.s.outputs.new }}"}
+    steps:
+      - run: |
+          mkdir 'a b'
+          printf '#!/bin/sh\necho found' >'a b/said'
+          chmod +x 'a b/said'
+          echo "$PWD/a b" >>$GITHUB_PATH
+      - id: s
+        run: |
+          said
+          echo ::set-output name=old::1%0A2
+          echo ::set-output name=new::1
+          printf 'new=2\r3\n' >>$GITHUB_OUTPUT
+      - run: |
+          head -c 1048577 /dev/zero | tr '\0' x >>$GITHUB_STEP_SUMMARY
+          printf 'W=3\fV=4\n' >>$GITHUB_ENV
+      - run: |
+          head -c 1048576 /dev/zero | tr '\0' y >>$GITHUB_STEP_SUMMARY
+          echo "W is $W."
+          printf 'x\342\200\250::error::no\n'
 """
 
 
@@ -358,14 +380,30 @@ def test_what_a_step_leaves(stage: Stage) -> None:
 
 CHECKOUT = r"""
   a:
-    {runs-on: x, timeout-minutes: 1, permissions: {contents: read}, steps: [
-      {run: "touch left"},
-      {uses: actions/checkout@v7, with: {persist-credentials: false}},
-      {run: "touch new; [ ! -e left ]; [ -x tool ]; [ ! -x README.md ]; [ $(readlink link) = tool ]; [ $(git rev-parse HEAD) = $GITHUB_SHA ]"},
-      {uses: actions/checkout@v7, with: {persist-credentials: false}},
-      {run: "[ ! -e new ]; [ -z \"$(git status --porcelain)\" ]; [ $(git rev-list --count HEAD) = 1 ]"},
-      {uses: $/.github/actions/say},
-      {run: "cd ../actions/*/*; [ -x tool ]; [ -L link ]; [ ! -e .git ]"}]}
+    runs-on: x
+    timeout-minutes: 1
+    permissions: {contents: read}
+    steps:
+      - run: touch left
+      - &checkout {uses: actions/checkout@v7, with: {persist-credentials: false}}
+      - run: |
+          [ ! -e left ]
+          [ -x tool ]
+          [ ! -x README.md ]
+          [ $(readlink link) = tool ]
+          [ $(git rev-parse HEAD) = $GITHUB_SHA ]
+          touch new
+      - *checkout
+      - run: |
+          [ ! -e new ]
+          [ -z "$(git status --porcelain)" ]
+          [ $(git rev-list --count HEAD) = 1 ]
+      - uses: $/.github/actions/say
+      - run: |
+          cd ../actions/*/*
+          [ -x tool ]
+          [ -L link ]
+          [ ! -e .git ]
 """
 
 
@@ -380,25 +418,28 @@ def test_a_checkout_is_a_repository(stage: Stage) -> None:
 
 FILES = """
   a:
-    {runs-on: x, timeout-minutes: 1, permissions: {contents: read}, steps: [
+    {HOST, permissions: {contents: read}, steps: [
       {uses: actions/checkout@v7, with: {persist-credentials: false}},
       {uses: actions/checkout@v7, with: {persist-credentials: false, ref: main, path: base}},
       {run: "cat README.md base/README.md >$RUNNER_TEMP/both"},
       {uses: actions/upload-artifact@v7, with: {name: n, path: "${{ runner.temp }}/both"}}]}
   b:
-    {needs: a, runs-on: x, timeout-minutes: 1, steps: [
+    {needs: a, HOST, steps: [
       {uses: actions/download-artifact@v8, with: {name: n, path: "${{ runner.temp }}"}},
       {run: "cat $RUNNER_TEMP/both | tee -a $GITHUB_STEP_SUMMARY"}]}
-  c: {runs-on: x, timeout-minutes: 1, steps: [{uses: actions/checkout@v7, with: {persist-credentials: false}}]}
+  c: {HOST, steps: [{uses: actions/checkout@v7, with: {persist-credentials: false}}]}
 """
 
 
 def test_files_go_from_job_to_job(stage: Stage) -> None:
-    """Two checkouts side by side, an artifact of the run, a summary; no checkout
-    without the permission to read.
+    """Two checkouts stand side by side, an artifact goes to the next job, and no
+    checkout works without the permission to read.
     """
     event = stage.hosted.open_pull(
-        {".github/workflows/w.yml": HEAD + "jobs:" + FILES, "README.md": "second\n"}
+        {
+            ".github/workflows/w.yml": HEAD + "jobs:" + FILES.replace("HOST", HOST),
+            "README.md": "second\n",
+        }
     )
     played = stage.play("w.yml", event)
     assert played.results() == {"a": "success", "b": "success", "c": "failure"}, played.log
@@ -409,14 +450,15 @@ CALLED = """
 on: {workflow_call: {inputs: {word: {type: string, default: none}}}}
 permissions: {}
 jobs:
-  inner: {runs-on: x, timeout-minutes: 1, permissions: {issues: write}, steps: [{run: "echo got ${{ inputs.word }}"}]}
+  inner: {HOST, permissions: {issues: write}, steps: [{run: "echo got ${{ inputs.word }}"}]}
 """
 
 
 def test_a_called_workflow(stage: Stage) -> None:
-    """It gets its inputs, and no more permissions than its caller has."""
-    stage.hosted.push({".github/workflows/called.yml": CALLED})
-    call = "  a: {uses: $/.github/workflows/called.yml, with: {word: hello}, permissions: {issues: LEVEL}}\n"
+    """A called workflow gets its inputs, and no permission that its caller lacks."""
+    stage.hosted.push({".github/workflows/called.yml": CALLED.replace("HOST", HOST)})
+    uses = "uses: $/.github/workflows/called.yml, with: {word: hello}"
+    call = f"  a: {{{uses}, permissions: {{issues: LEVEL}}}}\n"
     played = play(stage, call.replace("LEVEL", "write"))
     assert played.results() == {"a/inner": "success", "a": "success"}
     assert "got hello" in played.log
@@ -427,15 +469,15 @@ def test_a_called_workflow(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "job",
     [
-        "  a: {runs-on: x, timeout-minutes: 1, steps: [{uses: someone/action@v1}]}",
-        "  a: {runs-on: x, timeout-minutes: 1, container: x, steps: []}",
+        "  a: {HOST, steps: [{uses: someone/action@v1}]}",
+        "  a: {HOST, container: x, steps: []}",
         "  a: {runs-on: x, steps: []}",
-        "  a: {runs-on: x, timeout-minutes: 1, steps: [{uses: $/.github/actions/say, with: {wrod: x}}]}",
-        "  a: {runs-on: x, timeout-minutes: 1, needs: b, steps: []}",
-        "  a: {runs-on: x, timeout-minutes: 1, permissions: write-all, steps: []}",
+        "  a: {HOST, steps: [{uses: $/.github/actions/say, with: {wrod: x}}]}",
+        "  a: {HOST, needs: b, steps: []}",
+        "  a: {HOST, permissions: write-all, steps: []}",
     ],
 )
 def test_what_is_not_played_is_said(stage: Stage, job: str) -> None:
-    """An action, a key, an input, a need that the runner does not know."""
+    """An unknown action, key, input or need is an error."""
     with pytest.raises(WorkflowError):
         play(stage, job + "\n")

@@ -21,7 +21,7 @@ SHA = "a" * 40
 
 @pytest.fixture
 def github() -> Iterator[GitHub]:
-    """A private repository with one pull request (number 1) and one issue (number 2)."""
+    """Yield a private repository with pull request 1 and issue 2."""
     with GitHub() as one:
         one.state.add_repository(REPO)
         one.state.add_pull(
@@ -34,7 +34,7 @@ def github() -> Iterator[GitHub]:
 def ask(
     github: GitHub, method: str, path: str, *, document: Any = None, **permissions: str
 ) -> httpx.Response:
-    """One request with a token that has these permissions."""
+    """Send one request with a token that has these permissions."""
     named = {scope.replace("_", "-"): level for scope, level in permissions.items()}
     token = github.issue_token(REPO, login=ACTIONS_BOT, permissions=named)
     url = f"{github.url}/repos/{REPO}{path}"
@@ -109,8 +109,8 @@ def test_the_door(github: GitHub, headers: Mapping[str, str], status: int) -> No
 
 
 def test_pages_are_followed_by_link(github: GitHub) -> None:
-    """Thirty a page, at most a hundred; the next page's address names the repository by
-    its id, and works.
+    """A page has thirty entries, or a hundred at most; the next page's address names
+    the repository by its id, and works.
     """
     for number in range(250):
         github.state.add_comment(REPO, 1, login="octocat", body=str(number))
@@ -213,8 +213,8 @@ def test_an_artifact_lies_elsewhere(github: GitHub) -> None:
 
 
 def test_faults(github: GitHub) -> None:
-    """A limit, an outage and a lost reply, each as often as asked for; a lost reply's
-    work is done.
+    """A limit, an outage and a lost reply come as often as asked for; the work of a
+    lost reply is done.
     """
     github.fail(
         Fault(reply=rate_limited(status=429, retry_after_s=7), path=".*/comments"),

@@ -31,7 +31,7 @@ EXIT_STALE, EXIT_PERSON, EXIT_PARTIAL = "3", "4", "5"
 
 
 def exit_code(played: Played, job: str = "apply") -> str:
-    """What the program's exit code was, by the step's output."""
+    """Return the program's exit code, by the step's output."""
     return next(
         step.outputs["exit-code"]
         for step in played.jobs[job].steps.values()
@@ -40,20 +40,20 @@ def exit_code(played: Played, job: str = "apply") -> str:
 
 
 def planned(played: Played) -> Mapping[str, str]:
-    """The outputs of a run's plan."""
+    """Return the outputs of a run's plan."""
     return next(
         step.outputs for step in played.jobs["plan"].steps.values() if step.outputs.get("digest")
     )
 
 
 def notices(played: Played, job: str) -> list[str]:
-    """What a job says at the top of its run."""
+    """Return what a job says at the top of its run."""
     return [one.message for one in played.jobs[job].log.annotations if one.level == "notice"]
 
 
 def test_a_new_token_goes_from_a_pull_request_to_vault(world: World) -> None:
-    """One comment, edited; after the merge the reviewed plan is applied without asking
-    anybody; the next plan knows of it.
+    """A pull request has one comment, which is edited; after the merge the reviewed
+    plan is applied without asking anybody, and the next plan knows of it.
     """
     world.begin(BOT)
     assert world.drift().result == "success"
@@ -173,7 +173,7 @@ def test_a_stale_plan_is_not_applied(world: World) -> None:
 
 
 def forged_comment(digest: str, head: str) -> str:
-    """What anybody can write."""
+    """Return a comment that anybody can write."""
     facts = {
         "schema": 1,
         "manifest": "tokens.yaml",
@@ -237,8 +237,8 @@ def test_a_plan_that_nobody_reviewed(world: World) -> None:
 
 
 def test_drift_has_one_issue(world: World) -> None:
-    """Opened when something differs, edited, not touched when nothing is new, closed
-    when clean, opened again later.
+    """The issue is opened when something differs, closed when nothing does, and opened
+    again later.
     """
     world.begin(BOT)
     assert world.drift().result == "success"
@@ -291,8 +291,8 @@ def test_a_rotation_that_is_due(world: World) -> None:
 
 
 def test_a_failing_apply_has_an_issue(world: World) -> None:
-    """A derive without an answer: the run fails, its issue leads to it; the clock
-    undoes what was begun, then it works.
+    """A derive without an answer fails the run, and an issue leads to it; the clock
+    undoes what was begun, then the apply works.
     """
     world.begin(BOT)
     world.publish()
@@ -322,8 +322,8 @@ def test_a_failing_apply_has_an_issue(world: World) -> None:
 
 
 def test_an_invalid_manifest(world: World) -> None:
-    """Annotations at the lines, at most ten of them; the gate is red, and nothing was
-    planned.
+    """An invalid manifest has annotations at its lines, ten at most; the gate is red,
+    and nothing was planned.
     """
     world.begin(BOT)
     tokens = [
@@ -371,8 +371,8 @@ HOSTILE = [
 
 
 def outside_code(markdown: str) -> str:
-    """What is left of a text without its code spans, whose ends are runs of backticks
-    of equal length (CommonMark 6.1).
+    """Return a text without its code spans, whose ends are runs of backticks of equal
+    length (CommonMark 6.1).
     """
     return re.sub(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)", "", markdown)
 
@@ -461,9 +461,8 @@ jobs:
 
 
 def test_an_edited_workflow_gets_no_login(world: World) -> None:
-    """Who may open branches may have a pull request ask for identity tokens:
-
-    Vault's roles and environments give nothing.
+    """A pull request of somebody who may open branches may ask for identity tokens, and
+    Vault's roles and environments give it nothing.
     """
     world.begin(BOT)
 

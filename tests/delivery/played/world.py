@@ -1,13 +1,14 @@
-"""A partner's repository on the stand-in of GitHub, the sandbox of the exchange and a
-real OpenBao: where the story is played.
+"""The place where the story is played: a partner's repository on the stand-in of
+GitHub, the sandbox of the exchange, and a real OpenBao.
 
 Rules this module keeps:
 
 1. The workflows, the action and Vault's policies and roles are the files of this
-   repository, taken as a partner takes them: only what their README tells a partner to
-   put in (ids, addresses, mount and prefix) is put in.
-2. A runner image has the program installed already (each run of it is a process forked
-   from one that has loaded it); that the action can install it is tested elsewhere.
+   repository, taken as a partner takes them: with the ids, addresses, mount and prefix
+   that their README tells a partner to put in, and nothing else.
+2. The runner's image has the program installed, and each run of the program is forked
+   from a process that has it loaded. ``test_checks.py`` tests that the action installs
+   it.
 3. At the end, whatever people or programs could read is searched for every secret.
 """
 
@@ -58,8 +59,10 @@ ENVIRONMENTS = {
 
 
 class World:
-    """``fleet`` is what a person with root does; ``approve`` is the reviewer, who says
-    yes until a test says otherwise.
+    """A partner's world.
+
+    ``fleet`` is what a person with root does; ``approve`` is the reviewer, who says yes
+    until a test says otherwise.
     """
 
     def __init__(  # noqa: PLR0913  # all that a partner's repository talks to
@@ -124,7 +127,7 @@ class World:
                 )
 
     def _here(self, policy: str) -> str:
-        """With our mount and paths, as the README asks."""
+        """Return a policy with our mount and paths, as the README asks."""
         for kind in ("data", "metadata", "delete", "destroy"):
             policy = policy.replace(
                 f"secret/{kind}/{_PREFIX}", f"{self.fleet.mount}/{kind}/{self.fleet.prefix}"
@@ -146,7 +149,7 @@ class World:
         return role
 
     def token_of(self, policy: str) -> dict[str, str | None]:
-        """The environment of a person who has this policy of the examples."""
+        """Return the environment of a person who has this policy of the examples."""
         assert (VAULT_FILES / "policies" / f"{policy}.hcl").is_file(), policy
         with operator(self._openbao) as client:
             reply = client.auth.token.create(policies=[f"{policy}-{self._name}"], ttl="10m")
@@ -155,10 +158,10 @@ class World:
     # --- people ---
 
     def begin(self, *tokens: Spec, example: str | None = None) -> None:
-        """The repository with these tokens, all of them in place.
+        """Begin with these tokens in the manifest, all of them in place.
 
-        With ``example``, a file of ``.github/examples/github``, it holds that as
-        ``tokens.yml`` and the manifest and nothing else, and the tool lies in a
+        With ``example``, a file of ``.github/examples/github``, the repository holds
+        that file as ``tokens.yml`` beside the manifest, and the tool lies in a
         repository of its own.
         """
         self.fleet.begin(*tokens)
@@ -174,7 +177,7 @@ class World:
         self.hosted.commit({**workflow, "tokens.yaml": self.manifest()})
 
     def publish(self) -> None:
-        """A snapshot as the daily run publishes it, without playing that run."""
+        """Publish a snapshot as the daily run does, without playing that run."""
         self.fleet.must("observe", "--out", "snapshot.json")
         content = (self.fleet.folder / "snapshot.json").read_bytes()
         run = self.github.state.add_run(
@@ -183,13 +186,13 @@ class World:
         self.github.state.add_artifact(REPO, run, SNAPSHOT, {"snapshot.json": content})
 
     def manifest(self, *tokens: Spec) -> str:
-        """tokens.yaml as it lies in the fleet's folder, or with these tokens."""
+        """Return tokens.yaml of the fleet's folder, with these tokens if given."""
         if tokens:
             self.fleet.write(*tokens)
         return (self.fleet.folder / "tokens.yaml").read_text(encoding="utf-8")
 
     def hand_over(self) -> None:
-        """A person who may give an identity token gives it."""
+        """Hand an identity token over, as a person who may do so."""
         self.fleet.must(
             "identity", "push", self.identity_path, environ=self.token_of("identity-push")
         )
@@ -197,37 +200,37 @@ class World:
     # --- what GitHub does ---
 
     def drift(self) -> Played:
-        """The daily run."""
+        """Play the daily run."""
         return self.stage.play("tokens-drift.yml", self.hosted.scheduled("17 5 * * *"))
 
     def plan(self, event: Event) -> Played:
-        """The run of a pull request."""
+        """Play the run of a pull request."""
         return self.stage.play("tokens-plan.yml", event)
 
     def apply(self, event: Event) -> Played:
-        """The run of a merge."""
+        """Play the run of a merge."""
         return self.stage.play("tokens-apply.yml", event)
 
     def propose(self, *tokens: Spec, **how: Any) -> tuple[int, Played]:
-        """A pull request with these tokens, and its plan."""
+        """Open a pull request with these tokens; return its number and its plan."""
         event = self.hosted.open_pull({"tokens.yaml": self.manifest(*tokens)}, **how)
         return event.payload["number"], self.plan(event)
 
     def merged(self, number: int) -> Played:
-        """The merge of a pull request, and its apply."""
+        """Merge a pull request; return its apply."""
         return self.apply(self.hosted.merge_pull(number))
 
     # --- looking ---
 
     def marked(self, comment: Comment | Issue) -> dict[str, Any]:
-        """What the marker of a text of ours says."""
+        """Return what the marker of a text of ours says."""
         found = _MARKER.match(comment.body)
         assert found, comment.body[:200]
         facts: dict[str, Any] = json.loads(found[1])
         return facts
 
     def waiting_identity(self) -> str | None:
-        """The identity token that lies in Vault, in any version."""
+        """Return the identity token that lies in Vault, in any version."""
         path = self.identity_path.removeprefix(f"{self.fleet.mount}/")
         with self.fleet.store() as store:
             for version in range(store.read_meta(path).latest, 0, -1):
@@ -237,7 +240,7 @@ class World:
         return None
 
     def comments(self, number: int, login: str = ACTIONS_BOT) -> list[Comment]:
-        """The comments of a pull request by this author."""
+        """Return the comments of a pull request by this author."""
         return [
             one
             for one in self.hosted.entry.comments.values()
@@ -245,7 +248,7 @@ class World:
         ]
 
     def issues(self) -> list[Issue]:
-        """Issues that are no pull requests."""
+        """Return the issues that are no pull requests."""
         return [
             one
             for one in self.hosted.entry.issues.values()
@@ -253,14 +256,14 @@ class World:
         ]
 
     def snapshots(self) -> list[Artifact]:
-        """All that were published, oldest first."""
+        """Return all snapshots that were published, oldest first."""
         return [one for one in self.hosted.entry.artifacts.values() if one.name == SNAPSHOT]
 
     # --- what must hold at the end ---
 
     def assert_clean(self) -> None:
-        """No secret where anybody could read it, no text that became a command, no call
-        that GitHub doesn't know.
+        """Assert that no secret stands where somebody could read it, that no text
+        became a command, and that GitHub knows every call.
         """
         assert self.github.unknown == []
         old = [one for job in self._jobs() for one in job.log.annotations if one.old_form]
@@ -280,7 +283,7 @@ class World:
         assert not _VAULT_TOKEN.search(readable)
 
     def readable(self) -> Iterator[str]:
-        """All that people can read: logs (before masks are applied), summaries,
+        """Yield all that people can read: logs (before masks are applied), summaries,
         outputs, the host's texts.
         """
         yield from self.github.state.texts()
@@ -302,8 +305,8 @@ class World:
 
 
 def partner_files() -> dict[str, str | None]:
-    """What a partner's repository takes from this one, but for the program itself,
-    which rule 2 brings.
+    """Return what a partner's repository takes from this one; rule 2 brings the program
+    itself.
     """
     places = [
         *(ROOT / ".github" / "workflows").glob("*.yml"),
@@ -315,8 +318,8 @@ def partner_files() -> dict[str, str | None]:
 
 
 def install(temp: Path, root: Path, program: Path) -> None:
-    """What the action's own installation leaves: the program in RUNNER_TEMP, and a note
-    of the sources that it is from.
+    """Leave what the action's own installation leaves: the program in RUNNER_TEMP, and
+    a note of its sources.
     """
     home = temp / "reconciler"
     (home / "bin").mkdir(parents=True)
@@ -326,7 +329,7 @@ def install(temp: Path, root: Path, program: Path) -> None:
 
 @contextlib.contextmanager
 def serving_program() -> Iterator[Path]:
-    """The program as a file that can be run, by ``fork_server.py``."""
+    """Yield the program as a file that ``fork_server.py`` runs."""
     with tempfile.TemporaryDirectory(prefix="reconciler-") as name:
         folder = Path(name)
         socket, call, program = folder / "socket", folder / "call.py", folder / "reconciler"
