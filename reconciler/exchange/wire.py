@@ -23,7 +23,6 @@ import contextlib
 import dataclasses
 import hashlib
 import hmac
-import ipaddress
 import re
 import socket
 import ssl
@@ -212,7 +211,7 @@ def _checked_base(base_url: str) -> tuple[httpx.URL, bool]:
     host = url.raw_host.decode("ascii")
     if (
         url.scheme not in {"http", "https"}
-        or not (_is_address(host) or _HOST_NAME.fullmatch(host))
+        or not (":" in host or _HOST_NAME.fullmatch(host))  # httpx has checked an IPv6 address
         or (url.port or 1) not in _PORTS
     ):
         raise UsageError(
@@ -229,14 +228,6 @@ def _checked_base(base_url: str) -> tuple[httpx.URL, bool]:
             "odd path"
         )
     return url, is_loopback(host)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _pool(url: httpx.URL, *, timeout_s: float, trust_proxies: bool) -> httpx.Client:

@@ -1,15 +1,12 @@
-"""How a call reaches Vault and how its failure is put into words; the store in ``vault`` knows what to call.
+"""How a call reaches Vault, and what comes back.
 
 Rules this module keeps:
 
-1. A failure becomes one sentence in one of three classes, by whether the call was
-   *certainly* not done. It never drags along an exception of the libraries (those hold
-   headers and bodies), not even as its context; nor a word of a reply's body.
-2. A status counts only with Vault's own JSON around it: a 404 page of some proxy must
-   not read as "never written".
-3. Only reads are repeated, a few times and with bounded pauses.
-4. Redirects are not followed (the token would go along), and the libraries look at no
+1. Only reads are repeated, a few times and with bounded pauses.
+2. Redirects are not followed (the token would go along), and the libraries look at no
    variable, ``.netrc`` or token file.
+3. A failure is a value here: no error of ours is raised in the context of an exception
+   of the libraries, which holds headers and bodies.
 """
 
 from __future__ import annotations
@@ -17,36 +14,22 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    InsecureRequestWarning,
-    InvalidHeader,
-    LocationValueError,
-    NewConnectionError,
-    ProxyError,
-    ReadTimeoutError,
-)
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, InvalidHeader
 
-from reconciler.errors import (
-    VaultCasMismatchError,
-    VaultError,
-    VaultRefusedError,
-    VaultUnclearError,
-)
-from reconciler.vault.settings import VaultSettings
+from reconciler.net import caught
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
+
+    from reconciler.vault.settings import VaultSettings
 
 Request = Callable[[], requests.Response]
 
@@ -55,38 +38,29 @@ _RETRY_BACKOFF_S = 0.2  # pauses of 0, 0.4 and 0.8 s
 _RETRIED_METHODS = frozenset({"GET", "LIST"})
 _RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 _CAUSES_MAX = 8
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_BUSY = frozenset(
-    {412, 429}
-)  # a node that has not caught up with X-Vault-Index: 412 by Vault, 429 by OpenBao
-_FORBIDDEN = frozenset({401, 403})
-_REFUSALS = frozenset(
-    {400, 401, 403, 404, 405, 415}
-)  # with Vault's JSON around them: certainly not done
-_GATEWAY = frozenset({502, 504})
-# None of these has a status of its own; the texts are the same in Vault and OpenBao,
-# and compared in lower case.
-_CAS_MISMATCH = "check-and-set parameter did not match"
-_MOUNT_MISSING = "no handler for route"
-_NAMESPACE_MISSING = "namespace not found"
-# "upgrading …", or on a standby "waiting for the primary to upgrade …"
-_UPGRADING = "from non-versioned to versioned data"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call, as far as it matters to whoever explains its failure."""
+    """One call, as far as its failure is explained by it.
 
-    needs: str  # the capability that a policy must grant, quoted
-    path: str  # … on this API path
+    A policy must grant ``needs`` (quoted) on ``path``. Of a login: ``refusals`` says
+    what a status means, ``claims`` what the identity token says of itself.
+    """
+
+    needs: str
+    path: str
     changes: bool = False
-    login: bool = False
-    claims: str = ""  # of a login: what the identity token says of itself
+    refusals: Mapping[int, str] | None = None
+    claims: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back; ``body`` is None unless it is a JSON object, ``date`` is the server's own time."""
+    """What came back.
+
+    ``body`` is None unless it is a JSON object; ``date`` is the server's own time.
+    """
 
     status: int
     body: dict[str, Any] | None
@@ -94,7 +68,10 @@ class Reply:
 
     @property
     def errors(self) -> str | None:
-        """Vault's errors as one text to look for known phrases in; None if this is no refusal of Vault's."""
+        """Vault's errors as one text of small letters, to look for known phrases.
+
+        None where the reply is no refusal of Vault's.
+        """
         errors = self.body.get("errors") if self.body is not None else None
         return "\n".join(map(str, errors)).lower() if isinstance(errors, list) else None
 
@@ -106,10 +83,7 @@ class Reply:
 
     @property
     def says_absent(self) -> bool:
-        """A 404 with an empty list of errors:
-
-        Vault's way to say that there is nothing at a path.
-        """
+        """Whether there is nothing at the path: a 404 with an empty list of errors."""
         return self.status == HTTPStatus.NOT_FOUND and self.errors == ""
 
 
@@ -117,9 +91,10 @@ class _Session(requests.Session):
     """A session whose reads see its own writes on a cluster.
 
     A standby of OpenBao (and a performance standby of Vault Enterprise) answers from
-    what it has got so far. Told the index of our last write, it forwards what it can't
-    answer yet to the leader: without, most reads through a standby right after a write
-    are stale, and most writes with the right check-and-set number are refused.
+    what it has got so far. Told the index of our last write, it forwards to the leader
+    what it can't answer yet. Without the index, most reads through a standby right
+    after a write are stale, and most writes with the right check-and-set number are
+    refused.
     """
 
     def __init__(self) -> None:
@@ -145,7 +120,7 @@ class _Session(requests.Session):
 
 
 class _ReadRetry(urllib3.Retry):
-    """urllib3's retry with an end to how long a server may make us pause, whatever its ``Retry-After`` says."""
+    """urllib3's retry, with an end to the pause that ``Retry-After`` asks for."""
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:
@@ -156,7 +131,10 @@ class _ReadRetry(urllib3.Retry):
 
 
 def newer_index(held: str | None, seen: str) -> str:
-    """The newer of two indexes, as replies of several threads overtake each other; the one just seen, if they don't compare."""
+    """Return the newer of two indexes: replies of several threads overtake each other.
+
+    Where the two don't compare, it is the one that was just seen.
+    """
     before, after = _decoded_index(held), _decoded_index(seen)
     if (
         held is not None
@@ -170,9 +148,9 @@ def newer_index(held: str | None, seen: str) -> str:
 
 
 def _decoded_index(index: str | None) -> tuple[str, int] | None:
-    """Cluster and count of an index of OpenBao's, base64 of ``{"cluster": "…", "value":
+    """Return cluster and count of an index of OpenBao's; None for any other.
 
-    "52"}`` (2.7); None for any other.
+    Since OpenBao 2.7 it is base64 of ``{"cluster": "…", "value": "52"}``.
     """
     try:
         decoded = json.loads(base64.b64decode(index or ""))
@@ -182,10 +160,10 @@ def _decoded_index(index: str | None) -> tuple[str, int] | None:
 
 
 def open_session(settings: VaultSettings, *, threads: int, read_retries: int) -> requests.Session:
-    """A session that sends as the settings say, keeps a connection per thread, and repeats reads only.
+    """Return a session that sends as the settings say, and repeats reads only.
 
-    A connection that can't be opened is not tried again: urllib3 counts that for all
-    methods alike, and a write is sent once.
+    It keeps a connection per thread. A connection that can't be opened is not tried
+    again: urllib3 counts that for all methods alike, and a write is sent once.
     """
     session = _Session()
     session.trust_env = False
@@ -218,15 +196,11 @@ def open_session(settings: VaultSettings, *, threads: int, read_retries: int) ->
 
 
 def perform(request: Request) -> Reply | BaseException:
-    """What came back, or the innermost exception if nothing did: as a value, so that no error is raised in its context."""
-    try:
-        response = request()
-    except (OSError, HTTPError) as error:  # all of requests' are OSError
-        return _innermost(error)
-    try:
-        body = json.loads(response.content) if response.content else None
-    except (ValueError, RecursionError):
-        body = None
+    """Return what came back, or the innermost exception where nothing did."""
+    response = caught(request, OSError, HTTPError)  # all of requests' are OSError
+    if not isinstance(response, requests.Response):
+        return _innermost(response)
+    body = caught(lambda: json.loads(response.content or b"null"), ValueError, RecursionError)
     return Reply(
         status=response.status_code,
         body=body if isinstance(body, dict) else None,
@@ -234,16 +208,11 @@ def perform(request: Request) -> Reply | BaseException:
     )
 
 
-def ask(explainer: Explainer, call: Call, request: Request) -> Reply:
-    """What came back. VaultRefusedError or VaultUnclearError where nothing did."""
-    reply = perform(request)
-    if isinstance(reply, Reply):
-        return reply
-    raise explainer.no_reply(call, reply)
-
-
 def _innermost(error: BaseException) -> BaseException:
-    """What requests raises wraps an exception of urllib3, and that one of ssl: the last says what happened."""
+    """Return the exception that says what happened.
+
+    What requests raises wraps an exception of urllib3, which may wrap one of ssl.
+    """
     for _ in range(_CAUSES_MAX):
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
@@ -252,169 +221,3 @@ def _innermost(error: BaseException) -> BaseException:
             break
         error = inner
     return error
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Explainer:
-    """Turns what went wrong into the error to raise; knows what to call the server and its time limits."""
-
-    settings: VaultSettings
-    connect_timeout_s: float
-    read_timeout_s: float
-
-    def no_reply(self, call: Call, error: BaseException) -> VaultError:
-        """The error for a call that got no answer; refused only where nothing was sent."""
-        address = self.settings.address
-        match error:
-            case ProxyError() if _stopped_at_proxy(error):
-                return VaultRefusedError(
-                    "the proxy on the way to Vault does not let us through: check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-                )
-            case NewConnectionError():
-                return VaultRefusedError(
-                    f"nobody answers at {address}: check VAULT_ADDR, and that Vault is running"
-                )
-            case ConnectTimeoutError():
-                return VaultRefusedError(
-                    f"no connection to {address} within {self.connect_timeout_s:g} s: check VAULT_ADDR and the network between"
-                )
-            case ssl.SSLCertVerificationError():
-                return VaultRefusedError(
-                    f"the certificate at {address} can't be trusted: check VAULT_ADDR, and name a private CA in VAULT_CACERT"
-                )
-            case ssl.SSLError():
-                return _unclear(
-                    call,
-                    f"TLS with {address} failed: check VAULT_ADDR, VAULT_CACERT, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY",
-                )
-            case ReadTimeoutError():
-                return _unclear(
-                    call, f"Vault did not answer within {self.read_timeout_s:g} s: try again"
-                )
-            case LocationValueError() | requests.exceptions.InvalidURL():
-                return VaultRefusedError(f"no request can be made to {address}: check VAULT_ADDR")
-            case OSError() if _is_about_a_file(error):
-                return VaultRefusedError(
-                    "a file of certificates can't be read: check VAULT_CACERT, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY"
-                )
-            case _:
-                return _unclear(call, f"the connection to {address} broke: try again")
-
-    def bad_reply(self, call: Call, reply: Reply, *, token_works: bool | None) -> VaultError:
-        """The error for an answer that is not what was asked for.
-
-        ``token_works``: after a 403, whether the token could still look itself up; None
-        where that is not known.
-        """
-        status, errors = reply.status, reply.errors
-        if status in _REDIRECTS:
-            return VaultRefusedError(
-                f"Vault redirects us ({status}), where its token must not go along: wait if it is choosing a leader, else "
-                "point VAULT_ADDR at the active node"
-            )
-        if status in _BUSY:
-            return _unclear(
-                call,
-                f"Vault is too busy, or this node is behind its leader ({status}): try again in a few seconds",
-            )
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return _unclear(call, _server_failure(status, errors or ""))
-        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return VaultRefusedError(
-                f"what was sent to {call.path} is larger than Vault takes: split the manifest"
-            )
-        if errors is None or status not in _REFUSALS:
-            return _unclear(
-                call,
-                f"what answers at {self.settings.address} (HTTP {status}) is not Vault: check VAULT_ADDR and proxies",
-            )
-        if call.login:
-            return VaultRefusedError(self._login_refusal(call, status, errors))
-        if status in _FORBIDDEN:
-            return VaultRefusedError(self._forbidden(call, token_works=token_works))
-        if status == HTTPStatus.BAD_REQUEST and _CAS_MISMATCH in errors:
-            return VaultCasMismatchError(
-                f"{call.path} has another version than expected: somebody wrote it meanwhile, run again"
-            )
-        return VaultRefusedError(self._bad_request(call, errors))
-
-    def _forbidden(self, call: Call, *, token_works: bool | None) -> str:
-        """An expired token and one that may not do this get the same answer; only a lookup of itself tells them apart."""
-        namespace = (
-            f" in namespace {self.settings.namespace}"
-            if self.settings.namespace is not None
-            else ""
-        )
-        needed = f"{call.needs} on {call.path}{namespace}"
-        if token_works is None:
-            return f"Vault refuses the token: it needs {needed}, and must not have expired"
-        if token_works:
-            return f"the Vault token may not do this: its policy needs {needed}"
-        return f"the Vault token has expired or was revoked: get a new one (if it is known to be good, its policy needs {needed})"
-
-    def _login_refusal(self, call: Call, status: int, errors: str) -> str:
-        mount = call.path.removesuffix("/login")
-        if _NAMESPACE_MISSING in errors:
-            return self._no_namespace()
-        if (
-            self.settings.auth == "kubernetes" and status == HTTPStatus.FORBIDDEN
-        ):  # also where there is no such mount
-            return (
-                f"Vault refuses the login at {mount}: check RECONCILER_VAULT_AUTH_MOUNT, that RECONCILER_VAULT_ROLE is bound "
-                f"to the identity token's service account, namespace and audience ({call.claims}), and that Vault reaches the "
-                "cluster's TokenReview"
-            )
-        if status != HTTPStatus.BAD_REQUEST:  # 403 to those without a token, 404 to the others
-            bound = f", and what the role is bound to ({call.claims})" if call.claims else ""
-            return f"Vault offers no login at {mount}, or not now: check RECONCILER_VAULT_AUTH_MOUNT and VAULT_NAMESPACE{bound}"
-        if self.settings.auth == "approle":
-            return f"Vault refuses the login at {mount}: check VAULT_ROLE_ID, and whether VAULT_SECRET_ID is used up or expired"
-        return (
-            f"Vault refuses the login at {mount}: check RECONCILER_VAULT_ROLE, and that the identity token has what that role "
-            f"is bound to and has not expired ({call.claims})"
-        )
-
-    def _bad_request(self, call: Call, errors: str) -> str:
-        if _NAMESPACE_MISSING in errors:
-            return self._no_namespace()
-        if _MOUNT_MISSING in errors:
-            return f"nothing is mounted for {call.path}: mount a KV engine of version 2 there, or correct the manifest"
-        if _UPGRADING in errors:
-            return f"the engine behind {call.path} is still being upgraded to KV version 2: try again in a minute"
-        return f"Vault refuses {call.path} as a request that it does not understand: update Vault, or report this"
-
-    def _no_namespace(self) -> str:
-        return f"Vault has no namespace {self.settings.namespace or 'root'}: check VAULT_NAMESPACE"
-
-
-def _server_failure(status: int, errors: str) -> str:
-    if "is sealed" in errors:
-        return "Vault is sealed: unseal it, then run again"
-    if "locked by an administrator" in errors:
-        return "an administrator has locked this Vault namespace: have it unlocked, then run again"
-    if "node not" in errors:  # "local node not active but active cluster node not found"
-        return "Vault has no leader at the moment: try again in a few seconds"
-    if status in _GATEWAY:
-        return f"a proxy can't reach Vault behind it ({status}): try again, or check that Vault is running"
-    return f"Vault failed inside ({status}): its log says why; try again"
-
-
-def _stopped_at_proxy(error: ProxyError) -> bool:
-    """Whether nothing went past the proxy: urllib3 also says "unable to connect" of one that hangs up on a request it took."""
-    cause = error.original_error
-    return isinstance(cause, ConnectTimeoutError) or (
-        type(cause) is OSError and cause.errno is None
-    )  # no tunnel
-
-
-def _is_about_a_file(error: OSError) -> bool:
-    """A missing file of certificates is a bare OSError of requests, an unreadable one a PermissionError."""
-    return isinstance(error, PermissionError | IsADirectoryError) or (
-        type(error) is OSError and error.errno is None
-    )
-
-
-def _unclear(call: Call, sentence: str) -> VaultUnclearError:
-    return VaultUnclearError(
-        f"{sentence} ({call.path} may have been changed all the same)" if call.changes else sentence
-    )

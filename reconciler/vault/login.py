@@ -1,70 +1,109 @@
-"""Logging a client in to Vault and out again, by the method that the settings name.
+"""What a login to Vault is, and the life of the token that it brings.
+
+The ways to log in are in ``logins``, one module each.
 
 Rules this module keeps:
 
-1. The token of a login lives as long as the store that asked for it: it is revoked at
-   the end, replaced when it has expired.
+1. The token lives as long as the store that asked for it: it is got at the start,
+   replaced at its end, and revoked after use.
 2. A login is sent once. Each secret that it brings is masked before it is used.
-3. A wrapping token is looked up before it is unwrapped: one that was made elsewhere, or
-   used already, is somebody's trick.
 """
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from reconciler.errors import ReconcilerError, VaultRefusedError
-from reconciler.model import Secret
-from reconciler.vault.http import Call, Explainer, Request, ask, perform
-from reconciler.vault.jwt import Mask, identity_token, shown_claims
-from reconciler.vault.settings import is_header_safe
+from reconciler.vault.environment import is_header_safe
+from reconciler.vault.failures import Explainer
+from reconciler.vault.http import Call, Request, perform
 
 _CLOCK_MARGIN_S = 1.0  # the server counts a token's life on its own clock
 
 
-class Login:
-    """The login of one client.
+Mask = Callable[[str], None]
+"""Told of each secret that a login brings, before it is used, to hide it in a log."""
 
-    ``explainer`` has the settings; ``mask`` is told of each secret.
+
+def no_mask(_secret: str) -> None:
+    """Hide nothing: there is no log of others."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Login(abc.ABC):
+    """One way to get a token of Vault; ``mount`` is its path below ``auth/``."""
+
+    mount: str
+
+    def prepared(self, _client: Any, _explainer: Explainer, _mask: Mask) -> Self:
+        """Return the login as it can be used again and again.
+
+        Called once, before the first ``request``. VaultError where anybody refuses.
+        """
+        return self
+
+    @abc.abstractmethod
+    def request(self, client: Any, mask: Mask) -> tuple[Call, Request]:
+        """Return the call and how to send it, with fresh credentials.
+
+        UsageError for a file without an identity token, VaultError for a service that
+        gives none.
+        """
+
+    def call(self, refusals: Mapping[int, str], *, claims: str = "") -> Call:
+        """Return the call of the login; ``refusals`` says what each status means."""
+        path = f"auth/{self.mount}/login"
+        return Call(needs='"update"', path=path, refusals=refusals, claims=claims)
+
+
+class LoginToken:
+    """The token of one client. ``mask`` is told of each secret.
+
+    Without a login the client's token was given to us: it is neither replaced nor
+    revoked.
     """
 
     def __init__(
         self,
         client: Any,
         explainer: Explainer,
+        login: Login | None,
         *,
         mask: Mask,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._explainer = explainer
-        self._settings = explainer.settings
+        self._given = login
+        self._login: Login | None = None
         self._mask = mask
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._owns_token = False
         self._ends_s = math.inf
-        self._secret_id = explainer.settings.secret_id
 
     def log_in(self) -> None:
-        """Get the client a token.
+        """Get the client a token, if that takes a login.
 
         UsageError for a file without an identity token; VaultError where anybody
         refuses.
         """
-        call, request = self._request()
+        if self._given is None:
+            return
+        if self._login is None:
+            self._login = self._given.prepared(self._client, self._explainer, self._mask)
+        call, request = self._login.request(self._client, self._mask)
         asked_at_s = self._monotonic()
-        reply = ask(self._explainer, call, request)
-        auth = (
-            reply.body.get("auth")
-            if reply.status == HTTPStatus.OK and reply.body is not None
-            else None
-        )
+        reply = self._explainer.ask(call, request)
+        body = reply.body if reply.status == HTTPStatus.OK else None
+        auth = (body or {}).get("auth")
         token = auth.get("client_token") if isinstance(auth, dict) else None
         if not isinstance(auth, dict) or not isinstance(token, str) or not is_header_safe(token):
             raise self._explainer.bad_reply(call, reply, token_works=None)
@@ -72,18 +111,16 @@ class Login:
         self._client.token = token
         self._owns_token = True
         life_s = auth.get("lease_duration")
-        self._ends_s = (
-            asked_at_s + life_s - _CLOCK_MARGIN_S
-            if isinstance(life_s, int) and life_s > 0
-            else math.inf
-        )
+        if not isinstance(life_s, int) or life_s <= 0:
+            life_s = math.inf
+        self._ends_s = asked_at_s + life_s - _CLOCK_MARGIN_S
 
     def renewed(self, refused: str) -> bool:
-        """Whether there is a new token in place of this one, which Vault refused: then the call may be repeated.
+        """Return whether there is a new token in place of one that Vault refused.
 
-        Only for a token of our own that has come to its end; any other refusal is
-        meant. VaultRefusedError where the new login fails. Threads that find the same
-        end wait for the one login.
+        Then the call may be repeated. Only a token of our own that has come to its end
+        is replaced: any other refusal is meant. VaultRefusedError where the new login
+        fails. Threads that find the same end wait for the one login.
         """
         with self._lock:
             if not self._owns_token or self._client.token != refused:
@@ -97,7 +134,8 @@ class Login:
             else:
                 return True
         raise VaultRefusedError(
-            f"the Vault token came to its end, and another login failed: give the role a longer token_ttl ({failure})"
+            "the Vault token came to its end, and another login failed: "
+            f"give the role a longer token_ttl ({failure})"
         )
 
     def log_out(self) -> None:
@@ -109,80 +147,3 @@ class Login:
         if self._owns_token:
             self._owns_token = False
             perform(self._client.auth.token.revoke_self)
-
-    def _request(self) -> tuple[Call, Request]:
-        settings, auth = self._settings, self._client.auth
-        mount, role = settings.auth_mount, settings.role or ""
-        path = f"auth/{mount}/login"
-        if settings.auth == "approle":
-            role_id, secret_id = settings.role_id, self._unwrapped()
-            return Call(needs='"update"', path=path, login=True), lambda: auth.approle.login(
-                role_id, secret_id.reveal(), use_token=False, mount_point=mount
-            )
-        if settings.jwt is None:
-            raise ValueError(f"the settings hold no credentials for {settings.auth}")
-        jwt = identity_token(settings.jwt, mask=self._mask)
-        call = Call(needs='"update"', path=path, login=True, claims=shown_claims(jwt))
-        if settings.auth == "kubernetes":
-            return call, lambda: auth.kubernetes.login(
-                role, jwt.reveal(), use_token=False, mount_point=mount
-            )
-        return call, lambda: auth.jwt.jwt_login(role, jwt.reveal(), use_token=False, path=mount)
-
-    def _unwrapped(self) -> Secret:
-        """The secret id, out of its wrapping where it came in one; that is done once, and the id is kept for another login."""
-        if self._secret_id is None:
-            wrapping = self._settings.wrapped_secret_id
-            if wrapping is None:
-                raise ValueError("the settings hold no credentials for approle")
-            self._check_wrapping(wrapping)
-            self._secret_id = self._unwrap(wrapping)
-        return self._secret_id
-
-    def _check_wrapping(self, wrapping: Secret) -> None:
-        """Whoever steals a wrapping token and wraps an id of his own leaves another trace of where it was made."""
-        call = Call(needs='"update"', path="sys/wrapping/lookup")
-        reply = ask(
-            self._explainer,
-            call,
-            lambda: self._client.adapter.post(
-                f"/v1/{call.path}", json={"token": wrapping.reveal()}
-            ),
-        )
-        if reply.status == HTTPStatus.BAD_REQUEST and reply.errors is not None:
-            raise _spent()
-        if reply.status != HTTPStatus.OK or reply.data is None:
-            raise self._explainer.bad_reply(call, reply, token_works=None)
-        roles = f"auth/{self._settings.auth_mount}/role/"
-        path = str(reply.data.get("creation_path")).removeprefix(f"{self._settings.namespace}/")
-        if not (path.startswith(roles) and path.endswith("/secret-id")):
-            raise VaultRefusedError(
-                f"VAULT_SECRET_ID_WRAPPED was not made at {roles}…/secret-id: check RECONCILER_VAULT_AUTH_MOUNT, and if that "
-                "is right, find out who handed it to you"
-            )
-
-    def _unwrap(self, wrapping: Secret) -> Secret:
-        call = Call(needs='"update"', path="sys/wrapping/unwrap")
-        self._client.token = wrapping.reveal()  # it is itself the permission
-        try:
-            reply = ask(self._explainer, call, self._client.sys.unwrap)
-        finally:
-            self._client.token = ""
-        secret_id = (
-            reply.data.get("secret_id")
-            if reply.status == HTTPStatus.OK and reply.data is not None
-            else None
-        )
-        if isinstance(secret_id, str) and is_header_safe(secret_id):
-            self._mask(secret_id)
-            return Secret(secret_id)
-        if reply.status == HTTPStatus.BAD_REQUEST and reply.errors is not None:
-            raise _spent()
-        raise self._explainer.bad_reply(call, reply, token_works=None)
-
-
-def _spent() -> VaultRefusedError:
-    return VaultRefusedError(
-        "VAULT_SECRET_ID_WRAPPED has expired or was unwrapped already: have a new one made, and unless it was you who "
-        "unwrapped it, have the secret id destroyed, because somebody else has it"
-    )

@@ -5,6 +5,7 @@ anything but Vault.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import os
@@ -29,9 +30,12 @@ from reconciler.errors import (
     VaultUnclearError,
 )
 from reconciler.model import NEVER_WRITTEN, Secret, SecretMeta, SecretVersion, VersionState
+from reconciler.vault.contents import stored_bytes
 from reconciler.vault.http import newer_index
+from reconciler.vault.logins.approle import AppRole
+from reconciler.vault.logins.jwt import Jwt
 from reconciler.vault.settings import VaultSettings
-from reconciler.vault.store import SecretStore, _stored_bytes
+from reconciler.vault.store import SecretStore
 from tests.support.http_stub import HttpStub, drop, http, say
 from tests.support.openbao import jwt_public_key, new_mount, new_token, operator, signed_jwt
 
@@ -386,7 +390,8 @@ def test_version_1_is_refused(openbao: OpenBaoServer, root: Any, options: dict[s
         error = failure_of(lambda: store.write("p", {"a": "b"}, secret=Secret(CANARY), cas=0))
     assert said(error) == (
         VaultUnclearError,
-        f"{mount}/data/p was written unchecked, as {mount} is no KV engine of version 2: use another",
+        f"{mount}/data/p was written unchecked, as {mount} is no KV engine of version 2: use "
+        "another",
     )
 
 
@@ -622,11 +627,12 @@ def approle_settings(openbao: OpenBaoServer, client: Any, role: str) -> VaultSet
     approle = client.auth.approle
     return VaultSettings(
         address=openbao.address,
-        auth="approle",
-        auth_mount="ci/approle",
-        role_id=approle.read_role_id(role, mount_point="ci/approle")["data"]["role_id"],
-        secret_id=Secret(
-            approle.generate_secret_id(role, mount_point="ci/approle")["data"]["secret_id"]
+        login=AppRole(
+            mount="ci/approle",
+            role_id=approle.read_role_id(role, mount_point="ci/approle")["data"]["role_id"],
+            secret_id=Secret(
+                approle.generate_secret_id(role, mount_point="ci/approle")["data"]["secret_id"]
+            ),
         ),
     )
 
@@ -644,10 +650,7 @@ def jwt_settings(openbao: OpenBaoServer, role: str = "deploy", **claims: object)
     }
     return VaultSettings(
         address=openbao.address,
-        auth="jwt",
-        auth_mount="jwt",
-        role=role,
-        jwt=Secret(signed_jwt({**every, **claims})),
+        login=Jwt(mount="jwt", role=role, jwt=Secret(signed_jwt({**every, **claims}))),
     )
 
 
@@ -710,7 +713,7 @@ def test_close_never_fails(openbao: OpenBaoServer, login_server: Any) -> None:
             {"role_id": "unknown"},
             "check VAULT_ROLE_ID, and whether VAULT_SECRET_ID is used up or expired",
         ),
-        ({"auth_mount": "nowhere"}, "check RECONCILER_VAULT_AUTH_MOUNT and VAULT_NAMESPACE"),
+        ({"mount": "nowhere"}, "check RECONCILER_VAULT_AUTH_MOUNT and VAULT_NAMESPACE"),
         ({"namespace": "missing"}, "Vault has no namespace missing: check VAULT_NAMESPACE"),
     ],
 )
@@ -719,8 +722,13 @@ def test_refused_approle_login(
 ) -> None:
     """A login that Vault refuses is one sentence that names what to check."""
     given = approle_settings(openbao, login_server, "deploy")
-    names = ("address", "auth", "auth_mount", "role_id", "secret_id")
-    settings = VaultSettings(**{**{name: getattr(given, name) for name in names}, **change})
+    assert given.login is not None
+    of_login = {name: value for name, value in change.items() if name != "namespace"}
+    settings = dataclasses.replace(
+        given,
+        namespace=change.get("namespace"),
+        login=dataclasses.replace(given.login, **of_login),
+    )
     error = failure_of(lambda: connect(settings, "secret"))
     assert type(error) is VaultRefusedError
     assert str(error).endswith(sentence)
@@ -753,12 +761,14 @@ def test_refused_jwt_login(
     }
     shown = ", ".join(f"{name}={json.dumps(told[name])}" for name in ("iss", "sub", "aud"))
     sentence = (
-        "Vault refuses the login at auth/jwt: check RECONCILER_VAULT_ROLE, and that the identity token has what that role is "
+        "Vault refuses the login at auth/jwt: check RECONCILER_VAULT_ROLE, and that the identity "
+        "token has what that role is "
         f"bound to and has not expired (it says {shown})"
     )
     assert said(error) == (VaultRefusedError, sentence)
-    assert isinstance(settings.jwt, Secret)
-    assert not any(part in str(error) for part in settings.jwt.reveal().split("."))
+    assert isinstance(settings.login, Jwt)
+    assert isinstance(settings.login.jwt, Secret)
+    assert not any(part in str(error) for part in settings.login.jwt.reveal().split("."))
 
 
 # A Vault that is not well
@@ -1088,7 +1098,8 @@ NOT_VAULT = "what answers at {address} (HTTP {status}) is not Vault: check VAULT
                 400,
                 {
                     "errors": [
-                        "Waiting for the primary to upgrade from non-versioned to versioned data. This"
+                        "Waiting for the primary to upgrade from non-versioned to versioned data. "
+                        "This"
                     ]
                 },
             ),
@@ -1197,7 +1208,7 @@ def test_deleting_needs_vaults_own_word() -> None:
 
 def test_login_that_is_not_vaults() -> None:
     """A captive portal, an empty login and a token that is none are no login."""
-    settings = VaultSettings(address="", auth="jwt", auth_mount="jwt", jwt=Secret(CANARY))
+    settings = VaultSettings(address="", login=Jwt(mount="jwt", jwt=Secret(CANARY)))
     for body in (
         HTML,
         {"auth": None},
@@ -1212,9 +1223,7 @@ def test_login_that_is_not_vaults() -> None:
 
 
 def _with_address(settings: VaultSettings, address: str) -> VaultSettings:
-    return VaultSettings(
-        address=address, auth=settings.auth, auth_mount=settings.auth_mount, jwt=settings.jwt
-    )
+    return dataclasses.replace(settings, address=address)
 
 
 def test_redirect_is_not_followed() -> None:
@@ -1278,7 +1287,8 @@ def test_large_entry_is_never_sent() -> None:
         error = failure_of(lambda: store.write("p", {"ledger": "x" * 1024 * 1024}, cas=0))
         assert said(error) == (
             VaultRefusedError,
-            "what belongs at secret/data/p is larger than 1 MiB, more than Vault takes: split the manifest",
+            "what belongs at secret/data/p is larger than 1 MiB, more than Vault takes: split the "
+            "manifest",
         )
         assert stub.asked == []
         assert store.write("p", {"ledger": "x" * (1024 * 1024 - 5000)}, cas=0) == 1
@@ -1299,11 +1309,11 @@ def test_large_entry_is_never_sent() -> None:
         ("\ud800", 3),
     ],
 )
-def test_stored_bytes(text: str, expected: int) -> None:
+def teststored_bytes(text: str, expected: int) -> None:
     """The length is that of Go's JSON, never less (measured: 6 for <, >, &, the line
     separators; UTF-8 for the rest).
     """
-    assert _stored_bytes({"a": text}) == len('{"a":""}') + expected
+    assert stored_bytes({"a": text}) == len('{"a":""}') + expected
 
 
 # Repeating
@@ -1352,7 +1362,7 @@ def test_repeats_are_bounded(
 )
 def test_nothing_else_is_repeated(answer: tuple[int, dict[str, str], bytes]) -> None:
     """A write, a delete and a login are sent once, whatever happens."""
-    login = VaultSettings(address="", auth="jwt", auth_mount="jwt", jwt=Secret(CANARY))
+    login = VaultSettings(address="", login=Jwt(mount="jwt", jwt=Secret(CANARY)))
     with Stub([answer]) as stub, stub.connect(read_retries=3) as store:
         for action in (
             lambda: store.write("p", {}, cas=0),
@@ -1434,7 +1444,7 @@ def test_environment_plays_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("HOME", "VAULT_TOKEN", "VAULT_NAMESPACE"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    settings = VaultSettings(address="", auth="jwt", auth_mount="jwt", jwt=Secret("jwt"))
+    settings = VaultSettings(address="", login=Jwt(mount="jwt", jwt=Secret("jwt")))
     replies = [
         answers(200, {"auth": {"client_token": "s.new"}}),
         answers(404, {"errors": []}),

@@ -13,13 +13,9 @@ import pytest
 
 from reconciler.errors import UsageError
 from reconciler.model import Secret
-from reconciler.vault.settings import (
-    VaultSettings,
-    is_header_safe,
-    is_safe_path,
-    read_text_file,
-    settings_from_environment,
-)
+from reconciler.vault.environment import is_header_safe, is_safe_path, read_text_file
+from reconciler.vault.login import Login
+from reconciler.vault.settings import VaultSettings, settings_from_environment
 
 CANARY = "canary-4711"
 ADDR = "https://vault.example.com:8200"
@@ -31,7 +27,8 @@ GITHUB_ENV = {
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN": CANARY,
 }
 THREE_REASONS = (
-    "GitHub offers this job no identity token: give it the permission `id-token: write`; if it has that, the run is of a pull "
+    "GitHub offers this job no identity token: give it the permission `id-token: write`; if it has "
+    "that, the run is of a pull "
     "request from a fork or from Dependabot, and these never get one"
 )
 
@@ -43,18 +40,19 @@ def no_files(path: Path) -> str:
 
 def plain(settings: VaultSettings) -> dict[str, object]:
     """The fields that are set, secrets revealed: two Secrets never compare equal."""
-    return {
-        name: value
-        for name, value in fields(settings).items()
-        if value not in (None, "", (), False)
-    }
+    found: dict[str, object] = fields(settings)
+    return found
 
 
 def fields(value: Any) -> Any:
-    """A dataclass as a dictionary all the way down."""
+    """A dataclass as a dictionary all the way down; a login has its kind as well."""
     if dataclasses.is_dataclass(value):
-        return {
+        pairs = {
             field.name: fields(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+        kind = {"kind": type(value).__name__} if isinstance(value, Login) else {}
+        return kind | {
+            name: found for name, found in pairs.items() if found not in (None, "", (), False)
         }
     return value.reveal() if isinstance(value, Secret) else value
 
@@ -64,7 +62,7 @@ def fields(value: Any) -> Any:
     [
         pytest.param(
             TOKEN_ENV,
-            {"address": ADDR, "auth": "token", "auth_mount": "token", "token": CANARY},
+            {"address": ADDR, "token": CANARY},
             id="token",
         ),
         pytest.param(
@@ -77,10 +75,12 @@ def fields(value: Any) -> Any:
             },
             {
                 "address": ADDR,
-                "auth": "approle",
-                "auth_mount": "approle",
-                "role_id": "some-role",
-                "secret_id": CANARY,
+                "login": {
+                    "kind": "AppRole",
+                    "mount": "approle",
+                    "role_id": "some-role",
+                    "secret_id": CANARY,
+                },
             },
             id="approle, never the token",
         ),
@@ -96,10 +96,12 @@ def fields(value: Any) -> Any:
             },
             {
                 "address": ADDR,
-                "auth": "jwt",
-                "auth_mount": "ci/jwt",
-                "role": "deploy",
-                "jwt": CANARY,
+                "login": {
+                    "kind": "Jwt",
+                    "mount": "ci/jwt",
+                    "role": "deploy",
+                    "jwt": CANARY,
+                },
             },
             id="jwt from a variable, which goes before GitHub's",
         ),
@@ -112,9 +114,14 @@ def fields(value: Any) -> Any:
             },
             {
                 "address": ADDR,
-                "auth": "jwt",
-                "auth_mount": "jwt",
-                "jwt": {"path": Path("/run/jwt"), "source": "the file that VAULT_JWT_FILE names"},
+                "login": {
+                    "kind": "Jwt",
+                    "mount": "jwt",
+                    "jwt": {
+                        "path": Path("/run/jwt"),
+                        "source": "the file that VAULT_JWT_FILE names",
+                    },
+                },
             },
             id="jwt from a file, which goes before the variable and is not read yet",
         ),
@@ -122,9 +129,11 @@ def fields(value: Any) -> Any:
             {"VAULT_ADDR": f"{ADDR}/", "RECONCILER_VAULT_AUTH": "jwt", **GITHUB_ENV},
             {
                 "address": ADDR,
-                "auth": "jwt",
-                "auth_mount": "jwt",
-                "jwt": {"url": GITHUB_URL, "request_token": CANARY, "audience": ADDR},
+                "login": {
+                    "kind": "Jwt",
+                    "mount": "jwt",
+                    "jwt": {"url": GITHUB_URL, "request_token": CANARY, "audience": ADDR},
+                },
             },
             id="jwt from GitHub, for this Vault",
         ),
@@ -137,9 +146,11 @@ def fields(value: Any) -> Any:
             },
             {
                 "address": ADDR,
-                "auth": "jwt",
-                "auth_mount": "jwt",
-                "jwt": {"url": GITHUB_URL, "request_token": CANARY, "audience": "a & b"},
+                "login": {
+                    "kind": "Jwt",
+                    "mount": "jwt",
+                    "jwt": {"url": GITHUB_URL, "request_token": CANARY, "audience": "a & b"},
+                },
             },
             id="jwt from GitHub, for another audience",
         ),
@@ -153,12 +164,14 @@ def fields(value: Any) -> Any:
             },
             {
                 "address": ADDR,
-                "auth": "kubernetes",
-                "auth_mount": "kubernetes",
-                "role": "deploy",
-                "jwt": {
-                    "path": Path("/var/run/secrets/kubernetes.io/serviceaccount/token"),
-                    "source": "the token of the service account",
+                "login": {
+                    "kind": "Kubernetes",
+                    "mount": "kubernetes",
+                    "role": "deploy",
+                    "jwt": {
+                        "path": Path("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+                        "source": "the token of the service account",
+                    },
                 },
             },
             id="kubernetes, the pod's own token",
@@ -173,10 +186,15 @@ def fields(value: Any) -> Any:
             },
             {
                 "address": ADDR,
-                "auth": "kubernetes",
-                "auth_mount": "clusters/eu",
-                "role": "deploy",
-                "jwt": {"path": Path("/run/jwt"), "source": "the file that VAULT_JWT_FILE names"},
+                "login": {
+                    "kind": "Kubernetes",
+                    "mount": "clusters/eu",
+                    "role": "deploy",
+                    "jwt": {
+                        "path": Path("/run/jwt"),
+                        "source": "the file that VAULT_JWT_FILE names",
+                    },
+                },
             },
             id="kubernetes, a projected token",
         ),
@@ -189,10 +207,12 @@ def fields(value: Any) -> Any:
             },
             {
                 "address": ADDR,
-                "auth": "approle",
-                "auth_mount": "approle",
-                "role_id": "some-role",
-                "wrapped_secret_id": CANARY,
+                "login": {
+                    "kind": "AppRole",
+                    "mount": "approle",
+                    "role_id": "some-role",
+                    "wrapped": CANARY,
+                },
             },
             id="approle, wrapped",
         ),
@@ -206,8 +226,6 @@ def fields(value: Any) -> Any:
             },
             {
                 "address": ADDR,
-                "auth": "token",
-                "auth_mount": "token",
                 "token": CANARY,
                 "namespace": "admin/team",
                 "ca_cert": "/etc/ca.pem",
@@ -223,7 +241,7 @@ def fields(value: Any) -> Any:
                 "VAULT_NAMESPACE": "",
                 "VAULT_CACERT": " ",
             },
-            {"address": ADDR, "auth": "token", "auth_mount": "token", "token": CANARY},
+            {"address": ADDR, "token": CANARY},
             id="stripped, and empty is not set",
         ),
     ],

@@ -14,8 +14,15 @@ import pytest
 
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model import Secret
-from reconciler.vault.jwt import PAUSES_S, REPLY_BYTES_MAX, identity_token, shown_claims
-from reconciler.vault.settings import GitHubOidc, JwtFile, JwtSource
+from reconciler.vault.logins.identity_token import (
+    PAUSES_S,
+    REPLY_BYTES_MAX,
+    GitHubOidc,
+    JwtFile,
+    JwtSource,
+    identity_token,
+    shown_claims,
+)
 from tests.support import http_stub
 from tests.support.http_stub import HttpStub, drop, http, say
 
@@ -255,7 +262,8 @@ def jwt(claims: object) -> Secret:
                 }
             ),
             (
-                'it says sub="repo:acme@1/app@2:environment:tokens-apply", aud=["a", "b"], repository_id="4711", '
+                'it says sub="repo:acme@1/app@2:environment:tokens-apply", aud=["a", "b"], '
+                'repository_id="4711", '
                 'ref="refs/heads/main", environment="tokens-apply", event_name="push", '
                 'job_workflow_ref="acme/app/.github/workflows/apply.yml@refs/heads/main"'
             ),

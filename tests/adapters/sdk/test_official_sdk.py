@@ -33,7 +33,8 @@ def told(script: str, given: object) -> Any:
     """What a script that uses the SDK tells on stdout, given this on stdin."""
     if not SDK_PYTHON.exists():
         pytest.fail(
-            f"the environment of the official SDK is missing at {SDK_PYTHON}: run `make test`, which makes it"
+            f"the environment of the official SDK is missing at {SDK_PYTHON}: run `make test`, "
+            "which makes it"
         )
     argv: list[str | Path] = [SDK_PYTHON, "-I", HERE / script]
     done = subprocess.run(

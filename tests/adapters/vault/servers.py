@@ -158,7 +158,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         return seal + (
             f'storage "raft" {{ path = "{of}"  node_id = "{of.name}"  performance_multiplier = 1\n'
             '  autopilot_reconcile_interval = "200ms"  autopilot_update_interval = "200ms" }\n'
-            f'listener "tcp" {{ address = "127.0.0.1:{port}"  cluster_address = "127.0.0.1:{port + 1}"  tls_disable = true }}\n'
+            'listener "tcp" '
+            f'{{ address = "127.0.0.1:{port}"  cluster_address = "127.0.0.1:{port + 1}"  tls_disable = true }}\n'
             f'api_addr = "http://127.0.0.1:{port}"\ncluster_addr = "https://127.0.0.1:{port + 1}"\n'
         )
 

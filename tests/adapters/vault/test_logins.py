@@ -349,7 +349,8 @@ def test_a_secret_id_for_one_use_can_not_be_used_again(fleet: Fleet, doors: Door
         with pytest.raises(VaultRefusedError) as caught:
             store.read("anything")
     assert str(caught.value).startswith(
-        "the Vault token came to its end, and another login failed: give the role a longer token_ttl (Vault refuses the login"
+        "the Vault token came to its end, and another login failed: give the role a longer "
+        "token_ttl (Vault refuses the login"
     )
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
@@ -423,7 +424,8 @@ def test_a_wrapping_token_is_good_once(fleet: Fleet, doors: Doors) -> None:
     doors.client.sys.unwrap(token=environ["VAULT_SECRET_ID_WRAPPED"])
     fleet.write(BOT)
     assert fleet.refused(1, "bootstrap", environ=environ) == (
-        "VAULT_SECRET_ID_WRAPPED has expired or was unwrapped already: have a new one made, and unless it was you who "
+        "VAULT_SECRET_ID_WRAPPED has expired or was unwrapped already: have a new one made, and "
+        "unless it was you who "
         "unwrapped it, have the secret id destroyed, because somebody else has it"
     )
 
@@ -465,7 +467,8 @@ def test_a_job_with_other_claims_is_refused(
         environ = {**job, **doors.with_jwt(GITHUB, fleet.environ["VAULT_ADDR"], bound)}
         said = fleet.refused(1, "bootstrap", environ=environ)
     assert said.startswith(
-        f"Vault refuses the login at auth/{doors.jwt}: check RECONCILER_VAULT_ROLE, and that the identity"
+        f"Vault refuses the login at auth/{doors.jwt}: check RECONCILER_VAULT_ROLE, and that the "
+        "identity"
     )
     assert shown in said
     assert not any(part in said for token in issued for part in token.split("."))

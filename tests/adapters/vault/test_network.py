@@ -69,9 +69,12 @@ def strict(tmp_path_factory: pytest.TempPathFactory, openbao: OpenBaoServer) -> 
     def config(_: Path, port: int) -> str:
         return static_seal(folder) + (
             f'storage "inmem" {{}}\nlistener "tcp" {{\n  address = "127.0.0.1:{port}"\n'
-            f'  cluster_address = "127.0.0.1:{port + 1}"\n  tls_cert_file = "{folder / "server.pem"}"\n'
-            f'  tls_key_file = "{folder / "server.key"}"\n  tls_client_ca_file = "{folder / "ca.pem"}"\n'
-            f'  tls_require_and_verify_client_cert = true\n}}\napi_addr = "https://127.0.0.1:{port}"\n'
+            f'  cluster_address = "127.0.0.1:{port + 1}"\n  tls_cert_file = '
+            f'"{folder / "server.pem"}"\n'
+            f'  tls_key_file = "{folder / "server.key"}"\n  tls_client_ca_file = '
+            f'"{folder / "ca.pem"}"\n'
+            "  tls_require_and_verify_client_cert = "
+            f'true\n}}\napi_addr = "https://127.0.0.1:{port}"\n'
         )
 
     node = Node(folder / "node", config, trust=trust)
@@ -132,7 +135,8 @@ def test_skipping_verification_is_said_each_time(strict_fleet: Fleet, strict: St
         "status", environ={**strict.environ(VAULT_CACERT=None), "VAULT_SKIP_VERIFY": "true"}
     )
     assert done.err == (
-        "warning: VAULT_SKIP_VERIFY is set: whoever answers gets the Vault token; name the private CA in VAULT_CACERT instead\n"
+        "warning: VAULT_SKIP_VERIFY is set: whoever answers gets the Vault token; name the private "
+        "CA in VAULT_CACERT instead\n"
     )
 
 

@@ -1,0 +1,249 @@
+"""What went wrong with a call to Vault, in a sentence and a class.
+
+Rules this module keeps:
+
+1. A failure becomes one sentence in one of three classes, by whether the call was
+   *certainly* not done. It holds no word of a reply's body, and no exception of the
+   libraries, not even as its context.
+2. A status counts only with Vault's own JSON around it: a 404 page of some proxy must
+   not read as "never written".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+from http import HTTPStatus
+
+import requests
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationValueError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+)
+
+from reconciler.errors import (
+    VaultCasMismatchError,
+    VaultError,
+    VaultRefusedError,
+    VaultUnclearError,
+)
+from reconciler.vault.http import Call, Reply, Request, perform
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# a node that has not caught up with X-Vault-Index: 412 by Vault, 429 by OpenBao
+_BUSY = frozenset({412, 429})
+_FORBIDDEN = frozenset({401, 403})
+# with Vault's JSON around them: certainly not done
+_REFUSALS = frozenset({400, 401, 403, 404, 405, 415})
+_GATEWAY = frozenset({502, 504})
+# None of these has a status of its own; the texts are the same in Vault and OpenBao,
+# and compared in lower case.
+_CAS_MISMATCH = "check-and-set parameter did not match"
+_MOUNT_MISSING = "no handler for route"
+_NAMESPACE_MISSING = "namespace not found"
+# "upgrading …", or on a standby "waiting for the primary to upgrade …"
+_UPGRADING = "from non-versioned to versioned data"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Explainer:
+    """Turns what went wrong into the error to raise.
+
+    It knows what the server is called, and the limits of time.
+    """
+
+    address: str
+    namespace: str | None
+    connect_timeout_s: float
+    read_timeout_s: float
+
+    def ask(self, call: Call, request: Request) -> Reply:
+        """Return what came back.
+
+        VaultRefusedError or VaultUnclearError where nothing did.
+        """
+        reply = perform(request)
+        if isinstance(reply, Reply):
+            return reply
+        raise self.no_reply(call, reply)
+
+    def no_reply(self, call: Call, error: BaseException) -> VaultError:
+        """Return the error for a call without an answer.
+
+        It is a refusal only where nothing was sent.
+        """
+        address = self.address
+        match error:
+            case ProxyError() if _stopped_at_proxy(error):
+                return VaultRefusedError(
+                    "the proxy on the way to Vault does not let us through: "
+                    "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+                )
+            case NewConnectionError():
+                return VaultRefusedError(
+                    f"nobody answers at {address}: check VAULT_ADDR, and that Vault is running"
+                )
+            case ConnectTimeoutError():
+                return VaultRefusedError(
+                    f"no connection to {address} within {self.connect_timeout_s:g} s: "
+                    "check VAULT_ADDR and the network between"
+                )
+            case ssl.SSLCertVerificationError():
+                return VaultRefusedError(
+                    f"the certificate at {address} can't be trusted: "
+                    "check VAULT_ADDR, and name a private CA in VAULT_CACERT"
+                )
+            case ssl.SSLError():
+                return _unclear(
+                    call,
+                    f"TLS with {address} failed: check VAULT_ADDR, VAULT_CACERT, "
+                    "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY",
+                )
+            case ReadTimeoutError():
+                return _unclear(
+                    call, f"Vault did not answer within {self.read_timeout_s:g} s: try again"
+                )
+            case LocationValueError() | requests.exceptions.InvalidURL():
+                return VaultRefusedError(f"no request can be made to {address}: check VAULT_ADDR")
+            case OSError() if _is_about_a_file(error):
+                return VaultRefusedError(
+                    "a file of certificates can't be read: "
+                    "check VAULT_CACERT, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY"
+                )
+            case _:
+                return _unclear(call, f"the connection to {address} broke: try again")
+
+    def bad_reply(self, call: Call, reply: Reply, *, token_works: bool | None) -> VaultError:
+        """Return the error for an answer that is not what was asked for.
+
+        ``token_works``: after a 403, whether the token could still look itself up; None
+        where that is not known.
+        """
+        status, errors = reply.status, reply.errors
+        if status in _REDIRECTS:
+            return VaultRefusedError(
+                f"Vault redirects us ({status}), where its token must not go along: "
+                "wait if it is choosing a leader, else point VAULT_ADDR at the active node"
+            )
+        if status in _BUSY:
+            return _unclear(
+                call,
+                f"Vault is too busy, or this node is behind its leader ({status}): "
+                "try again in a few seconds",
+            )
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _unclear(call, _server_failure(status, errors or ""))
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return VaultRefusedError(
+                f"what was sent to {call.path} is larger than Vault takes: split the manifest"
+            )
+        if errors is None or status not in _REFUSALS:
+            return _unclear(
+                call,
+                f"what answers at {self.address} (HTTP {status}) is not Vault: "
+                "check VAULT_ADDR and proxies",
+            )
+        if _NAMESPACE_MISSING in errors and (call.refusals is not None or status not in _FORBIDDEN):
+            return VaultRefusedError(
+                f"Vault has no namespace {self.namespace or 'root'}: check VAULT_NAMESPACE"
+            )
+        if call.refusals is not None:
+            return VaultRefusedError(call.refusals.get(status) or _no_login(call))
+        if status in _FORBIDDEN:
+            return VaultRefusedError(self._forbidden(call, token_works=token_works))
+        if status == HTTPStatus.BAD_REQUEST and _CAS_MISMATCH in errors:
+            return VaultCasMismatchError(
+                f"{call.path} has another version than expected: "
+                "somebody wrote it meanwhile, run again"
+            )
+        return VaultRefusedError(_bad_request(call, errors))
+
+    def _forbidden(self, call: Call, *, token_works: bool | None) -> str:
+        """Return what a 403 means.
+
+        An expired token and one that may not do this get the same answer. Only a lookup
+        of the token by itself tells the two apart.
+        """
+        namespace = f" in namespace {self.namespace}" if self.namespace is not None else ""
+        needed = f"{call.needs} on {call.path}{namespace}"
+        if token_works is None:
+            return f"Vault refuses the token: it needs {needed}, and must not have expired"
+        if token_works:
+            return f"the Vault token may not do this: its policy needs {needed}"
+        return (
+            "the Vault token has expired or was revoked: get a new one "
+            f"(if it is known to be good, its policy needs {needed})"
+        )
+
+
+def _no_login(call: Call) -> str:
+    """Return what another refusal of a login means.
+
+    Where nothing is mounted, it is a 403 to those without a token, a 404 to the others.
+    """
+    bound = f", and what the role is bound to ({call.claims})" if call.claims else ""
+    return (
+        f"Vault offers no login at {call.path.removesuffix('/login')}, or not now: "
+        f"check RECONCILER_VAULT_AUTH_MOUNT and VAULT_NAMESPACE{bound}"
+    )
+
+
+def _bad_request(call: Call, errors: str) -> str:
+    if _MOUNT_MISSING in errors:
+        return (
+            f"nothing is mounted for {call.path}: "
+            "mount a KV engine of version 2 there, or correct the manifest"
+        )
+    if _UPGRADING in errors:
+        return (
+            f"the engine behind {call.path} is still being upgraded to KV version 2: "
+            "try again in a minute"
+        )
+    return (
+        f"Vault refuses {call.path} as a request that it does not understand: "
+        "update Vault, or report this"
+    )
+
+
+def _server_failure(status: int, errors: str) -> str:
+    if "is sealed" in errors:
+        return "Vault is sealed: unseal it, then run again"
+    if "locked by an administrator" in errors:
+        return "an administrator has locked this Vault namespace: have it unlocked, then run again"
+    if "node not" in errors:  # "local node not active but active cluster node not found"
+        return "Vault has no leader at the moment: try again in a few seconds"
+    if status in _GATEWAY:
+        return (
+            f"a proxy can't reach Vault behind it ({status}): "
+            "try again, or check that Vault is running"
+        )
+    return f"Vault failed inside ({status}): its log says why; try again"
+
+
+def _stopped_at_proxy(error: ProxyError) -> bool:
+    """Return whether nothing went past the proxy.
+
+    urllib3 also says "unable to connect" of a proxy that hangs up on a request it took.
+    """
+    cause = error.original_error
+    is_no_tunnel = type(cause) is OSError and cause.errno is None
+    return isinstance(cause, ConnectTimeoutError) or is_no_tunnel
+
+
+def _is_about_a_file(error: OSError) -> bool:
+    """Return whether a file of certificates is missing or can't be read.
+
+    A missing one is a bare OSError of requests, an unreadable one a PermissionError.
+    """
+    return isinstance(error, PermissionError | IsADirectoryError) or (
+        type(error) is OSError and error.errno is None
+    )
+
+
+def _unclear(call: Call, sentence: str) -> VaultUnclearError:
+    return VaultUnclearError(
+        f"{sentence} ({call.path} may have been changed all the same)" if call.changes else sentence
+    )
