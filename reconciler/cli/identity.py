@@ -11,8 +11,13 @@ from reconciler.cli.ci import mask
 from reconciler.cli.console import complain, complain_of, print_result
 from reconciler.cli.session import read_line_of_secret
 from reconciler.errors import PersonNeededError
-from reconciler.identity import NOTHING_TO_HAND_OVER, Identity, Source, place_of
-from reconciler.identity import push as hand_over
+from reconciler.identity import (
+    NOTHING_TO_HAND_OVER,
+    IdentityToken,
+    TokenSource,
+    hand_over,
+    place_of,
+)
 from reconciler.model import SECOND_MS
 from reconciler.vault import SecretStore, settings_from_environment
 
@@ -38,8 +43,8 @@ def push(options: PushOptions) -> None:
     if not given and sys.stdin.isatty():
         complain("the identity token (it is not shown):")
         file = "-"
-    source = Source(file=file, command=command, read_stdin=read_line_of_secret)
-    identity = Identity(os.environ, source, mask=mask).token()
+    source = TokenSource(file=file, command=command, read_stdin=read_line_of_secret)
+    identity = IdentityToken(os.environ, source, mask=mask).token()
     if identity is None:
         raise PersonNeededError(NOTHING_TO_HAND_OVER)
     settings = settings_from_environment(os.environ)

@@ -22,7 +22,14 @@ from reconciler.cli.console import complain_of
 from reconciler.cli.validate import read_manifest
 from reconciler.errors import UsageError
 from reconciler.exchange import DEFAULT_API_URL, TokenClient
-from reconciler.identity import Identity, IdentityCheck, Source, place_of, refuse_within, take
+from reconciler.identity import (
+    IdentityCheck,
+    IdentityToken,
+    TokenSource,
+    place_of,
+    refuse_within,
+    take,
+)
 from reconciler.model import Credentials, Manifest, Secret
 from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS, Category, Policy, Selection
 from reconciler.run import Driver, Events, Keys, Session, Stage
@@ -154,13 +161,13 @@ def open_session(options: Options, *, events: Events, signals: Signals) -> Itera
     if options.identity_vault is not None:
         place = place_of(options.identity_vault)
         refuse_within(manifest.place, options.identity_vault)
-    source = Source(
+    source = TokenSource(
         file=options.identity_file,
         command=options.identity_command,
         handed_over=(lambda: take(store.on(place[0]), place[1])) if place is not None else None,
         read_stdin=read_line_of_secret,
     )
-    identity = Identity(environ, source, mask=mask)
+    identity = IdentityToken(environ, source, mask=mask)
     settings = settings_from_environment(environ)
     for warning in settings.warnings:
         complain_of(f"warning: {warning}")

@@ -1,16 +1,16 @@
-"""The person's short-lived identity token: where it comes from, what it may do, and its hand-over."""
+"""The person's short-lived identity token: its source, its rights, its hand-over."""
 
 from reconciler.identity.check import IdentityCheck
-from reconciler.identity.handoff import place_of, push, refuse_within, take
-from reconciler.identity.source import NOTHING_TO_HAND_OVER, Identity, Source
+from reconciler.identity.handoff import hand_over, place_of, refuse_within, take
+from reconciler.identity.source import NOTHING_TO_HAND_OVER, IdentityToken, TokenSource
 
 __all__ = [
     "NOTHING_TO_HAND_OVER",
-    "Identity",
     "IdentityCheck",
-    "Source",
+    "IdentityToken",
+    "TokenSource",
+    "hand_over",
     "place_of",
-    "push",
     "refuse_within",
     "take",
 ]

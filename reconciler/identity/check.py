@@ -1,21 +1,27 @@
-"""TODO."""
+"""What the identity may do: asked before the first write, when a refusal is cheap."""
 
 from __future__ import annotations
 
 from reconciler.errors import ExchangeUnauthorizedError, PersonNeededError, ReconcilerError
 from reconciler.exchange import TokenClient
-from reconciler.identity.source import DERIVE_MS, MARGIN_MS, MISSING, Identity, expires_at_ms
+from reconciler.identity.source import (
+    DERIVE_MS,
+    MARGIN_MS,
+    MISSING,
+    IdentityToken,
+    expires_at_ms,
+)
 from reconciler.model import SECOND_MS, Capabilities, Secret
 
 
 class IdentityCheck:
-    """Whether the identity can derive what is planned; asked before the first write.
+    """Checks that the identity can derive what is planned.
 
     Capabilities are read once a run.
     """
 
     def __init__(
-        self, exchange: TokenClient, identity: Identity, *, profile_id: int | None
+        self, exchange: TokenClient, identity: IdentityToken, *, profile_id: int | None
     ) -> None:
         self._exchange = exchange
         self._identity = identity
@@ -23,10 +29,11 @@ class IdentityCheck:
         self._capabilities: Capabilities | None = None
 
     def __call__(self, derives: int, scopes: frozenset[str], profile_id: int | None) -> int:
-        """The profile's id.
+        """Return the profile's id.
 
-        PersonNeededError without a usable identity; ReconcilerError where the exchange
-        won't allow it.
+        ``derives`` is how many derives are planned, ``scopes`` all their scopes,
+        ``profile_id`` the ledger's. PersonNeededError without a usable identity;
+        ReconcilerError for what the exchange won't allow.
         """
         identity = self._identity.token()
         if identity is None:
@@ -39,8 +46,8 @@ class IdentityCheck:
             )
         if end_ms is not None and end_ms - now_ms < needed_ms:
             raise PersonNeededError(
-                f"the identity token expires in {(end_ms - now_ms) // SECOND_MS} s, and {derives} derives need "
-                f"{needed_ms // SECOND_MS} s: get a new one"
+                f"the identity token expires in {(end_ms - now_ms) // SECOND_MS} s, "
+                f"and {derives} derives need {needed_ms // SECOND_MS} s: get a new one"
             )
         if self._capabilities is None:
             self._capabilities = self._ask(identity)
@@ -57,15 +64,18 @@ class IdentityCheck:
         for wanted, whose in ((self._wanted_profile, "the manifest"), (profile_id, "the ledger")):
             if wanted is not None and found.profile_id != wanted:
                 raise ReconcilerError(
-                    f"the identity belongs to profile {found.profile_id}, {whose} to profile {wanted}: use the right identity"
+                    f"the identity belongs to profile {found.profile_id}, "
+                    f"{whose} to profile {wanted}: use the right identity"
                 )
         if not found.management_enabled:
             raise ReconcilerError(
-                "token management is switched off for this profile: ask the exchange to switch it on"
+                "token management is switched off for this profile: "
+                "ask the exchange to switch it on"
             )
         refused = sorted(scopes - frozenset(found.allowed_scopes))
         if refused:
+            allowed = ", ".join(sorted(found.allowed_scopes)) or "nothing"
             raise ReconcilerError(
-                f"the exchange does not allow {', '.join(refused)} to this profile (allowed: "
-                f"{', '.join(sorted(found.allowed_scopes)) or 'nothing'}): ask for it, or take it out of the manifest"
+                f"the exchange does not allow {', '.join(refused)} to this profile "
+                f"(allowed: {allowed}): ask for it, or take it out of the manifest"
             )

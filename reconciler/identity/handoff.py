@@ -1,15 +1,18 @@
-"""The identity token, handed over in Vault: a person puts it there, the one apply that it is meant for takes it away.
+"""The hand-over of the identity token in Vault, from a person to one apply.
 
-    push   metadata: one version, ended by Vault itself after a short life; then the token, by check-and-set
-    take   read it, claim it (``{}`` by check-and-set on the version that was read), which trims it away; use it
+    hand_over   metadata: one version, which Vault ends after a short life; then the
+                token, by check-and-set
+    take        read the token; claim it (``{}`` by check-and-set on the version that
+                was read), which trims it away; use it
 
 Rules this module keeps:
 
-1. Whoever claims it has it: of two that read it, one gets it, and the other is told.
-2. It is destroyed before it is used. A run that fails later needs another one: better
-   than one that lies about.
-3. Its path is nobody's secret: not below the prefix of the manifest that is applied,
-   and what does not end by itself is not written over.
+1. Whoever claims the token has it: of two runs that read it, one gets it, and the other
+   is told.
+2. The token is destroyed before it is used. A run that fails later needs another one,
+   which is better than a token that lies about.
+3. The path belongs to no manifest: it is not below the prefix of the one that is
+   applied. What does not end by itself is not written over.
 """
 
 from __future__ import annotations
@@ -19,13 +22,11 @@ from reconciler.identity.source import expires_at_ms
 from reconciler.model import SECOND_MS, Secret, VersionState
 from reconciler.vault import SecretStore, is_safe_path
 
-LIFE_S = 15 * 60
-LIFE_MOST_S = 60 * 60
 LEAST_LEFT_S = 60
 
 
 def place_of(text: str) -> tuple[str, str]:
-    """Mount and path of ``mount/path``. UsageError for anything else."""
+    """Return mount and path of ``mount/path``. UsageError for anything else."""
     mount, _, path = text.strip("/").partition("/")
     if not is_safe_path(mount) or not path or not is_safe_path(path):
         raise UsageError(f"{text!r} is no place in Vault: write MOUNT/PATH, such as ci/identity")
@@ -33,17 +34,21 @@ def place_of(text: str) -> tuple[str, str]:
 
 
 def refuse_within(place: str, text: str) -> None:
-    """UsageError for a place among a manifest's secrets: a claim would empty one, and its consumers could read the token."""
+    """Raise UsageError for a place among a manifest's secrets.
+
+    A claim would empty one of them, and its consumers could read the token.
+    """
     if f"{text.strip('/')}/".startswith(f"{place}/"):
         raise UsageError(
-            f"{text} lies among the secrets of {place}: hand the identity token over at a place of its own"
+            f"{text} lies among the secrets of {place}: "
+            "hand the identity token over at a place of its own"
         )
 
 
-def push(store: SecretStore, path: str, identity: Secret, *, life_s: int, now_ms: int) -> int:
-    """Hand it over for so many seconds at most; how many they are.
+def hand_over(store: SecretStore, path: str, identity: Secret, *, life_s: int, now_ms: int) -> int:
+    """Hand the token over for at most ``life_s`` seconds; return how many they are.
 
-    PersonNeededError for one that is about to end.
+    PersonNeededError for a token that is about to end.
     """
     end_ms = expires_at_ms(identity)
     left_s = (end_ms - now_ms) // SECOND_MS if end_ms is not None else life_s
@@ -55,7 +60,8 @@ def push(store: SecretStore, path: str, identity: Secret, *, life_s: int, now_ms
     meta = store.read_meta(path)
     if meta.latest and not store.is_short_lived(path):
         raise UsageError(
-            f"there is something else at {path}, which does not end by itself: hand it over at a place of its own"
+            f"there is something else at {path}, which does not end by itself: "
+            "hand the token over at a place of its own"
         )
     store.expire(path, after_s=life_s)
     store.write(path, {}, secret=identity, cas=meta.latest)
@@ -63,14 +69,15 @@ def push(store: SecretStore, path: str, identity: Secret, *, life_s: int, now_ms
 
 
 def take(store: SecretStore, path: str) -> Secret:
-    """The token, which from now on nobody else has.
+    """Return the token, which from now on nobody else has.
 
     PersonNeededError where there is none.
     """
     found = store.read(path)
     if found.state is not VersionState.LIVING or found.secret is None:
         raise PersonNeededError(
-            f"no identity token is waiting at {path}: a person puts one there with `reconciler identity push`, shortly before"
+            f"no identity token is waiting at {path}: "
+            "a person puts one there with `reconciler identity push`, shortly before"
         )
     try:
         store.write(path, {}, cas=found.version)
@@ -78,8 +85,7 @@ def take(store: SecretStore, path: str) -> Secret:
         raise PersonNeededError(
             f"another run took the identity token at {path}: hand over another one"
         ) from None
-    if (
-        store.read(path, version=found.version).state is VersionState.LIVING
-    ):  # where somebody lets the path keep more versions
+    # where somebody lets the path keep more versions
+    if store.read(path, version=found.version).state is VersionState.LIVING:
         store.destroy_version(path, found.version)
     return found.secret

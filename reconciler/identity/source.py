@@ -1,21 +1,21 @@
-"""The identity token: a person's short-lived proof, needed only to derive and to read capabilities.
+"""The identity token: a person's short-lived proof, where it comes from and ends.
+
+It is needed only to derive and to read the capabilities.
 
 Rules this module keeps:
 
-1. It comes from a file, standard input, a command or the environment, never from an
-   argument's value.
-2. The command is an argument vector, run without a shell, without our own secrets in
-   its environment, within a bound.
-3. A token that is a JWT tells its end (``exp``), so that one that is too old fails
-   before anything is written; any other is opaque.
-4. One that came as an input of a workflow is refused: it stays in the event's payload,
-   for all who can read the repository.
+1. The token comes from a file, standard input, a command, Vault or the environment,
+   never from an argument's value.
+2. The command is an argument vector. It runs without a shell, within a bound, and
+   without our own secrets in its environment.
+3. A JWT tells its end (``exp``): a token that is too old fails before anything is
+   written. Any other token is opaque.
+4. A token that came as an input of a workflow is refused: it stays in the event's
+   payload, for all who can read the repository.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
 import functools
 import json
@@ -25,13 +25,17 @@ from collections.abc import Callable, Mapping
 
 from reconciler.errors import PersonNeededError, UsageError
 from reconciler.model import SECOND_MS, Secret
+from reconciler.vault import claims_of
 
 VARIABLE = "LIMITLESS_IDENTITY_TOKEN"
 COMMAND_TIMEOUT_S = 30
 MAX_CHARS = 16_384
 DERIVE_MS = 1_000
-"""Generous for one derive: the exchange lets one out every 300 ms."""
+"""Time for one derive; the exchange lets one start every 300 ms."""
 MARGIN_MS = 30 * SECOND_MS
+"""Time for everything else of a run that derives."""
+LATEST_S = 1e11
+"""The last end of a token that makes sense, in seconds since the epoch: year 5138."""
 
 _OURS = (
     "LIMITLESS_IDENTITY_TOKEN",
@@ -44,18 +48,30 @@ _OURS = (
     "GITHUB_TOKEN",
 )
 
-MISSING = f"an identity token is needed to derive: set {VARIABLE}, or use --identity-file, --identity-command or --identity-vault"
-NOTHING_TO_HAND_OVER = f"there is no identity token to hand over: set {VARIABLE}, or use --identity-file or --identity-command"
+MISSING = (
+    f"an identity token is needed to derive: set {VARIABLE}, "
+    "or use --identity-file, --identity-command or --identity-vault"
+)
+NOTHING_TO_HAND_OVER = (
+    f"there is no identity token to hand over: set {VARIABLE}, "
+    "or use --identity-file or --identity-command"
+)
 EVENT_CHARS = 32 * 1024 * 1024
 
 
-class Identity:
-    """The identity token, fetched when it is first needed, and once: a run that derives nothing asks nobody to log in."""
+class IdentityToken:
+    """The identity token, fetched once, when it is first needed.
+
+    A run that derives nothing therefore asks nobody to log in.
+    """
 
     def __init__(
-        self, environ: Mapping[str, str], source: Source, *, mask: Callable[[str], None]
+        self, environ: Mapping[str, str], source: TokenSource, *, mask: Callable[[str], None]
     ) -> None:
-        """``mask`` is told of the token before it is used. UsageError for two sources."""
+        """Take the source; ``mask`` is told of the token before it is used.
+
+        UsageError for two sources.
+        """
         given = [name for name, value in source.options() if value is not None]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} exclude each other: give one")
@@ -63,7 +79,7 @@ class Identity:
         self._read = functools.cache(self._fetch)
 
     def token(self) -> Secret | None:
-        """The token, or None where none was given.
+        """Return the token, or None where none was given.
 
         PersonNeededError for a source that fails.
         """
@@ -78,8 +94,11 @@ class Identity:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where the token comes from, by the options; ``handed_over`` takes it from its place in Vault."""
+class TokenSource:
+    """Where the token comes from, by the options.
+
+    ``handed_over`` takes it from its place in Vault.
+    """
 
     file: str | None = None
     command: str | None = None
@@ -87,7 +106,7 @@ class Source:
     read_stdin: Callable[[], str]
 
     def options(self) -> tuple[tuple[str, object], ...]:
-        """Each by its name."""
+        """Return each option's name and value."""
         return (
             ("--identity-file", self.file),
             ("--identity-command", self.command),
@@ -96,7 +115,7 @@ class Source:
 
 
 def refuse_workflow_input(environ: Mapping[str, str], identity: Secret) -> None:
-    """PersonNeededError where the token is one of the inputs that somebody typed into a workflow's form."""
+    """Raise PersonNeededError for a token that was typed into a workflow's form."""
     name = environ.get("GITHUB_EVENT_PATH", "")
     if not name:
         return
@@ -110,13 +129,14 @@ def refuse_workflow_input(environ: Mapping[str, str], identity: Secret) -> None:
         str(value).strip() for value in inputs.values()
     }:
         raise PersonNeededError(
-            "the identity token came as an input of the workflow, where everybody who reads the repository sees it: end that "
-            "session now, and hand the next token over with `reconciler identity push`"
+            "the identity token came as an input of the workflow, where everybody who reads the "
+            "repository sees it: end that session now, and hand the next token over with "
+            "`reconciler identity push`"
         )
 
 
-def read_identity(environ: Mapping[str, str], source: Source) -> Secret | None:
-    """The identity token, or None where none was given.
+def read_identity(environ: Mapping[str, str], source: TokenSource) -> Secret | None:
+    """Return the identity token, or None where none was given.
 
     PersonNeededError for a source that fails.
     """
@@ -182,17 +202,11 @@ def _checked(text: str, source: str) -> Secret:
 
 
 def expires_at_ms(identity: Secret) -> int | None:
-    """The ``exp`` of a JWT, or None where the token is opaque or has none."""
-    parts = identity.reveal().split(".")
-    if len(parts) != 3:  # noqa: PLR2004  # header, payload and signature
+    """Return the end of a JWT (``exp``), in milliseconds since the epoch.
+
+    None where the token is opaque, or names no end that makes sense.
+    """
+    exp = (claims_of(identity) or {}).get("exp")
+    if not isinstance(exp, int | float) or isinstance(exp, bool) or not 0 < exp < LATEST_S:
         return None
-    try:
-        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        exp = payload["exp"]
-    except (ValueError, binascii.Error, KeyError, TypeError, RecursionError):
-        return None
-    return (
-        int(exp * SECOND_MS)
-        if isinstance(exp, (int, float)) and not isinstance(exp, bool) and 0 < exp < 1e11  # noqa: PLR2004  # year 5138
-        else None
-    )  # year 5138
+    return int(exp * SECOND_MS)
