@@ -26,6 +26,8 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 DEFAULT_SCOPES = ("trading",)
+SCOPES = ("trading", "account_creation", "delegated_signing", "withdrawal")
+"""The scopes documented today; the exchange may have new ones."""
 
 MAX_LABELS = 1_000
 """The largest fleet of one manifest: what one Vault entry of 1 MB surely remembers.

@@ -3,9 +3,10 @@
 ``TokenClient``, ``sign`` and ``SCOPES`` are the contract with importers.
 """
 
-from reconciler.exchange.client import DEFAULT_API_URL, SCOPES, TokenClient
+from reconciler.exchange.client import DEFAULT_API_URL, TokenClient
 from reconciler.exchange.pacing import Turn
 from reconciler.exchange.replies import SKEW_WARN_MS
 from reconciler.exchange.wire import sign
+from reconciler.model import SCOPES
 
 __all__ = ["DEFAULT_API_URL", "SCOPES", "SKEW_WARN_MS", "TokenClient", "Turn", "sign"]

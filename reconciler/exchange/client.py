@@ -49,9 +49,6 @@ from reconciler.net import bounded, repeated
 
 DEFAULT_API_URL = "https://api.limitless.exchange"
 
-SCOPES = ("trading", "account_creation", "delegated_signing", "withdrawal")
-"""The scopes documented today; the exchange may have new ones."""
-
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 RETRY_TOTAL_S = 90.0
 BACKOFF_S = (0.5, 1.0)  # before the second and the third attempt of a read or a revoke

@@ -21,10 +21,7 @@ from reconciler.manifest.problems import SEVERAL, error, quoted, warning
 from reconciler.manifest.sentences import near_miss
 from reconciler.manifest.shape import Judged, Shape
 from reconciler.manifest.strict_yaml import Node
-from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, Problem
-
-# The exchange's documentation names these; the set is not closed.
-KNOWN_SCOPES = ("trading", "account_creation", "delegated_signing", "withdrawal")
+from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, SCOPES, Problem
 
 HEAD_KEYS = ("profile_id", "manager", "vault", "defaults")
 
@@ -182,7 +179,7 @@ def scopes(draft: Draft) -> Iterator[Problem]:
     An unknown scope is one warning, at its first place: a new scope of the exchange may
     be in every token.
     """
-    known = (*KNOWN_SCOPES, *(draft.pins.allowed_scopes or ()))
+    known = (*SCOPES, *(draft.pins.allowed_scopes or ()))
     unknown: dict[str, list[Node]] = {}
     for token in draft.tokens:
         named = _named_scopes(draft.shape, token)

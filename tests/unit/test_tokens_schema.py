@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from reconciler import schema_files
-from reconciler.manifest import durations, load_manifest, rules, sentences
+from reconciler.manifest import durations, load_manifest, sentences
 from reconciler.manifest import shape as manifest_shape
 from reconciler.manifest.strict_yaml import Node
-from reconciler.model import DEFAULT_SCOPES, MAX_LABELS
+from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, SCOPES
 from reconciler.schema_files import load_schema
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def test_the_shipped_manifest_is_good() -> None:
     tokens = loaded.manifest.tokens
     assert loaded.warnings == ()
     assert loaded.manifest.manager in {token.label for token in tokens}
-    assert {scope for token in tokens for scope in token.scopes} == set(rules.KNOWN_SCOPES)
+    assert {scope for token in tokens for scope in token.scopes} == set(SCOPES)
     assert any(token.protect for token in tokens)
     assert any(token.path != token.label for token in tokens)
     assert any(token.rotate_after_ms is None for token in tokens)
@@ -106,7 +106,7 @@ def test_the_schema_and_the_code_know_the_same() -> None:
     assert SCHEMA["properties"]["tokens"]["maxItems"] == MAX_LABELS
     defaults = SCHEMA["properties"]["defaults"]["properties"]
     scopes = SCHEMA["$defs"]["token"]["properties"]["scopes"]
-    assert tuple(SCHEMA["$defs"]["scope"]["examples"]) == rules.KNOWN_SCOPES
+    assert tuple(SCHEMA["$defs"]["scope"]["examples"]) == SCOPES
     assert tuple(scopes["default"]) == DEFAULT_SCOPES
     assert defaults["rotate_after"]["default"] == durations.DEFAULT_ROTATE_AFTER
     assert defaults["overlap"]["default"] == durations.DEFAULT_OVERLAP
