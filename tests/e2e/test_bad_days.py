@@ -395,9 +395,9 @@ def test_a_deleted_ledger(fleet: Fleet) -> None:
         for command in EVERY_COMMAND:
             said = fleet.refused(1, *command)
             assert (
-                f"`vault kv undelete -versions={version} -mount={fleet.mount} {fleet.prefix}/_ledger`"
-                in said
-            )
+                f"`vault kv undelete -versions={version} -mount={fleet.mount} "
+                f"{fleet.prefix}/_ledger`"
+            ) in said
     with fleet.operator() as client:
         client.secrets.kv.v2.undelete_secret_versions(
             f"{fleet.prefix}/_ledger", [version], mount_point=fleet.mount
@@ -800,7 +800,10 @@ UNCLEAR_DERIVES = (
 
 def fault_id(fault: Fault) -> str:
     """Short, for the test's name."""
-    return f"{fault.kind.value} {fault.garbage.value if fault.kind is FaultKind.GARBAGE else fault.error_status}"
+    return (
+        f"{fault.kind.value} "
+        f"{fault.garbage.value if fault.kind is FaultKind.GARBAGE else fault.error_status}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Every row of the table of exit codes (design: contract), and what a usage error is."""
+"""Every row of the table of exit codes (design: contract), and what a usage error
+is.
+"""
 
 from __future__ import annotations
 

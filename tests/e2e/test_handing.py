@@ -48,9 +48,9 @@ def test_pushed_taken_and_gone(fleet: Fleet) -> None:
         text=token,
         environ=without_identity(fleet),
     )
-    assert (
-        done.out
-        == f"handed over at {place(fleet)} for 900 s: start the apply that takes it (--identity-vault {place(fleet)})\n"
+    assert done.out == (
+        f"handed over at {place(fleet)} for 900 s: start the apply that takes it "
+        f"(--identity-vault {place(fleet)})\n"
     )
     applied = fleet.must(
         "apply", "--yes", "--identity-vault", place(fleet), environ=without_identity(fleet)
@@ -75,7 +75,8 @@ def test_pushed_taken_and_gone(fleet: Fleet) -> None:
             4, "apply", "--yes", "--identity-vault", place(fleet), environ=without_identity(fleet)
         )
     assert sentence == (
-        f"no identity token is waiting at {path}: a person puts one there with `reconciler identity push`, shortly before"
+        f"no identity token is waiting at {path}: a person puts one there with "
+        "`reconciler identity push`, shortly before"
     )
 
 
@@ -119,7 +120,9 @@ def test_of_two_that_take_it_one_gets_it(fleet: Fleet) -> None:
 
 
 def jwt(end_s: float) -> str:
-    """A token that tells its end; nobody checks its signature before the exchange does."""
+    """A token that tells its end; nobody checks its signature before the exchange
+    does.
+    """
     parts = ({"alg": "ES256"}, {"exp": round(end_s)})
     texts = [
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts

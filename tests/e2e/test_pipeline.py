@@ -190,7 +190,10 @@ def test_annotations_for_github(fleet: Fleet) -> None:
         for n, text in enumerate((fleet.folder / "tokens.yaml").read_text().splitlines(), 1)
         if "tradng" in text
     )
-    expected = f"::error file=tokens.yaml,line={line},col=5,title=reconciler::scope 'tradng' - did you mean 'trading'?"
+    expected = (
+        f"::error file=tokens.yaml,line={line},col=5,title=reconciler::scope 'tradng' - did "
+        "you mean 'trading'?"
+    )
     assert re.sub(r"col=\d+", "col=5", done.out) == f"{expected}\n"
     assert f"tokens.yaml:{line}:" in done.err
 

@@ -21,7 +21,10 @@ from reconciler.sandbox import Fault, FaultKind, Operation
 from tests.support.fleet import ROOT, TIMEOUT_S, Fleet
 
 LABELS = tuple(f"bot-{number}" for number in range(6))
-ON_A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+ON_A_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.executable, sys.argv[1:])"
+)
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -295,7 +295,9 @@ def test_what_is_no_plan_is_refused(fleet: Fleet) -> None:
 
 
 def test_a_plan_has_its_time(fleet: Fleet) -> None:
-    """A plan that is older than seven days, or from the future, is refused with exit 3."""
+    """A plan that is older than seven days, or from the future, is refused with
+    exit 3.
+    """
     fleet.write(BOT)
     fleet.must("bootstrap")
     fleet.must("plan", "--out", "plan.json")

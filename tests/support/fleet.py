@@ -135,7 +135,9 @@ class Fleet:
     # --- processes ---
 
     def start(self, *arguments: str, environ: Environ | None = None) -> subprocess.Popen[str]:
-        """The program as a process of its own; a variable given as None is taken away."""
+        """The program as a process of its own; a variable given as None is taken
+        away.
+        """
         merged = {
             name: text
             for name, text in {**self.environ, **(environ or {})}.items()

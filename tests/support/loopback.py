@@ -32,7 +32,9 @@ _HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "content-leng
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request; ``target`` is path and query as sent, headers have lower-case names."""
+    """One request; ``target`` is path and query as sent, headers have lower-case
+    names.
+    """
 
     method: str
     target: str

@@ -174,7 +174,8 @@ class DurableOpenBao:
         data.mkdir()
         (self.folder / "server.hcl").write_text(
             f'storage "pebbledb" {{ path = "{data}" }}\n'
-            f'listener "tcp" {{ address = "127.0.0.1:{self.port}"  cluster_address = "127.0.0.1:{self.port + 1}"'
+            f'listener "tcp" {{ address = "127.0.0.1:{self.port}"  cluster_address = '
+            f'"127.0.0.1:{self.port + 1}"'
             "  tls_disable = true }\n"
             f'api_addr = "{self.address}"\n',
             encoding="utf-8",
@@ -203,7 +204,9 @@ class DurableOpenBao:
                 process.wait()
 
     def restart(self) -> None:
-        """Start it where it does not run, and unseal it; the first time, initialise it."""
+        """Start it where it does not run, and unseal it; the first time, initialise
+        it.
+        """
         with self._lock:
             self.kill()
             self._process = started(self.folder)
@@ -274,7 +277,9 @@ def signed_jwt(claims: dict[str, object]) -> str:
 
     RSASSA-PKCS1-v1_5 with SHA-256, RFC 8017 section 8.2) of these claims.
     """
-    head = f"{_base64url(json.dumps({'alg': 'RS256', 'typ': 'JWT'}).encode())}.{_base64url(json.dumps(claims).encode())}"
+    head = ".".join(
+        _base64url(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims)
+    )
     digest = _DER_SHA256 + hashlib.sha256(head.encode()).digest()
     padded = b"\x00\x01" + b"\xff" * (256 - 3 - len(digest)) + b"\x00" + digest
     signature = pow(int.from_bytes(padded, "big"), _PRIVATE_EXPONENT, _MODULUS).to_bytes(256, "big")

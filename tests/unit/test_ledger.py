@@ -1003,7 +1003,10 @@ def test_the_documented_additions_may_be_missing() -> None:
     assert (found.intent.path, found.retiring[0].verified_at_ms) == ("prod/bot", 0)
 
 
-UNREADABLE = "the ledger in Vault can't be read (edited by hand or cut off?): write its last good version again with `vault kv rollback`"
+UNREADABLE = (
+    "the ledger in Vault can't be read (edited by hand or cut off?): write its last good "
+    "version again with `vault kv rollback`"
+)
 
 
 def edited(*keys: str | int, value: Any = None, drop: bool = False) -> str:

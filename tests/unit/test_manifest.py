@@ -40,7 +40,10 @@ from reconciler.model import (
 
 HEAD = "version: 1\nmanager: m\nvault: {mount: secret, prefix: limitless}\n"
 FIRST = "tokens:\n- label: m\n"  # what follows begins in line 6
-UNSAFE = "only segments of A-Z a-z 0-9 _ . @ : + - joined by single slashes, none of them starting with . or _"
+UNSAFE = (
+    "only segments of A-Z a-z 0-9 _ . @ : + - joined by single slashes, none of them "
+    "starting with . or _"
+)
 HIDDEN = "it may not hold control characters, invisible characters or unusual spaces"
 LOADERS = [pytest.param(yaml.CSafeLoader, id="libyaml"), pytest.param(yaml.SafeLoader, id="python")]
 
@@ -192,7 +195,10 @@ TOKENS: list[tuple[str, list[str]]] = [
     (
         "- label: a\n  url: x\n",
         [
-            "7:3: error: unknown key 'url' - known here: label, description, scopes, rotate_after, overlap, path, protect",
+            (
+                "7:3: error: unknown key 'url' - known here: label, description, scopes, "
+                "rotate_after, overlap, path, protect"
+            ),
         ],
     ),
     ("- scopes: [trading]\n", ["6:3: error: this token has no label - add one"]),
@@ -248,7 +254,10 @@ TOKENS: list[tuple[str, list[str]]] = [
         (
             f"- {{label: {text}}}\n",
             [
-                f"6:11: error: label must be text, and YAML reads {text} as {kind} - put it in quotes: '{text}'"
+                (
+                    f"6:11: error: label must be text, and YAML reads {text} as {kind} - put "
+                    f"it in quotes: '{text}'"
+                )
             ],
         )
         for text, kind in {
@@ -272,19 +281,28 @@ TOKENS: list[tuple[str, list[str]]] = [
         }.items()
     ],
     (
-        "- label: 'on'\n- label: \"123\"\n- label: 2026-01\n- label: y\n- label: 1.2.3\n- label: -a\n",
+        (
+            "- label: 'on'\n- label: \"123\"\n- label: 2026-01\n- label: y\n- label: "
+            "1.2.3\n- label: -a\n"
+        ),
         [],
     ),
     (
         "- label: a\n  path: 2026\n",
         [
-            "7:9: error: path must be text, and YAML reads 2026 as a number - put it in quotes: '2026'"
+            (
+                "7:9: error: path must be text, and YAML reads 2026 as a number - put it in "
+                "quotes: '2026'"
+            )
         ],
     ),
     (
         "- label: a\n  scopes: [on]\n",
         [
-            "7:12: error: scope must be text, and YAML reads on as a boolean - put it in quotes: 'on'"
+            (
+                "7:12: error: scope must be text, and YAML reads on as a boolean - put it in "
+                "quotes: 'on'"
+            )
         ],
     ),
     # descriptions
@@ -338,7 +356,10 @@ TOKENS: list[tuple[str, list[str]]] = [
         ["7:12: warning: scope 'margin' is not known here - the exchange may know it"],
     ),
     (
-        "- label: a\n  scopes: [margin]\n- label: b\n  scopes: [margin, trading]\n- label: c\n  scopes: [margin]\n",
+        (
+            "- label: a\n  scopes: [margin]\n- label: b\n  scopes: [margin, trading]\n- "
+            "label: c\n  scopes: [margin]\n"
+        ),
         [
             "7:12: warning: scope 'margin' is not known here (3 times) - the exchange may know it",
         ],
@@ -377,7 +398,10 @@ TOKENS: list[tuple[str, list[str]]] = [
     (
         "- label: a\n  scopes: ['a b', tradng, 5]\n",
         [
-            "7:12: error: scope 'a b' - a scope is one word of printable ASCII without comma, quote or backslash",
+            (
+                "7:12: error: scope 'a b' - a scope is one word of printable ASCII without "
+                "comma, quote or backslash"
+            ),
             "7:19: error: scope 'tradng' - did you mean 'trading'?",
             "7:27: error: scope must be text, and YAML reads 5 as a number - put it in quotes: '5'",
         ],
@@ -390,13 +414,19 @@ TOKENS: list[tuple[str, list[str]]] = [
     (
         "- label: a\n  rotate_after: '30'\n",
         [
-            "7:17: error: rotate_after '30' - write a whole number followed by s, m, h, d or w, as in 30d; or never",
+            (
+                "7:17: error: rotate_after '30' - write a whole number followed by s, m, h, "
+                "d or w, as in 30d; or never"
+            ),
         ],
     ),
     (
         "- label: a\n  overlap: never\n",
         [
-            "7:12: error: overlap 'never' - write a whole number followed by s, m, h, d or w, as in 24h"
+            (
+                "7:12: error: overlap 'never' - write a whole number followed by s, m, h, d "
+                "or w, as in 24h"
+            )
         ],
     ),
     (
@@ -422,7 +452,10 @@ TOKENS: list[tuple[str, list[str]]] = [
     (
         "- label: a\n  overlap: 5w\n",
         [
-            "7:12: error: rotate_after 30d (built in) must be longer than overlap 5w - change one of them",
+            (
+                "7:12: error: rotate_after 30d (built in) must be longer than overlap 5w - "
+                "change one of them"
+            ),
         ],
     ),
     ("- label: a\n  rotate_after: never\n  overlap: 5w\n", []),
@@ -442,7 +475,10 @@ TOKENS: list[tuple[str, list[str]]] = [
     (
         "- label: &a a\n- label: *a\n",
         [
-            "6:10: error: anchors ('&a') are not supported - write the value out where it is needed",
+            (
+                "6:10: error: anchors ('&a') are not supported - write the value out where "
+                "it is needed"
+            ),
             "7:10: error: aliases ('*a') are not supported - write the value out",
         ],
     ),
@@ -470,7 +506,10 @@ TOKENS: list[tuple[str, list[str]]] = [
             "8:3: error: unknown key 'scops' - did you mean 'scopes'?",
             "9:10: error: label 'a' is here twice - the first is at tokens.yaml:6:10",
             "10:12: error: scope 'tradng' - did you mean 'trading'?",
-            "11:12: error: overlap 'x' - write a whole number followed by s, m, h, d or w, as in 24h",
+            (
+                "11:12: error: overlap 'x' - write a whole number followed by s, m, h, d or "
+                "w, as in 24h"
+            ),
         ],
     ),
 ]
@@ -516,7 +555,10 @@ HEADS: list[tuple[str, list[str]]] = [
     (
         HEAD + FIRST + "api_url: https://evil.example\n",
         [
-            "6:1: error: unknown key 'api_url' - known here: version, profile_id, manager, vault, defaults, tokens",
+            (
+                "6:1: error: unknown key 'api_url' - known here: version, profile_id, "
+                "manager, vault, defaults, tokens"
+            ),
         ],
     ),
     (
@@ -555,7 +597,10 @@ HEADS: list[tuple[str, list[str]]] = [
     (
         HEAD.replace("r: m", "r: 12") + FIRST,
         [
-            "2:10: error: manager must be text, and YAML reads 12 as a number - put it in quotes: '12'"
+            (
+                "2:10: error: manager must be text, and YAML reads 12 as a number - put it "
+                "in quotes: '12'"
+            )
         ],
     ),
     (HEAD + "profile_id: 42\n" + FIRST, []),
@@ -570,7 +615,10 @@ HEADS: list[tuple[str, list[str]]] = [
         (
             f"{HEAD}profile_id: {number}\n{FIRST}",
             [
-                f"4:13: error: profile_id must be a whole number in plain digits such as 42, not {number}",
+                (
+                    "4:13: error: profile_id must be a whole number in plain digits such as "
+                    f"42, not {number}"
+                ),
             ],
         )
         for number in ("042", "0x2a", "4_2", "1:42", "+42", "42.0", "true")
@@ -578,7 +626,10 @@ HEADS: list[tuple[str, list[str]]] = [
     (
         HEAD + "profile_id: '42'\n" + FIRST,
         [
-            "4:13: error: profile_id must be a whole number in plain digits such as 42, not the text '42'",
+            (
+                "4:13: error: profile_id must be a whole number in plain digits such as 42, "
+                "not the text '42'"
+            ),
         ],
     ),
     (
@@ -627,7 +678,10 @@ HEADS: list[tuple[str, list[str]]] = [
     (
         HEAD + "defaults: {rotate_after: soon, overlap: 10, path: x}\n" + FIRST,
         [
-            "4:26: error: defaults.rotate_after 'soon' - write a whole number followed by s, m, h, d or w, as in 30d; or never",
+            (
+                "4:26: error: defaults.rotate_after 'soon' - write a whole number followed "
+                "by s, m, h, d or w, as in 30d; or never"
+            ),
             "4:41: error: defaults.overlap must be text such as 24h, not 10",
             "4:45: error: unknown key 'path' - known here: rotate_after, overlap",
         ],
@@ -635,20 +689,29 @@ HEADS: list[tuple[str, list[str]]] = [
     (
         HEAD + "defaults: {rotate_after: 12h}\n" + FIRST + "- label: a\n",
         [
-            "4:26: error: rotate_after 12h (from defaults) must be longer than overlap 24h (built in) - change one of them",
+            (
+                "4:26: error: rotate_after 12h (from defaults) must be longer than overlap "
+                "24h (built in) - change one of them"
+            ),
         ],
     ),
     (
         HEAD + "defaults: {overlap: 30d}\n" + FIRST,
         [
-            "4:21: error: rotate_after 30d (built in) must be longer than overlap 30d (from defaults) - change one of them",
+            (
+                "4:21: error: rotate_after 30d (built in) must be longer than overlap 30d "
+                "(from defaults) - change one of them"
+            ),
         ],
     ),
     (HEAD + "defaults: {rotate_after: 12h}\n" + FIRST + "  overlap: 1h\n", []),
     (
         HEAD + "defaults: {rotate_after: 12h, overlap: 1h}\n" + FIRST + "  overlap: 12h\n",
         [
-            "7:12: error: rotate_after 12h (from defaults) must be longer than overlap 12h - change one of them",
+            (
+                "7:12: error: rotate_after 12h (from defaults) must be longer than overlap "
+                "12h - change one of them"
+            ),
         ],
     ),
     (HEAD + "tokens:\n", ["4:1: error: tokens has no value - write a list, or remove it"]),
@@ -677,8 +740,14 @@ HEADS: list[tuple[str, list[str]]] = [
             "1:1: error: the manifest has no tokens - add it",
             "1:1: error: the manifest has no vault - add it",
             "1:1: error: the manifest has no version - add it",
-            "1:2: error: unknown key 'été été' - known here: version, profile_id, manager, vault, defaults, tokens",
-            "1:16: error: unknown key 'x' - known here: version, profile_id, manager, vault, defaults, tokens",
+            (
+                "1:2: error: unknown key 'été été' - known here: version, profile_id, "
+                "manager, vault, defaults, tokens"
+            ),
+            (
+                "1:16: error: unknown key 'x' - known here: version, profile_id, manager, "
+                "vault, defaults, tokens"
+            ),
         ],
     ),
 ]
@@ -714,27 +783,45 @@ UNREADABLE: list[tuple[bytes, str]] = [
     (b"a: b\n\tc: d\n", "2:1: error: not valid YAML (a tab) - indent with spaces"),
     (
         b"a: [1, 2\nb: 3\n",
-        "2:2: error: not valid YAML (while parsing a flow sequence, did not find expected ',' or ']') - correct the line",
+        (
+            "2:2: error: not valid YAML (while parsing a flow sequence, did not find "
+            "expected ',' or ']') - correct the line"
+        ),
     ),
     (
         b"a: b: c\n",
-        "1:5: error: not valid YAML (mapping values are not allowed in this context) - correct the line",
+        (
+            "1:5: error: not valid YAML (mapping values are not allowed in this context) - "
+            "correct the line"
+        ),
     ),
     (
         b"a: 'b\n",
-        "2:1: error: not valid YAML (while scanning a quoted scalar, found unexpected end of stream) - correct the line",
+        (
+            "2:1: error: not valid YAML (while scanning a quoted scalar, found unexpected "
+            "end of stream) - correct the line"
+        ),
     ),
     (
         b"a: {{ value }}\n",
-        "1:5: error: a key must be plain text, not a mapping, list or alias - put text with braces in quotes",
+        (
+            "1:5: error: a key must be plain text, not a mapping, list or alias - put text "
+            "with braces in quotes"
+        ),
     ),
     (
         b"? [a]\n: b\n",
-        "1:3: error: a key must be plain text, not a mapping, list or alias - put text with braces in quotes",
+        (
+            "1:3: error: a key must be plain text, not a mapping, list or alias - put text "
+            "with braces in quotes"
+        ),
     ),
     (
         b"{*a : b}\n",
-        "1:2: error: a key must be plain text, not a mapping, list or alias - put text with braces in quotes",
+        (
+            "1:2: error: a key must be plain text, not a mapping, list or alias - put text "
+            "with braces in quotes"
+        ),
     ),
     (
         b"a: b\nc: d\x00e\n",
@@ -783,7 +870,9 @@ def test_what_can_not_be_read_is_told_in_one_line(folder: Path, data: bytes, exp
 def test_corners_of_yaml_are_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch, loader: type, text: str
 ) -> None:
-    """What trips the parsers themselves is a problem of the manifest, not a traceback."""
+    """What trips the parsers themselves is a problem of the manifest, not a
+    traceback.
+    """
     monkeypatch.setattr(strict_yaml, "_LOADER", loader)
     assert all(": error: " in line and "\n" not in line for line in told(lambda: load(text)))
 
@@ -794,8 +883,14 @@ def test_text_that_looks_different_from_what_it_says(folder: Path) -> None:
     """
     text = HEAD + "# all fine \u202e so it seems \u2066\n" + FIRST
     assert told(lambda: load(text)) == [
-        "4:12: error: the character U+202E makes the file look different from what it says - remove it",
-        "4:26: error: the character U+2066 makes the file look different from what it says - remove it",
+        (
+            "4:12: error: the character U+202E makes the file look different from what it "
+            "says - remove it"
+        ),
+        (
+            "4:26: error: the character U+2066 makes the file look different from what it "
+            "says - remove it"
+        ),
     ]
 
 
@@ -812,7 +907,8 @@ MARGIN = "7:33: warning: scope 'margin' is not known here - the exchange may kno
             Pins(vault_prefix="secret/other"),
             [
                 (
-                    "3:32: error: vault is 'secret/limitless', and RECONCILER_VAULT_PREFIX allows only 'secret/other' "
+                    "3:32: error: vault is 'secret/limitless', and "
+                    "RECONCILER_VAULT_PREFIX allows only 'secret/other' "
                     "- write that, or have the pin changed"
                 ),
                 MARGIN,
@@ -822,7 +918,8 @@ MARGIN = "7:33: warning: scope 'margin' is not known here - the exchange may kno
             Pins(vault_prefix="kv/limitless"),
             [
                 (
-                    "3:16: error: vault is 'secret/limitless', and RECONCILER_VAULT_PREFIX allows only 'kv/limitless' "
+                    "3:16: error: vault is 'secret/limitless', and "
+                    "RECONCILER_VAULT_PREFIX allows only 'kv/limitless' "
                     "- write that, or have the pin changed"
                 ),
                 MARGIN,
@@ -832,7 +929,8 @@ MARGIN = "7:33: warning: scope 'margin' is not known here - the exchange may kno
             Pins(vault_prefix="secret/limitless/tokens"),
             [
                 (
-                    "3:32: error: vault is 'secret/limitless', and RECONCILER_VAULT_PREFIX allows only "
+                    "3:32: error: vault is 'secret/limitless', and "
+                    "RECONCILER_VAULT_PREFIX allows only "
                     "'secret/limitless/tokens' "
                     "- write that, or have the pin changed"
                 ),
@@ -843,24 +941,48 @@ MARGIN = "7:33: warning: scope 'margin' is not known here - the exchange may kno
         (
             Pins(allowed_scopes=("trading", "margin")),
             [
-                "7:21: error: scope 'withdrawal' is not allowed here - RECONCILER_ALLOWED_SCOPES allows only trading, margin",
+                (
+                    "7:21: error: scope 'withdrawal' is not allowed here - "
+                    "RECONCILER_ALLOWED_SCOPES allows only trading, margin"
+                ),
             ],
         ),
         (
             Pins(allowed_scopes=("withdrawal",)),
             [
-                "5:3: error: scope 'trading' is not allowed here - RECONCILER_ALLOWED_SCOPES allows only withdrawal",
-                "7:12: error: scope 'trading' is not allowed here - RECONCILER_ALLOWED_SCOPES allows only withdrawal",
-                "7:33: error: scope 'margin' is not allowed here - RECONCILER_ALLOWED_SCOPES allows only withdrawal",
+                (
+                    "5:3: error: scope 'trading' is not allowed here - "
+                    "RECONCILER_ALLOWED_SCOPES allows only withdrawal"
+                ),
+                (
+                    "7:12: error: scope 'trading' is not allowed here - "
+                    "RECONCILER_ALLOWED_SCOPES allows only withdrawal"
+                ),
+                (
+                    "7:33: error: scope 'margin' is not allowed here - "
+                    "RECONCILER_ALLOWED_SCOPES allows only withdrawal"
+                ),
             ],
         ),
         (
             Pins(allowed_scopes=()),
             [
-                "5:3: error: scope 'trading' is not allowed here - RECONCILER_ALLOWED_SCOPES allows only none",
-                "7:12: error: scope 'trading' is not allowed here - RECONCILER_ALLOWED_SCOPES allows only none",
-                "7:21: error: scope 'withdrawal' is not allowed here - RECONCILER_ALLOWED_SCOPES allows only none",
-                "7:33: error: scope 'margin' is not allowed here - RECONCILER_ALLOWED_SCOPES allows only none",
+                (
+                    "5:3: error: scope 'trading' is not allowed here - "
+                    "RECONCILER_ALLOWED_SCOPES allows only none"
+                ),
+                (
+                    "7:12: error: scope 'trading' is not allowed here - "
+                    "RECONCILER_ALLOWED_SCOPES allows only none"
+                ),
+                (
+                    "7:21: error: scope 'withdrawal' is not allowed here - "
+                    "RECONCILER_ALLOWED_SCOPES allows only none"
+                ),
+                (
+                    "7:33: error: scope 'margin' is not allowed here - "
+                    "RECONCILER_ALLOWED_SCOPES allows only none"
+                ),
             ],
         ),
     ],
@@ -944,8 +1066,14 @@ def test_files_are_one_manifest(folder: Path) -> None:
         (
             {"a": HEAD + FIRST, "b": "defaults: {}\nprofile_id: 1\n"},
             [
-                "b.yaml:1:1: error: the key 'defaults' belongs to the head, which is in a.yaml:1:1 - move it there",
-                "b.yaml:2:1: error: the key 'profile_id' belongs to the head, which is in a.yaml:1:1 - move it there",
+                (
+                    "b.yaml:1:1: error: the key 'defaults' belongs to the head, which is in "
+                    "a.yaml:1:1 - move it there"
+                ),
+                (
+                    "b.yaml:2:1: error: the key 'profile_id' belongs to the head, which is "
+                    "in a.yaml:1:1 - move it there"
+                ),
             ],
         ),
         (
@@ -969,9 +1097,13 @@ def test_files_are_one_manifest(folder: Path) -> None:
             [
                 (
                     "b.yaml:2:1: error: not valid YAML "
-                    "(while parsing a flow node, did not find expected node content) - correct the line"
+                    "(while parsing a flow node, did not find expected node content) - "
+                    "correct the line"
                 ),
-                "c.yaml:1:18: error: label 'a b' can't be the path in Vault too - add a path such as prod/bot",
+                (
+                    "c.yaml:1:18: error: label 'a b' can't be the path in Vault too - add a "
+                    "path such as prod/bot"
+                ),
                 "d.yaml:1:10: error: version must be 1, not 2",
             ],
         ),
@@ -980,7 +1112,8 @@ def test_files_are_one_manifest(folder: Path) -> None:
             [
                 (
                     "a.yaml:2:1: error: not valid YAML "
-                    "(while parsing a flow node, did not find expected node content) - correct the line"
+                    "(while parsing a flow node, did not find expected node content) - "
+                    "correct the line"
                 ),
             ],
         ),
@@ -1039,12 +1172,18 @@ TOO_LARGE = (
         (
             make_pipe,
             "a",
-            "a:1:1: error: not a regular file - a manifest is a file, or a folder with *.yaml files in it",
+            (
+                "a:1:1: error: not a regular file - a manifest is a file, or a folder with "
+                "*.yaml files in it"
+            ),
         ),
         (
             None,
             "/dev/zero",
-            "/dev/zero:1:1: error: not a regular file - a manifest is a file, or a folder with *.yaml files in it",
+            (
+                "/dev/zero:1:1: error: not a regular file - a manifest is a file, or a "
+                "folder with *.yaml files in it"
+            ),
         ),
         (
             make_large,
@@ -1081,9 +1220,15 @@ def test_strange_entries_of_a_folder_are_not_passed_over(folder: Path) -> None:
     (folder / "f" / "c.yml").symlink_to("gone")
     make_pipe(folder / "f" / "d.yaml")
     assert told(lambda: load_manifest([Path("f")])) == [
-        "f/b.yaml:1:1: error: not a regular file - a manifest is a file, or a folder with *.yaml files in it",
+        (
+            "f/b.yaml:1:1: error: not a regular file - a manifest is a file, or a folder "
+            "with *.yaml files in it"
+        ),
         "f/c.yml:1:1: error: there is no such file - check the path",
-        "f/d.yaml:1:1: error: not a regular file - a manifest is a file, or a folder with *.yaml files in it",
+        (
+            "f/d.yaml:1:1: error: not a regular file - a manifest is a file, or a folder "
+            "with *.yaml files in it"
+        ),
     ]
 
 
@@ -1119,7 +1264,10 @@ def test_names_that_do_not_print(folder: Path) -> None:
     """The ledger remembers names as text that people read, so a name must be such."""
     (folder / "a\n\udc80.yaml").write_text(HEAD + FIRST)
     assert told(lambda: load_manifest([Path("a\n\udc80.yaml")])) == [
-        "a\\n\\udc80.yaml:1:1: error: the file's name holds characters that do not print - rename it"
+        (
+            "a\\n\\udc80.yaml:1:1: error: the file's name holds characters that do not print "
+            "- rename it"
+        )
     ]
 
 
@@ -1183,7 +1331,9 @@ def test_a_hopeless_file_is_given_up(folder: Path, text: str) -> None:
 
 
 def test_one_token_too_many(folder: Path) -> None:
-    """1,000 tokens are one manifest; at the next one stands what to do, in one sentence."""
+    """1,000 tokens are one manifest; at the next one stands what to do, in one
+    sentence.
+    """
     tokens = "".join(f"- label: t{number}\n" for number in range(MAX_LABELS - 1))
     assert len(load(HEAD + FIRST + tokens).manifest.tokens) == MAX_LABELS == 1_000
     assert told(lambda: load(HEAD + FIRST + tokens + "- label: x\n- label: ' y'\n")) == [
@@ -1444,7 +1594,10 @@ def test_a_thousand_tokens(folder: Path) -> None:
     """1,000 tokens are read and judged in less time than PyYAML takes to read them
     only, and in little memory.
     """
-    token = "- label: bot-{0}\n  description: bot {0}\n  scopes: [trading, withdrawal]\n  rotate_after: {1}d\n  path: prod/{0}\n"
+    token = (
+        "- label: bot-{0}\n  description: bot {0}\n  scopes: [trading, withdrawal]\n  "
+        "rotate_after: {1}d\n  path: prod/{0}\n"
+    )
     tokens = "".join(token.format(number, 2 + number % 90) for number in range(MAX_LABELS - 1))
     Path("large.yaml").write_text(HEAD + FIRST + tokens)
     root = Path(__file__).parents[2]

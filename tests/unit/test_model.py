@@ -166,7 +166,9 @@ def test_what_is_no_instant_is_refused(text: str) -> None:
     ],
 )
 def test_an_instant_is_written(expected: str, at_ms: int) -> None:
-    """In UTC, always with milliseconds; past either end of the calendar it is that end."""
+    """In UTC, always with milliseconds; past either end of the calendar it is that
+    end.
+    """
     assert iso(at_ms) == expected
 
 

@@ -221,7 +221,9 @@ def test_a_named_token_that_is_recorded_is_what_the_record_says() -> None:
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(worlds(sound=False))
 def test_classify_is_total(world: World) -> None:
-    """Each live token has one kind, whatever the ledger says, and nothing else has one."""
+    """Each live token has one kind, whatever the ledger says, and nothing else has
+    one.
+    """
     kinds = classify(
         world.seen.ledger, world.seen.live, frozenset(s.label for s in world.desired.tokens)
     )
@@ -257,7 +259,9 @@ def test_a_twin_since_an_abandoned_intent_is_probably_ours(
 
 
 def absent(number: int) -> Observed:
-    """A fleet of seven and the manager, of which so many current tokens are not listed."""
+    """A fleet of seven and the manager, of which so many current tokens are not
+    listed.
+    """
     labels = [f"bot{n}" for n in range(7)]
     seen = settled([spec(MANAGER), *(spec(label) for label in labels)])
     gone = {current_id(label) for label in labels[:number]}
@@ -309,7 +313,10 @@ WELL = absent(0)
             id="another profile",
         ),
         pytest.param(
-            "the exchange lists no token at all, not even the one that signed: the list is not believed, try again later",
+            (
+                "the exchange lists no token at all, not even the one that signed: the list "
+                "is not believed, try again later"
+            ),
             dataclasses.replace(WELL, live=()),
             PROFILE_ID,
             99,
@@ -323,7 +330,8 @@ WELL = absent(0)
             id="a published snapshot that names no token, because none is ours",
         ),
         pytest.param(
-            "5 current tokens are missing from the exchange's list (bot0, bot1, bot2, bot3, bot4), more than --max-missing 4: "
+            "5 current tokens are missing from the exchange's list (bot0, bot1, bot2, "
+            "bot3, bot4), more than --max-missing 4: "
             "if they really were revoked elsewhere, raise it; otherwise the list is partial",
             absent(5),
             PROFILE_ID,
@@ -331,7 +339,8 @@ WELL = absent(0)
             id="as many missing as fit on a line",
         ),
         pytest.param(
-            "the token that signed the list (reconciler-now) is not in it: the list is partial or of another profile, "
+            "the token that signed the list (reconciler-now) is not in it: the list is "
+            "partial or of another profile, "
             "nothing is done on it; try again later",
             dataclasses.replace(WELL, live=tuple(t for t in WELL.live if t.label != MANAGER)),
             PROFILE_ID,
@@ -339,7 +348,8 @@ WELL = absent(0)
             id="the signer is missing",
         ),
         pytest.param(
-            "2 current tokens are missing from the exchange's list (bot0, bot1), more than --max-missing 1: "
+            "2 current tokens are missing from the exchange's list (bot0, bot1), more "
+            "than --max-missing 1: "
             "if they really were revoked elsewhere, raise it; otherwise the list is partial",
             absent(2),
             PROFILE_ID,
@@ -347,15 +357,18 @@ WELL = absent(0)
             id="two missing",
         ),
         pytest.param(
-            "7 current tokens are missing from the exchange's list (bot0, bot1, bot2, bot3, bot4 …), "
-            "more than --max-missing 6: if they really were revoked elsewhere, raise it; otherwise the list is partial",
+            "7 current tokens are missing from the exchange's list (bot0, bot1, bot2, "
+            "bot3, bot4 …), "
+            "more than --max-missing 6: if they really were revoked elsewhere, raise it; "
+            "otherwise the list is partial",
             absent(7),
             PROFILE_ID,
             6,
             id="more missing than fit on a line",
         ),
         pytest.param(
-            "1 current tokens are missing from the exchange's list (bot0), more than --max-missing 0: "
+            "1 current tokens are missing from the exchange's list (bot0), more than "
+            "--max-missing 0: "
             "if they really were revoked elsewhere, raise it; otherwise the list is partial",
             absent(1),
             PROFILE_ID,

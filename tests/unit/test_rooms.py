@@ -435,7 +435,8 @@ def test_a_module_says_what_it_is_for(name: str) -> None:
 def test_imports_are_found() -> None:
     """Of each form, within functions too, but not those for the type checker."""
     tree = ast.parse(
-        "import os.path\nfrom time import sleep\nfrom reconciler import exchange\nif TYPE_CHECKING:\n    import socket\n"
+        "import os.path\nfrom time import sleep\nfrom reconciler import exchange\nif "
+        "TYPE_CHECKING:\n    import socket\n"
         "def f():\n    import threading\n"
     )
     assert set(imports(tree)) == {"os.path", "time", "reconciler.exchange", "threading"}

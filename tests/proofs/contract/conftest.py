@@ -21,7 +21,9 @@ NewTeller = Callable[[], contextlib.AbstractContextManager[Teller]]
 
 @pytest.fixture(scope="module")
 def new_real(openbao: OpenBaoServer) -> Iterator[NewTeller]:
-    """Makes real sides: each with a sandbox and a prefix of its own, all on one mount."""
+    """Makes real sides: each with a sandbox and a prefix of its own, all on one
+    mount.
+    """
     environ = {"VAULT_ADDR": openbao.address, "VAULT_TOKEN": openbao.root_token.reveal()}
     with unpaced(), operator(openbao) as client:
         mount = new_mount(client)

@@ -4,22 +4,33 @@ sandbox and a real OpenBao.
 A step of a law is a sentence in words, and so is its answer; both sides are asked by
 the same effects as the protocol asks.
 
-    exchange                                        vault (of the path ``bot``; ``at PATH`` before it names another)
-    ----------------------------------------------  ---------------------------------------------------------------------
-    derive NAME LABEL      one more token           put CAS CONTENT        write a version with check-and-set
-    sign NAME              from now on it signs     read, read N           the latest version, a version by its number
-    list                   signed by that           delete N               soft-delete a version
-    verify NAME            list, signed by NAME     meta                   what the metadata says
-    verify NAME with NAME  with another's secret    ledger                 read the ledger
-    revoke NAME            signed by the signer     ledger CAS NAME        write it with check-and-set
-    stop                   no more derives
-    lose the identity      none to derive with
-    ..............................................  .....................................................................
-    person derives NAME LABEL                       keep N                 of this path, at most N versions from now on
-    person revokes NAME                             destroy N              a version, for good
-    lag                    the list stays behind    undelete               the latest version
-    catch up               it shows what is         delete the ledger, undelete the ledger, roll the ledger back
-    ----------------------------------------------  ---------------------------------------------------------------------
+    exchange
+    -------------------------  ----------------------------------------------
+    derive NAME LABEL          one more token
+    sign NAME                  from now on it signs
+    list                       signed by that
+    verify NAME                list, signed by NAME
+    verify NAME with NAME      with another's secret
+    revoke NAME                signed by the signer
+    stop                       no more derives
+    lose the identity          none to derive with
+    person derives NAME LABEL
+    person revokes NAME
+    lag                        the list stays behind
+    catch up                   it shows what is
+
+    vault, of the path ``bot`` (``at PATH`` before it names another)
+    -------------------------  ----------------------------------------------
+    put CAS CONTENT            write a version with check-and-set
+    read, read N               the latest version, a version by its number
+    delete N                   soft-delete a version
+    meta                       what the metadata says
+    ledger                     read the ledger
+    ledger CAS NAME            write it with check-and-set
+    keep N                     of this path, at most N versions from now on
+    destroy N                  a version, for good
+    undelete                   the latest version
+    delete the ledger, undelete the ledger, roll the ledger back
 
 Rules this module keeps:
 

@@ -33,7 +33,9 @@ FORBIDDEN = frozenset({(Operation.DERIVE, 403), (Operation.LIST, 403), (Operatio
 
 
 def documented() -> Answers:
-    """Every operation with each of the statuses that it is documented to answer with."""
+    """Every operation with each of the statuses that it is documented to answer
+    with.
+    """
     paths = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))["paths"]
     operations = [operation for methods in paths.values() for operation in methods.values()]
     return frozenset(

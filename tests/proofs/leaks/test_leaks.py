@@ -562,7 +562,9 @@ def test_a_leak_would_be_found_in_every_form(name: str, form: str) -> None:
 
 
 def test_a_leak_would_be_found(fleet: Fleet) -> None:
-    """So does that of every other end-to-end test: in what was printed, and in files."""
+    """So does that of every other end-to-end test: in what was printed, and in
+    files.
+    """
     fleet.begin(BOT)
     secret = fleet.live("bot")[0].secret
     for text in (secret, f"x{secret}y"):

@@ -151,7 +151,10 @@ def kind_of(life: str) -> str:
 def line(tally: Tally) -> str:
     """The tally so far."""
     kills, faults = tally.kills.total(), tally.faults.total()
-    return f"{tally.rounds} rounds, {tally.runs} runs, {kills} kills, {faults} faults, {tally.recovered} recovered"
+    return (
+        f"{tally.rounds} rounds, {tally.runs} runs, {kills} kills, {faults} faults, "
+        f"{tally.recovered} recovered"
+    )
 
 
 def print_tally(tally: Tally, lost: int) -> None:

@@ -5,7 +5,9 @@ Each line of standard input is a JSON object, each line of standard output the a
 
     {"start": {"arguments": …, "environ": …, "folder": …, "output": …,
                "patience_s": …}}                                          {"pid": …}
-    {"poll": pid}                                                        {"code": …}, null while it runs, negative for a signal
+    {"poll": pid}                                                        {"code": …}
+
+The code is null while the process runs, and negative for a signal.
 
 The forked program does not pause between requests, and gives a peer ``patience_s``
 (null: what it gives by itself): the same steps in a tenth of the time. What it does is

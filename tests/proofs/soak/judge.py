@@ -1,14 +1,20 @@
 """The invariants of the design, judged by what both peers hold and remember, not by
 what the program says.
 
-    1   each desired label that is not held for a person has a live current token with its scopes; its secret at its path signs
-    3   no live token of ours is unknown to the ledger, save one that every report names "probably ours"
-    4   a person's token is never revoked; a token that was committed goes only for a reason that its consumers were told of
-    5   no version of a secret was the content while its token was revoked: by the times of both peers, to the millisecond
-    6   each derived token has an intent of its own, recorded before; no POST without one; no DELETE without a recorded
-        revoking, save of a new token that was never committed
-    8   no secret stands in what was printed or written
-    rest   no intent, no revoking id, no placeholder is left over; nothing leads out of revoking
+    1     each desired label that is not held for a person has a live current
+          token with its scopes; its secret at its path signs
+    3     no live token of ours is unknown to the ledger, save one that every
+          report names "probably ours"
+    4     a person's token is never revoked; a token that was committed goes only
+          for a reason that its consumers were told of
+    5     no version of a secret was the content while its token was revoked: by
+          the times of both peers, to the millisecond
+    6     each derived token has an intent of its own, recorded before; no POST
+          without one; no DELETE without a recorded revoking, save of a new token
+          that was never committed
+    8     no secret stands in what was printed or written
+    rest  no intent, no revoking id and no placeholder is left over; nothing leads
+          out of revoking
 
 The ledger's versions are its history: each is read once.
 """

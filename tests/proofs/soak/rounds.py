@@ -1,13 +1,13 @@
 """One fleet, round after round: a changed manifest, disturbed runs, then one that is
 not disturbed, and one that finds nothing.
 
-    change       the manifest at random; now and then a person acts at the exchange or in Vault
+    change       the manifest at random; now and then a person acts at either peer
     disturb      one or two runs at once; consumers work all the while
     repair, calm both peers are well again; time passes, so that no lease is left
     settle       one undisturbed run: exit 0, or 4 where a person has to decide
     quiet        one more: not one mutating call, not one write
     judge        see ``judge.py``
-    wake         a run that slept through all that goes on; then settle, quiet and judge again
+    wake         a run that slept through all that goes on; then settle to judge again
 
 Rules this module keeps:
 
@@ -547,7 +547,9 @@ class Fleet:
     # --- what is told when something was lost ---
 
     def account(self) -> str:
-        """The story of the last rounds, the ledger, and all tokens, without a secret."""
+        """The story of the last rounds, the ledger, and all tokens, without a
+        secret.
+        """
         lines = [*self.story, "", "ledger:"]
         with contextlib.suppress(AssertionError, UnavailableError):
             self._judge.learn()

@@ -112,7 +112,8 @@ class Watcher:
         again = self._vault.read(path)
         if again.fields is not None and again.version == content.version:
             self.violations.append(
-                f"consumers of {path} were given {content.token_id} (version {content.version}), which was revoked"
+                f"consumers of {path} were given {content.token_id} (version "
+                f"{content.version}), which was revoked"
             )
 
     def _use(self, content: Content) -> None:
