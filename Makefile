@@ -59,8 +59,9 @@ BASE ?=
 bench: .venv/ready      ## the figures of speed and memory, beside their limits (BASE=…/bin/reconciler: beside another build)
 	$(BIN)/python tests/bench $(BASE)
 
-coverage: .venv/ready   ## which branches the unit tests take, room by room
+coverage: .venv/ready   ## which branches the unit tests and a minute of the simulation take
 	$(BIN)/python -m coverage run --branch --source reconciler --data-file .coverage -m pytest -q tests/unit
+	$(BIN)/python -m coverage run --append --branch --source reconciler --data-file .coverage -m tests.proofs.simulation --seconds 60
 	$(BIN)/python -m coverage report --data-file .coverage --skip-covered --sort cover
 
 lint: .venv/ready       ## ruff
