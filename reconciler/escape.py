@@ -1,12 +1,12 @@
-"""The one way in which text chosen by others (labels, notes, ids, paths, addresses) is shown.
+"""The one way to show text that others chose: labels, notes, ids, paths, addresses.
 
 Light: every error line needs it.
 
 Rules this module keeps:
 
-1. Pure, and the same text gives the same line; doing it twice changes nothing more.
-2. What comes out is one line that shows all of itself, moves no terminal and commands
-   no CI runner.
+1. Pure: the same text gives the same line, and a second time changes nothing.
+2. The result is one line that shows all of itself. It moves no cursor of a terminal and
+   commands no CI runner.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ _COMMAND_START = re.compile(r"(?<![^ ])::")
 
 
 def safe(text: str) -> str:
-    r"""Text of others, fit for one line of a terminal, a log or a document.
-
-    Doing it twice changes nothing more.
+    r"""Return text of others, fit for one line of a terminal, a log or a document.
 
     Control characters, line ends, bidirectional and invisible characters, unusual
     spaces and lone surrogates become visible escapes (``\x1b``, ``\u202e``). ``##`` and
@@ -58,11 +56,11 @@ _ID_END = 4
 
 
 def short(token_id: str) -> str:
-    """An id as it is read at a glance: both ends, because opaque ids may share a beginning."""
+    """Return an id for a glance: both its ends, because ids may share a beginning."""
     text = safe(token_id)
     return text if len(text) <= _SHORT_ID else f"{text[:_ID_END]}…{text[-_ID_END:]}"
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 token``, ``2 tokens``."""
+    """Return a number with its noun: ``1 token``, ``2 tokens``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,7 @@
-"""The JSON Schemas that ship with the program: the only description of each document's shape."""
+"""The JSON Schemas that ship with the program.
+
+They are the only description of what each document looks like.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ _FOLDERS = (_HERE / "schemas", _HERE.parent / "schemas")  # in an installed whee
 
 
 def load_schema(name: str) -> dict[str, Any]:
-    """The schema ``<name>.schema.json`` as a new dictionary; FileNotFoundError if the program ships none of that name."""
+    """Return the schema ``<name>.schema.json`` as a new dictionary.
+
+    FileNotFoundError if the program ships none of that name.
+    """
     for folder in _FOLDERS:
         file = folder / f"{name}.schema.json"
         if file.is_file():

@@ -1,15 +1,15 @@
-"""What is posted where people review: the comment of a pull request, the summary of a job, the rolling issues.
+"""What is posted for reviewers: comments, summaries of jobs, rolling issues.
 
 Rules this module keeps:
 
 1. The first line is a marker by which the tool finds its own text again: an HTML
    comment with a JSON object in it. Nothing that others chose can end that comment
    early.
-2. Within a size, in bytes of UTF-8, whatever the size of the fleet: see
-   ``markdown.fitted``. What was left out is counted, and the text says where the whole
-   is.
-3. Nothing here depends on the time but the age of a snapshot, in whole units: a run
-   that finds nothing new posts nothing new.
+2. A text keeps within a size in bytes of UTF-8, however large the fleet is (see
+   ``markdown.fitted``). What was left out is counted, and the text says where the whole
+   plan is.
+3. Only the age of a snapshot depends on the time, in whole units: a run that finds
+   nothing new posts nothing new.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from reconciler.escape import safe, short
 from reconciler.model import iso
 from reconciler.plan import CATEGORIES, Category, Plan, Review
-from reconciler.protocol import Report
+from reconciler.protocol import Report, Row
 from reconciler.render.markdown import MORE, Block, Rank, code, fitted, plan_blocks
 from reconciler.render.status import span
 from reconciler.render.text import report_last_line
@@ -41,9 +41,9 @@ _MARKER = re.compile(r"<!-- reconciler:(?P<kind>[a-z]+) (?P<json>\{[^\n]*\}) -->
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSource:
-    """Where a plan comes from:
+    """Where a plan comes from.
 
-    ``taken_at_ms`` is the snapshot's instant, None for a plan of what is there now.
+    ``taken_at_ms`` is the snapshot's instant, None if exchange and Vault were read.
     """
 
     manifest: str
@@ -66,7 +66,7 @@ def marker(kind: str, facts: dict[str, Any]) -> str:
 
 
 def read_marker(kind: str, body: str) -> dict[str, Any] | None:
-    """What the marker of a text says; None where there is none of this kind."""
+    """Return what the marker of a text says, or None if it has none of this kind."""
     found = _MARKER.match(body)
     if found is None or found["kind"] != kind:
         return None
@@ -78,7 +78,7 @@ def read_marker(kind: str, body: str) -> dict[str, Any] | None:
 
 
 def plan_comment(plan: Plan, source: PlanSource, *, guards: Sequence[str], review: Review) -> str:
-    """The comment of a pull request, with its marker."""
+    """Return the comment of a pull request, with its marker."""
     body, left_out = _body(
         plan, source, guards=guards, review=review, most_bytes=COMMENT_BYTES - _NOTE_BYTES
     )
@@ -94,14 +94,14 @@ def plan_comment(plan: Plan, source: PlanSource, *, guards: Sequence[str], revie
 def plan_summary(
     plan: Plan, source: PlanSource, *, guards: Sequence[str], review: Review | None
 ) -> str:
-    """The summary of a job."""
+    """Return the plan for the summary of a job."""
     return _body(plan, source, guards=guards, review=review, most_bytes=SUMMARY_BYTES)[0] + "\n"
 
 
 def drift_issue(plan: Plan, source: PlanSource) -> str:
-    """The rolling issue: what differs and what is due, and what to do about it.
+    """Return the rolling issue of a plan with something to do.
 
-    Of a plan with something to do.
+    It has what differs, what is due, and what to do about it.
     """
     due = [c for c in (*plan.acting, *plan.decisions) if CATEGORIES[c.reason] is Category.ROTATION]
     other = [
@@ -114,29 +114,25 @@ def drift_issue(plan: Plan, source: PlanSource) -> str:
         )
     if due:
         advice.append(
-            f"- {len(due)} rotations due: hand over an identity token, then run the rotate workflow."
+            f"- {len(due)} rotations due: hand over an identity token, "
+            "then run the rotate workflow."
         )
-    steady = dataclasses.replace(
-        source, head="", run_url=""
-    )  # each run has another; what is due has not changed by that
+    # each run has its own; what is due does not change by that
+    steady = dataclasses.replace(source, head="", run_url="")
     blocks = [Block(head="\n".join(advice)), *_blocks(plan, steady, guards=(), review=None)]
     body, _ = fitted(blocks, COMMENT_BYTES - _NOTE_BYTES)
     return f"{marker('drift', {'manifest': source.manifest})}\n{body}\n"
 
 
 def report_summary(report: Report) -> str:
-    """What an apply did, for the summary of its job."""
+    """Return what an apply did, for the summary of its job."""
     head = (
         "### reconciler apply: "
         + report_last_line(report)
         + (f"\n\n{code(report.sentence)}" if report.sentence else "")
     )
     table = "| change | label | end | token |\n|---|---|---|---|"
-    rows = [
-        f"| {row.change.action.value} | {code(subject(row.change.label))} | {row.outcome.status.value}: "
-        f"{code(row.outcome.sentence)} | {code(short(row.outcome.token_id)) if row.outcome.token_id else ''} |"
-        for row in report.rows
-    ]
+    rows = [_ended(row) for row in report.rows]
     held = [f"- held {code(subject(c.label))}: {code(why(c))}" for c in report.holds]
     blocks = [Block(head=head)]
     blocks += (
@@ -152,15 +148,28 @@ def report_summary(report: Report) -> str:
     return fitted(blocks, SUMMARY_BYTES)[0] + "\n"
 
 
+def _ended(row: Row) -> str:
+    outcome = row.outcome
+    token = code(short(outcome.token_id)) if outcome.token_id else ""
+    return (
+        f"| {row.change.action.value} | {code(subject(row.change.label))} "
+        f"| {outcome.status.value}: {code(outcome.sentence)} | {token} |"
+    )
+
+
 def refusal_summary(command_name: str, sentence: str) -> str:
-    """Why a command did nothing, for the summary of its job."""
+    """Return why a command did nothing, for the summary of its job."""
     return f"### reconciler {command_name}: refused\n\n{code(sentence)}\n"
 
 
 def failure_issue(workflow: str, run_url: str) -> str:
-    """The rolling issue of a workflow that failed."""
-    said = f"The workflow {code(workflow)} failed: [its latest failed run]({run_url}) has the error and what to do."
-    return f"{marker('failure', {'workflow': workflow})}\n{said}\n\nThis issue closes itself with the next run that succeeds.\n"
+    """Return the rolling issue of a workflow that failed."""
+    return (
+        f"{marker('failure', {'workflow': workflow})}\n"
+        f"The workflow {code(workflow)} failed: "
+        f"[its latest failed run]({run_url}) has the error and what to do.\n\n"
+        "This issue closes itself with the next run that succeeds.\n"
+    )
 
 
 def _body(
@@ -172,8 +181,8 @@ def _body(
         return text, 0
     shown = sum(len(block.rows) for block in blocks) - left_out
     note = (
-        f"> [!IMPORTANT]\n> {shown} of {shown + left_out} rows are shown. The whole plan is in the artifact `tokens-plan` of "
-        f"[this run]({source.run_url})."
+        f"> [!IMPORTANT]\n> {shown} of {shown + left_out} rows are shown. "
+        f"The whole plan is in the artifact `tokens-plan` of [this run]({source.run_url})."
     )
     return fitted([blocks[0], Block(head=note), *blocks[1:]], most_bytes)
 
@@ -186,7 +195,8 @@ def _blocks(
     if source.taken_at_ms is not None:
         age = span(max(0, source.now_ms - source.taken_at_ms))
         sentences.append(
-            f"Planned without any credential, from the snapshot of {iso(source.taken_at_ms)}, {age} old."
+            "Planned without any credential, "
+            f"from the snapshot of {iso(source.taken_at_ms)}, {age} old."
         )
     if review is not None and review.base_unreadable:
         sentences.append(

@@ -2,16 +2,17 @@
 
 Rules this module keeps:
 
-1. Text of others stands in code spans only, after ``safe``: there it is no markup,
-   HTML, mention, link or reference.
-2. A span's fence is longer than any run of backticks in it. A pipe would end a table's
-   cell even there, and ``<!--`` would look like the marker by which a comment is found
-   again, so both become visible escapes.
-3. What may hurt stands first. Nothing here depends on the time, so an unchanged plan
-   makes an unchanged comment.
-4. A plan is a list of blocks, and a block may lose rows but never its head. ``fitted``
-   keeps within a size by dropping whole rows, the least important first; what revokes,
-   grants, moves or unprotects goes last, and only when it alone is too much.
+1. Text of others stands in code spans only, after ``safe``: there it is plain text, not
+   markup, HTML, a mention, a link or a reference.
+2. The fence of a span is longer than any run of backticks in it. A pipe would end the
+   cell of a table even there, and ``<!--`` would look like the marker by which a
+   comment is found again, so both become visible escapes.
+3. What may hurt stands first. Nothing depends on the time, so an unchanged plan makes
+   an unchanged comment.
+4. A plan is a list of blocks. A block may lose rows but always keeps its head.
+   ``fitted`` drops whole rows to keep within a size, the least important first. Rows
+   that revoke, grant, move or unprotect are dropped last, and only if they alone are
+   too much.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _COUNT_BYTES = 16
 
 NAMED_AT_THE_TOP = 20
 OPEN_ROWS = 20
-"""So many rows stand open in a table; more are folded."""
+"""At most so many rows stand open in a table; more are folded."""
 
 _BACKTICKS = re.compile("`+")
 _ESCAPES = (("|", "\\x7c"), ("<!--", "<\\x21--"), ("-->", "--\\x3e"))
@@ -62,7 +63,7 @@ MORE = "{n} more"
 
 
 class Rank(enum.IntEnum):
-    """How dear the rows of a block are: the highest are dropped first."""
+    """How important the rows of a block are: the highest number is dropped first."""
 
     HEAD = 0
     LOUD = 1
@@ -75,12 +76,11 @@ class Rank(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A piece of Markdown:
+    """A piece of Markdown.
 
-    ``head`` and ``tail`` frame it, ``rows`` are whole lines that could be left out one
-    by one.
-
-    ``more`` is the row that stands for those left out, with ``{n}`` for their number.
+    ``head`` and ``tail`` frame it; ``rows`` are whole lines that can be left out one by
+    one. ``more`` is the row that stands for those left out, with ``{n}`` for their
+    number.
     """
 
     head: str
@@ -90,7 +90,7 @@ class Block:
     more: str = MORE
 
     def text(self, shown: int | None = None) -> str:
-        """The block as it is written, with so many of its rows."""
+        """Return the block as it is written, with its first ``shown`` rows or all."""
         rows = self.rows if shown is None else self.rows[:shown]
         left = len(self.rows) - len(rows)
         told = (self.more.format(n=left),) if left else ()
@@ -98,7 +98,10 @@ class Block:
 
 
 def fitted(blocks: Sequence[Block], most_bytes: int) -> tuple[str, int]:
-    """The blocks within a number of bytes of UTF-8, and how many rows had to be left out."""
+    """Return the blocks within a size, and how many rows had to be left out.
+
+    The size is in bytes of UTF-8.
+    """
     shown = {at: len(block.rows) for at, block in enumerate(blocks)}
     sizes = {at: len(block.text().encode()) + len(_BETWEEN) for at, block in enumerate(blocks)}
     for at in sorted(shown, key=lambda at: (-blocks[at].rank, -at)):
@@ -123,7 +126,10 @@ def _rows_within(block: Block, most_bytes: int) -> int:
 
 
 def code(text: str) -> str:
-    """Any text as a code span that can't be left from within, in a table or anywhere else."""
+    """Return any text as a code span.
+
+    Nothing in the text can end the span, in a table or anywhere else.
+    """
     shown = safe(text)
     for mark, escape in _ESCAPES:
         shown = shown.replace(mark, escape)
@@ -140,7 +146,11 @@ def plan_markdown(
     warnings: Sequence[str] = (),
     review: Review | None = None,
 ) -> str:
-    """The whole plan: title, what may hurt, changes, holds, and folded away what stays as it is; then the digest."""
+    """Return the whole plan as Markdown.
+
+    It has a title, what may hurt, changes, holds, what stays as it is (folded), and the
+    digest.
+    """
     blocks = plan_blocks(plan, guards=guards, warnings=warnings, review=review)
     return _BETWEEN.join(block.text() for block in blocks) + "\n"
 
@@ -152,7 +162,7 @@ def plan_blocks(
     warnings: Sequence[str] = (),
     review: Review | None = None,
 ) -> tuple[Block, ...]:
-    """The parts of the comment, in order. None is empty.
+    """Return the parts of the plan, in order; none is empty.
 
     With a review, each row says what caused it.
     """
@@ -200,7 +210,7 @@ def _alarms(found: Sequence[Alarm]) -> Block | None:
 
 
 def _some_named(about: Sequence[tuple[str, str]]) -> str:
-    """The first of them by name; all of them have rows of their own below."""
+    """Return the first of them by name; each has a row of its own below."""
     more = len(about) - NAMED_AT_THE_TOP
     named = ", ".join(_named(label, detail) for label, detail in about[:NAMED_AT_THE_TOP])
     return f"{named} and {more} more, all in the table below" if more > 0 else named
@@ -216,25 +226,33 @@ def _quoted(kind: str, what: str, sentences: Sequence[str]) -> Block | None:
     return Block(head=f"> [!{kind}]", rows=tuple(f"> - {what}: {code(said)}" for said in sentences))
 
 
-_TABLE = "| change | label | token | why |\n|---|---|---|---|"
-_TABLE_CAUSES = "| change | label | token | why | caused by |\n|---|---|---|---|---|"
+def _table(
+    first: str, rows: Sequence[tuple[Change, str, str]], review: Review | None, rank: Rank
+) -> Block | None:
+    """Return a table of changes, each with its first and its last cell."""
+    if not rows:
+        return None
+    causes = review is not None and bool(review.causes)
+    lines = [
+        f"| {cell} | {code(subject(c.label))} | {_token(c)} | {why} |{_cause(c, review)}"
+        for c, cell, why in rows
+    ]
+    heading = f"| {first} | label | token | why |" + (" caused by |" if causes else "")
+    head = f"{heading}\n|---|---|---|---|" + ("---|" if causes else "")
+    more = f"| {MORE} | | | |" + (" |" if causes else "")
+    return Block(head=head, rows=tuple(lines), rank=rank, more=more)
 
 
 def _changes(changes: Sequence[Change], review: Review | None, rank: Rank) -> Block | None:
-    if not changes:
-        return None
-    causes = review is not None and bool(review.causes)
     rows = [
-        f"| {_action(c)} | {code(subject(c.label))} | {_token(c)} | {'<br>'.join([_why(c), *(code(e) for e in extras(c))])} |"
-        + _cause(c, review)
+        (c, _action(c), "<br>".join([_why(c), *(code(extra) for extra in extras(c))]))
         for c in changes
     ]
-    more = f"| {MORE} | | | |" + (" |" if causes else "")
-    return Block(head=_TABLE_CAUSES if causes else _TABLE, rows=tuple(rows), rank=rank, more=more)
+    return _table("change", rows, review, rank)
 
 
 def _quiet_changes(changes: Sequence[Change], review: Review | None) -> Block | None:
-    """Folded where they are many: what may hurt has been told above."""
+    """Return the other changes, folded if they are many."""
     table = _changes(changes, review, Rank.CHANGE)
     if table is None or len(changes) <= OPEN_ROWS:
         return table
@@ -250,7 +268,7 @@ def _cause(change: Change, review: Review | None) -> str:
 
 
 def _beside(review: Review | None) -> Iterable[Block]:
-    """What is no part of this plan, but of interest: rows that other jobs make, and rows that go away with this change."""
+    """Yield rows beside the plan: those that other jobs make, and those now gone."""
     if review is None:
         return
     for rows, what in (
@@ -272,7 +290,7 @@ def _apart(change: Change, review: Review) -> str:
 
 
 def _action(change: Change) -> str:
-    """Revocations and widened scopes stand out among the rows as well."""
+    """Return the action; revocations and widened scopes stand out."""
     loud = change.action is Action.REVOKE or (
         change.action is Action.ROTATE and bool(gained_scopes(change))
     )
@@ -290,18 +308,8 @@ def _why(change: Change) -> str:
 
 
 def _holds(holds: Sequence[Change], review: Review | None, rank: Rank) -> Block | None:
-    if not holds:
-        return None
-    causes = review is not None and bool(review.causes)
-    rows = [
-        f"| {'**a person decides**' if c.needs_decision else 'waits'} | {code(subject(c.label))} | {_token(c)} | {_why(c)} |"
-        + _cause(c, review)
-        for c in holds
-    ]
-    head = (_TABLE_CAUSES if causes else _TABLE).replace("change", "held", 1)
-    return Block(
-        head=head, rows=tuple(rows), rank=rank, more=f"| {MORE} | | | |" + (" |" if causes else "")
-    )
+    rows = [(c, "**a person decides**" if c.needs_decision else "waits", _why(c)) for c in holds]
+    return _table("held", rows, review, rank)
 
 
 def _folded(summary: str, rows: Iterable[str]) -> Block:

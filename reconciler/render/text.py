@@ -14,12 +14,11 @@ r"""A plan, and what became of it, as lines of text for a terminal or a log.
 
 Rules this module keeps:
 
-1. One line for each change: what, about whom, why. A line that is too long for the
-   width goes on below, indented, never cut.
-2. What may hurt stands last, where the eye of somebody at a terminal is: alarms,
-   guards, warnings, counts, digest.
-3. Without colour there is no escape sequence at all; with colour only those that click
-   makes.
+1. Each change is one line: what, about whom, why. A line that is too long for the width
+   goes on below, indented; nothing is cut off.
+2. What may hurt stands last, where somebody at a terminal looks: alarms, guards,
+   warnings, counts, digest.
+3. Without colour there is no escape sequence; with colour, only those that click makes.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ Paint = Callable[..., str]
 
 
 def painter(*, colour: bool) -> Paint:
-    """What gives a text its colour."""
+    """Return what gives a text its colour."""
     return click.style if colour else _plain
 
 
@@ -117,12 +116,15 @@ def _plain(text: str, **_: object) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """The text with spaces up to that many columns."""
+    """Return the text with spaces up to that many columns."""
     return text + " " * max(0, width - cells(text))
 
 
 def label_cells(width: int | None) -> int:
-    """How many columns labels may take, so that one long label does not push everything else aside."""
+    """Return how many columns labels may take.
+
+    One long label must not push everything else aside.
+    """
     return (
         MOST_LABEL_CELLS
         if width is None
@@ -131,10 +133,11 @@ def label_cells(width: int | None) -> int:
 
 
 def line(head: str, said: str, width: int | None, gap: str = "  ") -> str:
-    """``head`` and what is said of it: on one line if that fits the width, else below it and indented.
+    """Return ``head`` and what is said of it.
 
-    It breaks at spaces only, so that the start of a line is never chosen by somebody
-    else (see ``safe``).
+    Both are on one line if the width allows; otherwise the second stands below,
+    indented. Lines break at spaces only, so that nobody else chooses the start of a
+    line (see ``safe``).
     """
     if width is None or cells(head) + len(gap) + cells(said) <= width:
         return f"{head}{gap}{said}"
@@ -160,7 +163,11 @@ def plan_text(
     width: int | None = None,
     colour: bool = False,
 ) -> str:
-    """The whole plan, ending in its counts and its digest; ``width`` is in columns, None where nothing limits it."""
+    """Return the whole plan, ending in its counts and its digest.
+
+    ``guards`` and ``warnings`` are sentences; ``width`` is in columns, None if nothing
+    limits it.
+    """
     paint = painter(colour=colour)
     lines = [f"plan for {place_line(plan)}"]
     limits = selection_line(plan.selection)
@@ -247,7 +254,10 @@ def _names(alarm: Alarm) -> str:
 
 
 def row_line(row: Row) -> str:
-    """One finished change, as ``rotated production-bot (scopes widened: +withdrawal): new token 3f2c…9a1b``."""
+    """Return one finished change as a line.
+
+    For example ``rotated bot (scopes widened: +withdrawal): new token 3f2c…9a1b``.
+    """
     change, outcome = row.change, row.outcome
     name = subject(change.label)
     if outcome.status is not Ending.APPLIED:
@@ -268,9 +278,9 @@ def row_line(row: Row) -> str:
 
 
 def report_last_line(report: Report) -> str:
-    """The last line of every apply (contract).
+    """Return the last line of every apply (contract).
 
-    What waits by the plan counts as held, like what the run itself held.
+    Holds of the plan count as held, like those of the run itself.
     """
     return ", ".join(f"{status.value} {number}" for status, number in report.counts().items())
 
@@ -279,12 +289,11 @@ def report_last_line(report: Report) -> str:
 
 
 def stale_text(approved: Plan | None, now: Plan) -> str:
-    """What was approved and what would be done now:
+    """Return how an approved plan differs from what would be done now.
 
-    ``- `` only in the approved plan, ``+ `` only now.
-
-    Without the approved plan (only its digest is known) every row of now is told. Empty
-    if nothing differs.
+    A line with ``- `` is only in the approved plan, one with ``+ `` only in the new
+    one. Without the approved plan, because only its digest is known, all new rows are
+    shown.
     """
     before = _told(approved) if approved is not None else {}
     after = _told(now)
@@ -299,7 +308,7 @@ def stale_text(approved: Plan | None, now: Plan) -> str:
 
 
 def _told(plan: Plan) -> dict[str, str]:
-    """Each thing that the digest covers, by what identifies it."""
+    """Return each thing that the digest covers, by what identifies it."""
     heads = (
         f"exchange {place_line(plan)}",
         f"ledger {safe(plan.ledger_id)}",
@@ -313,7 +322,7 @@ def _told(plan: Plan) -> dict[str, str]:
 
 
 def _whole(change: Change) -> str:
-    """A row with all that its approval is bound to."""
+    """Return a row with all that its approval is bound to."""
     sides = [_side(side) for side in (change.before, change.after) if side is not None]
     what = f"{change.action.value} {subject(change.label)}: {SENTENCES[change.reason]}"
     return f"{what} [{' -> '.join(sides)}]" if sides else what

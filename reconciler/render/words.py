@@ -1,12 +1,12 @@
-"""What every rendering of a plan shares: the words, and the one way in which text chosen by others is shown.
+"""The words that all renderings share.
 
-Rules this package keeps:
+Rules this room keeps:
 
 1. Pure: values in, text out. Nothing here knows a terminal, a file or the clock.
 2. Text that others chose (labels, notes, ids, paths, addresses) goes through ``safe``
    before it is laid out.
-3. What is granted, moved or ended is computed from the two sides of a change, never
-   taken from its reason: a row has one reason, but may do more than one thing.
+3. What a change grants, moves or ends is computed from its two sides. Its reason would
+   not do: a row has one reason, but may do more than one thing.
 4. The same plan gives the same bytes.
 """
 
@@ -41,7 +41,10 @@ WORDS: dict[Action, str] = {
 }
 """How a summary counts each action, and how its group is headed."""
 
-NOT_CHECKED = "not checked: whether the exchange allows these scopes; apply checks it before it writes anything"
+NOT_CHECKED = (
+    "not checked: whether the exchange allows these scopes; "
+    "apply checks it before it writes anything"
+)
 
 FEW = 10
 """So many names stand in one line; the rest is counted."""
@@ -59,12 +62,12 @@ def cells(text: str) -> int:
 
 
 def subject(label: str) -> str:
-    """The label, or what a row without one is about."""
+    """Return the label, or what a row without one is about."""
     return safe(label) if label else "(manifest)"
 
 
 def some(names: Sequence[str]) -> str:
-    """The first few names and how many more there are.
+    """Return the first few names and how many more there are.
 
     The names are fit to print already.
     """
@@ -73,12 +76,12 @@ def some(names: Sequence[str]) -> str:
 
 
 def why(change: Change) -> str:
-    """Why the row is what it is, in a sentence with its note."""
+    """Return the reason of a row as a sentence, with its note."""
     return said(change.reason, change.note)
 
 
 def said(reason: Reason, note: str) -> str:
-    """The sentence of a reason, with what varies."""
+    """Return the sentence of a reason, with what varies."""
     sentence = SENTENCES[reason]
     if not note:
         return sentence
@@ -89,7 +92,7 @@ def said(reason: Reason, note: str) -> str:
 
 
 def extras(change: Change) -> tuple[str, ...]:
-    """What a row does beyond what its reason says: scopes, and the path."""
+    """Return what a row does beyond its reason: scopes, and the path."""
     scopes, path = scope_note(change), path_note(change)
     return (
         *((f"scopes {scopes}",) if scopes and scopes != safe(change.note) else ()),
@@ -101,12 +104,12 @@ def extras(change: Change) -> tuple[str, ...]:
 
 
 def not_touched_count(plan: Plan) -> int:
-    """Tokens that are not ours to change, named or not."""
+    """Return how many tokens are not ours to change, named or not."""
     return len(plan.not_touched) + plan.foreign_unnamed
 
 
 def summary_line(plan: Plan) -> str:
-    """``2 to derive, 1 held, 5 kept, 3 not touched``; zeros are left out."""
+    """Return ``2 to derive, 1 held, 5 kept, 3 not touched``, without zeros."""
     parts = [f"{number} {WORDS[action]}" for action, number in plan.counts().items()]
     if not plan.acting:
         parts.insert(0, "nothing to do")
@@ -115,24 +118,24 @@ def summary_line(plan: Plan) -> str:
 
 
 def short_digest(digest: str) -> str:
-    """``sha256:`` and the first 12 hexadecimal digits."""
+    """Return ``sha256:`` and the first 12 hexadecimal digits."""
     algorithm, _, value = digest.partition(":")
     return f"{algorithm}:{value[:12]}…"
 
 
 def place_line(plan: Plan) -> str:
-    """Whose tokens these are."""
+    """Return whose tokens these are: the exchange and the profile."""
     profile = "" if plan.profile_id is None else f", profile {plan.profile_id}"
     return f"{safe(plan.api_url)}{profile}"
 
 
 def flags_line(plan: Plan) -> str:
-    """The guards that were lifted, as flags; empty if none was."""
+    """Return the guards that were lifted, as flags."""
     return " ".join(safe(flag) for flag in plan.flags)
 
 
 def selection_line(selection: Selection) -> str:
-    """What the plan is limited to, as flags; empty if it is not."""
+    """Return what the plan is limited to, as flags."""
     return " ".join(
         [
             *(f"--target {safe(label)}" for label in sorted(selection.targets)),
@@ -143,14 +146,14 @@ def selection_line(selection: Selection) -> str:
 
 
 def twin_sentence(row: NotTouched) -> str:
-    """What a twin is, and what a person can do about it."""
+    """Return what a twin is, and what a person can do about it."""
     if row.probably_ours:
         return PROBABLY_OURS
     return "has a label of ours, but we did not derive it: adopt it, or leave it be"
 
 
 def foreign_shown(plan: Plan) -> tuple[tuple[NotTouched, ...], int]:
-    """The foreign tokens that are named, and how many more there are."""
+    """Return the foreign tokens that are named, and how many more there are."""
     foreign = [row for row in plan.not_touched if row.kind is Kind.FOREIGN]
     return tuple(foreign[:FOREIGN_NAMED]), max(
         0, len(foreign) - FOREIGN_NAMED
