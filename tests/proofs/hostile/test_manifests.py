@@ -57,10 +57,11 @@ GOOD = {
 SCHEMA = jsonschema.Draft202012Validator(load_schema("tokens"))
 
 CROSS_CHECKS = re.compile(
-    r"is here twice|none of the tokens|must be longer than overlap|longer than ten years|shorter than an hour"
+    r"is here twice|none of the tokens|must be longer than overlap"
+    r"|longer than ten years|shorter than an hour"
     r"|needs 'trading'|did you mean|can't be the path"
 )
-"""What only code can check: whatever else is refused, the schema must refuse as well."""
+"""What only code can check; whatever else is refused, the schema must refuse too."""
 
 
 def validated(folder: Path, data: bytes) -> Done:

@@ -355,7 +355,9 @@ DATES = (None, "", "yesterday", "Mon, 01 Jan 99999999999999 00:00:00 GMT")
 
 @pytest.mark.parametrize("date", DATES)
 def test_a_date_of_vault_that_is_none(date: str | None) -> None:
-    """Whether a version has expired is then not known, which is an error, not a guess."""
+    """Whether a version has expired is then not known, which is an error, not a
+    guess.
+    """
     entry = {**META["versions"]["2"], "deletion_time": "2999-01-01T00:00:00Z"}  # type: ignore[index]
     document = {"data": {**META, "versions": {"2": entry}}}
     headers = {} if date is None else {"Date": date}

@@ -65,7 +65,7 @@ def defective(self, effect):
     fields = dict(effect.fields, secret=secret)
     raise RuntimeError(f"a defect with {fields}")
 reconciler.run.peers.Peers._put_secret = defective
-"""
+"""  # noqa: E501  # a program as it is written to a file
 
 # What a process opens for writing, told by the interpreter itself; the name of the
 # record is in the environment.
@@ -78,7 +78,7 @@ def hook(event, arguments):
     elif event in {"os.rename", "os.link", "os.symlink", "tempfile.mkstemp", "tempfile.mkdtemp", "shutil.copyfile"}:
         os.write(record, f"{event}: {arguments[0]} {arguments[-1]}\\n".encode())
 sys.addaudithook(hook)
-"""
+"""  # noqa: E501  # a program as it is written to a file
 
 VAULT_FAILURES = [(exchange, vault) for exchange, vault in FAILURES.values() if vault is not honest]
 
