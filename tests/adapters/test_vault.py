@@ -254,7 +254,7 @@ def test_version_that_will_expire_is_living(
 
 
 def test_never_written(store: SecretStore, root: Any, vault_mount: str) -> None:
-    """Nothing at a path is a value, number 0; metadata without a version is the same."""
+    """Nothing at a path is a value, number 0; so is metadata without a version."""
     root.adapter.post(f"/v1/{vault_mount}/metadata/q", json={"custom_metadata": {"owner": "me"}})
     for path in ("p", "q"):
         assert store.read_meta(path) == NEVER_WRITTEN
@@ -388,11 +388,8 @@ def test_version_1_is_refused(openbao: OpenBaoServer, root: Any, options: dict[s
     with connect(settings_of(openbao), mount) as store:
         assert "not a KV engine of version 2" in str(failure_of(store.check_mount))
         error = failure_of(lambda: store.write("p", {"a": "b"}, secret=Secret(CANARY), cas=0))
-    assert said(error) == (
-        VaultUnclearError,
-        f"{mount}/data/p was written unchecked, as {mount} is no KV engine of version 2: use "
-        "another",
-    )
+    sentence = f"as {mount} is no KV engine of version 2: use another"
+    assert said(error) == (VaultUnclearError, f"{mount}/data/p was written unchecked, {sentence}")
 
 
 @pytest.mark.parametrize(
@@ -550,7 +547,10 @@ def test_dead_token_is_told_from_a_weak_one(
             store.read("p")
         error = failure_of(lambda: store.read("p"))
     needed = f'"read" on {vault_mount}/data/p'
-    sentence = f"the Vault token has expired or was revoked: get a new one (if it is known to be good, its policy needs {needed})"
+    sentence = (
+        "the Vault token has expired or was revoked: get a new one "
+        f"(if it is known to be good, its policy needs {needed})"
+    )
     assert said(error) == (VaultRefusedError, sentence)
 
 
@@ -683,7 +683,7 @@ def test_batch_token_is_let_go(openbao: OpenBaoServer, login_server: Any) -> Non
 
 
 def test_given_token_is_not_revoked(openbao: OpenBaoServer, root: Any) -> None:
-    """A token that was given to us belongs to somebody else: closing leaves it alone."""
+    """A token that was given to us is somebody else's: closing leaves it alone."""
     token = new_token(root, {"secret/*": ["read"]})
     for _ in range(2):
         with connect(settings_of(openbao, token), "secret") as store:
@@ -1098,8 +1098,7 @@ NOT_VAULT = "what answers at {address} (HTTP {status}) is not Vault: check VAULT
                 400,
                 {
                     "errors": [
-                        "Waiting for the primary to upgrade from non-versioned to versioned data. "
-                        "This"
+                        "Waiting for the primary to upgrade from non-versioned to versioned data."
                     ]
                 },
             ),
@@ -1285,11 +1284,8 @@ def test_large_entry_is_never_sent() -> None:
     """
     with Stub([answers(200, {"data": {"version": 1}})]) as stub, stub.connect() as store:
         error = failure_of(lambda: store.write("p", {"ledger": "x" * 1024 * 1024}, cas=0))
-        assert said(error) == (
-            VaultRefusedError,
-            "what belongs at secret/data/p is larger than 1 MiB, more than Vault takes: split the "
-            "manifest",
-        )
+        sentence = "is larger than 1 MiB, more than Vault takes: split the manifest"
+        assert said(error) == (VaultRefusedError, f"what belongs at secret/data/p {sentence}")
         assert stub.asked == []
         assert store.write("p", {"ledger": "x" * (1024 * 1024 - 5000)}, cas=0) == 1
 
@@ -1321,7 +1317,7 @@ def teststored_bytes(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_reads_are_repeated(status: int) -> None:
-    """A read that finds a busy or failing server is repeated, and no one learns of it."""
+    """A read that finds a busy or failing server is repeated without a word."""
     with (
         Stub([answers(status, {"errors": []}), answers(404, {"errors": []})]) as stub,
         stub.connect(read_retries=1) as store,

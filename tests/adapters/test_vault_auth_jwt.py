@@ -165,7 +165,7 @@ def test_github_gives_none(answer: http_stub.Answer, attempts: int, sentence: st
 
 
 def test_github_sends_us_nowhere_else() -> None:
-    """A redirect is not followed: the host that it names never sees the runner's token."""
+    """A redirect is not followed: its host never sees the runner's token."""
     with HttpStub() as elsewhere:
         redirect = say(http(307, headers={"Location": f"{elsewhere.url}/"}))
         with HttpStub(otherwise=redirect) as stub:

@@ -103,7 +103,7 @@ class Cluster:
         self.root_token = root_token
 
     def client(self, node: Node) -> Any:
-        """An hvac client with the root token, which echoes no index and may be stale."""
+        """An hvac client as root, which echoes no index and may be stale."""
         return hvac.Client(url=node.address, token=self.root_token, timeout=30)
 
     def leader(self) -> Node:
@@ -159,7 +159,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             f'storage "raft" {{ path = "{of}"  node_id = "{of.name}"  performance_multiplier = 1\n'
             '  autopilot_reconcile_interval = "200ms"  autopilot_update_interval = "200ms" }\n'
             'listener "tcp" '
-            f'{{ address = "127.0.0.1:{port}"  cluster_address = "127.0.0.1:{port + 1}"  tls_disable = true }}\n'
+            f'{{ address = "127.0.0.1:{port}"  cluster_address = "127.0.0.1:{port + 1}"  '
+            "tls_disable = true }\n"
             f'api_addr = "http://127.0.0.1:{port}"\ncluster_addr = "https://127.0.0.1:{port + 1}"\n'
         )
 

@@ -270,7 +270,7 @@ def test_the_policies_are_those_of_the_page(name: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_right_job_gets_in(installed: Installed, tmp_path: Path, role: str) -> None:
-    """With exactly the role's policies and for minutes; afterwards the token is dead."""
+    """With just the role's policies and for minutes; afterwards the token is dead."""
     masked: list[str] = []
     settings = settings_from_environment(installed.job(role, tmp_path))
     with operator(installed.server) as client:

@@ -284,7 +284,7 @@ def lists(fleet: Fleet) -> int:
 def test_a_look_that_is_ended_leaves_no_token(
     fleet: Fleet, doors: Doors, number: signal.Signals
 ) -> None:
-    """A plan that a pod's end or a cancelled job cuts short gives its login back, too."""
+    """A plan that a pod's end or a cancelled job cuts short gives its login back."""
     fleet.begin(BOT)
     fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.LIST, delay_ms=1500))
     listed = lists(fleet)
@@ -513,7 +513,7 @@ def test_a_job_without_its_pair(
 
 
 def test_an_identity_token_that_is_too_old(fleet: Fleet, doors: Doors) -> None:
-    """GitLab's variable holds one token for the whole job; an hour later it is refused."""
+    """GitLab's variable holds one token for a job; after an hour it is refused."""
     fleet.write(BOT)
     hour_ago_s = int(time.time()) - 3600
     environ = gitlab_job(doors, iat=hour_ago_s, nbf=hour_ago_s, exp=hour_ago_s + 300)
