@@ -75,6 +75,9 @@ class Audit:
         self.posts: collections.Counter[tuple[str, str]] = collections.Counter()
         self.used: dict[str, int] = {}
         self.sent_ms: dict[str, int] = {}
+        self.opened_ms: dict[tuple[str, str], int] = {}
+        self.intent_of: dict[str, tuple[str, int]] = {}
+        self.abandoned_ms: dict[tuple[str, int], int] = {}
         self.lagged = False
         self.meddled = False
         self.rewound = False
@@ -86,6 +89,9 @@ class Audit:
         twin.revoking = dict(self.revoking)
         twin.used = dict(self.used)
         twin.sent_ms = dict(self.sent_ms)
+        twin.opened_ms = dict(self.opened_ms)
+        twin.intent_of = dict(self.intent_of)
+        twin.abandoned_ms = dict(self.abandoned_ms)
         twin.intents = self.intents.copy()
         twin.posts = self.posts.copy()
         return twin
@@ -102,6 +108,7 @@ class Audit:
         if isinstance(effect, Derive):
             self.sent_ms[token_id] = world.now_ms
             mine = run.name, effect.label
+            self.intent_of[token_id] = effect.label, self.opened_ms.get(mine, world.now_ms)
             self.posts[mine] += 1
             if self.posts[mine] > self.intents[mine]:
                 raise Violation(
@@ -140,6 +147,8 @@ class Audit:
         for label, entry in ledger.tokens.items():
             places.update(_ids(entry))
             self._record_entry(label, entry)
+        for row in ledger.abandoned:
+            self.abandoned_ms[(row.label, row.since_ms)] = row.closed_at_ms
         twice = [token_id for token_id, count in places.items() if count > 1]
         if twice:
             raise Violation("ledger", f"{twice} stand in two places of the ledger")
@@ -168,6 +177,16 @@ class Audit:
             self.seen_intents |= {intent.operation_id}
             if intent.kind.derives:
                 self.intents[(intent.run, label)] += 1
+                self.opened_ms[(intent.run, label)] = intent.since_ms
+
+    def forgotten(self, token_id: str, now_ms: int) -> bool:
+        """Return whether the ledger may have dropped the abandoned intent of a token.
+
+        A POST that a paused run sends long after its intent was given up counts from
+        then on: its row may have gone before the token is there.
+        """
+        given_up_ms = self.abandoned_ms.get(self.intent_of.get(token_id, ("", 0)), now_ms)
+        return now_ms - min(self.sent_ms.get(token_id, now_ms), given_up_ms) > ABANDONED_KEPT_MS
 
     # --- at every instant ---
 
@@ -361,19 +380,22 @@ def check_rest(world: World, run: Run) -> None:
 def check_left(world: World, run: Run) -> None:
     """No intent, no revoking id, no placeholder.
 
-    A ledger that a person rolled back to before an intent can't lead to the path where
-    that intent's fence left its placeholder, unless the manifest names the path.
+    Nothing leads to a placeholder of a time that a person has since rolled the ledger
+    back over, or to one that a person undeleted, unless the manifest or the ledger names
+    its path.
     """
     ledger = world.vault.ledger()
     assert ledger is not None
     for label, entry in ledger.tokens.items():
         if entry.intent is not None or entry.revoking:
             raise Violation("rest", f"{label} is left with an intent or revoking ids")
-    paths = {spec.path for spec in run.wish.manifest.tokens}
-    paths.update(entry.path for entry in ledger.tokens.values())
-    for path in paths if world.audit.rewound else world.vault.secrets:
+    named = {spec.path for spec in run.wish.manifest.tokens}
+    named.update(entry.path for entry in ledger.tokens.values())
+    for path in world.vault.secrets:
         content = world.vault.content(path)
-        if content is not None and content.placeholder:
+        if content is None or not content.placeholder:
+            continue
+        if path in named or not (world.audit.rewound or content.by == PERSON):
             raise Violation("rest", f"a placeholder is left at {path}")
 
 
@@ -383,9 +405,7 @@ def check_known(world: World, ledger: Ledger, run: Run) -> None:
     assert run.plan is not None
     reported = {row.token_id for row in run.plan.not_touched if row.probably_ours}
     for token_id in world.exchange.live:
-        forgotten = (
-            world.now_ms - world.audit.sent_ms.get(token_id, world.now_ms) > ABANDONED_KEPT_MS
-        )
+        forgotten = world.audit.forgotten(token_id, world.now_ms)
         ours = world.exchange.made_by[token_id] != PERSON and not world.audit.rewound
         if ours and not forgotten and token_id not in known and token_id not in reported:
             raise Violation("3", f"{token_id} lives on, and nobody knows it")

@@ -220,11 +220,11 @@ class Vault:
             )
 
     def undelete(self, path: str) -> None:
-        """The latest version is back, unless it was destroyed."""
+        """Bring the latest version back, unless it was destroyed: only a person does."""
         number = self.history(path).latest
         found = self.history(path).get(number)
         if found is not None and not found.destroyed:
-            self._replace(path, number, dataclasses.replace(found, deleted=False))
+            self._replace(path, number, dataclasses.replace(found, deleted=False, by=PERSON))
 
     def _replace(self, path: str, number: int, version: Version) -> None:
         history = self.history(path)
