@@ -19,7 +19,8 @@ from reconciler.cli import commands as cli
 from reconciler.errors import Exit
 from reconciler.manifest import load_manifest
 from reconciler.model import Derived, Secret
-from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS
+from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS, SENTENCES, Reason
+from reconciler.render.words import NOT_CHECKED
 from reconciler.schema_files import load_schema
 from reconciler.state import secret_fields
 from tests.support.pages import COMMANDS, DOCS, PARTS, ROOT, options_of, parts_in, rewritten
@@ -123,6 +124,14 @@ def test_readme_is_a_door() -> None:
                 reached.add(there)
                 todo.append(there)
     assert [page for page in OURS if page not in reached] == []
+
+
+def test_the_transcript_has_the_words_of_the_program() -> None:
+    """What README shows is what the program would print today."""
+    text = read(README)
+    for reason in (Reason.SCOPES_WIDENED, Reason.SUCCESSOR_UNUSED, Reason.SUPERSEDED):
+        assert SENTENCES[reason] in text
+    assert NOT_CHECKED in text.splitlines()
 
 
 # --- what is taken from the program ---
