@@ -1214,7 +1214,10 @@ def test_the_sandbox_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
         (b"DELETE /auth/api-tokens/%zz HTTP/1.1\r\n\r\n", b"400"),
         (b"GET /auth/api-tokens HTTP/1.1\r\nidentity: \xff\r\n\r\n", b"401"),
         (
-            b"GET /auth/api-tokens HTTP/1.1\r\nlmts-api-key: \xff\r\nlmts-timestamp: a\r\nlmts-signature: b\r\n\r\n",
+            (
+                b"GET /auth/api-tokens HTTP/1.1\r\nlmts-api-key: \xff\r\nlmts-timestamp: "
+                b"a\r\nlmts-signature: b\r\n\r\n"
+            ),
             b"401",
         ),
     ],
