@@ -36,7 +36,10 @@ A larger fleet is several manifests, each with a prefix of its own.
 """
 
 USE_MARGIN_MS = SECOND_MS
-"""The exchange's clock is known to a second: a use this shortly after our own verify is taken for ours."""
+"""A use this shortly after our own verify is taken for ours.
+
+The exchange's clock is known to a second.
+"""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
@@ -45,10 +48,10 @@ _LAST_MS = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
 
 
 class Secret:
-    """A secret value from where it enters to where it is written; ``reveal`` is called once per adapter.
+    """A secret value from where it enters to where it is written.
 
-    It prints as ``***``, is compared by identity only, and refuses to be pickled or
-    copied into something that is.
+    ``reveal`` is called once for each adapter. The value prints as ``***``, is compared
+    by identity only, and refuses to be pickled or copied into something that is.
     """
 
     __slots__ = ("__value",)
@@ -57,11 +60,14 @@ class Secret:
         self.__value = value
 
     def reveal(self) -> str:
-        """The value itself. Callers are adapters at the moment of sending, nobody else."""
+        """Return the value itself; only adapters call this, when they send it."""
         return self.__value
 
     def same_as(self, other: Secret) -> bool:
-        """Whether both are the same value; ``==`` compares identity, so that nobody compares secrets by accident."""
+        """Return whether both are the same value.
+
+        ``==`` compares identity, so that nobody compares secrets by accident.
+        """
         return self.__value == other.__value
 
     def __repr__(self) -> str:
@@ -114,7 +120,7 @@ class Mark:
     column: int
 
     def __str__(self) -> str:
-        """Return ``tokens.yaml:12:7``, with escapes where the file's name does not print."""
+        """Return ``tokens.yaml:12:7``, escaped where the file's name does not print."""
         file = self.file if self.file.isprintable() else repr(self.file)[1:-1]
         return f"{file}:{self.line}:{self.column}"
 
@@ -214,7 +220,10 @@ class Credentials:
 
 
 class VersionState(enum.Enum):
-    """What a version of a secret is: never written, readable, or written and gone (soft-deleted, destroyed, expired)."""
+    """What a version of a secret is: never written, readable, or written and gone.
+
+    A version is gone when it is soft-deleted, destroyed or expired.
+    """
 
     ABSENT = "absent"
     LIVING = "living"
@@ -223,7 +232,7 @@ class VersionState(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SecretMeta:
-    """What Vault's metadata says of a path:
+    """What Vault's metadata says of a path.
 
     ``latest`` is the number of the latest version, 0 where none was ever written.
     """

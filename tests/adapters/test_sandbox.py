@@ -245,7 +245,7 @@ def caller_of(token_id: str) -> Caller:
 def test_both_documented_vectors_hold_for_the_sandbox_and_for_the_tests_own_signer(
     expected: str, key: bytes, method: str
 ) -> None:
-    """The signature is the documented one, in two implementations that share no code."""
+    """The signature is the documented one, in two implementations of their own."""
     timestamp, target, body = "2026-03-23T12:34:56.789Z", "/orders?market=btc", '{"foo":"bar"}'
     request = Request(method=method, target=target, body=body.encode())
     assert hmac_signature(key, timestamp, method, target, body) == expected
@@ -507,7 +507,7 @@ def test_last_used_has_the_configured_grain(grain_ms: int | None, expected: str 
 
 
 def test_the_settings_that_cant_be_are_refused() -> None:
-    """A sandbox never starts with nonsense, and nonsense never replaces good settings."""
+    """A sandbox never starts with nonsense, and good settings stay."""
     for wrong in ({"min_gap_ms": -1}, {"max_in_flight": 0}, {"last_used_grain_ms": 0}):
         with pytest.raises(ValueError, match=r"at least|or more"):
             SandboxConfig(**wrong)  # type: ignore[arg-type]
@@ -1102,7 +1102,7 @@ def test_granted_scopes_may_differ_from_those_asked_for(peer: Peer, manager: Any
 
 
 def test_a_derive_may_end_the_older_tokens_of_its_label(peer: Peer, manager: Any) -> None:
-    """What an unofficial note claims can be had; without the fault nothing older ends."""
+    """What an unofficial note claims can be had; else nothing older ends."""
     first, second = peer.derive().json, peer.derive().json
     peer.sandbox.faults.add(Fault(kind=FaultKind.ENDS_OLDER))
     third = peer.derive().json

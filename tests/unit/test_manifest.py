@@ -1506,7 +1506,10 @@ def test_any_good_manifest_arrives(
     assert (problem.mark.line, problem.mark.column) == place_of(text, "//wrong//")
 
 
-SIGNS = """{ } [ ] , ' " # \\ ! ? &a *a ~ | > --- ... << !!str on 1:30 30d trading tokens: label: scopes: path: rotate_after:"""
+SIGNS = (
+    """{ } [ ] , ' " # \\ ! ? &a *a ~ | > --- ... << !!str on 1:30 30d trading """
+    "tokens: label: scopes: path: rotate_after:"
+)
 PIECES = st.sampled_from(
     [
         " ",
@@ -1581,7 +1584,8 @@ for _ in range(2):
     all_s.append(time.process_time() - before)
     before = time.process_time()
 # not ru_maxrss, which knows the parent's memory from before the exec
-peak_mib = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
+status = open("/proc/self/status").read().splitlines()
+peak_mib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 for _ in range(2):
     before = time.process_time()
     yaml.load(file.read_bytes(), yaml.CSafeLoader)
