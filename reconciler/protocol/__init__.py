@@ -2,21 +2,23 @@
 
 One change, step by step (a derive is a rotation without a predecessor):
 
-    step       effect                                  a crash right after it is recovered by
-    ---------  --------------------------------------  ------------------------------------------------------------------
-    1 intent   WriteLedger(open_intent)                recover: fence, nothing found, intent abandoned
-    2 derive   Derive, once                            recover: fence, the interrupted token revoking, revoked
-    3 name     WriteLedger(name_intent)                recover: fence, the named token revoking, revoked
-    4 verify   VerifyToken                             the same
-    5 commit   PutSecret(cas of step 1)                recover: version cas + 1 holds the operation id, so 6
-    6 record   WriteLedger(record_current)             nothing: done
-    7 retire   WriteLedger(start_revoking), Revoke,    recover: revoke again, close
-               WriteLedger(close_revoking)
+    step      effect                          after a crash, recovery
+    --------  ------------------------------  ----------------------------------------
+    1 intent  WriteLedger(open_intent)        fences, finds no token, abandons it
+    2 derive  Derive, once                    fences, revokes the interrupted token
+    3 name    WriteLedger(name_intent)        fences, revokes the named token
+    4 verify  VerifyToken                     does the same
+    5 commit  PutSecret(cas of step 1)        finds the operation id at version
+                                              cas + 1 and does step 6
+    6 record  WriteLedger(record_current)     has nothing to do
+    7 retire  WriteLedger(start_revoking),    revokes again and closes
+              Revoke,
+              WriteLedger(close_revoking)
 
 Modules: ``lease`` (who may write the ledger), ``commit`` (was a write of a secret
 applied?), ``derive`` (steps 1 to 6), ``rewrite`` (restore, rollback, adopt: steps 1, 5
-and 6 for a token that lives already), ``revoke`` (step 7), ``recover``, and ``changes``
-(from a row of the plan to its step).
+and 6 for a token that lives already), ``revoke`` (step 7), ``recover``, ``undo`` (an
+intent that was not committed), and ``changes`` (from a row of the plan to its step).
 
 Rules this package keeps:
 

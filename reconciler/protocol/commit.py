@@ -127,8 +127,8 @@ def _overtaken(ours: SecretVersion, latest: SecretVersion) -> NotCommitted:
 def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> Step[Verdict]:
     """Look for the operation id in the versions after ``cas + 1``.
 
-    Version ``cas + 1`` was trimmed away: a fence that ran later wrote its content again,
-    operation id included. Or it is being written at this moment, and is found last.
+    Version ``cas + 1`` was trimmed away: a fence that ran later wrote its content
+    again, operation id included. Or it is being written now, and is found last.
     """
     for version in range(latest.version, cas, -1):
         found = yield from ReadSecret(path=path, version=version)

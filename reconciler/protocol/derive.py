@@ -2,19 +2,25 @@
 
 The commit point is one check-and-set write.
 
-    after            the reply                             then
-    ---------------  ------------------------------------  ---------------------------------------------------------------
-    1 intent         not recorded                          stop; nothing was done
-    2 derive         refused                               close the intent; failed
-                     unclear                               leave the intent open, derive no more in this run
-    3 name           lease lost, not recorded              DELETE this one token, which nobody else can know; stop
-                     known already                         it was an old reply: as unclear, and nothing is deleted
-    4 verify         not what was asked for, or no answer  ledger: revoking, intent closed; then DELETE
-                     a predecessor vanished meanwhile      go on (the new one may be the only one that works), derive no more
-    5 commit         written                               6
-                     anything else                         settle (commit.py): 6, or drop as in 4, or (its version was taken
-                                                           away, and may have been read) retire it, or leave the intent open
-    6 record         lease lost                            stop; the next run records it
+    after     the reply                    then
+    --------  ---------------------------  -------------------------------------------
+    1 intent  not recorded                 stop; nothing was done
+    2 derive  refused                      close the intent; failed
+              unclear                      leave the intent open, derive no more in
+                                           this run
+    3 name    not recorded, lease lost     DELETE the token if it is proven new; stop
+              known already                it was an old reply: as unclear, and
+                                           nothing is deleted
+    4 verify  not what was asked for, or   ledger: revoking, intent closed; then
+              no answer                    DELETE
+              a predecessor vanished       go on, as the new one may be the only one
+                                           that works; derive no more in this run
+    5 commit  written                      6
+              anything else                resolve (commit.py): 6; or drop as in 4; or
+                                           retire it, where its version was taken away
+                                           and may have been read; or leave the intent
+                                           open
+    6 record  not recorded, lease lost     stop; the next run records it
 
 A token that is believed gone is asked once more, with its own secret, before anything
 is derived in its place: lists may lag.
@@ -71,7 +77,10 @@ from reconciler.state import (
 )
 
 SEND_WITHIN_MS = 10 * SECOND_MS
-"""A POST that would go out later than this after its intent is not sent: a run that was paused derives nothing."""
+"""A POST that would go out later than this after its intent is not sent.
+
+A run that was paused derives nothing.
+"""
 
 VERIFY_TRIES = 6
 VERIFY_PAUSE_MS = 500
@@ -102,7 +111,10 @@ class Task:
 
 
 def derive_token(run: Run, task: Task) -> Step[Outcome]:
-    """The whole change, from a last look at the secret to the record, and to the predecessor's end if it is compromised."""
+    """Derive a token for a label, from a last look at the secret to the record.
+
+    A compromised predecessor is revoked at once.
+    """
     label, path = task.spec.label, task.spec.path
     content = yield from ReadSecret(path=path)
     if isinstance(content, (Refused, Unclear)):
@@ -160,10 +172,14 @@ def derive_token(run: Run, task: Task) -> Step[Outcome]:
 
 
 def _leave_unclear(sentence: str) -> Step[Outcome]:
-    """What became of the derive can't be known now: the intent stays open, and this run derives no more."""
+    """Leave the intent open, because what became of the derive can't be known now.
+
+    This run derives no more.
+    """
     yield from StopDeriving(sentence="an earlier derive of this run got no clear answer")
     return failed(
-        f"the derive may have been done: {sentence}; the next run finds out and revokes what it left"
+        f"the derive may have been done: {sentence}; "
+        "the next run finds out and revokes what it left"
     )
 
 
@@ -192,7 +208,10 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
         outcome = unrecorded(named, token_id)
         return (yield from revoke_unrecorded(outcome, intent, derived, task.standing))
     if run.profile_id is not None and derived.profile_id != run.profile_id:
-        stray = f"{token_id} was derived for profile {derived.profile_id} instead of {run.profile_id}: revoke it there"
+        stray = (
+            f"{token_id} was derived for profile {derived.profile_id} "
+            f"instead of {run.profile_id}: revoke it there"
+        )
         return (yield from _close_underived(label, intent.operation_id, failed(stray, token_id)))
     checked = yield from _verify(task, derived)
     if isinstance(checked, Refused):
@@ -223,7 +242,7 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
 def _commit(
     run: Run, task: Task, intent: Intent, derived: Derived, going: frozenset[str]
 ) -> Step[int | Outcome]:
-    """Step 5: the version that holds the new token; an outcome where it holds it not, or perhaps."""
+    """Do step 5: the version that holds the new token, an outcome if none surely does."""
     label, token_id = task.spec.label, derived.token_id
     fields = secret_fields(label, derived, api_url=run.api_url, operation_id=intent.operation_id)
     reply = yield from PutSecret(
@@ -243,14 +262,17 @@ def _commit(
         return dataclasses.replace(retired, status=Ending.FAILED)
     if isinstance(verdict, Unproven):
         return failed(
-            f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out",
+            f"whether the secret was written is unproven ({verdict.sentence}); "
+            "the next run finds out",
             token_id,
         )
     return verdict.content.version
 
 
 def _own_use(token_id: str) -> Step[int]:
-    """The last use that the list shows right after our verify: nobody else had the secret until now, so it is ours.
+    """Return the last use that the list shows right after our verify.
+
+    Nobody else had the secret until now, so that use is ours.
 
     Where the list does not show it yet, uses until shortly after now are taken for
     ours.
@@ -265,7 +287,7 @@ def _own_use(token_id: str) -> Step[int]:
 
 @value
 class _Stored:
-    """A token that is in Vault: what it is, what the list that it signed said, and where it lies."""
+    """A token that is in Vault, the list that it signed, and the version with it."""
 
     derived: Derived
     checked: Listing
@@ -299,7 +321,8 @@ def _verify(task: Task, derived: Derived) -> Step[Listing | Refused]:
 def _differs(spec: TokenSpec, derived: Derived, live: LiveToken) -> str | None:
     for scopes in (derived.scopes, live.scopes):
         if scopes != spec.scopes:
-            return f"the exchange granted {' '.join(scopes) or 'no scope'} instead of {' '.join(spec.scopes)}"
+            granted = " ".join(scopes) or "no scope"
+            return f"the exchange granted {granted} instead of {' '.join(spec.scopes)}"
     if live.label != spec.label:
         return f"the exchange labelled it {live.label!r} instead of {spec.label!r}"
     return None
@@ -322,7 +345,11 @@ def _drop(
 
 
 def _record_derived(task: Task, intent: Intent, kept: _Stored) -> Step[Outcome]:
-    """Step 6, and at once the end of a predecessor that is compromised, or that without an overlap nobody ever used."""
+    """Do step 6, and end a predecessor that needs no overlap.
+
+    That is one that is compromised, or, where the overlap is 0, one that no consumer
+    ever used.
+    """
     label, derived = task.spec.label, kept.derived
     live = kept.checked.find(derived.token_id)
     current = Current(
@@ -358,7 +385,10 @@ def _record_derived(task: Task, intent: Intent, kept: _Stored) -> Step[Outcome]:
 
 
 def _nobody_holds(task: Task, old: LiveToken | None) -> bool:
-    """Whether nobody but our own verify ever used the predecessor; the manager's only consumer is us, who read it anew."""
+    """Return whether no consumer ever used the predecessor.
+
+    Always true for the manager: only this program uses it, and reads its secret anew.
+    """
     if task.predecessor is None or old is None:
         return False
     return task.is_manager or only_verified(old.last_used_at_ms, task.predecessor.verified_at_ms)

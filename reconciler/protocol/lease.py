@@ -1,21 +1,22 @@
 """The lease, and the single writer of a run's ledger.
 
-    holder in the ledger        a run that wants to write
-    --------------------        -------------------------------------------------------------
-    none, or expired            writes itself in with check-and-set: it holds the lease
-    itself                      every write renews it
-    another, not expired        waits or gives up (exit 6)
+    holder in the ledger  a run that wants to write
+    --------------------  ------------------------------------------------------------
+    none, or expired      writes itself in with check-and-set: it holds the lease
+    itself                renews the lease with every write
+    another, not expired  waits or gives up (exit 6)
 
 One write of the ledger, at version v:
 
-    reply of the check-and-set     then
-    --------------------------     ----------------------------------------------------------
-    written                        recorded
-    refused                        not recorded; nothing was written
-    mismatch or unclear            read: our write id is there     recorded
-                                   still v                         write the same again
-                                   anything else                   the lease is lost for good
-    unclear, and unreadable        not recorded, and unknown: this writer writes no more
+    reply                   then
+    ----------------------  ----------------------------------------------------------
+    written                 recorded
+    refused                 not recorded; nothing was written
+    mismatch or unclear     read: our write id is there  recorded
+                            still v                      write the same again
+                            anything else                the lease is lost for good
+    unclear, then           not recorded, and unknown: this writer writes no more
+    unreadable
 
 Rules this module keeps:
 
@@ -147,7 +148,10 @@ class LedgerWriter:
         return self._dead
 
     def _look(self, ledger: Ledger) -> Step[Recorded | LeaseLost | Mismatch | Unclear]:
-        """What became of our write: recorded, lost, not applied yet (``Mismatch``), or not to be seen (``Unclear``)."""
+        """Find out what became of our write.
+
+        ``Mismatch``: it is not applied yet; ``Unclear``: nothing can be read.
+        """
         sentence = ""
         for _ in range(SETTLE_TRIES):
             found = yield from ReadLedger()

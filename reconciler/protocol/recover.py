@@ -1,12 +1,15 @@
 """An open intent whose run is over, and other traces of a crash.
 
-    (a) version cas + 1 holds the operation id         it was committed: record it
-        it was there, and is gone                      a named token may have been committed and read: it retires
-    (b) otherwise                                      fence, so that a paused writer can't commit any more
+    (a) version cas + 1 holds    it was committed: record it
+        the operation id
+        it was there and is      a named token may have been committed and read: it
+        gone                     retires
+    (b) otherwise                fence, so that a paused writer can't commit from now on
     (c) look once more as in (a)
-    (d) one write of the ledger                        the intent's token (or the interrupted one) -> revoking, intent closed;
-                                                       without a token: into ``abandoned``
-    (e) only then                                      DELETE
+    (d) one write of the ledger  the intent's token (or the interrupted one) is
+                                 revoking, the intent closed; without a token: into
+                                 ``abandoned``
+    (e) only then                delete the fence's placeholder, DELETE the token
 
 Nobody acts on the interrupted token before (a) and (c). A restore, rollback or adopt
 derives nothing: (d) only closes it.
@@ -106,7 +109,7 @@ def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
 
 
 def remove_placeholder(path: str) -> Step[Outcome]:
-    """An empty document that a fence left as the latest version is deleted by its number."""
+    """Delete, by its number, an empty document that is a path's latest version."""
     latest = yield from ReadSecret(path=path)
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
@@ -203,7 +206,8 @@ def _record_found(
     label, token_id = task.label, content.field(TOKEN_ID)
     if token_id is None or intent.token_id not in {None, token_id}:
         return failed(
-            f"{intent.path} was edited by hand: it holds {token_id}, the ledger expects {intent.token_id}"
+            f"{intent.path} was edited by hand: it holds {token_id}, "
+            f"the ledger expects {intent.token_id}"
         )
     entry = ledger.tokens[label]
     live: LiveToken | None = None
@@ -261,7 +265,7 @@ def _created_ms(content: SecretVersion, intent: Intent) -> int:
 
 
 def fix_version(label: str, path: str, current: Current, version: int) -> Step[Outcome]:
-    """The content is the current token at another version than the recorded one: only the ledger changes.
+    """Record the version that holds the current token; nothing else changes.
 
     ``version`` is the one that was looked at: another one may have another secret
     beside the same id.

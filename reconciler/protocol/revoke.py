@@ -2,9 +2,13 @@
 
 The ledger says so first, then the secret goes by its version number, then the token.
 
-    ledger: retiring or current -> revoking      point of no return
-    secret still holds it?                       soft-delete that version by number, read again
-    DELETE                                       200: gone. 400: gone, if the list agrees. Anything else: stays revoking
+    step                        then
+    --------------------------  ------------------------------------------------------
+    ledger: retiring or         it is the point of no return
+    current becomes revoking
+    does the secret hold it?    soft-delete that version by number, read again
+    DELETE                      200: gone; 400: gone, if the list agrees; anything
+                                else: the id stays revoking
     ledger: closed
 
 Whoever reads Vault finds a working secret or none, never one that we have revoked.
@@ -48,12 +52,15 @@ HTTP_BAD_REQUEST = 400
 HTTP_UNAUTHORIZED = 401
 
 EVIDENCE_MS = 5 * MINUTE_MS
-"""A revocation is begun within this time of the list that it was decided on, or not at all: a run may have been paused."""
+"""A revocation is begun within this time of the list that it was decided on.
+
+Later it is not begun: the run was paused.
+"""
 
 
 @value
 class Evidence:
-    """What the decision to revoke was made on: the live token, and the exchange's clock at that list."""
+    """What a decision to revoke rests on: the live token, and when it was listed."""
 
     live: LiveToken | None
     at_ms: int
@@ -67,7 +74,7 @@ def _too_old(evidence: Evidence) -> Step[Outcome | None]:
 
 
 def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str) -> Step[Outcome]:
-    """The label is not desired any more."""
+    """Revoke the current token of a label that is not desired."""
     current, live = entry.current, evidence.live
     if current is None:
         return held("it has no current token any more")
@@ -80,7 +87,8 @@ def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str)
             return asked
     if live is not None and live.label != current.live_label:
         return held(
-            f"the exchange calls {current.token_id} {live.label!r}, the ledger {current.live_label!r}: not revoked"
+            f"the exchange calls {current.token_id} {live.label!r}, "
+            f"the ledger {current.live_label!r}: not revoked"
         )
     return (yield from _start(label, current.token_id, reason))
 
@@ -98,7 +106,8 @@ def revoke_retiring(
         return late
     if live is not None and live.label != retiring.live_label:
         return held(
-            f"the exchange calls {token_id} {live.label!r}, the ledger {retiring.live_label!r}: not revoked"
+            f"the exchange calls {token_id} {live.label!r}, "
+            f"the ledger {retiring.live_label!r}: not revoked"
         )
     content = yield from ReadSecret(path=entry.path)
     if isinstance(content, (Refused, Unclear)):
@@ -115,10 +124,10 @@ def revoke_retiring(
 
 
 def confirm_gone(path: str, token_id: str) -> Step[Outcome | bool]:
-    """Whether a token that is missing from the list is proven gone; an outcome where it works, or can't be asked now.
+    """Return whether a token that is missing from the list is proven gone.
 
-    False: its secret is lost as well, so that nobody can ask it. A 403 proves nothing:
-    an address may be blocked.
+    An outcome where it works, or can't be asked now. False where its secret is lost as
+    well, so that nobody can ask it. A 403 proves nothing: an address may be blocked.
     """
     holder = yield from _holder(path, token_id)
     if isinstance(holder, (Refused, Unclear)):
@@ -128,7 +137,8 @@ def confirm_gone(path: str, token_id: str) -> Step[Outcome | bool]:
     reply = yield from VerifyToken(credentials=holder)
     if isinstance(reply, Listing):
         return not_tried(
-            f"{token_id} is missing from the list but still signs: the list lags or is partial, run again later"
+            f"{token_id} is missing from the list but still signs: "
+            "the list lags or is partial, run again later"
         )
     if isinstance(reply, Refused) and reply.status == HTTP_UNAUTHORIZED:
         return True
@@ -191,7 +201,7 @@ def finish_superseded(label: str, entry: Entry, reason: str) -> Step[Outcome | N
 
 
 def _empty(path: str, token_id: str) -> Step[Outcome | None]:
-    """Delete the version that still holds the id, by number, until another or none is there."""
+    """Delete by number the version that still holds the id, until none does."""
     for _ in range(EMPTY_TRIES):
         content = yield from ReadSecret(path=path)
         if isinstance(content, (Refused, Unclear)):
@@ -205,7 +215,10 @@ def _empty(path: str, token_id: str) -> Step[Outcome | None]:
 
 
 def _already_gone(token_id: str, refusal: Refused) -> Step[Done | Refused]:
-    """The exchange answers 400 for an id that it does not know or has revoked already; the list decides."""
+    """Ask the list about an id that the exchange answered with 400.
+
+    The exchange does so for an id that it never knew or has revoked already.
+    """
     listing = yield from ListTokens()
     if isinstance(listing, Listing) and listing.tokens and listing.find(token_id) is None:
         return Done()

@@ -2,12 +2,13 @@
 
 Steps 1, 5 and 6 without a derive.
 
-    kind       what is written                           what is recorded
-    ---------  ----------------------------------------  --------------------------------------------------------------
-    restore    the current token, from an older version  the same token is current at the new version
-    rollback   a retiring predecessor, from an older     the predecessor is current, the successor retires
-               version
-    adopt      what a person brought                     the token is current
+    kind      what is written             what is recorded
+    --------  --------------------------  --------------------------------------------
+    restore   the current token, from an  the same token is current at the new version
+              older version
+    rollback  a retiring predecessor,     the predecessor is current, the successor
+              from an older version       retires
+    adopt     what a person brought       the token is current
 
 Recovery finds the operation id at ``cas + 1`` and records the same; or it fences and
 forgets. It never revokes the token, which was there before the intent.
@@ -53,7 +54,7 @@ from reconciler.state import (
 
 @value
 class Place:
-    """Where a label's secret lies:
+    """Where a label's secret lies.
 
     ``source`` is the version to write again, ``cas`` the latest one that was seen.
     """
@@ -91,7 +92,8 @@ def restore(run: Run, place: Place, current: Current, live: LiveToken) -> Step[O
         return failed(content.sentence)
     if content.field(TOKEN_ID) != current.token_id or content.secret is None:
         return not_tried(
-            f"version {place.source} of {place.path} does not hold {current.token_id} any more: run again"
+            f"version {place.source} of {place.path} does not hold {current.token_id} any more: "
+            "run again"
         )
     task = Rewrite(
         kind=IntentKind.RESTORE,
@@ -115,7 +117,8 @@ def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Ste
     credentials = credentials_of(content)
     if credentials is None or credentials.token_id != live.token_id:
         return not_tried(
-            f"version {place.source} of {place.path} does not hold {live.token_id} any more: run again"
+            f"version {place.source} of {place.path} does not hold {live.token_id} any more: "
+            "run again"
         )
     proof = yield from VerifyToken(credentials=credentials)
     if not isinstance(proof, Listing):
@@ -146,7 +149,8 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         return failed(latest.sentence)
     if latest.version != task.cas:
         return not_tried(
-            f"{task.path} changed since the plan (version {task.cas} -> {latest.version}): run again"
+            f"{task.path} changed since the plan (version {task.cas} -> {latest.version}): "
+            "run again"
         )
     operation_id = yield from NewId()
     since_ms = yield from Now()
@@ -177,7 +181,8 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         return (yield from _record_rewritten(task, intent, verdict.content.version))
     if isinstance(verdict, Unproven):
         return failed(
-            f"whether the secret was written is unproven ({verdict.sentence}); the next run finds out"
+            f"whether the secret was written is unproven ({verdict.sentence}); "
+            "the next run finds out"
         )
     left = yield from close_rewrite(task.label, intent, verdict, outcome="not committed")
     if left is not None:

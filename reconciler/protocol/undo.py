@@ -199,8 +199,8 @@ def revoke_unrecorded(
     Its commit was never sent or is disproved, and the ledger can't be written, mostly
     because the run was paused and has lost its lease. Since then another run may have
     derived, and the reply in hand may be a repetition of that run's: then the token is,
-    or is about to be, in use. So the ledger is read once more. ``standing`` are recorded
-    tokens that live.
+    or is about to be, in use. So the ledger is read once more. ``standing`` are
+    recorded tokens that live.
     """
     token_id = derived.token_id
     found = yield from ReadLedger()
