@@ -170,6 +170,7 @@ def _derive_task(
             sorted(token.token_id for token in observed.live if token.label == change.label)
         ),
         standing=_standing(observed.ledger, manifest, frozenset(live), leaving - {change.label}),
+        listed=frozenset(live),
         predecessor=current,
         predecessor_path=entry.path if entry is not None else None,
         compromised=policy.compromised and change.label in policy.requested,

@@ -92,12 +92,14 @@ class Task:
 
     ``cas`` is the secret's version that the plan saw, ``before`` the live ids under the
     label, ``standing`` the recorded tokens of the fleet that live and are to live on.
+    ``listed`` are all ids that lived before the derive, whoever they belong to.
     """
 
     spec: TokenSpec
     cas: int
     before: tuple[str, ...]
     standing: frozenset[str]
+    listed: frozenset[str] = frozenset()
     predecessor: Current | None = None
     predecessor_path: str | None = None
     compromised: bool = False
@@ -199,6 +201,8 @@ def _close_underived(label: str, operation_id: str, outcome: Outcome) -> Step[Ou
 def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcome]:
     """Steps 3 to 6 for a token that this run has in its hands."""
     label, token_id = task.spec.label, derived.token_id
+    if _lived_before(task, token_id):
+        return (yield from _leave_unclear(f"the exchange answered with an old reply ({token_id})"))
     named = yield from WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
     if isinstance(named, NotRecorded) and named.contradicted:
         return (
@@ -242,7 +246,7 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
 def _commit(
     run: Run, task: Task, intent: Intent, derived: Derived, going: frozenset[str]
 ) -> Step[int | Outcome]:
-    """Do step 5: the version that holds the new token, an outcome if none surely does."""
+    """Do step 5: the version that holds the new token, or an outcome."""
     label, token_id = task.spec.label, derived.token_id
     fields = secret_fields(label, derived, api_url=run.api_url, operation_id=intent.operation_id)
     reply = yield from PutSecret(
@@ -326,6 +330,16 @@ def _differs(spec: TokenSpec, derived: Derived, live: LiveToken) -> str | None:
     if live.label != spec.label:
         return f"the exchange labelled it {live.label!r} instead of {spec.label!r}"
     return None
+
+
+def _lived_before(task: Task, token_id: str) -> bool:
+    """Return whether an id was listed before the derive, so that its reply is an old one.
+
+    The ledger can't always tell. It knows no twin, and after a person's rollback not
+    even our own tokens: such an id would be named, dropped, and revoked while a secret
+    holds it.
+    """
+    return token_id in task.listed
 
 
 def _drop(

@@ -208,6 +208,15 @@ def _known_is_new(ledger: Ledger, token_id: str, own: Intent | None = None) -> N
     pass
 
 
+@contextlib.contextmanager
+def _take_an_old_reply_for_new() -> Iterator[None]:
+    with (
+        mock.patch.object(transitions_module, "_refuse_known", _known_is_new),
+        mock.patch.object(derive, "_lived_before", return_value=False),
+    ):
+        yield
+
+
 def _no_intent(label: str, intent: Intent, *, protect: bool | None) -> Transition:
     return lambda ledger: ledger
 
@@ -400,7 +409,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="an old reply taken for a new token",
-        patch=_replaced(transitions_module, "_refuse_known", _known_is_new),
+        patch=_take_an_old_reply_for_new,
         world="rotate",
         budget=FAULT,
     ),
