@@ -333,11 +333,10 @@ def _differs(spec: TokenSpec, derived: Derived, live: LiveToken) -> str | None:
 
 
 def _lived_before(task: Task, token_id: str) -> bool:
-    """Return whether an id was listed before the derive, so that its reply is an old one.
+    """Return whether an id was listed before the derive: then its reply is an old one.
 
-    The ledger can't always tell. It knows no twin, and after a person's rollback not
-    even our own tokens: such an id would be named, dropped, and revoked while a secret
-    holds it.
+    The ledger can't always tell. It knows no twin, and after a person's rollback it has
+    forgotten our own: such an id would be named, dropped, and revoked in a secret.
     """
     return token_id in task.listed
 

@@ -6,6 +6,7 @@ Exits 1 where a law is broken, with a transcript.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import itertools
 import sys
 import time
@@ -13,9 +14,13 @@ from pathlib import Path
 
 from tests.proofs.simulation.explore import explore, sizes_unchecked
 from tests.proofs.simulation.kept import Kept
-from tests.proofs.simulation.random_walks import WALK_STEPS, shrink, walk
+from tests.proofs.simulation.random_walks import WALK_STEPS, shrink, walks
 from tests.proofs.simulation.scenarios import SMALL_WORLDS, Act, Budget, small_world
 from tests.proofs.simulation.tally import Tally
+from tests.proofs.simulation.world import Choice
+
+BATCH = 20
+"""Walks that a process takes before it reports."""
 
 
 def main() -> int:
@@ -50,6 +55,9 @@ def _arguments() -> argparse.Namespace:
         type=int,
         default=WALK_STEPS,
         help=f"choices in a random walk (default {WALK_STEPS})",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes for random walks (default 1)"
     )
     parser.add_argument(
         "--exhaustive",
@@ -120,19 +128,28 @@ def _exhaust(asked: argparse.Namespace, tally: Tally) -> Kept | None:
     return None
 
 
+def _some_walks(first: int, steps: int) -> tuple[dict[int, tuple[list[Choice], str, str]], Tally]:
+    """Take a batch of walks: those that fail by seed, with law and sentence."""
+    tally = Tally()
+    found = walks(range(first, first + BATCH), steps, tally)
+    return {seed: (taken, why.law, str(why)) for seed, (taken, why) in found.items()}, tally
+
+
 def _wander(asked: argparse.Namespace, tally: Tally) -> Kept | None:
-    """The first failing walk, shrunk."""
+    """Return the first failing walk, shrunk: the same for any number of jobs."""
     ends_s = time.monotonic() + asked.seconds
-    with sizes_unchecked():
-        for seed in itertools.count(asked.seed):
-            if time.monotonic() > ends_s:
-                print(f"walks {asked.seed} to {seed - 1}")
+    with concurrent.futures.ProcessPoolExecutor(asked.jobs) as pool:
+        for first in itertools.count(asked.seed, BATCH * asked.jobs):
+            if time.monotonic() > ends_s and first > asked.seed:
+                print(f"walks {asked.seed} to {first - 1}")
                 return None
-            choices, violation = walk(seed, asked.steps, tally)
-            if violation is not None:
-                return Kept(
-                    about=f"walk {seed}: {violation}", choices=tuple(shrink(choices, violation.law))
-                )
+            firsts = range(first, first + BATCH * asked.jobs, BATCH)
+            for found, more in pool.map(_some_walks, firsts, itertools.repeat(asked.steps)):
+                tally.add(more)
+                for seed, (choices, law, sentence) in sorted(found.items()):
+                    with sizes_unchecked():
+                        short = tuple(shrink(choices, law))
+                    return Kept(about=f"walk {seed}: {sentence}", choices=short)
     return None
 
 
