@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, USE_MARGIN_MS, Credentials, Derived, LiveToken, TokenSpec
+from reconciler.model import SECOND_MS, Credentials, Derived, LiveToken, TokenSpec
 from reconciler.protocol.commit import (
     NotCommitted,
     TakenAway,
@@ -41,7 +41,6 @@ from reconciler.protocol.effects import (
     AwaitTurn,
     Derive,
     Listing,
-    ListTokens,
     NewId,
     NotRecorded,
     NoTurn,
@@ -61,7 +60,7 @@ from reconciler.protocol.effects import (
     value,
 )
 from reconciler.protocol.outcome import Ending, Outcome, Run, applied, failed, not_tried, unrecorded
-from reconciler.protocol.revoke import confirm_gone, finish_superseded
+from reconciler.protocol.revoke import confirm_gone, finish_superseded, own_use
 from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke_unrecorded
 from reconciler.state import (
     Current,
@@ -224,7 +223,7 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
                 task, intent, derived, checked.sentence, NotCommitted(version=intent.cas)
             )
         )
-    verified_at_ms = yield from _own_use(token_id)
+    verified_at_ms = yield from own_use(token_id)
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
         yield from StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived")
@@ -271,22 +270,6 @@ def _commit(
             token_id,
         )
     return verdict.content.version
-
-
-def _own_use(token_id: str) -> Step[int]:
-    """Return the last use that the list shows right after our verify.
-
-    Nobody else had the secret until now, so that use is ours.
-
-    Where the list does not show it yet, uses until shortly after now are taken for
-    ours.
-    """
-    now_ms = yield from Now()
-    listing = yield from ListTokens()
-    shown = listing.find(token_id) if isinstance(listing, Listing) else None
-    if shown is not None and shown.last_used_at_ms is not None:
-        return shown.last_used_at_ms
-    return now_ms + USE_MARGIN_MS
 
 
 @value

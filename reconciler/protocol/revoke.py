@@ -19,7 +19,7 @@ Vault, before it goes. One whose secret is gone as well can't be asked.
 
 from __future__ import annotations
 
-from reconciler.model import MINUTE_MS, Credentials, LiveToken, VersionState
+from reconciler.model import MINUTE_MS, USE_MARGIN_MS, Credentials, LiveToken, VersionState
 from reconciler.protocol.effects import (
     DeleteVersion,
     Done,
@@ -121,6 +121,22 @@ def revoke_retiring(
         if isinstance(asked, Outcome):
             return asked
     return (yield from _start(label, token_id, reason))
+
+
+def own_use(token_id: str) -> Step[int]:
+    """Return the last use that the list shows right after our verify.
+
+    Nobody else had the secret until now, so that use is ours.
+
+    Where the list does not show it yet, uses until shortly after now are taken for
+    ours.
+    """
+    now_ms = yield from Now()
+    listing = yield from ListTokens()
+    shown = listing.find(token_id) if isinstance(listing, Listing) else None
+    if shown is not None and shown.last_used_at_ms is not None:
+        return shown.last_used_at_ms
+    return now_ms + USE_MARGIN_MS
 
 
 def confirm_gone(path: str, token_id: str) -> Step[Outcome | bool]:
