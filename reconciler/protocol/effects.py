@@ -49,11 +49,20 @@ Step = Generator[Effect[Any], Any, T]
 
 
 def drive(step: Step[T], perform: Callable[[Effect[Any]], object]) -> T:
-    """Run a step to its end on whoever performs effects."""
-    reply: object = None
+    """Run a step to its end on whoever performs effects.
+
+    An error that performing raises is raised in the step, where the effect was asked for,
+    so a step can still give back what it holds.
+    """
     try:
+        effect = step.send(None)
         while True:
-            reply = perform(step.send(reply))
+            try:
+                reply = perform(effect)
+            except Exception as error:  # noqa: BLE001  # the step goes on with it, or raises it
+                effect = step.throw(error)
+            else:
+                effect = step.send(reply)
     except StopIteration as end:
         result: T = end.value
         return result

@@ -126,7 +126,7 @@ def _look(session: Session, approved: Approved | None, *, held: bool = False) ->
     if unread:
         raise VaultRefusedError(
             f"the role of an apply needs read on the secrets of {', '.join(unread)}: "
-            "see docs/install.md"
+            "give it the policy in docs/install.md"
         )
     return outlook
 

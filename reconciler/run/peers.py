@@ -259,11 +259,17 @@ class Peers:
     def _read_secret(self, effect: ReadSecret) -> SecretVersion:
         return self._store.read(self._path(effect.path), version=effect.version)
 
-    def _put_secret(self, effect: PutSecret) -> Written:
+    def _put_secret(self, effect: PutSecret) -> Written | Mismatch:
         return self._put(effect.path, dict(effect.fields), effect.secret, effect.cas)
 
-    def _put(self, name: str, fields: dict[str, str], secret: Secret | None, cas: int) -> Written:
-        return Written(version=self._store.write(self._path(name), fields, secret=secret, cas=cas))
+    def _put(
+        self, name: str, fields: dict[str, str], secret: Secret | None, cas: int
+    ) -> Written | Mismatch:
+        try:
+            version = self._store.write(self._path(name), fields, secret=secret, cas=cas)
+        except VaultCasMismatchError:  # only a write can say so: to a read it is a refusal
+            return Mismatch()
+        return Written(version=version)
 
     def _delete_version(self, effect: DeleteVersion) -> Done | Refused:
         self._store.delete_version(self._path(effect.path), effect.version)
@@ -275,7 +281,7 @@ class Peers:
             return None, content.version
         return from_text(content.field(LEDGER_FIELD) or ""), content.version
 
-    def _put_ledger(self, effect: PutLedger) -> Written:
+    def _put_ledger(self, effect: PutLedger) -> Written | Mismatch:
         return self._put(LEDGER_NAME, {LEDGER_FIELD: to_text(effect.ledger)}, None, effect.cas)
 
 
@@ -285,8 +291,6 @@ def _translated(perform: Callable[[Any], object]) -> Callable[[Any], object]:
     def reply(effect: Any) -> object:
         try:
             return perform(effect)
-        except VaultCasMismatchError:
-            return Mismatch()
         except (ExchangeRefusedError, VaultRefusedError) as error:
             return Refused(sentence=str(error), status=getattr(error, "status", None))
         except (ExchangeError, VaultError, LedgerError) as error:

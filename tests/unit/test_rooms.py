@@ -394,7 +394,8 @@ def swallows_everything(handler: ast.ExceptHandler) -> bool:
         for kind in kinds
     )
     last = handler.body[-1]
-    return every and not (isinstance(last, ast.Raise) and last.exc is None)
+    raises = isinstance(last, ast.Raise) and last.exc is None
+    return every and not raises and not ast.unparse(last).endswith(".throw(error)")
 
 
 def test_one_place_swallows_everything() -> None:
@@ -451,6 +452,7 @@ def test_imports_are_found() -> None:
         (True, "except BaseException as error: raise ValueError"),
         (True, "except (ValueError, Exception): pass"),
         (False, "except BaseException: raise"),
+        (False, "except Exception as error: step.throw(error)"),
         (False, "except (ValueError, OSError): pass"),
     ],
 )

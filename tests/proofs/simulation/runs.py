@@ -388,7 +388,8 @@ class Run:
             refused = PersonNeededError("an identity token is needed to derive")
             return (PROFILE_ID if self.wish.identity else refused), 0
         self._note(effect)
-        return isinstance(effect, Pause), 0  # a person has had enough of waiting
+        # A person has had enough of waiting.
+        return (True if isinstance(effect, Pause) else None), 0
 
     def _note(self, effect: Effect[Any]) -> None:
         if isinstance(effect, HaltRun):
@@ -404,19 +405,31 @@ class Run:
 
 
 def one_by_one(step: Step[Any]) -> Step[Any]:
-    """The step with its reads side by side performed one after the other."""
-    reply: Any = None
-    while True:
-        try:
+    """The step with its reads side by side performed one after the other.
+
+    What one of them raises is raised in the step, as production's driver does.
+    """
+    try:
+        effect = step.send(None)
+        while True:
+            if isinstance(effect, Together):
+                try:
+                    reply: Any = yield from _each(effect)
+                except ReconcilerError as error:
+                    effect = step.throw(error)
+                    continue
+            else:
+                reply = yield effect
             effect = step.send(reply)
-        except StopIteration as end:
-            return end.value
-        if isinstance(effect, Together):
-            reply = ()
-            for make in effect.steps:
-                reply = (*reply, (yield from one_by_one(make())))
-        else:
-            reply = yield effect
+    except StopIteration as end:
+        return end.value
+
+
+def _each(effect: Together[Any]) -> Step[tuple[Any, ...]]:
+    results: tuple[Any, ...] = ()
+    for make in effect.steps:
+        results = (*results, (yield from one_by_one(make())))
+    return results
 
 
 def key_of(what: Any) -> object:
