@@ -1,3 +1,3 @@
-"""reconciler: keeps the API tokens of a Limitless partner as a manifest in Git describes them."""
+"""reconciler: keeps a Limitless partner's API tokens as a manifest in Git says."""
 
 __version__ = "0.1.0"

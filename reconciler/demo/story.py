@@ -1,4 +1,4 @@
-"""The demo: sandbox and a real OpenBao server on loopback, and the commands of the story as a newcomer would type them.
+"""The demo: sandbox and a real OpenBao, and commands as a newcomer would type them.
 
 Rules this module keeps:
 
@@ -57,7 +57,7 @@ tokens:
 
 
 class Stage:
-    """Both servers, the manifest's folder, and the environment that the commands see."""
+    """Both servers, the manifest's folder, and the environment of the commands."""
 
     def __init__(self, folder: Path, sandbox: Sandbox, bao: OpenBaoServer, *, fast: bool) -> None:
         self.folder = folder
@@ -100,7 +100,8 @@ class Stage:
         )
         if done.returncode != expected:
             raise ReconcilerError(
-                f"the demo's `reconciler {' '.join(arguments)}` ended with {done.returncode}, not {expected}"
+                f"the demo's `reconciler {' '.join(arguments)}` ended with {done.returncode}, "
+                f"not {expected}"
             )
 
     def edit(self, before: str, after: str) -> None:
@@ -119,7 +120,8 @@ class Stage:
                 raise ReconcilerError(f"the demo's consumer found no secret at {path}")
             listed = exchange.signed_by(credentials).list_tokens()
             click.echo(
-                f"a consumer read {PREFIX}/{path} from Vault, signed with {credentials.token_id}: {len(listed)} tokens listed"
+                f"a consumer read {PREFIX}/{path} from Vault, signed with "
+                f"{credentials.token_id}: {len(listed)} tokens listed"
             )
 
 
@@ -129,7 +131,8 @@ def tell(*, fast: bool) -> None:
     try:
         with Sandbox() as sandbox, OpenBaoServer() as bao:
             click.echo(
-                f"the exchange's sandbox is at {sandbox.url}, a real OpenBao server at {bao.address}"
+                f"the exchange's sandbox is at {sandbox.url}, a real OpenBao server at "
+                f"{bao.address}"
             )
             stage = Stage(folder, sandbox, bao, fast=fast)
             stage.manifest.write_text(MANIFEST, encoding="utf-8")
@@ -153,7 +156,8 @@ def _story(stage: Stage) -> None:
     stage.use("prod/bot")
     stage.run("apply", "--yes")
     stage.say(
-        "production-bot needs another scope. Tokens are immutable, so it is rotated; the old one lives on for its overlap."
+        "production-bot needs another scope. Tokens are immutable, so it is rotated; the old "
+        "one lives on for its overlap."
     )
     stage.edit(
         "    scopes: [trading]\n    path: prod/bot",
@@ -163,14 +167,16 @@ def _story(stage: Stage) -> None:
     stage.run("apply", "--plan", "plan.json")
     stage.run("status")
     stage.say(
-        "The consumer picks the new secret up; when the overlap is over and nobody uses the old one, it is revoked."
+        "The consumer picks the new secret up; when the overlap is over and nobody uses the "
+        "old one, it is revoked."
     )
     stage.run("apply", "--yes")
     time.sleep(OVERLAP_S + 1)
     stage.use("prod/bot")
     stage.run("apply", "--yes")
     stage.say(
-        "backtest leaves the manifest; it was used within the hour (by `verify` above), so that has to be said."
+        "backtest leaves the manifest; it was used within the hour (by `verify` above), so "
+        "that has to be said."
     )
     stage.edit("  - label: backtest\n    scopes: [trading]\n", "")
     stage.run("apply", "--yes")

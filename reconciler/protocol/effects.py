@@ -51,8 +51,8 @@ Step = Generator[Effect[Any], Any, T]
 def drive(step: Step[T], perform: Callable[[Effect[Any]], object]) -> T:
     """Run a step to its end on whoever performs effects.
 
-    An error that performing raises is raised in the step, where the effect was asked for,
-    so a step can still give back what it holds.
+    An error that performing raises is raised in the step, where the effect was asked
+    for, so a step can still give back what it holds.
     """
     try:
         effect = step.send(None)
@@ -180,14 +180,17 @@ class ListTokens(Effect[Listing | Refused | Unclear]):
 
 @value
 class VerifyToken(Effect[Listing | Refused | Unclear]):
-    """List all live tokens, signed by the given token: the proof that its secret works."""
+    """List all live tokens, signed by the given token: proof that its secret works."""
 
     credentials: Credentials
 
 
 @value
 class AwaitTurn(Effect[Turn | NoTurn]):
-    """Wait until the identity's limits let the next POST out, so that an intent is written directly before it."""
+    """Wait until the identity's limits let the next POST out.
+
+    So an intent is written directly before its POST.
+    """
 
 
 @value
@@ -229,7 +232,7 @@ class ReadSecret(Effect[SecretVersion | Refused | Unclear]):
 
 @value
 class PutSecret(Effect[Written | Mismatch | Refused | Unclear]):
-    """Write a secret with check-and-set; without fields it is a fence's empty document."""
+    """Write a secret with check-and-set; without fields it is a fence's document."""
 
     path: str
     fields: tuple[tuple[str, str], ...]

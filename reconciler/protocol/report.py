@@ -11,7 +11,10 @@ from reconciler.protocol.outcome import Ending, Outcome
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
-    """A plan that a person agreed to: its digest, the time that its ages were judged by, and its acting rows."""
+    """A plan that a person agreed to.
+
+    Its digest, the time that its ages were judged by, and its acting rows.
+    """
 
     digest: str
     as_of_ms: int | None

@@ -48,5 +48,5 @@ def rotate(label: str) -> Change:
 def test_one_thing_at_a_time_about_a_label(
     expected: tuple[tuple[Change, ...], ...], changes: tuple[Change, ...]
 ) -> None:
-    """A fence beside a revocation could give consumers a token that is being revoked."""
+    """A fence beside a revocation could give consumers a token on its way out."""
     assert in_lanes(changes) == expected

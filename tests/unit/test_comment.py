@@ -49,7 +49,7 @@ MANY = 10_000
 def planned(
     state: Observed, *labels: str, scopes: tuple[str, ...] = ("trading",)
 ) -> tuple[Plan, Review]:
-    """The plan of a manifest with these labels, and its review against an empty base."""
+    """The plan of a manifest with these labels, and its review: the base is empty."""
     head = manifest(
         spec("manager"), *(spec(label, scopes=tuple(scopes)) for label in labels), manager="manager"
     )

@@ -197,7 +197,7 @@ def words(kind: type[Any]) -> list[str]:
 def test_schema_lists_the_same_words_as_the_program(
     name: str, place: tuple[str, ...], expected: list[str]
 ) -> None:
-    """A member that is added to an enumeration has to be added to the schema as well."""
+    """A member that is added to an enumeration has to be added to the schema too."""
     node: Any = load_schema(name)["$defs"][place[0]]
     for key in place[1:]:
         node = node["properties"][key]
@@ -339,7 +339,8 @@ def test_plan_document_is_whole() -> None:
                 "action": "hold",
                 "reason": "twin",
                 "category": "config",
-                "sentence": "a token with this label lives that we did not derive: adopt it, or --replace the label",
+                "sentence": "a token with this label lives that we did not derive: "
+                "adopt it, or --replace the label",
                 "note": "id-9",
                 "before": None,
                 "after": None,
@@ -447,13 +448,19 @@ def test_an_edited_plan_is_stale(change: Callable[[dict[str, Any]], None]) -> No
         pytest.param(
             edited(put("format_version", to=2)),
             PlanStaleError,
-            "the plan was saved in format 2, this program knows format 1: plan again with the version that applies",
+            (
+                "the plan was saved in format 2, this program knows format 1: plan again with the "
+                "version that applies"
+            ),
             id="newer",
         ),
         pytest.param(
             edited(put("format_version", to=True)),
             PlanStaleError,
-            "the plan was saved in format unknown, this program knows format 1: plan again with the version that applies",
+            (
+                "the plan was saved in format unknown, this program knows format 1: plan again "
+                "with the version that applies"
+            ),
             id="no number",
         ),
         pytest.param(
@@ -477,13 +484,19 @@ def test_an_edited_plan_is_stale(change: Callable[[dict[str, Any]], None]) -> No
         pytest.param(
             edited(put("extra", to=1)),
             PlanStaleError,
-            "the plan was edited by hand or made by another version (a key of it is missing or unknown): plan again",
+            (
+                "the plan was edited by hand or made by another version (a key of it is missing or "
+                "unknown): plan again"
+            ),
             id="unknown key",
         ),
         pytest.param(
             edited(lambda document: document.pop("guards")),
             PlanStaleError,
-            "the plan was edited by hand or made by another version (a key of it is missing or unknown): plan again",
+            (
+                "the plan was edited by hand or made by another version (a key of it is missing or "
+                "unknown): plan again"
+            ),
             id="missing key",
         ),
         pytest.param(
@@ -833,7 +846,10 @@ AGAIN = "take it again with `reconciler observe --out`"
     [
         (
             "",
-            f"this is not a snapshot: it can't be read as JSON (another file, or cut off?); {AGAIN}",
+            (
+                "this is not a snapshot: it can't be read as JSON (another file, or cut off?); "
+                f"{AGAIN}"
+            ),
         ),
         (dump(plan_document(a_plan())), f"this is not a snapshot but a plan: {AGAIN}"),
         (
@@ -842,7 +858,10 @@ AGAIN = "take it again with `reconciler observe --out`"
         ),
         (
             changed_snapshot("format_version", to=10**4000),
-            f"the snapshot has format unknown, this program knows format 1: {AGAIN} of this version",
+            (
+                f"the snapshot has format unknown, this program knows format 1: {AGAIN} of this "
+                "version"
+            ),
         ),
         (
             changed_snapshot("live", 0, "created_at", to="yesterday"),

@@ -1,4 +1,4 @@
-"""Guards: what stops an apply before its first write, and the one flag that lifts each."""
+"""Guards: what stops an apply before its first write, and what lifts each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ BOSS = spec(MANAGER, rotate_after_ms=None)
 LABELS = tuple(f"bot{n}" for n in range(5))
 SEEN = settled([BOSS, *(spec(label) for label in LABELS)])
 
-TOO_MANY = "{} tokens would be revoked because they left the manifest, more than --max-revocations {}: raise it if that is meant"
+TOO_MANY = (
+    "{} tokens would be revoked because they left the manifest, more than --max-revocations {}: "
+    "raise it if that is meant"
+)
 EMPTY = "the manifest's list of tokens is empty: --allow-empty if that is meant"
 NO_MANAGER = (
     "the manager reconciler is not among the tokens: --allow-missing-manager if that is meant"

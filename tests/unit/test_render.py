@@ -513,7 +513,7 @@ def test_many_alarms_are_counted_after_the_first_few() -> None:
 
 @pytest.mark.parametrize("width", [None, 100, 40])
 def test_colour_adds_escapes_and_nothing_else(width: int | None) -> None:
-    """Revocations and widened scopes are red; without colour there is no escape at all."""
+    """Revocations and widened scopes are red; without colour there is no escape."""
     plain = plan_text(EVERYTHING, guards=("no",), warnings=("odd",), width=width)
     coloured = plan_text(EVERYTHING, guards=("no",), warnings=("odd",), width=width, colour=True)
     assert "\x1b" not in plain

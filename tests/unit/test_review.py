@@ -39,7 +39,7 @@ def seen(*labels: str, old: str = "") -> Observed:
 def reviewed(
     head: Manifest, base: Manifest | NoBase, state: Observed, policy: Policy | None = None
 ) -> tuple[Review, dict[str, Cause | None]]:
-    """The review, and the cause of each row of the plan that is no keep, by its label."""
+    """The review, and by label the cause of each row of the plan that is no keep."""
     policy = policy or Policy()
     chosen = plan(head, state, now_ms=NOW_MS, policy=policy)
     found = review_of(chosen, head=head, base=base, observed=state, policy=policy)

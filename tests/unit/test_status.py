@@ -355,7 +355,7 @@ def test_who_has_used_the_current_token(
 
 
 def test_what_needs_a_person() -> None:
-    """Decisions, then what needs an identity token, then tokens that are probably ours."""
+    """Decisions, then needs of an identity token, then tokens probably ours."""
     memory = ledger(
         {"old": entry("id-1", "old", age_ms=31 * DAY_MS), "rolled": entry("id-2", "rolled")},
         abandoned=(lost("twinned"),),
@@ -382,7 +382,10 @@ def test_what_needs_a_person() -> None:
         Need(
             kind=NeedKind.DECISION,
             labels=("twinned",),
-            sentence="a token with this label lives that we did not derive: adopt it, or --replace the label (id-9)",
+            sentence=(
+                "a token with this label lives that we did not derive: adopt it, or --replace the "
+                "label (id-9)"
+            ),
         ),
         Need(
             kind=NeedKind.IDENTITY,
@@ -440,7 +443,7 @@ def test_an_instant_is_told_as_seen_from_now(at_ms: int | None, expected: str) -
 
 @pytest.mark.parametrize("ahead_ms", [0, 1, SECOND_MS - 1, SECOND_MS, 5 * SECOND_MS])
 def test_a_use_is_never_in_the_future(ahead_ms: int) -> None:
-    """A use in the same second, or a little ahead of the clock, is a use of just now."""
+    """A use in the same second, or a little ahead of the clock, is one of now."""
     old = retiring("id-0", "bot")
     memory = ledger({"bot": dataclasses.replace(entry("id-1", "bot"), retiring=(old,))})
     seen = observed(
@@ -572,15 +575,24 @@ def test_the_table_is_whole_where_there_is_room_and_loses_columns_where_there_is
     [
         (
             draining(),
-            "  old id-0  superseded 2d ago, never used; revoke: superseded, and nobody uses it any more",
+            (
+                "  old id-0  superseded 2d ago, never used; revoke: superseded, and nobody uses it "
+                "any more"
+            ),
         ),
         (
             draining(overlap_ms=3 * DAY_MS),
-            "  old id-0  superseded 2d ago, never used, overlap ends in 1d; hold: the predecessor lives on through its overlap",
+            (
+                "  old id-0  superseded 2d ago, never used, overlap ends in 1d; hold: the "
+                "predecessor lives on through its overlap"
+            ),
         ),
         (
             observed(draining().ledger, live("id-1", "bot")),
-            "  old id-0  superseded 2d ago, gone from the exchange; revoke: superseded, and nobody uses it any more",
+            (
+                "  old id-0  superseded 2d ago, gone from the exchange; revoke: superseded, and "
+                "nobody uses it any more"
+            ),
         ),
     ],
 )

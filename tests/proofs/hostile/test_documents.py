@@ -346,7 +346,7 @@ def test_a_document_with_a_key_twice_or_cut_off(document: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("text", NASTY_TEXTS)
 def test_guards_and_warnings_may_quote_anything(text: str) -> None:
-    """They are sentences about labels and files, so what they quote means harm as well."""
+    """They are sentences about labels and files, so what they quote means harm too."""
     for rendered in (
         plan_text(PLAN, guards=(text,), warnings=(text,), width=60),
         plan_markdown(PLAN, guards=(text,)),

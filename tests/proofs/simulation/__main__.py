@@ -119,7 +119,10 @@ def _exhaust(asked: argparse.Namespace, tally: Tally) -> Kept | None:
         tally.add(found.tally)
         end = "exhausted" if found.exhausted else "NOT exhausted"
         print(
-            f"{scenario.name}: {found.tally.states:,} states, {end} in {time.monotonic() - began_s:.0f} s",
+            (
+                f"{scenario.name}: {found.tally.states:,} states, {end} in "
+                f"{time.monotonic() - began_s:.0f} s"
+            ),
             flush=True,
         )
         if found.violations:

@@ -60,7 +60,7 @@ class Found:
 
 
 def explore(scenario: Scenario, *, seconds: float | None = None, first: bool = False) -> Found:
-    """Every state that can be reached. With ``first`` it stops at the first violation."""
+    """Every state that can be reached; with ``first`` up to the first violation."""
     with sizes_unchecked():
         return _explore(scenario, seconds, first=first)
 
@@ -175,7 +175,10 @@ def nothing_without_a_ledger(world: World, wish: Wish) -> None:
     if run.exit is not Exit.ERROR or world.mutations != before:
         raise Violation(
             "rest",
-            f"a run without a ledger ends with {run.exit!r} after {world.mutations - before} writes",
+            (
+                f"a run without a ledger ends with {run.exit!r} after {world.mutations - before} "
+                "writes"
+            ),
         )
     world.take(("person", "undeletes the ledger", ""))
 

@@ -1,14 +1,19 @@
 """What must hold at every instant, and what must hold once all is quiet (the invariants
 of the design, by number).
 
-    1   a run that ends with 0: each desired label has a live current token with its scopes, whose secret lies at its path
-    2   the run after a successful run writes nothing
-    3   once a run went through undisturbed, each live token of ours is known to the ledger or named "probably ours"
-    4   never revoked: a person's token, the token that signs, a token that the ledger calls current, a secret's content
-    5   no secret's content is a token that we have revoked
-    6   no POST without a recorded intent of its own; no DELETE without a recorded ``revoking``, save of a run's own new token
-        that nobody can have read and whose commit can't land any more
-    7   a token that a consumer may have read goes only because it was superseded, compromised or is not desired
+1. A run that ends with 0: each desired label has a live current token with its scopes,
+   whose secret lies at its path.
+2. The run after a successful run writes nothing.
+3. Once a run went through undisturbed, each live token of ours is known to the ledger
+   or named "probably ours".
+4. Never revoked: a person's token, the token that signs, a token that the ledger calls
+   current, a secret's content.
+5. No secret's content is a token that we have revoked.
+6. No POST without a recorded intent of its own. No DELETE without a recorded
+   ``revoking``, save of a run's own new token that nobody can have read and whose
+   commit can't land later.
+7. A token that a consumer may have read goes only because it was superseded,
+   compromised or is not desired.
 
 Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
 revoking, a current or retiring token was committed before it was recorded, no secret
@@ -113,7 +118,10 @@ class Audit:
             if self.posts[mine] > self.intents[mine]:
                 raise Violation(
                     "6",
-                    f"{run.name} sends POST number {self.posts[mine]} with {self.intents[mine]} intents",
+                    (
+                        f"{run.name} sends POST number {self.posts[mine]} with "
+                        f"{self.intents[mine]} intents"
+                    ),
                 )
 
     def wrote(self, path: str, version: Version) -> None:
@@ -276,7 +284,10 @@ class Audit:
                 ):
                     raise Violation(
                         "7",
-                        f"{by} revokes {token_id}, which its consumer used {seen_ms - used_ms} ms before",
+                        (
+                            f"{by} revokes {token_id}, which its consumer used {seen_ms - used_ms} "
+                            "ms before"
+                        ),
                     )
 
     # --- when a run ends ---
@@ -355,7 +366,10 @@ def check_desired(world: World, run: Run) -> None:
             found = content.token_id if content is not None else None
             raise Violation(
                 "1",
-                f"{run.name} ends with 0, and {spec.path} holds {found} instead of {current.token_id}",
+                (
+                    f"{run.name} ends with 0, and {spec.path} holds {found} instead of "
+                    f"{current.token_id}"
+                ),
             )
 
 
@@ -381,8 +395,8 @@ def check_left(world: World, run: Run) -> None:
     """No intent, no revoking id, no placeholder.
 
     Nothing leads to a placeholder of a time that a person has since rolled the ledger
-    back over, or to one that a person undeleted, unless the manifest or the ledger names
-    its path.
+    back over, or to one that a person undeleted, unless the manifest or the ledger
+    names its path.
     """
     ledger = world.vault.ledger()
     assert ledger is not None

@@ -220,7 +220,7 @@ class Vault:
             )
 
     def undelete(self, path: str) -> None:
-        """Bring the latest version back, unless it was destroyed: only a person does."""
+        """Bring the latest version back, unless it was destroyed; a person does so."""
         number = self.history(path).latest
         found = self.history(path).get(number)
         if found is not None and not found.destroyed:

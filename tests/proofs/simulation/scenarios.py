@@ -43,7 +43,7 @@ def wish(
     subject: str = "",
     token_id: str = "",
 ) -> Wish:
-    """What a run is started with, where the manifest has the manager and these tokens."""
+    """What a run is started with: the manifest has the manager and these tokens."""
     manifest = Manifest(
         profile_id=None,
         manager=MANAGER,

@@ -49,8 +49,14 @@ class Tally:
 
     def lines(self) -> list[str]:
         """For people."""
-        walked = f"{self.worlds:,} worlds exhausted ({self.states:,} states), {self.walks:,} random schedules"
-        met = f"{self.faults:,} faults, {self.acts:,} acts of a person, {self.landings:,} late landings"
+        walked = (
+            f"{self.worlds:,} worlds exhausted ({self.states:,} states), {self.walks:,} random "
+            "schedules"
+        )
+        met = (
+            f"{self.faults:,} faults, {self.acts:,} acts of a person, {self.landings:,} late "
+            "landings"
+        )
         found = [
             f"{walked}; {self.steps:,} steps in all",
             f"{met}, {self.overtakings:,} takeovers of a lease",

@@ -118,7 +118,7 @@ def test_two_runs_meet_a_fault(name: str, tally: Tally) -> None:
 
 @pytest.mark.parametrize("act", ACTS, ids=" ".join)
 def test_a_person_acts(act: Act, tally: Tally) -> None:
-    """A person who acts at any moment of a run, and dies with it, meets the same laws."""
+    """A person who acts at any moment of a run that then dies meets the same laws."""
     for name in PEOPLED:
         _assert_lawful(small_world(name, Budget(), act), tally)
 

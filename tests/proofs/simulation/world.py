@@ -1,29 +1,31 @@
 """The world: the exchange, Vault, the runs that act on them, what is still on its way,
 and a person.
 
-    choice                          what happens
-    ------------------------------  ----------------------------------------------------------------------------------------
-    run NAME LANE ok                the effect is performed and answered
-    run NAME LANE lost              performed, but the reply is lost
-    run NAME LANE fail              not performed, and no clear reply
-    run NAME LANE refuse            certainly not performed
-    run NAME LANE late              no clear reply; it may land at any later time, or never
-    run NAME LANE dud               a derive whose token's secret is never accepted
-    run NAME LANE other             a derive whose token has another scope than was asked for
-    run NAME LANE ends              a derive that ends the label's older tokens
-    run NAME LANE replay            a derive that is answered with an older derive's reply, and makes nothing
-    run NAME LANE empty, partial    a list without any token; a list with no token but the one that signed
-    run NAME LANE down              the peer answers this run no more
-    land N                          what was on its way arrives
-    tick                            time passes until the lease in the ledger has expired
-    overtake NAME                   the same, and at once a run begins (in a coarse world, where time passes for no other end)
-    person WHAT WHERE               a person acts
-    pass MS                         time passes
-    lag, catch up                   the exchange's list stays as it is now; it shows what is again
-    trim N                          Vault keeps N versions of a secret from now on
-    read PATH                       a consumer picks up what it finds there
-    use PATH                        a consumer signs with what it picked up
-    start NAME                      a run that waits for its turn begins
+    choice              what happens
+    ------------------  ----------------------------------------------------------------
+    run NAME LANE ok    the effect is performed and answered
+      … lost            performed, but the reply is lost
+      … fail            not performed, and no clear reply
+      … refuse          certainly not performed
+      … late            no clear reply; it may land at any later time, or never
+      … dud             a derive whose token's secret is never accepted
+      … other           a derive whose token has another scope than was asked for
+      … ends            a derive that ends the label's older tokens
+      … replay          a derive answered with an older derive's reply; it makes nothing
+      … empty           a list without any token
+      … partial         a list with no token but the one that signed
+      … down            the peer answers this run no more
+    land N              what was on its way arrives
+    tick                time passes until the lease in the ledger has expired
+    overtake NAME       the same, and at once a run begins (in a coarse world, where
+                        time passes for no other end)
+    person WHAT WHERE   a person acts
+    pass MS             time passes
+    lag, catch up       the list stays as it is now; it shows what is again
+    trim N              Vault keeps N versions of a secret from now on
+    read PATH           a consumer picks up what it finds there
+    use PATH            a consumer signs with what it picked up
+    start NAME          a run that waits for its turn begins
 
 A crash is a run that is never chosen again, and a pause is one that is not chosen for a
 while: neither is a choice.
@@ -373,7 +375,7 @@ class World:
         )
 
     def _settle(self, run: Run) -> None:
-        """Answer what nobody else can see, up to the next shared effect of each lane."""
+        """Answer what nobody else sees, up to the next shared effect of each lane."""
         moved = True
         while moved and not run.ended:
             moved = False
@@ -385,7 +387,8 @@ class World:
             self.say(f"{run.name} ends: {run.exit!r} {run.sentence}")
             for row in run.rows:
                 self.say(
-                    f"    {row.change.label} {row.change.action.value} ({row.change.reason.value}): {row.outcome}"
+                    f"    {row.change.label} {row.change.action.value} "
+                    f"({row.change.reason.value}): {row.outcome}"
                 )
             self.audit.check_end(self, run)
 
@@ -484,7 +487,8 @@ class World:
 
     def _token_id(self, run: Run) -> str:
         made = sum(1 for by in self.exchange.made_by.values() if by == run.name)
-        return f"t-{run.name}{made + 1 + sum(1 for f in self.flights if f.by == run.name and f.token_id)}"
+        flying = sum(1 for f in self.flights if f.by == run.name and f.token_id)
+        return f"t-{run.name}{made + 1 + flying}"
 
     def _refused_by_driver(self, run: Run, effect: Effect[Any]) -> Refused | None:
         """What driver.Driver refuses by itself."""
@@ -698,17 +702,32 @@ def short(what: object) -> str:
         rows = []
         for label, entry in ledger.tokens.items():
             intent = entry.intent
+            current = entry.current and (entry.current.token_id, entry.current.version)
+            begun = "nothing"
+            if intent is not None:
+                cas, named = intent.cas, intent.token_id
+                begun = f"{intent.kind.value} {intent.operation_id} {cas} {named} {intent.path}"
             rows.append(
-                f"{label}: {entry.path} cur={entry.current and (entry.current.token_id, entry.current.version)} "
-                f"intent={intent and (intent.kind.value, intent.operation_id, intent.cas, intent.token_id, intent.path)} "
-                f"ret={[r.token_id for r in entry.retiring]} rev={[r.token_id for r in entry.revoking]}"
+                f"{label}: {entry.path} cur={current} "
+                f"intent={begun} "
+                f"ret={[r.token_id for r in entry.retiring]} "
+                f"rev={[r.token_id for r in entry.revoking]}"
             )
-        return f"PutLedger(cas={what.cas}, {'; '.join(rows)}, abandoned={len(ledger.abandoned)}, held={ledger.holder is not None})"
+        return (
+            f"PutLedger(cas={what.cas}, {'; '.join(rows)}, abandoned={len(ledger.abandoned)}, "
+            f"held={ledger.holder is not None})"
+        )
     if isinstance(what, PutSecret):
         fields = dict(what.fields)
-        return f"PutSecret({what.path}, {fields.get('token_id')}, op={fields.get(OPERATION_ID)}, cas={what.cas})"
+        return (
+            f"PutSecret({what.path}, {fields.get('token_id')}, op={fields.get(OPERATION_ID)}, "
+            f"cas={what.cas})"
+        )
     if isinstance(what, SecretVersion):
-        return f"v{what.version} {what.state.value} {what.field('token_id')} op={what.field(OPERATION_ID)}"
+        return (
+            f"v{what.version} {what.state.value} {what.field('token_id')} "
+            f"op={what.field(OPERATION_ID)}"
+        )
     if isinstance(what, Listing):
         return f"[{', '.join(sorted(t.token_id for t in what.tokens))}]"
     if isinstance(what, tuple) and len(what) == 2 and isinstance(what[1], int):
