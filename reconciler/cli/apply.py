@@ -26,9 +26,6 @@ from reconciler.protocol import Approved, Report, approve
 from reconciler.render import report_last_line, stale_text, subject, why
 from reconciler.run import StalePlanError, apply_manifest
 
-_LIFTED = ("allow_empty", "allow_missing_manager", "allow_missing_files", "revoke_in_use")
-_LIMITS = ("max_revocations", "max_rotations", "max_missing")
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOptions(Options):
@@ -64,20 +61,13 @@ def _with_policy(options: ApplyOptions, policy: Policy) -> ApplyOptions:
 
     What is given now as well comes on top.
     """
-    given, selection = options.guards, policy.selection
+    selection = policy.selection
     return dataclasses.replace(
         options,
         targets=tuple(selection.targets),
         excluded=tuple(selection.excluded),
         only=selection.only.value if selection.only is not None else None,
-        guards={
-            "replace": tuple(policy.replace | frozenset(given["replace"])),
-            **{name: getattr(policy, name) or given[name] for name in _LIFTED},
-            **{
-                name: getattr(policy, name) if given[name] is None else given[name]
-                for name in _LIMITS
-            },
-        },
+        guards=policy.with_given(options.guards).flags_plain(),
     )
 
 

@@ -30,6 +30,7 @@ from reconciler.cli.options import (
     SNAPSHOT_OUT,
     WAIT,
     YES,
+    Group,
     file_option,
     named,
     option,
@@ -43,7 +44,7 @@ Exit codes: 0 done or nothing to do; 1 error, nothing changed;
 4 a person is needed; 5 partly applied; 6 another run holds the lease; 64 usage."""
 
 
-@click.group(context_settings=CONTEXT, epilog=EXIT_CODES)
+@click.group(cls=Group, context_settings=CONTEXT, epilog=EXIT_CODES)
 @click.version_option(__version__, prog_name="reconciler", message="%(prog)s %(version)s")
 def cli() -> None:
     """Keep API tokens as tokens.yaml describes them, and every secret in Vault."""

@@ -1,6 +1,6 @@
 """The options that more than one command takes, as click decorators.
 
-Light: ``--help`` imports this module, and nothing slower than click.
+Light: the list of commands imports this module, and nothing slower than click.
 """
 
 from __future__ import annotations
@@ -110,51 +110,64 @@ SELECTION = chain(
         help="Only changes of this kind.",
     ),
 )
-MAX_MISSING = option(
-    "--max-missing",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Tolerate up to N recorded tokens missing from the exchange's list (default 1).",
-)
-GUARDS = chain(
-    option(
-        "--max-revocations",
-        type=click.IntRange(0),
-        metavar="N",
-        help="Revoke at most N tokens that left the manifest (default 3).",
-    ),
-    option(
-        "--max-rotations",
-        type=click.IntRange(0),
-        metavar="N",
-        help="Rotate at most N due tokens in a run (default 10).",
-    ),
-    MAX_MISSING,
-    option(
-        "--allow-empty",
-        is_flag=True,
-        help="Allow an empty list of tokens (otherwise refused as a likely mistake).",
-    ),
-    option(
-        "--allow-missing-manager",
-        is_flag=True,
-        help="Allow a manifest without the manager's own token.",
-    ),
-    option(
-        "--allow-missing-files",
-        is_flag=True,
-        help="Accept that files of the manifest are gone for good.",
-    ),
-    option(
-        "--revoke-in-use",
-        is_flag=True,
-        help="Revoke tokens that left the manifest even if used within the last hour.",
-    ),
-    option(
-        "--replace",
-        multiple=True,
-        metavar="LABEL",
-        help="Derive this label's token although a twin lives or its path is occupied "
-        "(may be repeated).",
-    ),
-)
+
+
+class Guards(Option):
+    """Stands for the options that are made from the plan's table of guards.
+
+    The table is read when a command that has them is run or explained: it costs more
+    than click does.
+    """
+
+    def __init__(self, names: list[str], *, only: str = "", **others: Any) -> None:
+        super().__init__(names, **others)
+        self.only = only
+
+    def options(self) -> list[Option]:
+        """Return the options, or the only one that is named."""
+        from reconciler.plan import GUARDS  # noqa: PLC0415  # three times the cost of click
+
+        return [
+            _guard(guard.flag, guard.default, guard.help)
+            for guard in GUARDS
+            if self.only in {"", guard.name}
+        ]
+
+
+def _guard(flag: str, default: int | frozenset[str], text: str) -> Option:
+    if isinstance(default, bool):
+        return Option([flag], is_flag=True, help=text)
+    if isinstance(default, int):
+        limit = click.IntRange(0)
+        return Option([flag], type=limit, metavar="N", help=f"{text} (default {default}).")
+    return Option([flag], multiple=True, metavar="LABEL", help=f"{text} (may be repeated).")
+
+
+class Command(click.Command):
+    """A command that may have the options of guards."""
+
+    _made: list[click.Parameter]
+
+    @property
+    def params(self) -> list[click.Parameter]:
+        """The arguments and options, those of guards among them."""
+        self._made = [
+            made
+            for param in self._made
+            for made in (param.options() if isinstance(param, Guards) else [param])
+        ]
+        return self._made
+
+    @params.setter
+    def params(self, given: list[click.Parameter]) -> None:
+        self._made = given
+
+
+class Group(click.Group):
+    """The commands."""
+
+    command_class = Command
+
+
+GUARDS = click.option("--guards", cls=Guards)
+MAX_MISSING = click.option("--guards", cls=Guards, only="max_missing")

@@ -31,7 +31,7 @@ from reconciler.identity import (
     take,
 )
 from reconciler.model import Credentials, Manifest, Secret
-from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS, Category, Policy, Selection
+from reconciler.plan import Category, Policy, Selection
 from reconciler.run import Driver, Events, Keys, Session, Stage
 from reconciler.vault import SecretStore, settings_from_environment
 
@@ -101,36 +101,22 @@ def policy_of(manifest: Manifest, options: Options) -> Policy:
     both = sorted(set(options.targets) & set(options.excluded))
     if both:
         raise UsageError(f"{both[0]!r} is both --target and --exclude")
-    given = options.guards
-    return Policy(
+    known = {spec.label for spec in manifest.tokens}
+    asked = {"--replace": sorted(options.guards.get("replace", ())), "--target": options.requested}
+    for option, labels in asked.items():
+        for label in labels:
+            if label not in known:
+                raise UsageError(f"{option} {label!r}: the manifest has no such label")
+    policy = Policy(
         selection=Selection(
             targets=frozenset(options.targets),
             excluded=frozenset(options.excluded),
             only=Category(options.only) if options.only else None,
         ),
-        max_revocations=_or(given.get("max_revocations"), MAX_REVOCATIONS),
-        max_rotations=_or(given.get("max_rotations"), MAX_ROTATIONS),
-        max_missing=_or(given.get("max_missing"), MAX_MISSING),
-        allow_empty=given.get("allow_empty", False),
-        allow_missing_manager=given.get("allow_missing_manager", False),
-        allow_missing_files=given.get("allow_missing_files", False),
-        revoke_in_use=given.get("revoke_in_use", False),
-        replace=_labels(manifest, "--replace", given.get("replace", ())),
-        requested=_labels(manifest, "--target", options.requested),
+        requested=frozenset(options.requested),
         compromised=options.compromised,
     )
-
-
-def _or(given: int | None, default: int) -> int:
-    return default if given is None else given
-
-
-def _labels(manifest: Manifest, option: str, labels: tuple[str, ...]) -> frozenset[str]:
-    known = {spec.label for spec in manifest.tokens}
-    for label in labels:
-        if label not in known:
-            raise UsageError(f"{option} {label!r}: the manifest has no such label")
-    return frozenset(labels)
+    return policy.with_given(options.guards)
 
 
 def read_line_of_secret() -> str:

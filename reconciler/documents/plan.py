@@ -24,15 +24,8 @@ from reconciler.plan import (
     Plan,
     Policy,
     Selection,
-    selection_plain,
-    side_plain,
 )
 from reconciler.state import from_plain, to_plain
-
-_PLAIN_FLAGS = (
-    *("max_revocations", "max_rotations", "max_missing"),
-    *("allow_empty", "allow_missing_manager", "allow_missing_files", "revoke_in_use"),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +60,8 @@ def plan_document(
         "api_url": plan.api_url,
         "ledger_id": plan.ledger_id,
         "profile_id": plan.profile_id,
-        "selection": selection_plain(plan.selection),
-        "flags": _flags(policy or Policy()),
+        "selection": to_plain(plan.selection),
+        "flags": (policy or Policy()).flags_plain(),
         "capabilities": "not checked",
         "summary": _summary(plan),
         "changes": [change_plain(c) for c in plan.changes],
@@ -94,13 +87,6 @@ def plan_widget(plan: Plan) -> str:
     return json.dumps(widget, sort_keys=True) + "\n"
 
 
-def _flags(policy: Policy) -> dict[str, Any]:
-    return {
-        **{name: getattr(policy, name) for name in _PLAIN_FLAGS},
-        "replace": sorted(policy.replace),
-    }
-
-
 def _summary(plan: Plan) -> dict[str, int]:
     counts = plan.counts()
     return {
@@ -112,14 +98,9 @@ def _summary(plan: Plan) -> dict[str, int]:
 def change_plain(change: Change) -> dict[str, Any]:
     """Return one row of a plan or a report as JSON."""
     return {
-        "label": change.label,
-        "action": change.action.value,
-        "reason": change.reason.value,
+        **to_plain(change),
         "category": CATEGORIES[change.reason].value,
         "sentence": SENTENCES[change.reason],
-        "note": change.note,
-        "before": side_plain(change.before),
-        "after": side_plain(change.after),
     }
 
 
@@ -156,12 +137,8 @@ def load_plan(text: str) -> SavedPlan:
 
 
 def _read(document: dict[str, Any]) -> tuple[Plan, Policy]:
-    flags, selection = document["flags"], from_plain(Selection, document["selection"])
-    policy = Policy(
-        selection=selection,
-        replace=frozenset(flags["replace"]),
-        **{name: flags[name] for name in _PLAIN_FLAGS},
-    )
+    selection = from_plain(Selection, document["selection"])
+    policy = Policy(selection=selection).with_given(document["flags"])
     plan = Plan(
         as_of_ms=instant_ms(document["as_of"]),
         api_url=document["api_url"],

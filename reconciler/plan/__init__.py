@@ -1,6 +1,6 @@
-"""What to do, why, and who must look at it. Pure:
+"""What to do, why, and who must look at it.
 
-``plan(desired, observed)`` is a function of its arguments.
+``plan(desired, observed)`` is a pure function of its arguments.
 """
 
 from reconciler.plan.alarms import (
@@ -12,26 +12,19 @@ from reconciler.plan.alarms import (
     plus_minus,
     scope_note,
 )
-from reconciler.plan.guards import violations
-from reconciler.plan.planner import (
+from reconciler.plan.change import (
     FORMAT_VERSION,
-    MAX_MISSING,
-    MAX_REVOCATIONS,
-    MAX_ROTATIONS,
     Change,
     NotTouched,
     Plan,
-    Policy,
     Selection,
     Side,
     order,
-    owned_paths,
-    plan,
     row_key,
-    selection_plain,
-    side_plain,
 )
-from reconciler.plan.reasons import CATEGORIES, SENTENCES, Action, Category, Reason
+from reconciler.plan.context import owned_paths
+from reconciler.plan.guards import GUARDS, Guard, Policy, violations
+from reconciler.plan.planner import plan
 from reconciler.plan.review import NoBase, Review, review_of
 from reconciler.plan.status import (
     PROBABLY_OURS,
@@ -45,22 +38,40 @@ from reconciler.plan.status import (
     TokenStatus,
     status_of,
 )
+from reconciler.plan.tasks import (
+    Evidence,
+    FinishRevoking,
+    NewToken,
+    RecordFiles,
+    RecordProtection,
+    RecordVersion,
+    RecoverIntent,
+    RemovePlaceholder,
+    RestoreSecret,
+    RevokeCurrent,
+    RevokeRetiring,
+    Task,
+)
+from reconciler.plan.vocabulary import ACTIONS, CATEGORIES, SENTENCES, Action, Category, Reason
 
 __all__ = [
+    "ACTIONS",
     "CATEGORIES",
     "FORMAT_VERSION",
-    "MAX_MISSING",
-    "MAX_REVOCATIONS",
-    "MAX_ROTATIONS",
+    "GUARDS",
     "PROBABLY_OURS",
     "SENTENCES",
     "Action",
     "Alarm",
     "Category",
     "Change",
+    "Evidence",
+    "FinishRevoking",
+    "Guard",
     "Lease",
     "Need",
     "NeedKind",
+    "NewToken",
     "NoBase",
     "NotTouched",
     "OpenIntent",
@@ -68,11 +79,20 @@ __all__ = [
     "Policy",
     "Predecessor",
     "Reason",
+    "RecordFiles",
+    "RecordProtection",
+    "RecordVersion",
+    "RecoverIntent",
+    "RemovePlaceholder",
+    "RestoreSecret",
     "Review",
+    "RevokeCurrent",
+    "RevokeRetiring",
     "Selection",
     "Side",
     "State",
     "Status",
+    "Task",
     "TokenStatus",
     "alarms_of",
     "gained_scopes",
@@ -85,8 +105,6 @@ __all__ = [
     "review_of",
     "row_key",
     "scope_note",
-    "selection_plain",
-    "side_plain",
     "status_of",
     "violations",
 ]

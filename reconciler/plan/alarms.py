@@ -1,144 +1,71 @@
-"""What a reader of a plan must not miss, and whether an apply of it needs a reviewer."""
+"""What a reader of a plan must not miss, and whether an apply of it needs a reviewer.
+
+Rule that this module keeps: what is granted, moved or ended is computed from the two
+sides of a change, never taken from its reason. A row has one reason, but may do more
+than one thing.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from reconciler.escape import counted, safe, short
-from reconciler.plan.planner import Change, Plan
-from reconciler.plan.reasons import Action, Reason
-from reconciler.plan.review import SHORT_OVERLAP_MS
+from reconciler.model import MINUTE_MS
+from reconciler.plan.change import Change, Plan
+from reconciler.plan.vocabulary import Action, Reason
 
 POWERFUL = frozenset({"withdrawal", "delegated_signing"})
 """Scopes that nobody gets without a second look: they move funds, or sign for others."""
 
+SHORT_OVERLAP_MS = 10 * MINUTE_MS
+"""A shorter overlap is next to none.
+
+Whoever reads a secret now and then will not have read the new one by its end.
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Something that nobody may overlook.
+
+    ``about`` has labels, as they are in the plan or the manifest, each with a detail.
+    Details of a plan's own alarms are fit to print; those of a review are not escaped.
+    """
+
+    sentence: str
+    about: tuple[tuple[str, str], ...]
+
+
+# --- what a change does, by its two sides ---
+
 
 def scopes_before(change: Change) -> tuple[str, ...] | None:
-    """What the token may do now; None where nobody knows, because it is not listed, and () where there is none yet."""
+    """Return what the token may do now: () where there is no token yet.
+
+    None where nobody knows, because the exchange does not list the token.
+    """
     if change.before is None or change.before.token_id is None:
         return ()
     return change.before.scopes or None
 
 
 def gained_scopes(change: Change) -> tuple[str, ...]:
-    """Scopes that the new token has and the old one lacks; all of them, where it is not known what the old one has."""
+    """Return the scopes that the new token has and the old one lacks.
+
+    All scopes of the new one, where nobody knows what the old one has.
+    """
     after = change.after.scopes if change.after is not None else ()
     return tuple(sorted(set(after) - set(scopes_before(change) or ())))
 
 
-def moves(change: Change) -> bool:
-    """Whether consumers will find the secret at another path."""
-    before, after = change.before, change.after
-    return change.derives and before is not None and after is not None and before.path != after.path
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """Something that nobody may overlook; ``about`` are labels as they are in the plan, each with a detail fit to print."""
-
-    sentence: str
-    about: tuple[tuple[str, str], ...]
-
-
-def _about(changes: Iterable[Change]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (c.label, short(c.before.token_id) if c.before is not None and c.before.token_id else "")
-        for c in changes
-    )
-
-
-def is_loud(change: Change) -> bool:
-    """Whether a row revokes, grants, moves a secret, takes a protection away, or leaves consumers no time."""
-    unprotects = change.after is not None and change.after.protect is False
-    return change.acts and (
-        change.action is Action.REVOKE
-        or bool(grants(change))
-        or change.reason is Reason.COMPROMISED
-        or unprotects
-        or moves(change)
-        or hurries(change)
-        or (change.action is Action.ROTATE and bool(gained_scopes(change)))
-    )
-
-
-def grants(change: Change) -> tuple[str, ...]:
-    """The scopes of a first token that reach beyond trading for oneself."""
-    return (
-        gained_scopes(change)
-        if change.action is Action.DERIVE and set(gained_scopes(change)) & POWERFUL
-        else ()
-    )
-
-
-def hurries(change: Change) -> bool:
-    """Whether consumers lose the old token next to at once when the new one is in Vault, by the manifest's wish."""
-    after = change.after
-    return (
-        change.action is Action.ROTATE
-        and after is not None
-        and after.overlap_ms is not None
-        and after.overlap_ms < SHORT_OVERLAP_MS
-        and change.before is not None
-        and change.before.token_id is not None
-    )
-
-
-def alarms_of(plan: Plan) -> tuple[Alarm, ...]:
-    """Revocations, grants, lost protections, moved secrets and missing overlaps, each kind at most once.
-
-    Where there are none (``is_loud`` of no row), a plan may be applied without a
-    further look at it.
-    """
-    acting = plan.acting
-    leaving = [c for c in acting if c.action is Action.REVOKE and c.reason is not Reason.SUPERSEDED]
-    superseded = [c for c in acting if c.action is Action.REVOKE and c.reason is Reason.SUPERSEDED]
-    at_once = [c for c in acting if c.reason is Reason.COMPROMISED]
-    rotations = [c for c in acting if c.action is Action.ROTATE and gained_scopes(c)]
-    widened = [c for c in rotations if scopes_before(c) is not None]
-    unknown = [c for c in rotations if scopes_before(c) is None]
-    unprotected = [c for c in acting if c.after is not None and c.after.protect is False]
-    moved = [c for c in acting if moves(c)]
-    granted = [c for c in acting if grants(c)]
-    hurried = [c for c in acting if hurries(c) and c.reason is not Reason.COMPROMISED]
-    found = (
-        Alarm(sentence=f"revokes {counted(len(leaving), 'token')} for good", about=_about(leaving)),
-        Alarm(sentence="revokes the predecessor at once, without overlap", about=_about(at_once)),
-        Alarm(
-            sentence=f"revokes {counted(len(superseded), 'superseded token')} for good",
-            about=_about(superseded),
-        ),
-        Alarm(sentence="widens scopes", about=tuple((c.label, scope_note(c)) for c in widened)),
-        Alarm(
-            sentence="grants scopes, and what the old token had is not known",
-            about=tuple((c.label, scope_note(c)) for c in unknown),
-        ),
-        Alarm(
-            sentence="takes the protection away", about=tuple((c.label, "") for c in unprotected)
-        ),
-        Alarm(
-            sentence="moves the secret: consumers must read another path",
-            about=tuple((c.label, path_note(c)) for c in moved),
-        ),
-        Alarm(
-            sentence="leaves consumers next to no time to change over: a short overlap",
-            about=_about(hurried),
-        ),
-        Alarm(
-            sentence="grants a new token more than trading",
-            about=tuple((c.label, scope_note(c)) for c in granted),
-        ),
-    )
-    return tuple(alarm for alarm in found if alarm.about)
-
-
 def plus_minus(gained: Iterable[str], lost: Iterable[str]) -> str:
-    """``+gained -lost``."""
+    """Return ``+gained -lost``, fit to print."""
     return " ".join([*(f"+{safe(g)}" for g in gained), *(f"-{safe(x)}" for x in lost)])
 
 
 def scope_note(change: Change) -> str:
-    """``+gained -lost`` of a change that derives, or nothing."""
+    """Return ``+gained -lost`` of a change that derives, and nothing of any other."""
     if not change.derives or change.after is None:
         return ""
     lost = set(scopes_before(change) or ()) - set(change.after.scopes)
@@ -146,9 +73,107 @@ def scope_note(change: Change) -> str:
 
 
 def path_note(change: Change) -> str:
-    """Where the secret will lie, if that is new."""
-    if moves(change) and change.before is not None and change.after is not None:
-        return f"path {safe(change.before.path)} -> {safe(change.after.path)}"
-    if change.action is Action.DERIVE and change.after is not None:
-        return f"path {safe(change.after.path)}"
-    return ""
+    """Return where the secret will lie, if that is new."""
+    before, after = change.before, change.after
+    if after is None or not change.derives:
+        return ""
+    if before is not None and before.path != after.path:
+        return f"path {safe(before.path)} -> {safe(after.path)}"
+    return f"path {safe(after.path)}" if change.action is Action.DERIVE else ""
+
+
+def _token(change: Change) -> str:
+    token_id = change.before.token_id if change.before is not None else None
+    return short(token_id) if token_id else ""
+
+
+# --- one function per alarm: the detail to tell, or None where there is no alarm ---
+
+
+def leaves(change: Change) -> str | None:
+    """A token is revoked for another reason than that it has a successor."""
+    revokes = change.action is Action.REVOKE and change.reason is not Reason.SUPERSEDED
+    return _token(change) if revokes else None
+
+
+def without_overlap(change: Change) -> str | None:
+    """The predecessor gets no overlap."""
+    return _token(change) if change.reason is Reason.COMPROMISED else None
+
+
+def is_superseded(change: Change) -> str | None:
+    """A predecessor is revoked."""
+    revokes = change.action is Action.REVOKE and change.reason is Reason.SUPERSEDED
+    return _token(change) if revokes else None
+
+
+def widens(change: Change) -> str | None:
+    """The new token may do more than the old one."""
+    gains = change.action is Action.ROTATE and gained_scopes(change)
+    return scope_note(change) if gains and scopes_before(change) is not None else None
+
+
+def perhaps_widens(change: Change) -> str | None:
+    """The new token may do more than the old one, whose scopes nobody knows."""
+    gains = change.action is Action.ROTATE and gained_scopes(change)
+    return scope_note(change) if gains and scopes_before(change) is None else None
+
+
+def unprotects(change: Change) -> str | None:
+    """The label loses its protection."""
+    return "" if change.after is not None and change.after.protect is False else None
+
+
+def moves(change: Change) -> str | None:
+    """Consumers will find the secret at another path."""
+    before, after = change.before, change.after
+    apart = before is not None and after is not None and before.path != after.path
+    return path_note(change) if change.derives and apart else None
+
+
+def hurries(change: Change) -> str | None:
+    """By the manifest's wish, the old token ends next to at once after the new one is in Vault."""
+    after = change.after
+    if change.action is not Action.ROTATE or change.reason is Reason.COMPROMISED or after is None:
+        return None
+    hasty = after.overlap_ms is not None and after.overlap_ms < SHORT_OVERLAP_MS
+    return _token(change) or None if hasty else None
+
+
+def grants(change: Change) -> str | None:
+    """A first token reaches beyond trading for oneself."""
+    powerful = change.action is Action.DERIVE and POWERFUL & set(gained_scopes(change))
+    return scope_note(change) if powerful else None
+
+
+ALARMS: tuple[tuple[str, Callable[[Change], str | None]], ...] = (
+    ("revokes {tokens} for good", leaves),
+    ("revokes the predecessor at once, without overlap", without_overlap),
+    ("revokes {superseded} for good", is_superseded),
+    ("widens scopes", widens),
+    ("grants scopes, and what the old token had is not known", perhaps_widens),
+    ("takes the protection away", unprotects),
+    ("moves the secret: consumers must read another path", moves),
+    ("leaves consumers next to no time to change over: a short overlap", hurries),
+    ("grants a new token more than trading", grants),
+)
+"""What each alarm says, and the function that finds the changes it is about."""
+
+
+def is_loud(change: Change) -> bool:
+    """Return whether an apply of the row needs a reviewer: whether there is an alarm of it."""
+    return change.acts and any(about(change) is not None for _, about in ALARMS)
+
+
+def alarms_of(plan: Plan) -> tuple[Alarm, ...]:
+    """Return the alarms of a plan, each kind at most once; none where no row is loud."""
+    found = []
+    for sentence, about in ALARMS:
+        rows = [(c.label, said) for c in plan.acting if (said := about(c)) is not None]
+        if rows:
+            said_of_all = sentence.format(
+                tokens=counted(len(rows), "token"),
+                superseded=counted(len(rows), "superseded token"),
+            )
+            found.append(Alarm(sentence=said_of_all, about=tuple(rows)))
+    return tuple(found)

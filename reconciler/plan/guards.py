@@ -1,60 +1,175 @@
-"""Guards: pure checks of a whole plan, each with one flag that lifts it.
+"""Guards: what a plan may not do unless a flag of its own allows it.
 
-There is no flag that lifts them all.
+``Policy`` is the table of them. The command line's options and their help, the flags in
+a saved plan, and those that the digest covers are all made from it, so that a new guard
+is one field here and one key in ``schemas/plan.schema.json``.
 
 Rules this module keeps:
 
-1. Absolute numbers, not percentages: fleets are small, and a percentage switches itself
-   off just there.
-2. A guard looks at the whole fleet, whatever ``--target`` says.
-3. A guard stops the apply before its first write; a plan shows it.
+1. Each guard has its own flag, and no flag lifts them all.
+2. Limits are absolute numbers, not percentages: fleets are small, and a percentage
+   switches itself off just there.
+3. A check looks at the whole fleet, whatever ``--target`` says. It stops the apply
+   before its first write; a plan shows what it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from reconciler.model import Manifest
-from reconciler.plan.planner import Plan, Policy
-from reconciler.plan.reasons import Action, Reason
+from reconciler.plan.change import EVERYTHING, Plan, Selection
+from reconciler.plan.vocabulary import Action, Reason
 
-Guard = Callable[[Manifest, Plan, Policy], str | None]
+T = TypeVar("T", int, bool, frozenset[str])
+
+Check = Callable[[Manifest, Plan, "Policy"], str | None]
+"""What a guard says of the plan of the whole fleet; None where it agrees."""
+
+
+# --- checks of a whole plan ---
 
 
 def too_many_revocations(_: Manifest, fleet: Plan, policy: Policy) -> str | None:
-    """Tokens that would be revoked because their lines are gone."""
+    """Count the tokens that would be revoked because they left the manifest."""
     leaving = [
-        c.label
-        for c in fleet.changes
-        if c.action is Action.REVOKE and c.reason is Reason.NOT_DESIRED
+        c for c in fleet.changes if c.action is Action.REVOKE and c.reason is Reason.NOT_DESIRED
     ]
     if len(leaving) <= policy.max_revocations:
         return None
     return (
-        f"{len(leaving)} tokens would be revoked because they left the manifest, more than --max-revocations "
-        f"{policy.max_revocations}: raise it if that is meant"
+        f"{len(leaving)} tokens would be revoked because they left the manifest, "
+        f"more than --max-revocations {policy.max_revocations}: raise it if that is meant"
     )
 
 
 def nothing_desired(desired: Manifest, _: Plan, policy: Policy) -> str | None:
-    """An empty list is a mistake more often than a wish."""
+    """Refuse an empty list: it is a mistake more often than a wish."""
     if desired.tokens or policy.allow_empty:
         return None
     return "the manifest's list of tokens is empty: --allow-empty if that is meant"
 
 
 def manager_missing(desired: Manifest, _: Plan, policy: Policy) -> str | None:
-    """Without the manager nothing can be listed or revoked any more."""
-    if policy.allow_missing_manager or any(
-        spec.label == desired.manager for spec in desired.tokens
-    ):
+    """Refuse a manifest without the manager, whose token signs every list and revoke."""
+    labels = {spec.label for spec in desired.tokens}
+    if policy.allow_missing_manager or desired.manager in labels:
         return None
-    return f"the manager {desired.manager} is not among the tokens: --allow-missing-manager if that is meant"
+    return (
+        f"the manager {desired.manager} is not among the tokens: "
+        "--allow-missing-manager if that is meant"
+    )
 
 
-GUARDS: tuple[Guard, ...] = (too_many_revocations, nothing_desired, manager_missing)
+# --- the table ---
+
+
+def _guard(default: T, text: str, check: Check | None = None) -> T:
+    """Make a field of ``Policy`` that is a guard, with its help and, if it has one, its check."""
+    return dataclasses.field(
+        default=default, metadata={"help": text, "default": default, "check": check}
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the person at the command line allows or asks for.
+
+    A number is a limit, a boolean lifts its guard, and labels lift it for these labels.
+    ``requested`` are the labels of ``rotate``; ``compromised`` leaves them no overlap.
+    """
+
+    selection: Selection = EVERYTHING
+    max_revocations: int = _guard(
+        3, "Revoke at most N tokens that left the manifest", too_many_revocations
+    )
+    max_rotations: int = _guard(10, "Rotate at most N due tokens in a run")
+    max_missing: int = _guard(
+        1, "Tolerate up to N recorded tokens missing from the exchange's list"
+    )
+    allow_empty: bool = _guard(
+        default=False,
+        text="Allow an empty list of tokens (otherwise refused as a likely mistake).",
+        check=nothing_desired,
+    )
+    allow_missing_manager: bool = _guard(
+        default=False,
+        text="Allow a manifest without the manager's own token.",
+        check=manager_missing,
+    )
+    allow_missing_files: bool = _guard(
+        default=False, text="Accept that files of the manifest are gone for good."
+    )
+    revoke_in_use: bool = _guard(
+        default=False,
+        text="Revoke tokens that left the manifest even if used within the last hour.",
+    )
+    replace: frozenset[str] = _guard(
+        frozenset(),
+        "Derive this label's token although a twin lives or its path is occupied",
+    )
+    requested: frozenset[str] = frozenset()
+    compromised: bool = False
+
+    def flags(self) -> tuple[str, ...]:
+        """Return the guards that differ from their defaults, as given at the command line."""
+        return tuple(flag for guard in GUARDS for flag in guard.given(self))
+
+    def flags_plain(self) -> dict[str, Any]:
+        """Return all guards as JSON, by name."""
+        plain = {guard.name: getattr(self, guard.name) for guard in GUARDS}
+        return {k: sorted(v) if isinstance(v, frozenset) else v for k, v in plain.items()}
+
+    def with_given(self, given: Mapping[str, Any]) -> Policy:
+        """Return the policy with what else is given by name, as options or as JSON.
+
+        A number takes the place of the one before; booleans and labels are added.
+        """
+        kept = {guard.name: guard.added(self, given.get(guard.name)) for guard in GUARDS}
+        return dataclasses.replace(self, **kept)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """One flag: its name in ``Policy`` and in a saved plan, its default, help and check."""
+
+    name: str
+    default: int | bool | frozenset[str]
+    help: str
+    check: Check | None
+
+    @property
+    def flag(self) -> str:
+        """The flag at the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    def given(self, policy: Policy) -> tuple[str, ...]:
+        """Return the flag as it has to be given for this policy; nothing for the default."""
+        value = getattr(policy, self.name)
+        if value == self.default:
+            return ()
+        if isinstance(value, frozenset):
+            return tuple(f"{self.flag} {label}" for label in sorted(value))
+        return (self.flag if value is True else f"{self.flag} {value}",)
+
+    def added(self, policy: Policy, given: Any) -> Any:
+        """Return the value in ``policy`` together with what is given, None for nothing."""
+        kept = getattr(policy, self.name)
+        if isinstance(kept, frozenset):
+            return kept | frozenset(given or ())
+        return (kept or bool(given)) if isinstance(kept, bool) else kept if given is None else given
+
+
+GUARDS = tuple(Guard(name=f.name, **f.metadata) for f in dataclasses.fields(Policy) if f.metadata)
+"""All guards, in the order in which help lists them."""
 
 
 def violations(desired: Manifest, fleet: Plan, policy: Policy) -> tuple[str, ...]:
-    """What the guards say of the plan of the whole fleet (made without a selection), in order."""
-    return tuple(said for guard in GUARDS if (said := guard(desired, fleet, policy)) is not None)
+    """Return what the guards say of the plan of the whole fleet, in order.
+
+    ``fleet`` is a plan that was made without a selection.
+    """
+    checks = (guard.check for guard in GUARDS if guard.check is not None)
+    return tuple(said for check in checks if (said := check(desired, fleet, policy)) is not None)

@@ -25,12 +25,13 @@ import enum
 from collections.abc import Callable
 
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Manifest
-from reconciler.plan.planner import Change, Plan, Policy, Selection, owned_paths, plan, row_key
-from reconciler.plan.reasons import CATEGORIES, Action, Category
+from reconciler.plan.alarms import SHORT_OVERLAP_MS, Alarm
+from reconciler.plan.change import Change, Plan, Selection, row_key
+from reconciler.plan.context import owned_paths
+from reconciler.plan.guards import Policy
+from reconciler.plan.planner import plan
+from reconciler.plan.vocabulary import CATEGORIES, Action, Category
 from reconciler.state import Observed
-
-SHORT_OVERLAP_MS = 10 * MINUTE_MS
-"""A shorter overlap is next to none: whoever reads a secret now and then will not have read the new one by its end."""
 
 
 class Cause(enum.Enum):
@@ -50,14 +51,6 @@ class NoBase(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something a manifest does that no row tells; ``about`` are labels with a detail each, text of others, not escaped."""
-
-    sentence: str
-    about: tuple[tuple[str, str], ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
     """What a reviewer sees beside the plan.
 
@@ -68,7 +61,7 @@ class Review:
 
     base_unreadable: bool
     causes: dict[Change, Cause]
-    findings: tuple[Finding, ...]
+    findings: tuple[Alarm, ...]
     elsewhere: tuple[Change, ...]
     undone: tuple[Change, ...]
 
@@ -123,7 +116,7 @@ def _cause(change: Change, key: str, before: dict[str, Change]) -> Cause:
 # --- what no row tells ---
 
 
-def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Finding | None:
+def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Alarm | None:
     """A line that points at the path which the ledger has for another label: a swap of labels does that twice."""
     owners = dict(owned_paths(observed.ledger.tokens))
     about = [
@@ -132,13 +125,13 @@ def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Fin
         if owners.get(spec.path, spec.label) != spec.label
     ]
     return (
-        Finding(sentence="points at the path of another label's secret", about=tuple(sorted(about)))
+        Alarm(sentence="points at the path of another label's secret", about=tuple(sorted(about)))
         if about
         else None
     )
 
 
-def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
     """A label whose consumers get less time to change over than they had, or next to none from the start."""
     had = {spec.label: spec.overlap_ms for spec in base.tokens} if base is not None else {}
     about = [
@@ -147,7 +140,7 @@ def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Findin
         if spec.overlap_ms < had.get(spec.label, SHORT_OVERLAP_MS)
     ]
     return (
-        Finding(
+        Alarm(
             sentence="shortens the overlap: consumers get less time to change over",
             about=tuple(sorted(about)),
         )
@@ -156,7 +149,7 @@ def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Findin
     )
 
 
-def _rarer_rotation(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+def _rarer_rotation(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
     """A label that will be rotated less often than it was, or no more."""
     had = {spec.label: spec.rotate_after_ms for spec in base.tokens} if base is not None else {}
     about = [
@@ -165,7 +158,7 @@ def _rarer_rotation(head: Manifest, base: Manifest | None, _: Observed) -> Findi
         if (before := had.get(spec.label)) is not None
         and (spec.rotate_after_ms is None or spec.rotate_after_ms > before)
     ]
-    return Finding(sentence="is rotated less often", about=tuple(sorted(about))) if about else None
+    return Alarm(sentence="is rotated less often", about=tuple(sorted(about))) if about else None
 
 
 def _length(length_ms: int | None) -> str:
@@ -178,7 +171,7 @@ def _length(length_ms: int | None) -> str:
     return f"{length_ms // SECOND_MS}s"
 
 
-def _another_profile(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+def _another_profile(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
     """The pin that refuses to act for anybody else's profile."""
     if base is None or base.profile_id in {None, head.profile_id}:
         return None
@@ -188,19 +181,19 @@ def _another_profile(head: Manifest, base: Manifest | None, _: Observed) -> Find
             f"{base.profile_id} -> {head.profile_id if head.profile_id is not None else 'none'}",
         ),
     )
-    return Finding(sentence="changes the profile that the manifest is for", about=about)
+    return Alarm(sentence="changes the profile that the manifest is for", about=about)
 
 
-def _another_manager(head: Manifest, base: Manifest | None, _: Observed) -> Finding | None:
+def _another_manager(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
     if base is None or base.manager == head.manager:
         return None
-    return Finding(
+    return Alarm(
         sentence="changes the manager, whose token signs list and revoke",
         about=((head.manager, f"was {base.manager}"),),
     )
 
 
-FINDINGS: tuple[Callable[[Manifest, Manifest | None, Observed], Finding | None], ...] = (
+FINDINGS: tuple[Callable[[Manifest, Manifest | None, Observed], Alarm | None], ...] = (
     _others_paths,
     _short_overlap,
     _rarer_rotation,
@@ -209,5 +202,5 @@ FINDINGS: tuple[Callable[[Manifest, Manifest | None, Observed], Finding | None],
 )
 
 
-def _findings(head: Manifest, base: Manifest | None, observed: Observed) -> tuple[Finding, ...]:
+def _findings(head: Manifest, base: Manifest | None, observed: Observed) -> tuple[Alarm, ...]:
     return tuple(found for look in FINDINGS if (found := look(head, base, observed)) is not None)

@@ -32,8 +32,11 @@ import enum
 from typing import NamedTuple
 
 from reconciler.model import DAY_MS, LiveToken, Manifest, TokenSpec
-from reconciler.plan.planner import Change, NotTouched, Plan, Policy, Selection, plan
-from reconciler.plan.reasons import SENTENCES, Action, Reason, in_place
+from reconciler.plan.change import Change, NotTouched, Plan, Selection
+from reconciler.plan.guards import Policy
+from reconciler.plan.planner import plan
+from reconciler.plan.reasons import in_place
+from reconciler.plan.vocabulary import SENTENCES, Action, Reason
 from reconciler.state import (
     Abandoned,
     Current,
@@ -242,7 +245,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         rows[change.label].append(change)
     specs = {spec.label: spec for spec in desired.tokens}
     labels = sorted(specs.keys() | observed.ledger.tokens.keys())
-    scene = _Scene(manager=desired.manager, observed=observed, live=observed.live_by_id())
+    context = StatusContext(manager=desired.manager, observed=observed, live=observed.live_by_id())
     holder = lease_held_by(observed.ledger, observed.now_ms)
     return Status(
         as_of_ms=observed.now_ms,
@@ -250,7 +253,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         ledger_id=observed.ledger.ledger_id,
         ledger_version=observed.ledger_version,
         profile_id=observed.ledger.profile_id,
-        tokens=tuple(_token(label, specs.get(label), rows[label], scene) for label in labels),
+        tokens=tuple(_token(label, specs.get(label), rows[label], context) for label in labels),
         needs=_needs(chosen),
         twins=tuple(row for row in chosen.not_touched if row.kind is Kind.TWIN),
         foreign=chosen.foreign_unnamed
@@ -264,7 +267,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
     )
 
 
-class _Scene(NamedTuple):
+class StatusContext(NamedTuple):
     """What is the same for all labels."""
 
     manager: str
@@ -272,8 +275,10 @@ class _Scene(NamedTuple):
     live: dict[str, LiveToken]
 
 
-def _token(label: str, spec: TokenSpec | None, rows: list[Change], scene: _Scene) -> TokenStatus:
-    observed = scene.observed
+def _token(
+    label: str, spec: TokenSpec | None, rows: list[Change], context: StatusContext
+) -> TokenStatus:
+    observed = context.observed
     entry = observed.ledger.tokens.get(label)
     path = entry.path if entry is not None else spec.path if spec is not None else label
     latest = observed.meta(path)
@@ -282,7 +287,7 @@ def _token(label: str, spec: TokenSpec | None, rows: list[Change], scene: _Scene
         state=State.NOT_DESIRED,
         reason=Reason.NOT_DESIRED,
         desired=spec is not None,
-        manager=label == scene.manager,
+        manager=label == context.manager,
         protect=entry.protect if entry is not None else bool(spec is not None and spec.protect),
         path=path,
         wanted_scopes=spec.scopes if spec is not None else None,
@@ -290,10 +295,10 @@ def _token(label: str, spec: TokenSpec | None, rows: list[Change], scene: _Scene
         latest_version=latest.latest,
     )
     if entry is not None:
-        plain = _remembered(plain, entry, rows, scene.live)
+        plain = _remembered(plain, entry, rows, context.live)
     if entry is not None and entry.current is not None:
         plain = dataclasses.replace(
-            _with_current(plain, entry.current, scene.live.get(entry.current.token_id), observed),
+            _with_current(plain, entry.current, context.live.get(entry.current.token_id), observed),
             in_place=in_place(entry.current.version, latest),
         )
     return _judged(plain, rows, observed.now_ms)

@@ -28,8 +28,8 @@ Rules this package keeps:
 3. What is unproven is left as it is, for the next run: nothing is deleted on a guess.
 """
 
-from reconciler.protocol.changes import ends_at_once, facts_of, step_of
-from reconciler.protocol.derive import Task, derive_token
+from reconciler.protocol.changes import ends_at_once, facts_of, standing_of, step_of
+from reconciler.protocol.derive import derive_token
 from reconciler.protocol.effects import (
     AwaitTurn,
     DeleteVersion,
@@ -82,7 +82,7 @@ from reconciler.protocol.recover import (
     remove_placeholder,
 )
 from reconciler.protocol.report import Approved, Report, Row, approve
-from reconciler.protocol.revoke import Evidence, finish_revoking, revoke_current, revoke_retiring
+from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_retiring
 from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback
 
 __all__ = [
@@ -93,7 +93,6 @@ __all__ = [
     "Done",
     "Effect",
     "Ending",
-    "Evidence",
     "LeaseLost",
     "LedgerWriter",
     "ListTokens",
@@ -120,7 +119,6 @@ __all__ = [
     "Sleep",
     "Step",
     "StopDeriving",
-    "Task",
     "Turn",
     "Unclear",
     "UseSigner",
@@ -146,6 +144,7 @@ __all__ = [
     "revoke_retiring",
     "rewrite_secret",
     "rollback",
+    "standing_of",
     "step_of",
     "unrecorded",
     "value",

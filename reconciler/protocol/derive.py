@@ -31,6 +31,7 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import SECOND_MS, Credentials, Derived, LiveToken, TokenSpec
+from reconciler.plan import NewToken
 from reconciler.protocol.commit import (
     NotCommitted,
     TakenAway,
@@ -65,7 +66,6 @@ from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke
 from reconciler.state import (
     Current,
     Intent,
-    IntentKind,
     Retirement,
     close_intent,
     name_intent,
@@ -85,33 +85,7 @@ VERIFY_TRIES = 6
 VERIFY_PAUSE_MS = 500
 
 
-@value
-class Task:
-    """One token to derive.
-
-    ``cas`` is the secret's version that the plan saw, ``before`` the live ids under the
-    label, ``standing`` the recorded tokens of the fleet that live and are to live on.
-    ``listed`` are all ids that lived before the derive, whoever they belong to.
-    """
-
-    spec: TokenSpec
-    cas: int
-    before: tuple[str, ...]
-    standing: frozenset[str]
-    listed: frozenset[str] = frozenset()
-    predecessor: Current | None = None
-    predecessor_path: str | None = None
-    compromised: bool = False
-    believed_gone: bool = False
-    is_manager: bool = False
-
-    @property
-    def kind(self) -> IntentKind:
-        """What the intent says."""
-        return IntentKind.DERIVE if self.predecessor is None else IntentKind.ROTATE
-
-
-def derive_token(run: Run, task: Task) -> Step[Outcome]:
+def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
     """Derive a token for a label, from a last look at the secret to the record.
 
     A compromised predecessor is revoked at once.
@@ -197,7 +171,7 @@ def _close_underived(label: str, operation_id: str, outcome: Outcome) -> Step[Ou
     return outcome if isinstance(reply, Recorded) else unrecorded(reply)
 
 
-def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcome]:
+def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Outcome]:
     """Steps 3 to 6 for a token that this run has in its hands."""
     label, token_id = task.spec.label, derived.token_id
     if _lived_before(task, token_id):
@@ -243,7 +217,7 @@ def _keep(run: Run, task: Task, intent: Intent, derived: Derived) -> Step[Outcom
 
 
 def _commit(
-    run: Run, task: Task, intent: Intent, derived: Derived, going: frozenset[str]
+    run: Run, task: NewToken, intent: Intent, derived: Derived, going: frozenset[str]
 ) -> Step[int | Outcome]:
     """Do step 5: the version that holds the new token, or an outcome."""
     label, token_id = task.spec.label, derived.token_id
@@ -282,7 +256,7 @@ class _Stored:
     verified_at_ms: int
 
 
-def _verify(task: Task, derived: Derived) -> Step[Listing | Refused]:
+def _verify(task: NewToken, derived: Derived) -> Step[Listing | Refused]:
     """Sign a list call with the new secret: it must be in the list as asked for.
 
     New tokens may take a moment to work.
@@ -315,7 +289,7 @@ def _differs(spec: TokenSpec, derived: Derived, live: LiveToken) -> str | None:
     return None
 
 
-def _lived_before(task: Task, token_id: str) -> bool:
+def _lived_before(task: NewToken, token_id: str) -> bool:
     """Return whether an id was listed before the derive: then its reply is an old one.
 
     The ledger can't always tell. It knows no twin, and after a person's rollback it has
@@ -325,7 +299,7 @@ def _lived_before(task: Task, token_id: str) -> bool:
 
 
 def _drop(
-    task: Task, intent: Intent, derived: Derived, sentence: str, verdict: NotCommitted
+    task: NewToken, intent: Intent, derived: Derived, sentence: str, verdict: NotCommitted
 ) -> Step[Outcome]:
     """Give the new token up: ledger first, then DELETE."""
     token_id = derived.token_id
@@ -340,7 +314,7 @@ def _drop(
     return (yield from revoke_unrecorded(outcome, intent, derived, task.standing))
 
 
-def _record_derived(task: Task, intent: Intent, kept: _Stored) -> Step[Outcome]:
+def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outcome]:
     """Do step 6, and end a predecessor that needs no overlap.
 
     That is one that is compromised, or, where the overlap is 0, one that no consumer
@@ -380,7 +354,7 @@ def _record_derived(task: Task, intent: Intent, kept: _Stored) -> Step[Outcome]:
     return ended or done
 
 
-def _nobody_holds(task: Task, old: LiveToken | None) -> bool:
+def _nobody_holds(task: NewToken, old: LiveToken | None) -> bool:
     """Return whether no consumer ever used the predecessor.
 
     Always true for the manager: only this program uses it, and reads its secret anew.

@@ -19,7 +19,8 @@ Vault, before it goes. One whose secret is gone as well can't be asked.
 
 from __future__ import annotations
 
-from reconciler.model import MINUTE_MS, USE_MARGIN_MS, Credentials, LiveToken, VersionState
+from reconciler.model import MINUTE_MS, USE_MARGIN_MS, Credentials, VersionState
+from reconciler.plan import Evidence
 from reconciler.protocol.effects import (
     DeleteVersion,
     Done,
@@ -34,7 +35,6 @@ from reconciler.protocol.effects import (
     Unclear,
     VerifyToken,
     WriteLedger,
-    value,
 )
 from reconciler.protocol.outcome import (
     Ending,
@@ -56,14 +56,6 @@ EVIDENCE_MS = 5 * MINUTE_MS
 
 Later it is not begun: the run was paused.
 """
-
-
-@value
-class Evidence:
-    """What a decision to revoke rests on: the live token, and when it was listed."""
-
-    live: LiveToken | None
-    at_ms: int
 
 
 def _too_old(evidence: Evidence) -> Step[Outcome | None]:

@@ -170,7 +170,7 @@ def plan_blocks(
     holds = [c for c in plan.changes if c.action is Action.HOLD]
     blocks: Iterable[Block | None] = (
         _title(plan),
-        _alarms([*_findings(review), *alarms_of(plan)]),
+        _alarms([*(review.findings if review is not None else ()), *alarms_of(plan)]),
         _quoted("CAUTION", "apply will refuse", guards),
         _quoted("NOTE", "warning", warnings),
         _changes(loud, review, Rank.LOUD),
@@ -191,14 +191,6 @@ def _title(plan: Plan) -> Block:
     limited += f", made with {code(flags_line(plan))}" if plan.flags else ""
     return Block(
         head=f"### reconciler plan: {summary_line(plan)}\n\nfor {code(place_line(plan))}{limited}"
-    )
-
-
-def _findings(review: Review | None) -> list[Alarm]:
-    return (
-        [Alarm(sentence=f.sentence, about=f.about) for f in review.findings]
-        if review is not None
-        else []
     )
 
 

@@ -30,6 +30,7 @@ import click
 
 from reconciler.escape import counted, safe, short
 from reconciler.plan import (
+    ACTIONS,
     SENTENCES,
     Action,
     Alarm,
@@ -45,7 +46,6 @@ from reconciler.protocol import Ending, Report, Row
 from reconciler.render.words import (
     FEW,
     NOT_CHECKED,
-    WORDS,
     cells,
     extras,
     flags_line,
@@ -68,39 +68,6 @@ STALE_LINES = 50
 
 _INDENT = "      "
 _LEAST_WIDTH = 30
-
-_MARKS: dict[Action, str] = {
-    Action.RECOVER: "*",
-    Action.RECORD: "=",
-    Action.RESTORE: "<",
-    Action.DERIVE: "+",
-    Action.ROTATE: "~",
-    Action.REVOKE: "-",
-    Action.HOLD: ".",
-    Action.KEEP: " ",
-}
-
-_COLOURS: dict[Action, str] = {
-    Action.RECOVER: "yellow",
-    Action.RECORD: "cyan",
-    Action.RESTORE: "yellow",
-    Action.DERIVE: "green",
-    Action.ROTATE: "yellow",
-    Action.REVOKE: "red",
-    Action.HOLD: "cyan",
-    Action.KEEP: "white",
-}
-
-_DONE: dict[Action, str] = {
-    Action.RECOVER: "recovered",
-    Action.RECORD: "recorded",
-    Action.RESTORE: "restored",
-    Action.DERIVE: "derived",
-    Action.ROTATE: "rotated",
-    Action.REVOKE: "revoked",
-    Action.HOLD: "held",
-    Action.KEEP: "kept",
-}
 
 Paint = Callable[..., str]
 """``click.style``, or a function that leaves the text as it is."""
@@ -195,7 +162,7 @@ def plan_text(
 
 
 def _group(action: Action, rows: Sequence[Change], width: int | None, paint: Paint) -> list[str]:
-    heading = f"{len(rows)} {WORDS[action]}"
+    heading = f"{len(rows)} {ACTIONS[action].counted}"
     if action is Action.KEEP:
         names = ", ".join(subject(c.label) for c in rows)
         return [
@@ -209,12 +176,12 @@ def _group(action: Action, rows: Sequence[Change], width: int | None, paint: Pai
 
 def _row(change: Change, column: int, width: int | None, paint: Paint) -> str:
     widened = change.action is Action.ROTATE and bool(gained_scopes(change))
-    mark = "!" if widened else "?" if change.needs_decision else _MARKS[change.action]
+    mark = "!" if widened else "?" if change.needs_decision else ACTIONS[change.action].mark
     token_id = change.before.token_id if change.before is not None else None
     parts = [padded(subject(change.label), column), *([short(token_id)] if token_id else [])]
     text = line(f"  {mark} " + "  ".join(parts), "; ".join([why(change), *extras(change)]), width)
     alarming = widened or change.action is Action.REVOKE
-    return paint(text, fg="red" if alarming else _COLOURS[change.action], bold=alarming)
+    return paint(text, fg="red" if alarming else ACTIONS[change.action].colour, bold=alarming)
 
 
 def _not_touched(plan: Plan, width: int | None, paint: Paint) -> list[str]:
@@ -262,7 +229,7 @@ def row_line(row: Row) -> str:
     name = subject(change.label)
     if outcome.status is not Ending.APPLIED:
         return f"{outcome.status.value}: {change.action.value} {name}: {safe(outcome.sentence)}"
-    verb = _DONE[change.action]
+    verb = ACTIONS[change.action].done
     if not change.derives and change.action is not Action.REVOKE:
         return f"{verb} {name}: {safe(outcome.sentence)}"
     token = (

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 from reconciler.escape import safe
 from reconciler.plan import (
+    ACTIONS,
     PROBABLY_OURS,
     SENTENCES,
-    Action,
     Change,
     NotTouched,
     Plan,
@@ -28,18 +28,6 @@ from reconciler.plan import (
     scope_note,
 )
 from reconciler.state import Kind
-
-WORDS: dict[Action, str] = {
-    Action.RECOVER: "to recover",
-    Action.RECORD: "to record",
-    Action.RESTORE: "to restore",
-    Action.DERIVE: "to derive",
-    Action.ROTATE: "to rotate",
-    Action.REVOKE: "to revoke",
-    Action.HOLD: "held",
-    Action.KEEP: "kept",
-}
-"""How a summary counts each action, and how its group is headed."""
 
 NOT_CHECKED = (
     "not checked: whether the exchange allows these scopes; "
@@ -110,7 +98,7 @@ def not_touched_count(plan: Plan) -> int:
 
 def summary_line(plan: Plan) -> str:
     """Return ``2 to derive, 1 held, 5 kept, 3 not touched``, without zeros."""
-    parts = [f"{number} {WORDS[action]}" for action, number in plan.counts().items()]
+    parts = [f"{number} {ACTIONS[action].counted}" for action, number in plan.counts().items()]
     if not plan.acting:
         parts.insert(0, "nothing to do")
     untouched = not_touched_count(plan)

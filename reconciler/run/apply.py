@@ -55,6 +55,7 @@ from reconciler.protocol import (
     facts_of,
     failed,
     not_tried,
+    standing_of,
     step_of,
 )
 from reconciler.run.effects import (
@@ -259,25 +260,26 @@ def _act(progress: Progress) -> Stage[Progress]:
     progress, changes = yield from _with_identity(progress, changes)
     yield from Started(changes=tuple(changes))
     policy, manager = progress.session.policy, progress.session.manifest.manager
-    leaving = frozenset(c.label for c in changes if ends_at_once(c, progress.session.policy))
+    leaving = frozenset(c.label for c in changes if ends_at_once(c))
+    standing = standing_of(progress.session.manifest, progress.outlook.observed, leaving)
     last = [c for c in changes if c.derives and c.label == manager]
     ended_by_rotation = policy.requested if policy.compromised else frozenset()
     beside = [c for c in changes if c.derives and c.label != manager]
     beside += [c for c in changes if not c.derives and c.label not in ended_by_rotation]
     found = yield from Lanes(
         lanes=tuple(
-            Lane(derives=lane[-1].derives, make=partial(_do_all, progress, lane, leaving))
+            Lane(derives=lane[-1].derives, make=partial(_do_all, progress, lane, standing))
             for lane in in_lanes(beside)
         )
     )
     progress = progress.ended([row for rows in found for row in rows])
-    return Then(stage=_end_with_the_manager, arguments=(progress, tuple(last), leaving))
+    return Then(stage=_end_with_the_manager, arguments=(progress, tuple(last), standing))
 
 
 def _end_with_the_manager(
-    progress: Progress, changes: tuple[Change, ...], leaving: frozenset[str]
+    progress: Progress, changes: tuple[Change, ...], standing: frozenset[str]
 ) -> Stage[Progress]:
-    return progress.ended((yield from _do_all(progress, changes, leaving)))
+    return progress.ended((yield from _do_all(progress, changes, standing)))
 
 
 def _refuse_new(progress: Progress, agreed: Sequence[Change]) -> Step[Progress]:
@@ -326,7 +328,7 @@ def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
 
 
 def _do_all(
-    progress: Progress, changes: Sequence[Change], leaving: frozenset[str] = frozenset()
+    progress: Progress, changes: Sequence[Change], standing: frozenset[str] = frozenset()
 ) -> Step[tuple[Row, ...]]:
     """Make changes one after the other; once the run is halted, none is tried."""
     rows = []
@@ -335,25 +337,19 @@ def _do_all(
         if halt.why is not None:
             outcome = not_tried(halt.why)
         else:
-            outcome = yield from _do(progress, change, leaving)
+            outcome = yield from _do(progress, change, standing)
             if outcome.stop:
                 yield from HaltRun(sentence=outcome.sentence)
         rows.append((yield from _ended(change, outcome)))
     return tuple(rows)
 
 
-def _do(progress: Progress, change: Change, leaving: frozenset[str]) -> Step[Outcome]:
-    session, observed = progress.session, progress.outlook.observed
+def _do(progress: Progress, change: Change, standing: frozenset[str]) -> Step[Outcome]:
+    session = progress.session
+    facts = facts_of(session.run, session.manifest, progress.outlook.observed)
     try:
         with Unforeseen():
-            outcome: Outcome = yield from step_of(
-                change,
-                observed,
-                manifest=session.manifest,
-                policy=session.policy,
-                run=facts_of(session.run, session.manifest, observed),
-                leaving=leaving,
-            )
+            outcome: Outcome = yield from step_of(change, facts, standing)
             return outcome
     except ReconcilerError as error:
         return dataclasses.replace(failed(str(error)), stop=True)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from reconciler.errors import PartialError, PersonNeededError, ReconcilerError
 from reconciler.model import Credentials, TokenSpec, VersionState
-from reconciler.plan import owned_paths
+from reconciler.plan import NewToken, owned_paths
 from reconciler.protocol import (
     Listing,
     ListTokens,
@@ -27,7 +27,6 @@ from reconciler.protocol import (
     Outcome,
     Recovery,
     Step,
-    Task,
     UseSigner,
     applied,
     derive_token,
@@ -175,14 +174,13 @@ def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> Step[N
         )
 
 
-def _task(spec: TokenSpec, ledger: Ledger) -> Step[Task]:
+def _task(spec: TokenSpec, ledger: Ledger) -> Step[NewToken]:
     entry: Entry = ledger.tokens.get(spec.label) or Entry(path=spec.path)
     meta = yield from read_meta(spec.path)
-    return Task(
+    return NewToken(
         spec=spec,
         cas=meta.latest,
         before=(),
-        standing=frozenset(),
         predecessor=entry.current,
         predecessor_path=entry.path,
         believed_gone=entry.current is not None,

@@ -1,6 +1,6 @@
 """What is known: what the ledger remembers and what a run saw. Pure values."""
 
-from reconciler.state.codec import from_plain, to_plain, word_of
+from reconciler.state.codec import UNWRITTEN, from_plain, to_plain, word_of
 from reconciler.state.ledger import (
     LEDGER_NAME,
     Abandoned,
@@ -70,6 +70,7 @@ __all__ = [
     "MAX_ENTRY_BYTES",
     "OPERATION_ID",
     "TOKEN_ID",
+    "UNWRITTEN",
     "Abandoned",
     "Content",
     "Current",

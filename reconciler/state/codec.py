@@ -39,6 +39,9 @@ OPTIONAL = types.MappingProxyType({"optional": True})
 NEVER_NULL = types.MappingProxyType({"optional": True, "never_null": True})
 """Metadata of an optional field whose key is left out instead of written as null."""
 
+UNWRITTEN = types.MappingProxyType({"unwritten": True})
+"""Metadata of a field that is neither written nor read: its default is taken."""
+
 _COUNTS_END = 2**63
 _SCALARS = frozenset({str, int, bool})
 
@@ -97,6 +100,8 @@ def _fields(kind: Any) -> tuple[_Field, ...]:
     hints = typing.get_type_hints(kind)
     found = []
     for field in dataclasses.fields(kind):
+        if "unwritten" in field.metadata:
+            continue
         instant = field.name.endswith("_ms") and field.name not in LENGTHS
         found.append(
             _Field(

@@ -19,8 +19,9 @@ if (
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from reconciler.model import Manifest
-from reconciler.plan.planner import Plan, plan
-from reconciler.plan.reasons import Action
+from reconciler.plan.change import Plan
+from reconciler.plan.planner import plan
+from reconciler.plan.vocabulary import Action
 from reconciler.state.snapshot import Observed
 from tests.bench.table import Row, print_table
 from tests.support.values import MANAGER, NOW_MS, manifest, settled, spec

@@ -13,7 +13,8 @@ import pytest
 from reconciler.cli import ci as pipeline
 from reconciler.github import GitHub, GitHubError, job_from
 from reconciler.github.client import ARTIFACT
-from reconciler.plan.planner import Policy, plan
+from reconciler.plan.guards import Policy
+from reconciler.plan.planner import plan
 from reconciler.plan.review import NoBase, review_of
 from reconciler.render.comment import marker, read_marker
 from tests.support import github as stand_in

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from reconciler.plan.planner import MAX_REVOCATIONS
+from reconciler.plan import Policy
 from reconciler.protocol.effects import Derive, Effect
 from reconciler.run.driver import Driver
 from tests.support.fleet import Fleet, judged
 
 BOT = {"label": "bot"}
-LEAVING = tuple({"label": f"bot-{n}"} for n in range(MAX_REVOCATIONS + 1))
+LEAVING = tuple({"label": f"bot-{n}"} for n in range(Policy().max_revocations + 1))
 
 
 def saved(fleet: Fleet, *arguments: str) -> Path:

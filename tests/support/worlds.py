@@ -23,8 +23,9 @@ from reconciler.model import (
     VersionState,
     instant_ms,
 )
-from reconciler.plan.planner import Policy, Selection
-from reconciler.plan.reasons import Category
+from reconciler.plan.change import Selection
+from reconciler.plan.guards import Policy
+from reconciler.plan.vocabulary import Category
 from reconciler.state.ledger import (
     Abandoned,
     Closed,

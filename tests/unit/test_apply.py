@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.plan.planner import Change, Side
-from reconciler.plan.reasons import Action, Reason
+from reconciler.plan.change import Change, Side
+from reconciler.plan.vocabulary import Action, Reason
 from reconciler.run.apply import in_lanes
 
 

@@ -12,9 +12,11 @@ from hypothesis import example, given, settings
 
 from reconciler.errors import Exit
 from reconciler.model import DAY_MS, TokenSpec
-from reconciler.plan.planner import Plan, Policy, plan
-from reconciler.plan.reasons import Action, Reason
+from reconciler.plan.change import Plan
+from reconciler.plan.guards import Policy
+from reconciler.plan.planner import plan
 from reconciler.plan.review import NoBase, Review, review_of
+from reconciler.plan.vocabulary import Action, Reason
 from reconciler.protocol.outcome import applied
 from reconciler.protocol.report import Report, Row
 from reconciler.render.comment import (

@@ -19,7 +19,7 @@ from reconciler.cli import commands as cli
 from reconciler.errors import Exit
 from reconciler.manifest import load_manifest
 from reconciler.model import Derived, Secret
-from reconciler.plan import MAX_MISSING, MAX_REVOCATIONS, MAX_ROTATIONS, SENTENCES, Reason
+from reconciler.plan import SENTENCES, Policy, Reason
 from reconciler.render.words import NOT_CHECKED
 from reconciler.schema_files import load_schema
 from reconciler.state import secret_fields
@@ -206,9 +206,9 @@ def test_guards() -> None:
     text = section(DOCS / "commands.md", "Guards").split("\n\n")[0]
     defaults = {name: int(number) for name, number in re.findall(r"`(--[a-z-]+)` \((\d+)\)", text)}
     assert defaults == {
-        "--max-revocations": MAX_REVOCATIONS,
-        "--max-rotations": MAX_ROTATIONS,
-        "--max-missing": MAX_MISSING,
+        "--max-revocations": Policy().max_revocations,
+        "--max-rotations": Policy().max_rotations,
+        "--max-missing": Policy().max_missing,
     }
     flags = {word.split()[0] for word in quoted(text)}
     for name in ("plan", "apply"):

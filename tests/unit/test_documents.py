@@ -35,9 +35,11 @@ from reconciler.model import (
     VersionState,
     instant_ms,
 )
-from reconciler.plan.planner import Change, NotTouched, Plan, Policy, Selection, Side, plan
-from reconciler.plan.reasons import CATEGORIES, Action, Category, Reason
+from reconciler.plan.change import Change, NotTouched, Plan, Selection, Side
+from reconciler.plan.guards import Policy
+from reconciler.plan.planner import plan
 from reconciler.plan.status import NeedKind, State, status_of
+from reconciler.plan.vocabulary import CATEGORIES, Action, Category, Reason
 from reconciler.protocol.outcome import Ending, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row
 from reconciler.schema_files import load_schema
@@ -160,7 +162,7 @@ def test_schema_is_valid_and_describes_every_key(name: str) -> None:
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
     assert schema["properties"]["document"]["const"] == f"reconciler {name}"
-    assert schema["properties"]["format_version"]["const"] == 1
+    assert schema["properties"]["format_version"]["const"] == (2 if name == "plan" else 1)
 
     def undescribed(node: Any, where: str) -> Iterator[str]:
         if isinstance(node, dict):
@@ -256,7 +258,7 @@ def test_plan_document_is_whole() -> None:
     document = plan_document(a_plan(), policy=policy, guards=("too much",), warnings=("odd",))
     assert document == {
         "document": "reconciler plan",
-        "format_version": 1,
+        "format_version": 2,
         "digest": a_plan().digest(),
         "as_of": "2026-11-22T08:30:00.000Z",
         "api_url": "https://api.example",
@@ -446,20 +448,29 @@ def test_an_edited_plan_is_stale(change: Callable[[dict[str, Any]], None]) -> No
     ("text", "kind", "expected"),
     [
         pytest.param(
-            edited(put("format_version", to=2)),
+            edited(put("format_version", to=3)),
             PlanStaleError,
             (
-                "the plan was saved in format 2, this program knows format 1: plan again with the "
-                "version that applies"
+                "the plan was saved in format 3, this program knows format 2: "
+                "plan again with the version that applies"
             ),
             id="newer",
+        ),
+        pytest.param(
+            edited(put("format_version", to=1)),
+            PlanStaleError,
+            (
+                "the plan was saved in format 1, this program knows format 2: "
+                "plan again with the version that applies"
+            ),
+            id="older",
         ),
         pytest.param(
             edited(put("format_version", to=True)),
             PlanStaleError,
             (
-                "the plan was saved in format unknown, this program knows format 1: plan again "
-                "with the version that applies"
+                "the plan was saved in format unknown, this program knows format 2: "
+                "plan again with the version that applies"
             ),
             id="no number",
         ),

@@ -7,9 +7,11 @@ import dataclasses
 import pytest
 
 from reconciler.model import Manifest
-from reconciler.plan.guards import GUARDS, violations
-from reconciler.plan.planner import Policy, Selection, plan
-from reconciler.plan.reasons import Action, Reason
+from reconciler.plan.change import Selection
+from reconciler.plan.guards import GUARDS, Policy, violations
+from reconciler.plan.planner import plan
+from reconciler.plan.vocabulary import Action, Reason
+from reconciler.schema_files import load_schema
 from reconciler.state.ledger import Entry
 from reconciler.state.snapshot import Observed
 from tests.support.values import (
@@ -156,16 +158,80 @@ def test_a_selection_hides_nothing_from_a_guard_that_is_given_the_fleet() -> Non
 
 
 def test_each_guard_has_a_flag_of_its_own() -> None:
-    """There is no flag that lifts them all: as many flags as guards, each in one
-    sentence.
+    """There is no flag that lifts them all: each check names its own guard's flag, in one
+    sentence, and none that is another's.
     """
-    flags = [
+    checked = [guard.flag for guard in GUARDS if guard.check is not None]
+    named = [
         word
         for said in (TOO_MANY, EMPTY, NO_MANAGER)
         for word in said.split()
         if word.startswith("--")
     ]
-    assert len(set(flags)) == len(flags) == len(GUARDS)
+    assert len({guard.flag for guard in GUARDS}) == len(GUARDS)
+    assert named == checked
+
+
+GIVEN = Policy(
+    max_revocations=5,
+    allow_empty=True,
+    revoke_in_use=True,
+    replace=frozenset({"b", "a"}),
+    requested=frozenset({"c"}),
+    compromised=True,
+)
+
+
+def test_flags_are_those_of_the_command_line() -> None:
+    """Only guards that differ from their defaults, in the order of the table."""
+    assert Policy().flags() == ()
+    assert GIVEN.flags() == (
+        *("--max-revocations 5", "--allow-empty", "--revoke-in-use"),
+        *("--replace a", "--replace b"),
+    )
+
+
+def test_flags_come_back_from_json() -> None:
+    """What a saved plan says of its guards makes the same policy again, and each guard
+    stands in the schema.
+    """
+    plain = GIVEN.flags_plain()
+    schema = load_schema("plan")["properties"]["flags"]
+    again = Policy(requested=GIVEN.requested, compromised=True).with_given(plain)
+    assert again == GIVEN
+    assert list(plain) == [guard.name for guard in GUARDS] == schema["required"]
+    assert plain.keys() == schema["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    ("expected", "given"),
+    [
+        pytest.param(GIVEN, {}, id="nothing more"),
+        pytest.param(
+            GIVEN,
+            {"max_revocations": None, "allow_empty": False, "replace": ()},
+            id="unset options",
+        ),
+        pytest.param(
+            dataclasses.replace(GIVEN, max_revocations=0), {"max_revocations": 0}, id="a limit"
+        ),
+        pytest.param(
+            dataclasses.replace(GIVEN, allow_missing_files=True),
+            {"allow_missing_files": True},
+            id="a guard lifted",
+        ),
+        pytest.param(
+            dataclasses.replace(GIVEN, replace=frozenset({"a", "b", "d"})),
+            {"replace": ("d",)},
+            id="a label more",
+        ),
+    ],
+)
+def test_what_is_given_comes_on_top(expected: Policy, given: dict[str, object]) -> None:
+    """A limit takes the place of the one before; what lifts a guard is added, never taken
+    away.
+    """
+    assert GIVEN.with_given(given) == expected
 
 
 def test_a_token_that_is_gone_already_counts_as_one_that_leaves() -> None:

@@ -32,11 +32,13 @@ from reconciler.model import (
     TokenSpec,
     iso,
 )
-from reconciler.plan import planner as plan_module
-from reconciler.plan.planner import Change, NotTouched, Plan, Policy, Selection, Side, plan, row_key
-from reconciler.plan.reasons import (
+from reconciler.plan import reasons, tasks
+from reconciler.plan.change import Change, NotTouched, Plan, Selection, Side, row_key
+from reconciler.plan.guards import Policy
+from reconciler.plan.planner import plan
+from reconciler.plan.predecessors import RETIRING
+from reconciler.plan.vocabulary import (
     CATEGORIES,
-    LABEL_REASONS,
     NEEDS_DECISION,
     SENTENCES,
     Action,
@@ -1779,7 +1781,7 @@ def test_the_digest_is_that_of_the_documented_text() -> None:
     text = (
         '{"api_url":"https://api.example","changes":[{"action":"derive","after":{"files":[],"overlap_ms":86400000,'
         '"path":"bot","protect":null,'
-        '"scopes":["trading"],"token_id":null,"version":0},"before":null,"label":"bot","reason":"absent"}],"flags":[],"format_version":1,'
+        '"scopes":["trading"],"token_id":null,"version":0},"before":null,"label":"bot","reason":"absent"}],"flags":[],"format_version":2,'
         '"ledger_id":"ledger-1","profile_id":42,"selection":{"excluded":[],"only":null,"targets":[]}}'
     )
     assert found.digest() == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
@@ -1793,6 +1795,17 @@ def test_a_row_is_identified_by_what_the_digest_covers() -> None:
 
 
 # --- laws ---
+
+TASKS: Mapping[Action, set[type | None]] = {
+    Action.RECOVER: {tasks.RecoverIntent, tasks.FinishRevoking, tasks.RemovePlaceholder},
+    Action.RECORD: {tasks.RecordFiles, tasks.RecordProtection, tasks.RecordVersion},
+    Action.RESTORE: {tasks.RestoreSecret},
+    Action.DERIVE: {tasks.NewToken},
+    Action.ROTATE: {tasks.NewToken},
+    Action.REVOKE: {tasks.RevokeCurrent, tasks.RevokeRetiring},
+    Action.HOLD: {None},
+    Action.KEEP: {None},
+}
 
 LAWS = settings(max_examples=200, deadline=None, derandomize=True)
 
@@ -1846,14 +1859,11 @@ def test_order_does_not_matter(world: World, chance: random.Random) -> None:
 
 @LAWS
 @given(worlds(sound=False))
-def test_the_short_way_leads_where_the_table_does(world: World) -> None:
-    """Labels that are plainly in sync are those that the reasons keep: asked one by
-    one, they give the same plan.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan_module._Survey, "plainly_in_sync", lambda _: frozenset())
-        expected = planned(world)
-    assert planned(world) == expected
+def test_each_row_that_acts_carries_the_task_of_its_action(world: World) -> None:
+    """Rows that hold or keep carry none, and a task is about what its row shows."""
+    for change in planned(world).changes:
+        kind = type(change.task) if change.task is not None else None
+        assert kind in TASKS[change.action]
 
 
 @LAWS
@@ -2028,9 +2038,23 @@ def test_times_of_use_are_not_in_the_digest(world: World, more_ms: int) -> None:
     assert same == (now.digest() == other.digest())
 
 
-def test_the_last_reason_always_answers() -> None:
-    """The table of contents ends in one that has no condition, and names each function
+@pytest.mark.parametrize(
+    ("last", "reasons"),
+    [
+        ("nothing_left", reasons.LEFTOVER),
+        ("not_desired", reasons.UNWANTED),
+        ("absent", reasons.MISSING),
+        ("revoked_elsewhere", reasons.UNLISTED),
+        ("in_sync", reasons.LISTED),
+        ("successor_unused", RETIRING),
+    ],
+)
+def test_the_last_reason_always_answers(
+    last: str, reasons: tuple[Callable[[object], object], ...]
+) -> None:
+    """Each table of contents ends in one that has no condition, and names each function
     once.
     """
-    assert len(set(LABEL_REASONS)) == len(LABEL_REASONS)
-    assert LABEL_REASONS[-1].__name__ == "in_sync"
+    assert len(set(reasons)) == len(reasons)
+    assert reasons[-1].__name__ == last
+    assert reasons[-1](None) is not None

@@ -19,13 +19,14 @@ from markdown_it import MarkdownIt
 from reconciler.errors import Exit
 from reconciler.escape import safe, short
 from reconciler.plan.alarms import Alarm, alarms_of
-from reconciler.plan.planner import Change, NotTouched, Plan, Selection, Side, plan
-from reconciler.plan.reasons import SENTENCES, Action, Category, Reason
+from reconciler.plan.change import Change, NotTouched, Plan, Selection, Side
+from reconciler.plan.planner import plan
+from reconciler.plan.vocabulary import ACTIONS, SENTENCES, Action, Category, Reason
 from reconciler.protocol.outcome import Outcome, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row
 from reconciler.render.markdown import code, plan_blocks, plan_markdown
 from reconciler.render.text import STALE_LINES, plan_text, report_last_line, row_line, stale_text
-from reconciler.render.words import FEW, FOREIGN_NAMED, WORDS, cells, selection_line, summary_line
+from reconciler.render.words import FEW, FOREIGN_NAMED, cells, selection_line, summary_line
 from reconciler.state.snapshot import Kind
 from tests.support.hostile import assert_harmless, hostile, text_without_surrogates
 from tests.support.values import API_URL, NOW_MS
@@ -357,7 +358,7 @@ def test_every_action_and_reason_can_be_shown() -> None:
     """Each action has its words; no sentence could break a line, a table or Markdown's
     HTML.
     """
-    assert set(Action) == WORDS.keys()
+    assert set(Action) == ACTIONS.keys()
     for reason, sentence in SENTENCES.items():
         assert safe(sentence) == sentence, reason
         assert not set(sentence) & set("|<>*_[]@\\") - {"_"}, reason

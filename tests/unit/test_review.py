@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.model import DAY_MS, HOUR_MS, Manifest, TokenSpec
-from reconciler.plan.planner import Policy, Selection, plan, row_key
-from reconciler.plan.reasons import Action, Category, Reason
+from reconciler.plan.change import Selection, row_key
+from reconciler.plan.guards import Policy
+from reconciler.plan.planner import plan
 from reconciler.plan.review import Cause, NoBase, Review, review_of
+from reconciler.plan.vocabulary import Action, Category, Reason
 from reconciler.state.snapshot import Observed
 from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
 from tests.support.worlds import Scene, scenes

@@ -19,8 +19,8 @@ from reconciler.model import (
     SecretMeta,
     VersionState,
 )
-from reconciler.plan.planner import NotTouched, Policy, Selection
-from reconciler.plan.reasons import Action, Reason
+from reconciler.plan.change import NotTouched, Selection
+from reconciler.plan.guards import Policy
 from reconciler.plan.status import (
     PROBABLY_OURS,
     STATES,
@@ -34,6 +34,7 @@ from reconciler.plan.status import (
     TokenStatus,
     status_of,
 )
+from reconciler.plan.vocabulary import Action, Reason
 from reconciler.render.status import span, status_text, when
 from reconciler.render.words import cells
 from reconciler.state.ledger import Abandoned, IntentKind, Ledger, Revoking

@@ -26,7 +26,9 @@ from reconciler.documents import (
 )
 from reconciler.errors import Exit, ReconcilerError
 from reconciler.escape import safe
-from reconciler.plan.planner import Plan, Policy, plan
+from reconciler.plan.change import Plan
+from reconciler.plan.guards import Policy
+from reconciler.plan.planner import plan
 from reconciler.plan.status import status_of
 from reconciler.protocol.outcome import failed
 from reconciler.protocol.report import Report, Row

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
 from reconciler.model import SECOND_MS, Credentials
-from reconciler.plan.reasons import NEEDS_DECISION
+from reconciler.plan.vocabulary import NEEDS_DECISION
 from reconciler.protocol.effects import Derive, Effect, PutSecret
 from reconciler.state.ledger import Entry, Ledger
 from reconciler.state.secret import TOKEN_ID

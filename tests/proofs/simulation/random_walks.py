@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 
 from reconciler.errors import Exit
 from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, TokenSpec
-from reconciler.plan.planner import Policy
+from reconciler.plan.guards import Policy
 from tests.proofs.simulation.explore import (
     LEASE_OVER_MS,
     land_all,

@@ -17,8 +17,11 @@ from unittest import mock
 
 from reconciler.model import Derived, SecretVersion
 from reconciler.plan import planner as plan_module
-from reconciler.plan.planner import Change
-from reconciler.plan.reasons import Action, Finding, Reason, RetiringFacts, overlap
+from reconciler.plan.change import Change
+from reconciler.plan.predecessors import RetiringFacts, overlap
+from reconciler.plan.reasons import Finding
+from reconciler.plan.tasks import NewToken
+from reconciler.plan.vocabulary import Action, Reason
 from reconciler.protocol import commit, derive, recover, revoke, rewrite, undo
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
 from reconciler.protocol.effects import (
@@ -249,7 +252,7 @@ def _revoke_before_the_ledger(label: str, token_id: str, reason: str) -> Step[Ou
     return (yield from _start(label, token_id, reason))
 
 
-def _end_the_predecessor_early(task: derive.Task, derived: Derived) -> Step[Any]:
+def _end_the_predecessor_early(task: NewToken, derived: Derived) -> Step[Any]:
     checked = yield from _verify(task, derived)
     if task.predecessor is not None:
         yield from Revoke(token_id=task.predecessor.token_id)
@@ -288,7 +291,7 @@ def _each_for_itself(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...
 # --- belief ---
 
 
-def _verify_nothing(task: derive.Task, derived: Derived) -> Step[Any]:
+def _verify_nothing(task: NewToken, derived: Derived) -> Step[Any]:
     listing = yield from ListTokens()
     return listing if isinstance(listing, Listing) else Refused(sentence="no list")
 
@@ -449,7 +452,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="a predecessor revoked by time alone",
-        patch=_replaced(plan_module, "RETIRING_REASONS", (overlap, _by_time_alone)),
+        patch=_replaced(plan_module, "RETIRING", (overlap, _by_time_alone)),
         world="hold",
     ),
     Sabotage(

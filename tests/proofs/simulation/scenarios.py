@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable
 
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, Manifest, TokenSpec, instant_ms
-from reconciler.plan.planner import Policy
+from reconciler.plan.guards import Policy
 from tests.proofs.simulation.explore import Scenario, undisturbed
 from tests.proofs.simulation.models import TIMES_KEPT
 from tests.proofs.simulation.runs import Command, Wish

@@ -10,7 +10,10 @@ import yaml
 
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import LiveToken
-from reconciler.plan.reasons import Reason, RetiringFacts, still_used
+from reconciler.plan.guards import Policy
+from reconciler.plan.predecessors import RetiringFacts, still_used
+from reconciler.plan.reasons import Setting
+from reconciler.plan.vocabulary import Reason
 from reconciler.sandbox import Sandbox, SandboxConfig
 from reconciler.state.ledger import Entry, Retiring
 from tests.support.fleet import Fleet
@@ -82,16 +85,18 @@ def test_the_managers_own_list_is_no_consumer(
         not_before_ms=superseded_ms + overlap_ms,
         reason="rotated",
     )
+    setting = Setting(
+        now_ms=NOW_MS, policy=Policy(), signer_id=None, other_run=None, files_missing=False
+    )
     facts = RetiringFacts(
+        setting=setting,
         entry=Entry(path="it", retiring=(retiring,)),
         retiring=retiring,
         live=token,
         content=None,
         successor=None,
-        signs=False,
         manager=manager,
         leaving=False,
-        now_ms=NOW_MS,
     )
     found = still_used(facts)
     assert (found is not None) == held

@@ -1,0 +1,191 @@
+"""What a plan consists of: rows with their two sides, and the digest that approves them.
+
+Rules this module keeps:
+
+1. Values only, frozen and hashable; the planner makes them.
+2. The digest covers what would be done, what it would be done to, and the guards that
+   were lifted for it. It covers neither the clock nor holds, keeps, notes, tasks and
+   run ids.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from reconciler.plan.tasks import Task
+from reconciler.plan.vocabulary import CATEGORIES, NEEDS_DECISION, Action, Category, Reason
+from reconciler.state import UNWRITTEN, Kind, to_plain
+
+FORMAT_VERSION = 2
+"""Of the plan document, and of what the digest is taken of."""
+
+_RANK = {action: rank for rank, action in enumerate(Action)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One side of a change: the token as it is, or as it is to be.
+
+    ``version`` is the version of the secret that was seen, ``overlap_ms`` how long the
+    predecessor of the new token lives on. ``files`` are the manifest's, in the one row
+    about these.
+    """
+
+    path: str
+    token_id: str | None = None
+    scopes: tuple[str, ...] = ()
+    version: int | None = None
+    protect: bool | None = None
+    overlap_ms: int | None = None
+    files: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One row: what is done about a label, and why.
+
+    ``label`` is empty in the one row about the manifest's files. ``note`` is for people
+    and decides nothing. ``task`` is what applying the row needs: None in a row that
+    holds or keeps, and in one that was read from a document.
+    """
+
+    label: str
+    action: Action
+    reason: Reason
+    before: Side | None = None
+    after: Side | None = None
+    note: str = ""
+    task: Task | None = dataclasses.field(
+        default=None, compare=False, repr=False, metadata=UNWRITTEN
+    )
+
+    @property
+    def acts(self) -> bool:
+        """Whether apply would do anything about it."""
+        return self.action not in {Action.HOLD, Action.KEEP}
+
+    @property
+    def needs_decision(self) -> bool:
+        """Whether only a person can go on with it."""
+        return self.action is Action.HOLD and self.reason in NEEDS_DECISION
+
+    @property
+    def derives(self) -> bool:
+        """Whether an identity token is needed for it."""
+        return self.action in {Action.DERIVE, Action.ROTATE}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a run is limited to. Guards and recovery look at everything all the same."""
+
+    targets: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    only: Category | None = None
+
+    def admits(self, change: Change) -> bool:
+        """Return whether a row is within the selection."""
+        if (
+            change.action is Action.RECOVER
+            or change.reason is Reason.IN_PROGRESS
+            or self == EVERYTHING
+        ):
+            return True
+        if self.targets and change.label not in self.targets:
+            return False
+        if change.label in self.excluded:
+            return False
+        return self.only is None or CATEGORIES[change.reason] is self.only
+
+
+EVERYTHING = Selection()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NotTouched:
+    """A live token that is not ours to change."""
+
+    token_id: str
+    label: str | None
+    kind: Kind
+    probably_ours: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would be done, in order, and what would not.
+
+    ``as_of_ms`` is the time that ages were judged by. ``flags`` are the guards that
+    were lifted, as they were given. ``foreign_unnamed`` counts foreign tokens that a
+    published snapshot does not name.
+    """
+
+    as_of_ms: int
+    api_url: str
+    ledger_id: str
+    profile_id: int | None
+    selection: Selection
+    changes: tuple[Change, ...]
+    not_touched: tuple[NotTouched, ...]
+    foreign_unnamed: int = 0
+    flags: tuple[str, ...] = ()
+
+    @property
+    def acting(self) -> tuple[Change, ...]:
+        """The changes that apply would make."""
+        return tuple(c for c in self.changes if c.acts)
+
+    @property
+    def decisions(self) -> tuple[Change, ...]:
+        """The holds that wait for a person."""
+        return tuple(c for c in self.changes if c.needs_decision)
+
+    def counts(self) -> dict[Action, int]:
+        """Count the rows by action, in the order of the actions; zeros are left out."""
+        found = collections.Counter(change.action for change in self.changes)
+        return {action: found[action] for action in Action if found[action]}
+
+    def digest(self) -> str:
+        """Return what an approval is bound to: ``sha256:<hex>`` over the canonical JSON."""
+        document = {
+            "format_version": FORMAT_VERSION,
+            "api_url": self.api_url,
+            "ledger_id": self.ledger_id,
+            "profile_id": self.profile_id,
+            "selection": to_plain(self.selection),
+            "flags": list(self.flags),
+            "changes": [_digested(c) for c in self.acting],
+        }
+        return "sha256:" + hashlib.sha256(_canonical(document).encode()).hexdigest()
+
+
+def _canonical(document: dict[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _digested(change: Change) -> dict[str, Any]:
+    return {
+        "label": change.label,
+        "action": change.action.value,
+        "reason": change.reason.value,
+        "before": to_plain(change.before),
+        "after": to_plain(change.after),
+    }
+
+
+def row_key(change: Change) -> str:
+    """Return what identifies an acting row in an approval: what the digest covers of it."""
+    return _canonical(_digested(change))
+
+
+def order(change: Change, manager: str) -> tuple[int, bool, str, str]:
+    """Return the key by which rows are sorted in a plan and in a report.
+
+    Repairs come first, and the manager comes last among rows of the same action.
+    """
+    token_id = change.before.token_id if change.before is not None else None
+    return _RANK[change.action], change.label == manager, change.label, token_id or ""

@@ -1,0 +1,125 @@
+"""What a plan is made from, gathered once: everything observed, sorted by label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.model import LiveToken, Manifest
+from reconciler.plan.change import NotTouched
+from reconciler.plan.guards import Policy
+from reconciler.plan.reasons import Facts, Listed, Recorded, Setting, Unwanted, Wanted
+from reconciler.state import Entry, Kind, Observed, classify, lease_held_by, probably_ours
+
+
+class PlanContext:
+    """Everything that was observed, sorted by label once."""
+
+    def __init__(
+        self, desired: Manifest, observed: Observed, policy: Policy, now_ms: int, run: str | None
+    ) -> None:
+        ledger = observed.ledger
+        self.desired = desired
+        self.observed = observed
+        self.specs = {spec.label: spec for spec in desired.tokens}
+        self.live = observed.live_by_id()
+        self.listed = frozenset(self.live)
+        self.kinds = classify(ledger, observed.live, frozenset(self.specs))
+        self.labelled = _by_label(observed.live)
+        self.owners = dict(owned_paths(ledger.tokens))
+        missing = frozenset(ledger.files) - frozenset(desired.files)
+        self.setting = Setting(
+            now_ms=now_ms,
+            policy=policy,
+            signer_id=observed.signer_id,
+            other_run=lease_held_by(ledger, observed.now_ms, not_run=run),
+            files_missing=bool(missing) and not policy.allow_missing_files,
+        )
+
+    def born_ms(self, label: str) -> int:
+        """Return when the label's current token was derived, 0 where there is none."""
+        current = self.observed.ledger.tokens[label].current
+        return current.created_at_ms if current is not None else 0
+
+    def not_touched(self) -> tuple[NotTouched, ...]:
+        """Return the twins, then the foreign tokens, each by label and id."""
+        rows = [
+            NotTouched(
+                token_id=token.token_id,
+                label=token.label,
+                kind=kind,
+                probably_ours=kind is Kind.TWIN and probably_ours(token, self.observed.ledger),
+            )
+            for token in self.observed.live
+            if (kind := self.kinds[token.token_id]) in {Kind.TWIN, Kind.FOREIGN}
+        ]
+        return tuple(
+            sorted(rows, key=lambda r: (r.kind is Kind.FOREIGN, r.label or "", r.token_id))
+        )
+
+    def facts_of(self, label: str) -> Facts:
+        """Gather what is known of a label; the type says which situation it is in."""
+        spec = self.specs.get(label)
+        observed = self.observed
+        wanted = spec.path if spec is not None else ""
+        entry = observed.ledger.tokens.get(label) or Entry(path=wanted)
+        current, path = entry.current, entry.path
+        if entry.intent is not None:
+            path = entry.intent.path
+        elif current is None and spec is not None:
+            path = spec.path
+        common: dict[str, Any] = {
+            "setting": self.setting,
+            "label": label,
+            "entry": entry,
+            "path": path,
+            "meta": observed.meta(path),
+            "content": observed.contents.get(path),
+        }
+        live = self.live.get(current.token_id) if current is not None else None
+        if spec is None:
+            return (
+                Facts(**common)
+                if current is None
+                else Unwanted(**common, current=current, live=live)
+            )
+        owner = self.owners.get(spec.path, label)
+        common |= {
+            "spec": spec,
+            "target": observed.meta(spec.path),
+            "target_content": observed.contents.get(spec.path),
+            "owner": owner if owner != label else None,
+            "twins": tuple(
+                t for t in self.labelled.get(label, ()) if self.kinds[t.token_id] is Kind.TWIN
+            ),
+        }
+        if current is None:
+            return Wanted(**common)
+        if live is None:
+            return Recorded(**common, current=current)
+        return Listed(**common, current=current, live=live)
+
+
+def _by_label(live: Iterable[LiveToken]) -> dict[str | None, list[LiveToken]]:
+    """Return the live tokens by label, each label's in the order of their ids."""
+    found: dict[str | None, list[LiveToken]] = {}
+    for token in sorted(live, key=lambda t: t.token_id):
+        found.setdefault(token.label, []).append(token)
+    return found
+
+
+def owned_paths(tokens: Mapping[str, Entry]) -> Iterable[tuple[str, str]]:
+    """Yield the paths that the ledger names, each with its label.
+
+    Those of tokens on their way out come first, then those of current tokens and open
+    intents. In a dictionary the last one wins: whose a path is, not who is leaving it.
+    """
+    for label, entry in tokens.items():
+        for path in (*(r.path for r in entry.retiring), *(r.path for r in entry.revoking)):
+            if path is not None:
+                yield path, label
+    for label, entry in tokens.items():
+        if not entry.idle:
+            yield entry.path, label
+        if entry.intent is not None:
+            yield entry.intent.path, label

@@ -1,0 +1,119 @@
+"""Why a predecessor is held or revoked: one small function for each reason, in order.
+
+A predecessor is a retiring token: its successor is current, and consumers may not have
+read that yet. It is revoked on evidence only, never because enough time has passed.
+
+The rules are those of ``reasons``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.model import LiveToken, iso
+from reconciler.plan.reasons import Finding, Setting
+from reconciler.plan.vocabulary import Action, Reason
+from reconciler.state import Content, Entry, Retiring, only_verified
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RetiringFacts:
+    """What is known of a predecessor when its row is decided.
+
+    ``live`` and ``successor`` are None where the exchange lists no such token;
+    ``content`` is what lies at the label's path. ``manager``: the only consumer is this
+    program, which reads the secret anew. ``leaving``: the label's own row revokes its
+    current token.
+    """
+
+    setting: Setting
+    entry: Entry
+    retiring: Retiring
+    live: LiveToken | None
+    content: Content | None
+    successor: LiveToken | None
+    manager: bool
+    leaving: bool
+
+
+def overlap(facts: RetiringFacts) -> Finding | None:
+    """Its time is not over."""
+    if facts.setting.now_ms >= facts.retiring.not_before_ms:
+        return None
+    return Finding(Action.HOLD, Reason.OVERLAP, f"until {iso(facts.retiring.not_before_ms)}")
+
+
+def content_again(facts: RetiringFacts) -> Finding | None:
+    """A person wrote its secret again, so consumers are given it.
+
+    In a label without a current token, holding it back would save nothing.
+    """
+    if facts.entry.current is None or facts.content is None:
+        return None
+    if facts.content.token_id != facts.retiring.token_id:
+        return None
+    return Finding(Action.HOLD, Reason.ROLLED_BACK)
+
+
+def retiring_signs(facts: RetiringFacts) -> Finding | None:
+    """It is the token that signs, and a token never revokes itself."""
+    if facts.retiring.token_id == facts.setting.signer_id:
+        return Finding(Action.HOLD, Reason.SIGNS)
+    return None
+
+
+def vanished(facts: RetiringFacts) -> Finding | None:
+    """The exchange does not list it.
+
+    It is revoked all the same: that confirms its end, so that a list which lags can't
+    make the ledger forget a token that lives.
+    """
+    return Finding(Action.REVOKE, Reason.SUPERSEDED, "already gone") if facts.live is None else None
+
+
+def still_used(facts: RetiringFacts) -> Finding | None:
+    """Somebody used it within a time as long as its overlap, and so has the old secret.
+
+    The manager without an overlap is excepted. Its last use is this run's own list, and
+    that may lie ahead of a clock that is known to a second only.
+    """
+    used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
+    if used_at_ms is None or only_verified(used_at_ms, facts.retiring.verified_at_ms):
+        return None
+    quiet_ms = facts.retiring.not_before_ms - facts.retiring.superseded_at_ms
+    if facts.setting.now_ms - used_at_ms >= quiet_ms or (facts.manager and quiet_ms == 0):
+        return None
+    return Finding(Action.HOLD, Reason.STILL_USED, f"last used {iso(used_at_ms)}")
+
+
+def superseded(facts: RetiringFacts) -> Finding | None:
+    """Nobody ever used it, the label leaves the manifest, or somebody uses the successor.
+
+    A use of the successor that may be our own verify does not count.
+    """
+    current = facts.entry.current
+    used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
+    if only_verified(used_at_ms, facts.retiring.verified_at_ms) or facts.manager:
+        return Finding(Action.REVOKE, Reason.SUPERSEDED)
+    if current is None or facts.leaving:
+        return Finding(Action.REVOKE, Reason.SUPERSEDED)
+    next_at_ms = facts.successor.last_used_at_ms if facts.successor is not None else None
+    if only_verified(next_at_ms, current.verified_at_ms):
+        return None
+    return Finding(Action.REVOKE, Reason.SUPERSEDED)
+
+
+def successor_unused(_: RetiringFacts) -> Finding | None:
+    """The overlap is over and it is quiet, but nothing proves that consumers have the new secret."""
+    return Finding(Action.HOLD, Reason.SUCCESSOR_UNUSED)
+
+
+RETIRING = (
+    overlap,
+    content_again,
+    retiring_signs,
+    vanished,
+    still_used,
+    superseded,
+    successor_unused,
+)

@@ -1,0 +1,168 @@
+"""What applying a change needs to know: one kind of task for each way to make one.
+
+    action            task
+    ----------------  ------------------------------------------------------------------
+    recover           RecoverIntent, FinishRevoking or RemovePlaceholder
+    record            RecordFiles, RecordProtection or RecordVersion
+    restore           RestoreSecret
+    derive, rotate    NewToken
+    revoke            RevokeCurrent or RevokeRetiring
+    hold, keep        none
+
+Rules this module keeps:
+
+1. A task is complete: the planner fills in everything that was observed, so that
+   applying it looks nothing up again.
+2. A task is neither in the digest nor in a document: it follows from the same
+   observation as the row that carries it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.model import LiveToken, TokenSpec
+from reconciler.state import Current, Entry, IntentKind, Ledger, Retiring, Revoking
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a revocation was decided on.
+
+    ``live`` is the token as the exchange listed it, None where it was not in the list;
+    ``at_ms`` is the exchange's clock right before that list.
+    """
+
+    live: LiveToken | None
+    at_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverIntent:
+    """Finish or undo the write of a secret that an earlier run began.
+
+    ``overlap_ms`` is the predecessor's, in case the write turns out to be there.
+    """
+
+    ledger: Ledger
+    overlap_ms: int
+    is_manager: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FinishRevoking:
+    """Revoke a token that the ledger has as revoking; ``path`` is the label's."""
+
+    path: str
+    revoking: Revoking
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RemovePlaceholder:
+    """Delete the empty document that a fence left at the path."""
+
+    path: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFiles:
+    """Remember the manifest's files."""
+
+    files: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecordProtection:
+    """Remember whether the label is protected."""
+
+    protect: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecordVersion:
+    """Remember that the current token's secret lies at another version."""
+
+    path: str
+    current: Current
+    version: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreSecret:
+    """Write the current token's secret again.
+
+    ``source`` is the version that still holds it, ``cas`` the latest one that was seen.
+    """
+
+    path: str
+    source: int
+    cas: int
+    current: Current
+    live: LiveToken
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    """Derive a token, and retire its predecessor if it has one.
+
+    ``cas`` is the secret's version that was seen, ``before`` the live ids under the
+    label. ``believed_gone``: the exchange did not list the predecessor. ``compromised``:
+    all predecessors are revoked at once, without an overlap. ``listed`` are all ids that
+    lived before the derive, whoever they belong to. ``standing`` are recorded
+    tokens that live and are to live on: the run fills them in, because they depend on
+    its other changes.
+    """
+
+    spec: TokenSpec
+    cas: int
+    before: tuple[str, ...]
+    predecessor: Current | None = None
+    predecessor_path: str | None = None
+    compromised: bool = False
+    believed_gone: bool = False
+    is_manager: bool = False
+    listed: frozenset[str] = frozenset()
+    standing: frozenset[str] = frozenset()
+
+    @property
+    def kind(self) -> IntentKind:
+        """What the intent says."""
+        return IntentKind.DERIVE if self.predecessor is None else IntentKind.ROTATE
+
+    @property
+    def listed_predecessor(self) -> frozenset[str]:
+        """The predecessor's id, if there is one and the exchange listed it."""
+        if self.predecessor is None or self.believed_gone:
+            return frozenset()
+        return frozenset({self.predecessor.token_id})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeCurrent:
+    """Revoke the current token of a label that has left the manifest."""
+
+    entry: Entry
+    evidence: Evidence
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeRetiring:
+    """Revoke a predecessor."""
+
+    entry: Entry
+    retiring: Retiring
+    evidence: Evidence
+
+
+Task = (
+    RecoverIntent
+    | FinishRevoking
+    | RemovePlaceholder
+    | RecordFiles
+    | RecordProtection
+    | RecordVersion
+    | RestoreSecret
+    | NewToken
+    | RevokeCurrent
+    | RevokeRetiring
+)

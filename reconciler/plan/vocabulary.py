@@ -1,0 +1,161 @@
+"""The words of a plan: its actions, categories and reasons, and how people read them.
+
+Rules this module keeps:
+
+1. Each word is defined once: machines read the value, people the sentence.
+2. Actions steer, reasons explain: whoever applies a plan never branches on a reason.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+
+class Action(enum.Enum):
+    """What is done about a row, in the order in which an apply does it.
+
+    ``RECORD`` writes the ledger only.
+    """
+
+    RECOVER = "recover"
+    RECORD = "record"
+    RESTORE = "restore"
+    DERIVE = "derive"
+    ROTATE = "rotate"
+    REVOKE = "revoke"
+    HOLD = "hold"
+    KEEP = "keep"
+
+
+class ActionWords(NamedTuple):
+    """How people see an action.
+
+    ``mark`` and ``colour`` (a name of click's) are those of a row in a terminal,
+    ``counted`` is how a summary counts such rows, ``done`` what a finished one is called.
+    """
+
+    mark: str
+    colour: str
+    counted: str
+    done: str
+
+
+ACTIONS: dict[Action, ActionWords] = {
+    Action.RECOVER: ActionWords("*", "yellow", "to recover", "recovered"),
+    Action.RECORD: ActionWords("=", "cyan", "to record", "recorded"),
+    Action.RESTORE: ActionWords("<", "yellow", "to restore", "restored"),
+    Action.DERIVE: ActionWords("+", "green", "to derive", "derived"),
+    Action.ROTATE: ActionWords("~", "yellow", "to rotate", "rotated"),
+    Action.REVOKE: ActionWords("-", "red", "to revoke", "revoked"),
+    Action.HOLD: ActionWords(".", "cyan", "held", "held"),
+    Action.KEEP: ActionWords(" ", "white", "kept", "kept"),
+}
+
+
+class Category(enum.Enum):
+    """What ``--only`` chooses between."""
+
+    CONFIG = "config"
+    ROTATION = "rotation"
+    CLEANUP = "cleanup"
+
+
+class Reason(enum.Enum):
+    """Why. The value is what machines read; ``SENTENCES`` what people read."""
+
+    INTENT_OPEN = "intent_open"
+    REVOKING_LEFT = "revoking_left"
+    PLACEHOLDER_LEFT = "placeholder_left"
+    IN_PROGRESS = "in_progress"
+    FILE_MISSING = "file_missing"
+    PROTECTED = "protected"
+    IN_USE = "in_use"
+    SIGNS = "signs"
+    NOT_DESIRED = "not_desired"
+    OCCUPIED = "occupied"
+    TWIN = "twin"
+    ABSENT = "absent"
+    REVOKED_ELSEWHERE = "revoked_elsewhere"
+    ROLLED_BACK = "rolled_back"
+    SCOPES_WIDENED = "scopes_widened"
+    SCOPES_NARROWED = "scopes_narrowed"
+    SCOPES_CHANGED = "scopes_changed"
+    PATH_CHANGED = "path_changed"
+    REQUESTED = "requested"
+    COMPROMISED = "compromised"
+    UNREAD = "unread"
+    VERSION_MOVED = "version_moved"
+    SECRET_MOVED = "secret_moved"  # noqa: S105  # a reason, not a password
+    SECRET_LOST = "secret_lost"  # noqa: S105  # the same
+    DUE = "due"
+    BUDGET = "budget"
+    IN_SYNC = "in_sync"
+    OVERLAP = "overlap"
+    STILL_USED = "still_used"
+    SUCCESSOR_UNUSED = "successor_unused"
+    SUPERSEDED = "superseded"
+    PROTECT_ON = "protect_on"
+    PROTECT_OFF = "protect_off"
+    FILES = "files"
+
+
+SENTENCES: dict[Reason, str] = {
+    Reason.INTENT_OPEN: "an earlier run was interrupted: finish or undo it",
+    Reason.REVOKING_LEFT: "an earlier run recorded this token as revoking: finish it",
+    Reason.PLACEHOLDER_LEFT: "an empty placeholder is left at the path: delete it",
+    Reason.IN_PROGRESS: "another run is working on it",
+    Reason.FILE_MISSING: "a file of the manifest is missing, so nothing counts as removed (--allow-missing-files)",
+    Reason.PROTECTED: "protected: put `protect: false` into the manifest before you remove it",
+    Reason.IN_USE: "not in the manifest, but used within the last hour (--revoke-in-use)",
+    Reason.SIGNS: "it is the token that signs, which never revokes itself: sign with another one first",
+    Reason.NOT_DESIRED: "not in the manifest any more",
+    Reason.OCCUPIED: "the path holds a secret that is not ours: move it, choose another path, or --replace the label",
+    Reason.TWIN: "a token with this label lives that we did not derive: adopt it, or --replace the label",
+    Reason.ABSENT: "no token yet",
+    Reason.REVOKED_ELSEWHERE: "its token is gone from the exchange",
+    Reason.ROLLED_BACK: "the secret holds a predecessor: `reconciler rollback` makes that official",
+    Reason.SCOPES_WIDENED: "scopes widened",
+    Reason.SCOPES_NARROWED: "scopes narrowed",
+    Reason.SCOPES_CHANGED: "scopes changed",
+    Reason.PATH_CHANGED: "path changed",
+    Reason.REQUESTED: "requested",
+    Reason.COMPROMISED: "compromised: no overlap",
+    Reason.UNREAD: "the secret is not at the recorded version, and this role may not read it: apply does",
+    Reason.VERSION_MOVED: "the secret is in place at another version: put the ledger right",
+    Reason.SECRET_MOVED: "the secret was overwritten or deleted: write it again",
+    Reason.SECRET_LOST: "the secret is lost",
+    Reason.DUE: "older than rotate_after",
+    Reason.BUDGET: "due, but --max-rotations are planned already",
+    Reason.IN_SYNC: "as it should be",
+    Reason.OVERLAP: "the predecessor lives on through its overlap",
+    Reason.STILL_USED: "a consumer still uses the predecessor",
+    Reason.SUCCESSOR_UNUSED: "no consumer has used the successor yet",
+    Reason.SUPERSEDED: "superseded, and nobody uses it any more",
+    Reason.PROTECT_ON: "protected from now on",
+    Reason.PROTECT_OFF: "NO LONGER protected",
+    Reason.FILES: "remember the manifest's files",
+}
+
+NEEDS_DECISION = frozenset({Reason.TWIN, Reason.OCCUPIED, Reason.ROLLED_BACK})
+"""Holds of a desired label that only a person resolves: they make an apply exit 4."""
+
+CATEGORIES: dict[Reason, Category] = {
+    **dict.fromkeys(Reason, Category.CONFIG),
+    **dict.fromkeys((Reason.DUE, Reason.BUDGET), Category.ROTATION),
+    **dict.fromkeys(
+        (
+            Reason.INTENT_OPEN,
+            Reason.REVOKING_LEFT,
+            Reason.PLACEHOLDER_LEFT,
+            Reason.UNREAD,
+            Reason.VERSION_MOVED,
+            Reason.SECRET_MOVED,
+            Reason.OVERLAP,
+            Reason.STILL_USED,
+            Reason.SUCCESSOR_UNUSED,
+            Reason.SUPERSEDED,
+        ),
+        Category.CLEANUP,
+    ),
+}
