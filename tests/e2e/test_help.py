@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-import click  # noqa: TC002  # Click's own words are compared
+import click
 import pytest
 
 from reconciler import __version__

@@ -32,7 +32,7 @@ OURS = (README, *sorted(DOCS.rglob("*.md")))
 PAGES = (
     *OURS,
     *sorted((ROOT / ".github").rglob("*.md")),
-    *sorted((ROOT / "tests").rglob("README.md")),
+    *sorted(p for p in (ROOT / "tests").rglob("README.md") if "node_modules" not in p.parts),
     ROOT / "findings" / "README.md",
 )
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
