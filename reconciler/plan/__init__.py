@@ -26,6 +26,7 @@ from reconciler.plan.context import owned_paths
 from reconciler.plan.guards import GUARDS, Guard, Policy, violations
 from reconciler.plan.planner import plan
 from reconciler.plan.review import NoBase, Review, review_of
+from reconciler.plan.states import State
 from reconciler.plan.status import (
     PROBABLY_OURS,
     Lease,
@@ -33,7 +34,6 @@ from reconciler.plan.status import (
     NeedKind,
     OpenIntent,
     Predecessor,
-    State,
     Status,
     TokenStatus,
     status_of,

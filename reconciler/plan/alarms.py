@@ -16,7 +16,7 @@ from reconciler.plan.change import Change, Plan
 from reconciler.plan.vocabulary import Action, Reason
 
 POWERFUL = frozenset({"withdrawal", "delegated_signing"})
-"""Scopes that nobody gets without a second look: they move funds, or sign for others."""
+"""Scopes that move funds, or sign for others: granting them needs a second look."""
 
 SHORT_OVERLAP_MS = 10 * MINUTE_MS
 """A shorter overlap is next to none.
@@ -132,7 +132,7 @@ def moves(change: Change) -> str | None:
 
 
 def hurries(change: Change) -> str | None:
-    """By the manifest's wish, the old token ends next to at once after the new one is in Vault."""
+    """The manifest gives consumers next to no time to read the new secret."""
     after = change.after
     if change.action is not Action.ROTATE or change.reason is Reason.COMPROMISED or after is None:
         return None
@@ -161,12 +161,12 @@ ALARMS: tuple[tuple[str, Callable[[Change], str | None]], ...] = (
 
 
 def is_loud(change: Change) -> bool:
-    """Return whether an apply of the row needs a reviewer: whether there is an alarm of it."""
+    """Return whether an apply of the row needs a reviewer: if it has an alarm."""
     return change.acts and any(about(change) is not None for _, about in ALARMS)
 
 
 def alarms_of(plan: Plan) -> tuple[Alarm, ...]:
-    """Return the alarms of a plan, each kind at most once; none where no row is loud."""
+    """Return the alarms of a plan, each kind at most once; none if no row is loud."""
     found = []
     for sentence, about in ALARMS:
         rows = [(c.label, said) for c in plan.acting if (said := about(c)) is not None]

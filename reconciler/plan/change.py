@@ -1,4 +1,4 @@
-"""What a plan consists of: rows with their two sides, and the digest that approves them.
+"""What a plan consists of: rows with their two sides, and the digest of an approval.
 
 Rules this module keeps:
 
@@ -150,7 +150,7 @@ class Plan:
         return {action: found[action] for action in Action if found[action]}
 
     def digest(self) -> str:
-        """Return what an approval is bound to: ``sha256:<hex>`` over the canonical JSON."""
+        """Return what an approval is bound to: ``sha256:<hex>`` of canonical JSON."""
         document = {
             "format_version": FORMAT_VERSION,
             "api_url": self.api_url,
@@ -178,7 +178,7 @@ def _digested(change: Change) -> dict[str, Any]:
 
 
 def row_key(change: Change) -> str:
-    """Return what identifies an acting row in an approval: what the digest covers of it."""
+    """Return what identifies an acting row: all that the digest covers of it."""
     return _canonical(_digested(change))
 
 

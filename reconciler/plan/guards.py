@@ -53,7 +53,7 @@ def nothing_desired(desired: Manifest, _: Plan, policy: Policy) -> str | None:
 
 
 def manager_missing(desired: Manifest, _: Plan, policy: Policy) -> str | None:
-    """Refuse a manifest without the manager, whose token signs every list and revoke."""
+    """Refuse a manifest without the manager, whose token signs lists and revokes."""
     labels = {spec.label for spec in desired.tokens}
     if policy.allow_missing_manager or desired.manager in labels:
         return None
@@ -67,7 +67,7 @@ def manager_missing(desired: Manifest, _: Plan, policy: Policy) -> str | None:
 
 
 def _guard(default: T, text: str, check: Check | None = None) -> T:
-    """Make a field of ``Policy`` that is a guard, with its help and, if it has one, its check."""
+    """Make a field of ``Policy`` that is a guard, with its help and perhaps a check."""
     return dataclasses.field(
         default=default, metadata={"help": text, "default": default, "check": check}
     )
@@ -114,7 +114,7 @@ class Policy:
     compromised: bool = False
 
     def flags(self) -> tuple[str, ...]:
-        """Return the guards that differ from their defaults, as given at the command line."""
+        """Return the guards that are not at their defaults, as command-line flags."""
         return tuple(flag for guard in GUARDS for flag in guard.given(self))
 
     def flags_plain(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """One flag: its name in ``Policy`` and in a saved plan, its default, help and check."""
+    """One flag; ``name`` is its field in ``Policy`` and its key in a saved plan."""
 
     name: str
     default: int | bool | frozenset[str]
@@ -146,7 +146,7 @@ class Guard:
         return "--" + self.name.replace("_", "-")
 
     def given(self, policy: Policy) -> tuple[str, ...]:
-        """Return the flag as it has to be given for this policy; nothing for the default."""
+        """Return the flag as it is given for this policy; nothing for the default."""
         value = getattr(policy, self.name)
         if value == self.default:
             return ()
@@ -155,7 +155,7 @@ class Guard:
         return (self.flag if value is True else f"{self.flag} {value}",)
 
     def added(self, policy: Policy, given: Any) -> Any:
-        """Return the value in ``policy`` together with what is given, None for nothing."""
+        """Return the value in ``policy`` with what is given on top; None is nothing."""
         kept = getattr(policy, self.name)
         if isinstance(kept, frozenset):
             return kept | frozenset(given or ())

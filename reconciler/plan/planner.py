@@ -1,53 +1,57 @@
 """The planner: a pure function from what is desired and observed to an ordered plan.
 
-A label has one row, of the first line that fits:
+A label has at most one row of its own, by the first line that fits:
 
-    desired  ledger    exchange and Vault                         row
-    -------  --------  -----------------------------------------  ------------------------
-    any      intent    another run holds the lease                hold in_progress
-    any      intent    no other run does                          recover intent_open
-    any      revoking  any                                        recover revoking_left
-    any      no such   an empty document at the path              recover placeholder_left
-    no       none      any                                        no row
-    no       current   a file of the manifest is missing          hold file_missing
-    no       current   any, and the label is protected            hold protected
-    no       current   used within the last hour                  hold in_use
-    no       current   it is the token that signs                 hold signs
-    no       current   none of that                               revoke not_desired
-    yes      none      the wanted path holds something            hold occupied
-    yes      none      a twin lives                               hold twin
-    yes      none      none of that                               derive absent
-    yes      current   another path is wanted, which is occupied  hold occupied
-    yes      current   not listed                                 rotate revoked_elsewhere
-    yes      current   asked for as compromised                   rotate compromised
-    yes      current   the secret is a predecessor's              hold rolled_back
-    yes      current   the token has other scopes                 rotate scopes_*
-    yes      current   another path is wanted                     rotate path_changed
-    yes      current   asked for                                  rotate requested
-    yes      current   the secret moved, and can't be read        hold unread
-    yes      current   the secret is the token's, elsewhere       record version_moved
-    yes      current   an older version is the token's            restore secret_moved
-    yes      current   no version is the token's                  rotate secret_lost
-    yes      current   older than rotate_after                    rotate due
-    yes      current   the same, beyond --max-rotations           hold budget
-    yes      current   none of that                               keep in_sync
+    desired  ledger    exchange and Vault                       row
+    -------  --------  ---------------------------------------  ----------------------
+    any      intent    another run holds the lease              hold in_progress
+    any      intent    no other run holds it                    recover intent_open
+    any      revoking  any                                      (see below)
+    any      other     an empty document at the path            recover placeholder_left
+    no       none      any                                      no row
+    no       current   a file of the manifest is missing        hold file_missing
+    no       current   any, and the label is protected          hold protected
+    no       current   used within the last hour                hold in_use
+    no       current   it is the token that signs               hold signs
+    no       current   none of that                             revoke not_desired
+    yes      none      the wanted path holds something          hold occupied
+    yes      none      a twin lives                             hold twin
+    yes      none      none of that                             derive absent
+    yes      current   another path is wanted, and occupied     hold occupied
+    yes      current   the exchange does not list it            rotate revoked_elsewhere
+    yes      current   asked for as compromised                 rotate compromised
+    yes      current   the secret is a predecessor's            hold rolled_back
+    yes      current   the token has other scopes               rotate scopes_*
+    yes      current   another path is wanted                   rotate path_changed
+    yes      current   asked for                                rotate requested
+    yes      current   the secret moved, and can't be read      hold unread
+    yes      current   its secret, at another version           record version_moved
+    yes      current   its secret is an older version           restore secret_moved
+    yes      current   its secret is in no version              rotate secret_lost
+    yes      current   older than rotate_after                  rotate due
+    yes      current   the same, beyond --max-rotations         hold budget
+    yes      current   none of that                             keep in_sync
 
-Further rows, each beside the row of its label:
+The flag of a guard lifts its hold: --allow-missing-files, --revoke-in-use, and
+--replace for occupied (unless the path belongs to another label) and twin.
 
-    a revoking token, unless in_progress                          recover revoking_left
-    another protection is desired than remembered                 record protect_on, _off
-    a retiring token, first that fits:
-        its overlap is not over                                   hold overlap
-        the secret is its own again, and there is a current one   hold rolled_back
-        it is the token that signs                                hold signs
-        it is not listed                                          revoke superseded
-        it was used within a time as long as its overlap          hold still_used
-        nobody used it, or the successor is used, or none is left revoke superseded
-        none of that                                              hold successor_unused
-    the manifest's files differ from those remembered             record files
+Further rows:
 
-A label that is recovered or in progress has none of the rows about protection and
-retiring tokens. Twins and foreign tokens have no row: the plan lists them as not touched.
+    a revoking token, unless its label is in_progress           recover revoking_left
+    another protection is wanted than remembered                record protect_on, _off
+    a retiring token, by the first line that fits:
+        its overlap is not over                                 hold overlap
+        its secret lies there again, and there is a current one hold rolled_back
+        it is the token that signs                              hold signs
+        the exchange does not list it                           revoke superseded
+        used within a time as long as its overlap               hold still_used
+        never used, or the manager's, or its successor is used,
+        or the label is leaving or has left                     revoke superseded
+        none of that                                            hold successor_unused
+    the manifest's files differ from those remembered           record files
+
+A label that is in progress or recovered has no rows about protection and retiring
+tokens. Twins and foreign tokens have no row: the plan lists them as not touched.
 
 Rules this module keeps:
 
@@ -94,7 +98,7 @@ from reconciler.state import (
 )
 
 DEFAULT_OVERLAP_MS = DAY_MS
-"""Of the predecessor that a recovery finds, where the manifest no longer has the label."""
+"""Of a recovered label's predecessor, where the manifest no longer has the label."""
 
 
 def plan(
@@ -131,7 +135,7 @@ def plan(
 
 
 def _within_budget(changes: list[Change], context: PlanContext) -> list[Change]:
-    """Hold back due rotations beyond ``--max-rotations``; the oldest tokens go first."""
+    """Hold back due rotations beyond ``--max-rotations``: those of younger tokens."""
     policy = context.setting.policy
     due = [c for c in changes if c.reason is Reason.DUE and policy.selection.admits(c)]
     due.sort(key=lambda c: (context.born_ms(c.label), c.label))
@@ -145,7 +149,7 @@ def _within_budget(changes: list[Change], context: PlanContext) -> list[Change]:
 
 
 def _files_row(context: PlanContext) -> Iterable[Change]:
-    """Make the row about the manifest's files, where they differ from those remembered."""
+    """Make the row about the manifest's files, if the ledger remembers other ones."""
     files, known = frozenset(context.desired.files), frozenset(context.observed.ledger.files)
     if files == known or context.setting.files_missing:
         return

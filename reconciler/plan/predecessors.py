@@ -87,9 +87,11 @@ def still_used(facts: RetiringFacts) -> Finding | None:
 
 
 def superseded(facts: RetiringFacts) -> Finding | None:
-    """Nobody ever used it, the label leaves the manifest, or somebody uses the successor.
+    """It is no longer needed.
 
-    A use of the successor that may be our own verify does not count.
+    Nobody ever used it, only this program does (the manager), the label is leaving or
+    has left the manifest, or somebody uses the successor. A use of the successor that
+    may be our own verify does not count.
     """
     current = facts.entry.current
     used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
@@ -104,7 +106,7 @@ def superseded(facts: RetiringFacts) -> Finding | None:
 
 
 def successor_unused(_: RetiringFacts) -> Finding | None:
-    """The overlap is over and it is quiet, but nothing proves that consumers have the new secret."""
+    """Nobody uses it by now, but nothing proves that consumers have the new secret."""
     return Finding(Action.HOLD, Reason.SUCCESSOR_UNUSED)
 
 

@@ -32,7 +32,7 @@ from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import Content, Current, Entry, Holder, only_verified
 
 IN_USE_MS = HOUR_MS
-"""A token that was used within this time is not revoked because a line left the file."""
+"""A token used within this time is not revoked just because its line left the file."""
 
 
 class Finding(NamedTuple):
@@ -78,7 +78,7 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unwanted(Facts):
-    """The label is not in the manifest; ``live`` is None where its token is not listed."""
+    """The label is not in the manifest; ``live`` is None if its token is not listed."""
 
     current: Current
     live: LiveToken | None
@@ -156,7 +156,7 @@ UNFINISHED = (in_progress, intent_open, revoking_left, placeholder_left)
 
 
 def nothing_left(_: Facts) -> Finding | None:
-    """Only predecessors are left, or a protection; predecessors have rows of their own."""
+    """Only predecessors are left, which have rows of their own, or a protection."""
     return _KEEP
 
 
@@ -198,7 +198,7 @@ def not_desired(_: Unwanted) -> Finding | None:
 
 
 def occupied(facts: Wanted) -> Finding | None:
-    """The wanted path holds something, and it is not where the label's secret lies by now."""
+    """The wanted path holds something other than the label's recorded secret."""
     spec, entry, content = facts.spec, facts.entry, facts.target_content
     if entry.current is not None and entry.path == spec.path:
         return None
@@ -298,7 +298,7 @@ def version_moved(facts: Listed) -> Finding | None:
 
 
 def secret_moved(facts: Listed) -> Finding | None:
-    """The content is gone or foreign, but an older version still holds the current token."""
+    """The content is gone or foreign, but an older version holds the current token."""
     source = facts.content.holder_version if facts.content is not None else None
     if source is None:
         return None
@@ -318,7 +318,7 @@ def in_place(version: int, meta: SecretMeta) -> bool:
 
 
 def due(facts: Listed) -> Finding | None:
-    """The token is older than ``rotate_after`` by the exchange's clock and ``createdAt``."""
+    """The token is older than ``rotate_after``, by the exchange's clock."""
     if facts.spec.rotate_after_ms is None:
         return None
     due_at_ms = facts.live.created_at_ms + facts.spec.rotate_after_ms

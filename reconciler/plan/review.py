@@ -1,10 +1,12 @@
-"""What a reviewer has to know of a plan beyond its rows: what caused each row, and what the manifest changes behind them.
+"""What a reviewer has to know of a plan beyond its rows.
+
+That is what caused each row, and what the manifest changes without one:
 
     the row is also in the base branch's plan    cause
-    -------------------------------------------  ---------------------------------------------
+    -------------------------------------------  -------------------------------------
     no, or there is no base manifest             this pull request
     yes, its category is rotation                rotation due
-    yes, anything else                           drift (it is there whether this is merged or not)
+    yes, anything else                           drift, whether this is merged or not
     the base manifest can't be read              not known
 
 Rules this module keeps:
@@ -73,7 +75,7 @@ class Review:
 def review_of(
     chosen: Plan, *, head: Manifest, base: Manifest | NoBase, observed: Observed, policy: Policy
 ) -> Review:
-    """What is to be said of ``chosen``, the plan of ``head``, beside the base branch's manifest."""
+    """Return what to say of ``chosen``, the plan of ``head``, besides its rows."""
     known = base if isinstance(base, Manifest) else None
     everything = dataclasses.replace(policy, selection=Selection())
     whole = plan(head, observed, now_ms=chosen.as_of_ms, policy=everything)
@@ -117,7 +119,7 @@ def _cause(change: Change, key: str, before: dict[str, Change]) -> Cause:
 
 
 def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Alarm | None:
-    """A line that points at the path which the ledger has for another label: a swap of labels does that twice."""
+    """A line points at the path of another label's secret; a swap has two of them."""
     owners = dict(owned_paths(observed.ledger.tokens))
     about = [
         (spec.label, f"{spec.path} belongs to {owners[spec.path]}")
@@ -132,7 +134,7 @@ def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Ala
 
 
 def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
-    """A label whose consumers get less time to change over than they had, or next to none from the start."""
+    """Consumers get less time to change over, or next to none from the start."""
     had = {spec.label: spec.overlap_ms for spec in base.tokens} if base is not None else {}
     about = [
         (spec.label, f"{_length(had.get(spec.label))} -> {_length(spec.overlap_ms)}")
@@ -150,7 +152,7 @@ def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Alarm 
 
 
 def _rarer_rotation(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
-    """A label that will be rotated less often than it was, or no more."""
+    """A label will be rotated less often, or never."""
     had = {spec.label: spec.rotate_after_ms for spec in base.tokens} if base is not None else {}
     about = [
         (spec.label, f"{_length(before)} -> {_length(spec.rotate_after_ms)}")
@@ -162,7 +164,7 @@ def _rarer_rotation(head: Manifest, base: Manifest | None, _: Observed) -> Alarm
 
 
 def _length(length_ms: int | None) -> str:
-    """A duration as a manifest has it, in its largest whole unit."""
+    """Return a duration as a manifest has it, in its largest whole unit."""
     if length_ms is None:
         return "none"
     for unit_ms, letter in ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m")):
@@ -172,7 +174,7 @@ def _length(length_ms: int | None) -> str:
 
 
 def _another_profile(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
-    """The pin that refuses to act for anybody else's profile."""
+    """The manifest is for another profile, or for any."""
     if base is None or base.profile_id in {None, head.profile_id}:
         return None
     about = (

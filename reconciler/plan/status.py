@@ -1,21 +1,7 @@
-"""How every label stands: age, due, last used, what is held and why, and what needs a person.
+"""How every label stands: its age, its use, what is held and why, what needs a person.
 
 What is to be done is not decided here: the planner is asked, and its rows are read
 (``STATES`` is the table of contents).
-
-    the planner's row for the label                             state
-    ----------------------------------------------------------  ----------------------
-    keep, no predecessor lives                                  ok
-    keep, a predecessor lives                                   draining
-    rotate (due), hold (budget)                                 due; overdue a day later
-    rotate (scopes, path), record                               drifted
-    rotate (gone, lost), restore                                broken
-    derive                                                      absent
-    recover                                                     interrupted
-    hold (in_progress)                                          in progress
-    hold that only a person resolves                            waiting for a person
-    any other hold                                              held
-    revoke (not_desired), or only predecessors are left         not desired
 
 Rules this module keeps:
 
@@ -36,6 +22,7 @@ from reconciler.plan.change import Change, NotTouched, Plan, Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.planner import plan
 from reconciler.plan.reasons import in_place
+from reconciler.plan.states import STATES, State
 from reconciler.plan.vocabulary import SENTENCES, Action, Reason
 from reconciler.state import (
     Abandoned,
@@ -52,68 +39,21 @@ OVERDUE_MS = DAY_MS
 """Due for longer than this is overdue: a nightly run had its chance."""
 
 
-class State(enum.Enum):
-    """How a label stands."""
-
-    OK = "ok"
-    DRAINING = "draining"
-    DUE = "due"
-    OVERDUE = "overdue"
-    DRIFTED = "drifted"
-    BROKEN = "broken"
-    ABSENT = "absent"
-    INTERRUPTED = "interrupted"
-    IN_PROGRESS = "in progress"
-    WAITING = "waiting for a person"
-    HELD = "held"
-    NOT_DESIRED = "not desired"
-
-
-STATES: dict[Reason, State] = {
-    Reason.INTENT_OPEN: State.INTERRUPTED,
-    Reason.REVOKING_LEFT: State.INTERRUPTED,
-    Reason.PLACEHOLDER_LEFT: State.INTERRUPTED,
-    Reason.IN_PROGRESS: State.IN_PROGRESS,
-    Reason.FILE_MISSING: State.HELD,
-    Reason.PROTECTED: State.HELD,
-    Reason.IN_USE: State.HELD,
-    Reason.SIGNS: State.HELD,
-    Reason.NOT_DESIRED: State.NOT_DESIRED,
-    Reason.OCCUPIED: State.WAITING,
-    Reason.TWIN: State.WAITING,
-    Reason.ABSENT: State.ABSENT,
-    Reason.REVOKED_ELSEWHERE: State.BROKEN,
-    Reason.ROLLED_BACK: State.WAITING,
-    Reason.SCOPES_WIDENED: State.DRIFTED,
-    Reason.SCOPES_NARROWED: State.DRIFTED,
-    Reason.SCOPES_CHANGED: State.DRIFTED,
-    Reason.PATH_CHANGED: State.DRIFTED,
-    Reason.REQUESTED: State.DUE,
-    Reason.COMPROMISED: State.DUE,
-    Reason.UNREAD: State.HELD,
-    Reason.VERSION_MOVED: State.DRIFTED,
-    Reason.SECRET_MOVED: State.BROKEN,
-    Reason.SECRET_LOST: State.BROKEN,
-    Reason.DUE: State.DUE,
-    Reason.BUDGET: State.DUE,
-    Reason.IN_SYNC: State.OK,
-    Reason.OVERLAP: State.DRAINING,
-    Reason.STILL_USED: State.DRAINING,
-    Reason.SUCCESSOR_UNUSED: State.DRAINING,
-    Reason.SUPERSEDED: State.DRAINING,
-    Reason.PROTECT_ON: State.DRIFTED,
-    Reason.PROTECT_OFF: State.DRIFTED,
-    Reason.FILES: State.DRIFTED,
-}
-
-PROBABLY_OURS = "probably ours, of an interrupted derive, and its secret is lost: revoke it at the exchange if nobody knows it"
+PROBABLY_OURS = (
+    "probably ours, of an interrupted derive, and its secret is lost: "
+    "revoke it at the exchange if nobody knows it"
+)
 
 _OF_PROTECTION = frozenset({Reason.PROTECT_ON, Reason.PROTECT_OFF})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
-    """A retiring token; ``action``, ``reason`` and ``note`` say whether it goes, or what holds it: at times its label's row."""
+    """A retiring token.
+
+    ``action``, ``reason`` and ``note`` say whether it will be revoked or why it is
+    held. While the label itself is being recovered, they are those of the label's row.
+    """
 
     token_id: str
     live: bool
@@ -228,15 +168,15 @@ class Status:
     abandoned: tuple[Abandoned, ...]
 
     def counts(self) -> dict[State, int]:
-        """Labels by state, in the order of the states; zeros are left out."""
+        """Count the labels by state, in the order of the states; zeros are left out."""
         found = collections.Counter(token.state for token in self.tokens)
         return {state: found[state] for state in State if found[state]}
 
 
 def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = None) -> Status:
-    """How everything stands at the time of the snapshot, in milliseconds of the exchange's clock.
+    """Return how everything stands at the time of the snapshot.
 
-    Raises nothing.
+    Times are in milliseconds of the exchange's clock. Raises nothing.
     """
     whole = dataclasses.replace(policy or Policy(), selection=Selection())
     chosen = plan(desired, observed, now_ms=observed.now_ms, policy=whole)
@@ -324,7 +264,7 @@ def _remembered(
 
 
 def _predecessor(old: Retiring, rows: list[Change], live: LiveToken | None) -> Predecessor:
-    """The planner says nothing of a predecessor while its label is being recovered: it waits for that, the label's only row."""
+    """Describe a predecessor by its row, or by its label's while that is recovered."""
     row = next((c for c in rows if _is_about(c, old.token_id)), rows[0])
     return Predecessor(
         token_id=old.token_id,
@@ -365,7 +305,11 @@ def _with_current(
 
 
 def _judged(token: TokenStatus, rows: list[Change], now_ms: int) -> TokenStatus:
-    """The state: by the label's own row; where that says that all is well, by its protection's, then by its predecessors'."""
+    """Return the token with its state, which is that of the label's own row.
+
+    If that row is in sync, the state is that of its protection's row, else that of a
+    predecessor's.
+    """
     of_predecessors = [
         c for c in rows if any(_is_about(c, old.token_id) for old in token.predecessors)
     ]
@@ -383,7 +327,7 @@ def _judged(token: TokenStatus, rows: list[Change], now_ms: int) -> TokenStatus:
 
 
 def _needs(chosen: Plan) -> tuple[Need, ...]:
-    """Decisions first, then what an identity token is needed for, then tokens whose secret is probably lost."""
+    """Return decisions, then what needs an identity, then tokens probably lost."""
     # A label and its predecessor may ask the same; the row that has a note says more.
     asked = {(c.label, c.reason): c for c in sorted(chosen.decisions, key=lambda c: c.note)}
     decisions = [

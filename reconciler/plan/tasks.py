@@ -106,11 +106,10 @@ class NewToken:
     """Derive a token, and retire its predecessor if it has one.
 
     ``cas`` is the secret's version that was seen, ``before`` the live ids under the
-    label. ``believed_gone``: the exchange did not list the predecessor. ``compromised``:
-    all predecessors are revoked at once, without an overlap. ``listed`` are all ids that
-    lived before the derive, whoever they belong to. ``standing`` are recorded
-    tokens that live and are to live on: the run fills them in, because they depend on
-    its other changes.
+    label, ``listed`` all live ids, whoever they belong to. ``believed_gone``: the
+    exchange did not list the predecessor. ``compromised``: all predecessors are revoked
+    at once, without an overlap. ``standing`` are recorded tokens that live and are to
+    live on: the run fills them in, because they depend on its other changes.
     """
 
     spec: TokenSpec

@@ -31,8 +31,8 @@ class Action(enum.Enum):
 class ActionWords(NamedTuple):
     """How people see an action.
 
-    ``mark`` and ``colour`` (a name of click's) are those of a row in a terminal,
-    ``counted`` is how a summary counts such rows, ``done`` what a finished one is called.
+    ``mark`` and ``colour`` (a name of click's) are those of a row in a terminal.
+    ``counted`` is how a summary counts such rows, ``done`` how a finished one is told.
     """
 
     mark: str
@@ -105,13 +105,22 @@ SENTENCES: dict[Reason, str] = {
     Reason.REVOKING_LEFT: "an earlier run recorded this token as revoking: finish it",
     Reason.PLACEHOLDER_LEFT: "an empty placeholder is left at the path: delete it",
     Reason.IN_PROGRESS: "another run is working on it",
-    Reason.FILE_MISSING: "a file of the manifest is missing, so nothing counts as removed (--allow-missing-files)",
+    Reason.FILE_MISSING: (
+        "a file of the manifest is missing, so nothing counts as removed (--allow-missing-files)"
+    ),
     Reason.PROTECTED: "protected: put `protect: false` into the manifest before you remove it",
     Reason.IN_USE: "not in the manifest, but used within the last hour (--revoke-in-use)",
-    Reason.SIGNS: "it is the token that signs, which never revokes itself: sign with another one first",
+    Reason.SIGNS: (
+        "it is the token that signs, which never revokes itself: sign with another one first"
+    ),
     Reason.NOT_DESIRED: "not in the manifest any more",
-    Reason.OCCUPIED: "the path holds a secret that is not ours: move it, choose another path, or --replace the label",
-    Reason.TWIN: "a token with this label lives that we did not derive: adopt it, or --replace the label",
+    Reason.OCCUPIED: (
+        "the path holds a secret that is not ours: move it, choose another "
+        "path, or --replace the label"
+    ),
+    Reason.TWIN: (
+        "a token with this label lives that we did not derive: adopt it, or --replace the label"
+    ),
     Reason.ABSENT: "no token yet",
     Reason.REVOKED_ELSEWHERE: "its token is gone from the exchange",
     Reason.ROLLED_BACK: "the secret holds a predecessor: `reconciler rollback` makes that official",
@@ -121,7 +130,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.PATH_CHANGED: "path changed",
     Reason.REQUESTED: "requested",
     Reason.COMPROMISED: "compromised: no overlap",
-    Reason.UNREAD: "the secret is not at the recorded version, and this role may not read it: apply does",
+    Reason.UNREAD: (
+        "the secret is not at the recorded version, and this role may not read it: apply does"
+    ),
     Reason.VERSION_MOVED: "the secret is in place at another version: put the ledger right",
     Reason.SECRET_MOVED: "the secret was overwritten or deleted: write it again",
     Reason.SECRET_LOST: "the secret is lost",

@@ -42,7 +42,7 @@ def facts_of(run: str, manifest: Manifest, observed: Observed) -> Run:
 
 
 def ends_at_once(change: Change) -> bool:
-    """Return whether the change may revoke its label's current token without an overlap."""
+    """Return whether the change may end a current token without an overlap."""
     task = change.task
     if isinstance(task, NewToken):
         return task.compromised or task.spec.overlap_ms == 0

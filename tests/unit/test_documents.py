@@ -38,7 +38,8 @@ from reconciler.model import (
 from reconciler.plan.change import Change, NotTouched, Plan, Selection, Side
 from reconciler.plan.guards import Policy
 from reconciler.plan.planner import plan
-from reconciler.plan.status import NeedKind, State, status_of
+from reconciler.plan.states import State
+from reconciler.plan.status import NeedKind, status_of
 from reconciler.plan.vocabulary import CATEGORIES, Action, Category, Reason
 from reconciler.protocol.outcome import Ending, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row

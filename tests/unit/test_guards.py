@@ -158,8 +158,8 @@ def test_a_selection_hides_nothing_from_a_guard_that_is_given_the_fleet() -> Non
 
 
 def test_each_guard_has_a_flag_of_its_own() -> None:
-    """There is no flag that lifts them all: each check names its own guard's flag, in one
-    sentence, and none that is another's.
+    """There is no flag that lifts them all: each check names its own guard's flag, in
+    one sentence, and none that is another's.
     """
     checked = [guard.flag for guard in GUARDS if guard.check is not None]
     named = [
@@ -228,8 +228,8 @@ def test_flags_come_back_from_json() -> None:
     ],
 )
 def test_what_is_given_comes_on_top(expected: Policy, given: dict[str, object]) -> None:
-    """A limit takes the place of the one before; what lifts a guard is added, never taken
-    away.
+    """A limit takes the place of the one before; what lifts a guard is added, never
+    taken away.
     """
     assert GIVEN.with_given(given) == expected
 

@@ -21,15 +21,14 @@ from reconciler.model import (
 )
 from reconciler.plan.change import NotTouched, Selection
 from reconciler.plan.guards import Policy
+from reconciler.plan.states import STATES, State
 from reconciler.plan.status import (
     PROBABLY_OURS,
-    STATES,
     Lease,
     Need,
     NeedKind,
     OpenIntent,
     Predecessor,
-    State,
     Status,
     TokenStatus,
     status_of,

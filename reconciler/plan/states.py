@@ -1,0 +1,96 @@
+"""The states of a label, by the reason of the planner's row.
+
+The table of contents:
+
+    the planner's row for the label                             state
+    ----------------------------------------------------------  ----------------------
+    keep, no predecessor lives                                  ok
+    keep, a predecessor lives                                   draining
+    rotate (due), hold (budget)                                 due; overdue a day later
+    rotate (scopes, path), record                               drifted
+    rotate (gone, lost), restore                                broken
+    derive                                                      absent
+    recover                                                     interrupted
+    hold (in_progress)                                          in progress
+    hold that only a person resolves                            waiting for a person
+    any other hold                                              held
+    revoke (not_desired), or only predecessors are left         not desired
+"""
+
+from __future__ import annotations
+
+import enum
+
+from reconciler.plan.vocabulary import Reason
+
+
+class State(enum.Enum):
+    """How a label stands."""
+
+    OK = "ok"
+    DRAINING = "draining"
+    DUE = "due"
+    OVERDUE = "overdue"
+    DRIFTED = "drifted"
+    BROKEN = "broken"
+    ABSENT = "absent"
+    INTERRUPTED = "interrupted"
+    IN_PROGRESS = "in progress"
+    WAITING = "waiting for a person"
+    HELD = "held"
+    NOT_DESIRED = "not desired"
+
+
+_REASONS: dict[State, tuple[Reason, ...]] = {
+    State.INTERRUPTED: (
+        Reason.INTENT_OPEN,
+        Reason.REVOKING_LEFT,
+        Reason.PLACEHOLDER_LEFT,
+    ),
+    State.IN_PROGRESS: (Reason.IN_PROGRESS,),
+    State.HELD: (
+        Reason.FILE_MISSING,
+        Reason.PROTECTED,
+        Reason.IN_USE,
+        Reason.SIGNS,
+        Reason.UNREAD,
+    ),
+    State.NOT_DESIRED: (Reason.NOT_DESIRED,),
+    State.WAITING: (
+        Reason.OCCUPIED,
+        Reason.TWIN,
+        Reason.ROLLED_BACK,
+    ),
+    State.ABSENT: (Reason.ABSENT,),
+    State.BROKEN: (
+        Reason.REVOKED_ELSEWHERE,
+        Reason.SECRET_MOVED,
+        Reason.SECRET_LOST,
+    ),
+    State.DRIFTED: (
+        Reason.SCOPES_WIDENED,
+        Reason.SCOPES_NARROWED,
+        Reason.SCOPES_CHANGED,
+        Reason.PATH_CHANGED,
+        Reason.VERSION_MOVED,
+        Reason.PROTECT_ON,
+        Reason.PROTECT_OFF,
+        Reason.FILES,
+    ),
+    State.DUE: (
+        Reason.REQUESTED,
+        Reason.COMPROMISED,
+        Reason.DUE,
+        Reason.BUDGET,
+    ),
+    State.OK: (Reason.IN_SYNC,),
+    State.DRAINING: (
+        Reason.OVERLAP,
+        Reason.STILL_USED,
+        Reason.SUCCESSOR_UNUSED,
+        Reason.SUPERSEDED,
+    ),
+}
+
+STATES = {reason: state for state, reasons in _REASONS.items() for reason in reasons}
+"""The state that a row of this reason gives its label."""
