@@ -198,11 +198,11 @@ def _sides(
     context: PlanContext, facts: Facts, finding: Finding
 ) -> tuple[Side | None, Side | None, Task | None]:
     """Return both sides of a label's own row, and its task."""
+    if finding.action is Action.KEEP:
+        return None, None, None
     entry, path, latest = facts.entry, facts.path, facts.meta.latest
     before = _current_side(context, entry)
     match finding.action, facts:
-        case Action.KEEP, _:
-            return None, None, None
         case Action.RECOVER, Facts(entry=Entry(intent=Intent() as intent)):
             return _intent_side(context, facts.label, intent), None, _recovery(context, facts.label)
         case Action.RECOVER, _:
