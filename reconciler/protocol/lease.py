@@ -78,7 +78,6 @@ class LedgerWriter:
         self.who = who
         self.ledger = ledger
         self.version = version
-        self.wrote = False
         self._dead: LeaseLost | NotRecorded | None = None
 
     @property
@@ -124,7 +123,7 @@ class LedgerWriter:
             )
         reply = yield from self._put(ledger)
         if isinstance(reply, Recorded):
-            self.ledger, self.version, self.wrote = ledger, self.version + 1, True
+            self.ledger, self.version = ledger, self.version + 1
         return reply
 
     def _put(self, ledger: Ledger) -> Step[Recorded | LeaseLost | NotRecorded]:
