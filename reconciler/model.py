@@ -234,12 +234,17 @@ class VersionState(enum.Enum):
 class SecretMeta:
     """What Vault's metadata says of a path.
 
-    ``latest`` is the number of the latest version, 0 where none was ever written.
+    ``latest`` is the number of the latest version, 0 where none was ever written. Its
+    ``created_at_ms`` tells it from another one with the same number, after the metadata
+    were deleted or a backup was restored; None where Vault does not tell. A version
+    that will end by itself (``delete_version_after``) does so at ``ends_at_ms``.
     """
 
     latest: int
     state: VersionState
     oldest: int = 0
+    created_at_ms: int | None = None
+    ends_at_ms: int | None = None
 
 
 NEVER_WRITTEN = SecretMeta(latest=0, state=VersionState.ABSENT)
@@ -252,13 +257,16 @@ class SecretVersion:
     ``version`` is the number that was read; asked for the latest, it is the latest
     number even where that version is deleted (the number the next check-and-set needs).
     ``fields`` is None unless the state is LIVING; the value of the field ``secret``
-    never stands in it but in ``secret``.
+    never stands in it but in ``secret``. ``created_at_ms`` and ``ends_at_ms`` are as in
+    ``SecretMeta``.
     """
 
     version: int
     state: VersionState
     fields: tuple[tuple[str, str], ...] | None = None
     secret: Secret | None = None
+    created_at_ms: int | None = None
+    ends_at_ms: int | None = None
 
     def field(self, name: str) -> str | None:
         """The text of a field, or None."""

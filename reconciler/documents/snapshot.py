@@ -28,7 +28,7 @@ from reconciler.state import (
     to_plain,
 )
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 _UNNAMED = "(not published)"
 
 
@@ -53,6 +53,7 @@ def snapshot_document(observed: Observed, labels: frozenset[str]) -> dict[str, A
         "live": [to_plain(token) for token in sorted(ours, key=lambda t: t.token_id)],
         "foreign_unnamed": observed.foreign_unnamed + len(observed.live) - len(ours),
         "secrets": to_plain(observed.secrets),
+        "doubt": observed.doubt_ms,
         "contents": {path: _content(content, named) for path, content in observed.contents.items()},
     }
 
@@ -120,4 +121,5 @@ def _read(document: dict[str, Any]) -> Observed:
         secrets={path: from_plain(SecretMeta, meta) for path, meta in document["secrets"].items()},
         contents={path: from_plain(Content, found) for path, found in document["contents"].items()},
         foreign_unnamed=document["foreign_unnamed"],
+        doubt_ms=document["doubt"],
     )

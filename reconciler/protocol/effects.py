@@ -104,9 +104,14 @@ class Listing:
 
 @value
 class Written:
-    """The version that a check-and-set write made: always the given one plus one."""
+    """The version that a check-and-set write made: always the given one plus one.
+
+    ``created_at_ms`` and ``ends_at_ms`` are Vault's, as in ``SecretMeta``.
+    """
 
     version: int
+    created_at_ms: int | None = None
+    ends_at_ms: int | None = None
 
 
 @value

@@ -30,19 +30,20 @@ from reconciler.model import instant_ms, iso
 
 T = TypeVar("T")
 
-LENGTHS = frozenset({"age_ms", "overlap_ms", "rotate_after_ms"})
+LENGTHS = frozenset({"age_ms", "gap_ms", "lag_ms", "overlap_ms", "rotate_after_ms"})
 """The fields that end in ``_ms`` and are lengths of time, not instants."""
 
 OPTIONAL = types.MappingProxyType({"optional": True})
 """Metadata of a field whose key may be missing: the field's default is taken then."""
 
-NEVER_NULL = types.MappingProxyType({"optional": True, "never_null": True})
-"""Metadata of an optional field whose key is left out instead of written as null."""
+LEFT_OUT = types.MappingProxyType({"optional": True, "left_out": True})
+"""Metadata of an optional field whose key is left out while it has its default."""
 
 UNWRITTEN = types.MappingProxyType({"unwritten": True})
 """Metadata of a field that is neither written nor read: its default is taken."""
 
 _COUNTS_END = 2**63
+_NEVER = object()  # equal to no value
 _SCALARS = frozenset({str, int, bool})
 
 
@@ -51,7 +52,7 @@ class _Field(NamedTuple):
     key: str
     instant: bool
     optional: bool
-    never_null: bool
+    left_out: object
     read: Callable[[Any], Any]
 
 
@@ -64,10 +65,9 @@ def to_plain(value: Any) -> Any:
         kind: Any = type(value)
         for field in _fields(kind):
             part = getattr(value, field.name)
-            if part is not None:
-                found[field.key] = iso(part) if field.instant else to_plain(part)
-            elif not field.never_null:
-                found[field.key] = None
+            if part == field.left_out:
+                continue
+            found[field.key] = iso(part) if field.instant and part is not None else to_plain(part)
         return found
     if isinstance(value, enum.Enum):
         return word_of(value)
@@ -109,7 +109,7 @@ def _fields(kind: Any) -> tuple[_Field, ...]:
                 key=field.name.removesuffix("_ms") if instant else field.name,
                 instant=instant,
                 optional="optional" in field.metadata,
-                never_null="never_null" in field.metadata,
+                left_out=field.default if "left_out" in field.metadata else _NEVER,
                 read=_reader(hints[field.name], instant=instant),
             )
         )

@@ -16,7 +16,7 @@ import enum
 from collections.abc import Mapping
 
 from reconciler.errors import ReconcilerError
-from reconciler.state.codec import NEVER_NULL, OPTIONAL
+from reconciler.state.codec import LEFT_OUT, OPTIONAL
 
 LEDGER_NAME = "_ledger"
 
@@ -57,8 +57,12 @@ class Holder:
 class Current:
     """The token that the consumers of a label are meant to hold.
 
-    ``version`` is the KV version of the secret that holds it. Uses up to
-    ``verified_at_ms`` may be our own.
+    ``version`` is the KV version of the secret that holds it, and
+    ``version_created_at_ms`` is when Vault wrote that version: the number alone may
+    come round again. Uses up to ``verified_at_ms`` may be our own, and so may uses up
+    to ``own_use_until_ms``, which is recorded before we sign with the token's secret.
+    ``fresh``: this program derived it, and the only use that was ever shown is our
+    proof, so nobody else has used it.
     """
 
     token_id: str
@@ -66,6 +70,14 @@ class Current:
     created_at_ms: int
     version: int
     verified_at_ms: int
+    version_created_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    own_use_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
+
+    @property
+    def ours_until_ms(self) -> int:
+        """A use up to this instant may be our own."""
+        return max(self.verified_at_ms, self.own_use_until_ms or 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +104,8 @@ class Intent:
 class Retiring:
     """A predecessor within its overlap.
 
-    ``path`` is where its secret lies, None if that is the path of the label.
+    ``path`` is where its secret lies, None if that is the path of the label. The other
+    fields are as in ``Current``.
     """
 
     token_id: str
@@ -101,17 +114,29 @@ class Retiring:
     not_before_ms: int
     reason: str
     verified_at_ms: int = dataclasses.field(default=0, metadata=OPTIONAL)
-    path: str | None = dataclasses.field(default=None, metadata=NEVER_NULL)
+    path: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    own_use_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
+
+    @property
+    def ours_until_ms(self) -> int:
+        """A use up to this instant may be our own."""
+        return max(self.verified_at_ms, self.own_use_until_ms or 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Revoking:
-    """An id that will be revoked, whatever happens; ``path`` is as in ``Retiring``."""
+    """An id that will be revoked, whatever happens; ``path`` is as in ``Retiring``.
+
+    ``asked_at_ms`` is when the exchange last answered the DELETE with success. Only a
+    later list without the id proves that it is gone.
+    """
 
     token_id: str
     live_label: str
     reason: str
-    path: str | None = dataclasses.field(default=None, metadata=NEVER_NULL)
+    path: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    asked_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +144,8 @@ class Entry:
     """What the ledger knows of a label.
 
     An id is in at most one of ``current``, ``retiring`` and ``revoking``.
+    ``overlap_ms`` is the label's overlap as of its last token, for the time after the
+    label has left the manifest.
     """
 
     path: str
@@ -127,6 +154,7 @@ class Entry:
     intent: Intent | None = None
     retiring: tuple[Retiring, ...] = ()
     revoking: tuple[Revoking, ...] = ()
+    overlap_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def idle(self) -> bool:
@@ -138,11 +166,17 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned:
-    """An intent that was closed without knowing whether its derive ever landed."""
+    """An intent that was closed without knowing whether its derive ever landed.
+
+    ``before`` and ``scopes`` are the intent's: they tell its token from others. Both
+    are empty in a row of schema 1.
+    """
 
     label: str
     since_ms: int
     closed_at_ms: int
+    before: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    scopes: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +190,50 @@ class Closed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UseSample:
+    """What the lists of one day showed of uses that were certainly ours.
+
+    ``day_ms`` is the start of the day (UTC). ``lag_ms`` is the largest distance between
+    a list and the signer's use that it showed, ``gap_ms`` the smallest one between two
+    different uses of one signer; None where there was nothing to measure.
+    """
+
+    day_ms: int
+    lag_ms: int | None = None
+    gap_ms: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ShownUse:
+    """The last use of the signing token that was recorded as shown by a list."""
+
+    token_id: str
+    at_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Uses:
+    """What is known of the worth of ``lastUsedAt`` at this exchange; see ``uses``."""
+
+    samples: tuple[UseSample, ...] = ()
+    shown: ShownUse | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A desired state that an apply made so; ``digest`` leaves descriptions out."""
+
+    digest: str
+    at_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The whole document."""
+    """The whole document.
+
+    ``manifests`` are the desired states of the last applies that changed something,
+    oldest first.
+    """
 
     ledger_id: str
     api_url: str
@@ -167,6 +243,8 @@ class Ledger:
     tokens: Mapping[str, Entry] = dataclasses.field(default_factory=dict)
     abandoned: tuple[Abandoned, ...] = ()
     closed: tuple[Closed, ...] = ()
+    uses: Uses = dataclasses.field(default=Uses(), metadata=LEFT_OUT)
+    manifests: tuple[Applied, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     def known_ids(self) -> dict[str, str]:
         """Return each current, retiring or revoking id with its label."""

@@ -6,6 +6,8 @@ Rules this module keeps:
    same bytes.
 2. Text that can't be read (edited by hand, cut off, of a newer version) is an error
    that names the way back. Nothing is guessed, and no part of the text is in the error.
+3. A ledger of schema 1 is read, and carried over by the next write. Its tokens have no
+   provenance: none of them counts as never used.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from typing import Any
 from reconciler.state.codec import from_plain, to_plain
 from reconciler.state.ledger import Ledger, LedgerError
 
-SCHEMA = 1
+SCHEMA = 2
+OLDEST_SCHEMA = 1
 
 MAX_ENTRY_BYTES = 1_000_000
 """What the ledger may take, in bytes.
@@ -68,7 +71,7 @@ def _refuse_other_schema(schema: int) -> None:
         raise LedgerError(
             f"the ledger has schema {schema}, this program knows up to {SCHEMA}: update reconciler"
         )
-    if schema < SCHEMA:
+    if schema < OLDEST_SCHEMA:
         raise ValueError("there was no such schema")
 
 

@@ -66,7 +66,8 @@ class Observed:
 
     ``now_ms`` is the exchange's clock right before the list call, ``place`` is
     ``mount/prefix`` in Vault. ``foreign_unnamed`` counts the foreign tokens that a
-    published snapshot does not name.
+    published snapshot does not name. A use that the list shows may be late by
+    ``doubt_ms``; None while nothing proves a bound (``uses``).
     """
 
     now_ms: int
@@ -79,6 +80,7 @@ class Observed:
     secrets: Mapping[str, SecretMeta]
     contents: Mapping[str, Content] = dataclasses.field(default_factory=dict)
     foreign_unnamed: int = 0
+    doubt_ms: int | None = None
 
     def meta(self, path: str) -> SecretMeta:
         """Return Vault's metadata of a path."""

@@ -237,8 +237,9 @@ def observed(
     contents: Mapping[str, Content] | None = None,
     signer_id: str | None = None,
     foreign_unnamed: int = 0,
+    doubt_ms: int | None = 0,
 ) -> Observed:
-    """Return a snapshot at ``NOW_MS``.
+    """Return a snapshot at ``NOW_MS``, where uses are shown at once by default.
 
     Secrets that are not given are at their recorded version.
     """
@@ -256,6 +257,7 @@ def observed(
         secrets={**in_place, **(secrets or {})},
         contents=contents or {},
         foreign_unnamed=foreign_unnamed,
+        doubt_ms=doubt_ms,
     )
 
 

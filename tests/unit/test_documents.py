@@ -69,6 +69,9 @@ QUICK = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
+UNDATED = {"created_at": None, "ends_at": None}
+"""The metadata of a version whose time of writing nobody told."""
+
 DOCUMENTS = ("plan", "report", "status", "snapshot")
 
 ROTATE = Change(
@@ -163,7 +166,9 @@ def test_schema_is_valid_and_describes_every_key(name: str) -> None:
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
     assert schema["properties"]["document"]["const"] == f"reconciler {name}"
-    assert schema["properties"]["format_version"]["const"] == (2 if name == "plan" else 1)
+    assert schema["properties"]["format_version"]["const"] == (
+        2 if name in {"plan", "snapshot"} else 1
+    )
 
     def undescribed(node: Any, where: str) -> Iterator[str]:
         if isinstance(node, dict):
@@ -714,7 +719,7 @@ def test_snapshot_document_is_whole() -> None:
     )
     assert {**document, "ledger": None} == {
         "document": "reconciler snapshot",
-        "format_version": 1,
+        "format_version": 2,
         "taken_at": "2026-11-22T08:30:00.000Z",
         "api_url": "https://api.example",
         "place": "secret/p",
@@ -738,10 +743,11 @@ def test_snapshot_document_is_whole() -> None:
             },
         ],
         "foreign_unnamed": 4,
+        "doubt": 0,
         "secrets": {
-            "bot": {"latest": 2, "state": "deleted", "oldest": 1},
-            "new": {"latest": 0, "state": "absent", "oldest": 0},
-            "x": {"latest": 1, "state": "living", "oldest": 1},
+            "bot": {**UNDATED, "latest": 2, "state": "deleted", "oldest": 1},
+            "new": {**UNDATED, "latest": 0, "state": "absent", "oldest": 0},
+            "x": {**UNDATED, "latest": 1, "state": "living", "oldest": 1},
         },
         "contents": {
             "bot": {"token_id": None, "holder_version": 1, "placeholder": False, "readable": True},
@@ -866,12 +872,12 @@ AGAIN = "take it again with `reconciler observe --out`"
         (dump(plan_document(a_plan())), f"this is not a snapshot but a plan: {AGAIN}"),
         (
             changed_snapshot("format_version", to=9),
-            f"the snapshot has format 9, this program knows format 1: {AGAIN} of this version",
+            f"the snapshot has format 9, this program knows format 2: {AGAIN} of this version",
         ),
         (
             changed_snapshot("format_version", to=10**4000),
             (
-                f"the snapshot has format unknown, this program knows format 1: {AGAIN} of this "
+                f"the snapshot has format unknown, this program knows format 2: {AGAIN} of this "
                 "version"
             ),
         ),
@@ -892,7 +898,7 @@ AGAIN = "take it again with `reconciler observe --out`"
             f"the snapshot was edited by hand or made by another version (see `secrets`): {AGAIN}",
         ),
         (
-            changed_snapshot("ledger", "schema", to=2),
+            changed_snapshot("ledger", "schema", to=3),
             f"the ledger in the snapshot can't be read by this version: {AGAIN}",
         ),
         (

@@ -859,7 +859,7 @@ WHOLE = Ledger(
 )
 
 DOCUMENT: dict[str, Any] = {
-    "schema": 1,
+    "schema": 2,
     "ledger_id": "ledger-1",
     "profile_id": 42,
     "api_url": "https://api.example",
@@ -943,7 +943,7 @@ def test_an_empty_ledger_has_all_keys() -> None:
     """What is not there is null or empty, never left out."""
     expected = (
         '{"abandoned":[],"api_url":"u","closed":[],"files":[],"holder":null,"ledger_id":"x","profile_id":null,'
-        '"schema":1,"tokens":{}}'
+        '"schema":2,"tokens":{}}'
     )
     assert to_text(Ledger(ledger_id="x", api_url="u")) == expected
 
@@ -1129,15 +1129,24 @@ def test_a_key_of_the_contract_is_missed(keys: tuple[str | int, ...]) -> None:
         from_text(edited(*keys, drop=True))
 
 
-@pytest.mark.parametrize("schema", [2, 99])
+@pytest.mark.parametrize("schema", [3, 99])
 def test_a_newer_ledger_is_left_to_a_newer_program(schema: int) -> None:
     """Whatever else is in it."""
     with pytest.raises(LedgerError) as caught:
         from_text(canonical({"schema": schema, "everything": "else"}))
     assert (
         str(caught.value)
-        == f"the ledger has schema {schema}, this program knows up to 1: update reconciler"
+        == f"the ledger has schema {schema}, this program knows up to 2: update reconciler"
     )
+
+
+def test_a_ledger_of_the_first_schema_is_carried_over() -> None:
+    """Nothing in it counts as fresh, and the next write says the schema of today."""
+    old = from_text(canonical({**DOCUMENT, "schema": 1}))
+    assert old == WHOLE
+    assert old.tokens["production-bot"].current is not None
+    assert not old.tokens["production-bot"].current.fresh
+    assert json.loads(to_text(old)) == DOCUMENT
 
 
 def test_no_part_of_a_ledger_is_a_ledger() -> None:
