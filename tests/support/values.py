@@ -230,7 +230,7 @@ def ledger(
     )
 
 
-def observed(
+def observed(  # noqa: PLR0913  # keyword-only but for the tokens
     known: Ledger,
     *tokens: LiveToken,
     secrets: Mapping[str, SecretMeta] | None = None,
