@@ -35,6 +35,7 @@ from reconciler.cli.options import (
     named,
     option,
 )
+from reconciler.cli.sandbox_options import SANDBOX
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -349,33 +350,14 @@ def failure(*, solved: bool, name: str | None) -> None:
 
 
 @cli.command(context_settings=CONTEXT)
-@option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=0,
-    show_default=True,
-    help="The port; 0 takes any free one.",
-)
-@option("--no-limits", is_flag=True, help="Don't enforce the exchange's limits per token.")
-@file_option("--state-file", text="Keep the tokens in this file across restarts.")
-@option(
-    "--allowed-scopes",
-    metavar="S,S",
-    help="What this profile may derive (default: all known scopes).",
-)
-@option(
-    "--identity-lifetime",
-    type=click.IntRange(1),
-    default=3600,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the identity token lasts.",
-)
+@SANDBOX
 def sandbox(**given: Any) -> None:
     """Run a stand-in of the exchange on this machine.
 
-    It is faithful to the exchange's token API, and injects faults on demand. When it is
-    ready, its first line is {"url": …, "identity_token": …}.
+    It is faithful to the exchange's token API. Options make it as unkind as the
+    documentation allows, and so do requests to /_sandbox/config and /_sandbox/faults
+    while it runs. When it is ready, its first line is {"url": …, "identity_token": …,
+    "control": …}.
     """
     from reconciler.cli import local as module
 

@@ -4,15 +4,23 @@ It needs the standard library only.
 """
 
 from reconciler.sandbox.answers import ErrorShape, Garbage
-from reconciler.sandbox.command import run_sandbox
+from reconciler.sandbox.command import faults_of, run_sandbox
+from reconciler.sandbox.config import (
+    DOCUMENTED_SCOPES,
+    LABEL_FORMS,
+    IdStyle,
+    RetryAfter,
+    SandboxConfig,
+)
 from reconciler.sandbox.faults import Fault, FaultBook, FaultKind
-from reconciler.sandbox.laws import DOCUMENTED_SCOPES, IdStyle, Operation, RetryAfter, SandboxConfig
+from reconciler.sandbox.laws import Operation
 from reconciler.sandbox.records import Call, Token
 from reconciler.sandbox.server import Sandbox
 from reconciler.sandbox.state import SandboxState
 
 __all__ = [
     "DOCUMENTED_SCOPES",
+    "LABEL_FORMS",
     "Call",
     "ErrorShape",
     "Fault",
@@ -26,5 +34,6 @@ __all__ = [
     "SandboxConfig",
     "SandboxState",
     "Token",
+    "faults_of",
     "run_sandbox",
 ]

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from reconciler.errors import ReconcilerError
-from reconciler.sandbox.laws import SandboxConfig
+from reconciler.errors import ReconcilerError, UsageError
+from reconciler.sandbox.config import SandboxConfig
+from reconciler.sandbox.control import called
+from reconciler.sandbox.faults import Fault
 from reconciler.sandbox.server import Sandbox
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def faults_of(texts: Iterable[str]) -> tuple[Fault, ...]:
+    """Return the faults that JSON texts tell. UsageError for one that can't be."""
+    try:
+        return tuple(called(Fault, json.loads(text)) for text in texts)
+    except json.JSONDecodeError:
+        sentence = "it is not JSON"
+    except (ValueError, RecursionError) as error:
+        sentence = str(error)
+    raise UsageError(f"the sandbox can't make a fault: {sentence}")
+
+
 def run_sandbox(
-    config: SandboxConfig, *, stdout: TextIO, port: int = 0, state_file: Path | None = None
+    config: SandboxConfig,
+    *,
+    stdout: TextIO,
+    port: int = 0,
+    state_file: Path | None = None,
+    faults: Iterable[Fault] = (),
 ) -> None:
     """Serve on loopback until SIGINT or SIGTERM; port 0 is any free one.
 
@@ -25,6 +44,7 @@ def run_sandbox(
     the port is taken or the state file can't be used.
     """
     sandbox = _open(port, config, state_file)
+    sandbox.faults.add(*faults)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         sandbox.request_stop()

@@ -33,8 +33,9 @@ from typing import Any
 
 from reconciler.sandbox import answers
 from reconciler.sandbox.answers import Answer
+from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.faults import Fault, FaultBook
-from reconciler.sandbox.laws import Operation, Request, SandboxConfig
+from reconciler.sandbox.laws import Operation, Request
 from reconciler.sandbox.state import SandboxState
 
 PREFIX = "/_sandbox/"

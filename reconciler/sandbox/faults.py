@@ -5,9 +5,10 @@ Rules this module keeps:
 1. A fault says *what* happens. Which calls it hits follows from its match (operation,
    label, token id), ``skip`` and ``count``. Nothing is random, so a test that saw a
    fault once sees it again.
-2. ``EDGE`` faults hit any arrival before authentication and limits; the work is left
-   undone. All others hit only calls that were authenticated and admitted.
-3. Each call uses up at most one fault of either sort: the first one added that is due.
+2. A fault hits at its stage. At the edge: any arrival before authentication and limits;
+   the work is left undone. At the work: only calls that were authenticated and
+   admitted. At the reply: any reply of the API, whatever else was done to the call.
+3. Each call uses up at most one fault of each stage: the first one added that is due.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import threading
 from http import HTTPStatus
 
 from reconciler.sandbox.answers import ErrorShape, Garbage
+from reconciler.sandbox.config import SHIFT_MAX_MS
 from reconciler.sandbox.laws import Operation
 from reconciler.sandbox.records import Subject
 
@@ -40,21 +42,42 @@ class FaultKind(enum.StrEnum):
     GARBAGE = "garbage"  # work, then a reply that can't be read
     TRIM_SCOPES = "trim_scopes"  # a derive grants other scopes than asked
     ENDS_OLDER = "ends_older"  # a derive also revokes the older tokens of its label
+    NOTHING_DONE = "nothing_done"  # a success, no work: an edge's page, or another shape
+    PARTIAL_LIST = "partial_list"  # a list leaves some tokens out
+    WRONG_DATE = "wrong_date"  # the reply's Date is another time
 
 
-EDGE = frozenset(
-    {
-        FaultKind.CLOSE_BEFORE,
-        FaultKind.ERROR_BEFORE,
-        FaultKind.MESSAGE_LIST,
-        FaultKind.RATE_LIMIT,
-        FaultKind.MAINTENANCE,
-    }
-)
+class Stage(enum.Enum):
+    """Where a fault hits."""
+
+    EDGE = "edge"
+    WORK = "work"
+    REPLY = "reply"
+
+
+_STAGES = {
+    FaultKind.CLOSE_BEFORE: Stage.EDGE,
+    FaultKind.ERROR_BEFORE: Stage.EDGE,
+    FaultKind.MESSAGE_LIST: Stage.EDGE,
+    FaultKind.RATE_LIMIT: Stage.EDGE,
+    FaultKind.MAINTENANCE: Stage.EDGE,
+    FaultKind.NOTHING_DONE: Stage.EDGE,
+    FaultKind.WRONG_DATE: Stage.REPLY,
+}
 _DEFAULT_STATUS = {
     FaultKind.MESSAGE_LIST: HTTPStatus.BAD_REQUEST,
     FaultKind.RATE_LIMIT: HTTPStatus.TOO_MANY_REQUESTS,
     FaultKind.MAINTENANCE: HTTPStatus.SERVICE_UNAVAILABLE,
+    FaultKind.NOTHING_DONE: HTTPStatus.OK,
+}
+_BELONGING = {
+    FaultKind.TRIM_SCOPES: ("scopes",),
+    FaultKind.PARTIAL_LIST: ("leaves_out", "leaves_out_last"),
+    FaultKind.WRONG_DATE: ("date_shift_ms",),
+}
+_DEFAULT_SHAPE = {
+    FaultKind.MESSAGE_LIST: ErrorShape.LIST,
+    FaultKind.NOTHING_DONE: ErrorShape.HTML,
 }
 
 
@@ -65,9 +88,12 @@ class Fault:
     ``operation``, ``label`` and ``token_id`` are matched against ``records.Subject``;
     None matches any. The fault lets ``skip`` matching calls pass, then hits ``count``
     of them (None: all until cleared). ``delay_ms`` is waited before anything else is
-    done, with any kind. ``status`` is 400 to 599, by default as the kind has it (500;
-    400, 429, 503). ``retry_after_s`` goes with any error, as seconds or as a date.
-    ``scopes`` are those that ``trim_scopes`` grants.
+    done, with any kind but ``wrong_date``. ``status`` is 400 to 599, by default as the
+    kind has it (500; 400, 429, 503); with ``nothing_done`` 200 to 299. ``shape`` is by
+    default ``message``, with ``nothing_done`` an HTML page. ``retry_after_s`` goes with
+    any error, as seconds or as a date. ``scopes`` are those that ``trim_scopes``
+    grants. ``leaves_out`` (ids) and ``leaves_out_last`` (rows) go with
+    ``partial_list``, ``date_shift_ms`` with ``wrong_date``.
     """
 
     kind: FaultKind
@@ -78,11 +104,14 @@ class Fault:
     count: int | None = 1
     delay_ms: int = 0
     status: int | None = None
-    shape: ErrorShape = ErrorShape.MESSAGE
+    shape: ErrorShape | None = None
     retry_after_s: int | None = None
     retry_after_as_date: bool = False
     garbage: Garbage = Garbage.TRUNCATED
     scopes: tuple[str, ...] = ()
+    leaves_out: tuple[str, ...] = ()
+    leaves_out_last: int = 0
+    date_shift_ms: int = 0
 
     def __post_init__(self) -> None:
         """Check the values; ValueError where they contradict each other."""
@@ -90,11 +119,20 @@ class Fault:
             raise ValueError("skip is 0 or more, count 1 or more, or null for always")
         if not 0 <= self.delay_ms <= DELAY_MAX_MS:
             raise ValueError(f"delay_ms is between 0 and {DELAY_MAX_MS}")
-        # the end of 5xx
-        if self.status is not None and not HTTPStatus.BAD_REQUEST <= self.status < 600:  # noqa: PLR2004
-            raise ValueError("status is between 400 and 599")
-        if (self.kind is FaultKind.TRIM_SCOPES) != bool(self.scopes):
-            raise ValueError("scopes go with trim_scopes, and only with it")
+        first = 200 if self.kind is FaultKind.NOTHING_DONE else 400
+        last = first + (99 if self.kind is FaultKind.NOTHING_DONE else 199)
+        if self.status is not None and not first <= self.status <= last:
+            raise ValueError(f"status is between {first} and {last}")
+        for kind, names in _BELONGING.items():
+            if (self.kind is kind) != any(getattr(self, name) for name in names):
+                raise ValueError(f"{' and '.join(names)} go with {kind.value}, and only with it")
+        if self.leaves_out_last < 0 or abs(self.date_shift_ms) > SHIFT_MAX_MS:
+            raise ValueError("leaves_out_last is 0 or more, date_shift_ms at most a year")
+
+    @property
+    def stage(self) -> Stage:
+        """Where the fault hits."""
+        return _STAGES.get(self.kind, Stage.WORK)
 
     @property
     def error_status(self) -> int:
@@ -108,7 +146,8 @@ class Fault:
     @property
     def error_shape(self) -> ErrorShape:
         """The shape of the error that this fault answers with."""
-        return ErrorShape.LIST if self.kind is FaultKind.MESSAGE_LIST else self.shape
+        default = _DEFAULT_SHAPE.get(self.kind, ErrorShape.MESSAGE)
+        return default if self.shape is None or self.kind is FaultKind.MESSAGE_LIST else self.shape
 
     def matches(self, subject: Subject) -> bool:
         """Return whether a call of this subject is meant."""
@@ -156,13 +195,13 @@ class FaultBook:
         with self._lock:
             return tuple(entry.fault for entry in self._entries)
 
-    def take(self, subject: Subject, *, edge: bool) -> Fault | None:
-        """Return the fault that hits this call at the edge, or at its work; or None."""
+    def take(self, subject: Subject, stage: Stage) -> Fault | None:
+        """Return the fault that hits this call at this stage, or None."""
         with self._lock:
             matching = [
                 entry
                 for entry in self._entries
-                if (entry.fault.kind in EDGE) == edge and entry.fault.matches(subject)
+                if entry.fault.stage is stage and entry.fault.matches(subject)
             ]
             for entry in matching:
                 entry.seen += 1

@@ -27,10 +27,11 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
+from reconciler.sandbox.config import DOCUMENTED_SCOPES, SandboxConfig
+
 BASE_PATH = "/auth/api-tokens"
 WINDOW_MS = 30_000
 LABEL_UNITS_MAX = 128
-DOCUMENTED_SCOPES = ("trading", "account_creation", "delegated_signing", "withdrawal")
 DEFAULT_SCOPES = ("trading",)
 
 KEY_HEADER = "lmts-api-key"
@@ -38,18 +39,19 @@ TIMESTAMP_HEADER = "lmts-timestamp"
 SIGNATURE_HEADER = "lmts-signature"
 IDENTITY_HEADER = "identity"
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Operation(enum.StrEnum):
-    """The four operations, by the documentation's own words."""
+    """The operations: the four on tokens by the documentation's own words, and two."""
 
     CAPABILITIES = "capabilities"
     DERIVE = "derive"
     LIST = "list"
     REVOKE = "revoke"
+    PROFILE = "profile"
+    MAINTENANCE = "maintenance"
 
 
 BY_IDENTITY = frozenset({Operation.CAPABILITIES, Operation.DERIVE})
@@ -58,28 +60,9 @@ _FIXED_ROUTES = {
     ("GET", f"{BASE_PATH}/capabilities"): Operation.CAPABILITIES,
     ("POST", f"{BASE_PATH}/derive"): Operation.DERIVE,
     ("GET", BASE_PATH): Operation.LIST,
+    ("GET", "/profiles/me"): Operation.PROFILE,
+    ("GET", "/maintenance/status"): Operation.MAINTENANCE,
 }
-
-
-class IdStyle(enum.StrEnum):
-    """What token ids look like; documented as opaque, they may hold ``/ + =``.
-
-    ``MIXED`` is the default: one in four needs percent-encoding (``/`` and ``+``).
-    ``=`` is only in ``UNSAFE``, because the official Python SDK signs ``%3D`` while its
-    transport (yarl) sends ``=``, so it can't revoke such an id here.
-    """
-
-    PLAIN = "plain"
-    MIXED = "mixed"
-    UNSAFE = "unsafe"
-
-
-class RetryAfter(enum.StrEnum):
-    """The form of ``Retry-After`` beside a 429; it is documented as optional."""
-
-    NONE = "none"
-    SECONDS = "seconds"
-    DATE = "date"
 
 
 class RefusedError(Exception):
@@ -90,50 +73,6 @@ class RefusedError(Exception):
         self.status = status
         self.message = message
         self.wait_ms = wait_ms
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxConfig:
-    """How this exchange behaves where profiles or undocumented things differ.
-
-    All durations are in milliseconds.
-
-    ``listed_after_ms`` / ``unlisted_after_ms``: how late the list shows a derive / a
-    revocation. ``active_after_ms``: how late a new token's signature is accepted.
-    ``last_used_grain_ms``: ``lastUsedAt`` is rounded down to this; None: always null.
-    ``max_in_flight`` and ``min_gap_ms`` hold per credential while ``limits`` is on.
-    """
-
-    profile_id: int = 42
-    account: str = "0x5Aa0b0C0d0E0f00000000000000000000000c0dE"
-    allowed_scopes: tuple[str, ...] = DOCUMENTED_SCOPES
-    management_enabled: bool = True
-    identity_lifetime_ms: int = 3_600_000
-    identity_opaque: bool = False
-    id_style: IdStyle = IdStyle.MIXED
-    limits: bool = True
-    max_in_flight: int = 2
-    min_gap_ms: int = 300
-    retry_after: RetryAfter = RetryAfter.SECONDS
-    listed_after_ms: int = 0
-    unlisted_after_ms: int = 0
-    active_after_ms: int = 0
-    last_used_grain_ms: int | None = 1
-
-    def __post_init__(self) -> None:
-        """Check the numbers; ValueError where one is out of its bounds."""
-        durations = (
-            self.min_gap_ms,
-            self.listed_after_ms,
-            self.unlisted_after_ms,
-            self.active_after_ms,
-        )
-        if min(durations) < 0:
-            raise ValueError("a duration is 0 ms or more")
-        if self.max_in_flight < 1:
-            raise ValueError("max_in_flight is at least 1")
-        if self.last_used_grain_ms is not None and self.last_used_grain_ms < 1:
-            raise ValueError("last_used_grain_ms is at least 1, or null")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,14 +181,20 @@ def signed(request: Request, now_ms: int) -> Signed:
 
 
 def _timestamp_ms(text: str) -> int:
-    if not _TIMESTAMP.fullmatch(text):
-        raise RefusedError(
-            HTTPStatus.UNAUTHORIZED, "Timestamp must be ISO-8601 in UTC with milliseconds and Z"
-        )
+    """Return the instant of any ISO-8601 date and time that has a zone.
+
+    The SDKs send milliseconds and ``Z``. The documentation's own Python sample sends
+    ``isoformat()``: microseconds and ``+00:00``, and no fraction where it is zero.
+    """
+    zoned = text.upper() if text.isascii() else ""
     try:
-        moment = dt.datetime.fromisoformat(text)
+        moment = dt.datetime.fromisoformat(zoned)
     except ValueError:
-        raise RefusedError(HTTPStatus.UNAUTHORIZED, "Timestamp is no instant") from None
+        moment = None
+    if moment is None or moment.utcoffset() is None or "T" not in zoned:
+        raise RefusedError(
+            HTTPStatus.UNAUTHORIZED, "Timestamp must be ISO-8601, a date and a time with a zone"
+        )
     return (moment - _EPOCH) // dt.timedelta(milliseconds=1)
 
 

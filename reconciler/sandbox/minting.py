@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from reconciler.sandbox.laws import IdStyle
+from reconciler.sandbox.config import IdStyle
 
 SECRET_BYTES = 32
 

@@ -12,7 +12,11 @@ from reconciler.sandbox.laws import Operation
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """One token, live or revoked; ``secret`` is base64 text of 32 bytes."""
+    """One token, live or revoked; ``secret`` is base64 text of 32 bytes.
+
+    ``written_uses_ms`` are the last uses that were written down, in order: what the
+    list may show of ``last_used_at_ms``, which is the true one.
+    """
 
     token_id: str
     secret: str = dataclasses.field(repr=False)
@@ -22,6 +26,7 @@ class Token:
     created_at_ms: int
     revoked_at_ms: int | None = None
     last_used_at_ms: int | None = None
+    written_uses_ms: tuple[int, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -99,6 +104,8 @@ class Twist:
 
     grant: tuple[str, ...] | None = None
     ends_older: bool = False
+    leaves_out: tuple[str, ...] = ()
+    leaves_out_last: int = 0
 
 
 STRAIGHT = Twist()

@@ -2,8 +2,8 @@
 
 Rules this module keeps:
 
-1. The order of a call: route (404), edge faults, authentication (401), limits (429),
-   faults of the work, the work.
+1. The order of a call: route (404), edge faults, maintenance (503), authentication
+   (401), limits (429), faults of the work, the work, faults of the reply.
 2. The place in the limit is given back and the call is noted as ended before the first
    byte of the reply leaves. A client that acts on a reply therefore never meets the
    traces of its own call.
@@ -20,27 +20,23 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
 
 from reconciler.sandbox import answers, control, laws, store
 from reconciler.sandbox.answers import Answer
-from reconciler.sandbox.faults import Fault, FaultBook, FaultKind
-from reconciler.sandbox.laws import (
-    Operation,
-    Pace,
-    RefusedError,
-    Request,
-    RetryAfter,
-    Route,
-    SandboxConfig,
-)
-from reconciler.sandbox.records import Caller, Twist, Worked
+from reconciler.sandbox.config import RetryAfter, SandboxConfig
+from reconciler.sandbox.faults import Fault, FaultBook, FaultKind, Stage
+from reconciler.sandbox.laws import Operation, Pace, RefusedError, Request, Route
+from reconciler.sandbox.records import Caller, Subject, Twist, Worked
 from reconciler.sandbox.state import SandboxState
 from reconciler.sandbox.wire import Server, Verdict, http_date
 
 _POLL_S = 0.05
+_FAILED = "The sandbox was asked to fail"
+_SENTENCES = {FaultKind.NOTHING_DONE: "Welcome"}
 _DEFAULT_CONFIG = SandboxConfig()
 
 
@@ -148,7 +144,8 @@ class Sandbox:
         except RefusedError as refusal:
             return Verdict(answer=self._refusal(refusal))
         number = self.state.begin_call(route, request)
-        verdict = self._call(route, request, number, arrived_ms)
+        subject = self.state.subject(route, request)
+        verdict = self._dated(subject, self._call(route, subject, request, number, arrived_ms))
         self.state.end_call(
             number,
             status=None if verdict.answer is None else verdict.answer.status,
@@ -159,22 +156,33 @@ class Sandbox:
 
     # --- one call of the API
 
-    def _call(self, route: Route, request: Request, number: int, arrived_ms: int) -> Verdict:
-        subject = self.state.subject(route, request)
-        edge = self.faults.take(subject, edge=True)
+    def _dated(self, subject: Subject, verdict: Verdict) -> Verdict:
+        """Return the verdict with the ``Date`` that its reply shows."""
+        wrong = self.faults.take(subject, Stage.REPLY) if verdict.answer is not None else None
+        shift_ms = self.state.config.date_shift_ms if wrong is None else wrong.date_shift_ms
+        fault = verdict.fault or (None if wrong is None else wrong.kind)
+        return dataclasses.replace(verdict, date_shift_ms=shift_ms, fault=fault)
+
+    def _call(
+        self, route: Route, subject: Subject, request: Request, number: int, arrived_ms: int
+    ) -> Verdict:
+        edge = self.faults.take(subject, Stage.EDGE)
         if edge is not None:
             return self._at_edge(edge)
+        if route.operation is Operation.MAINTENANCE:
+            return self._worked(self.state.maintenance())
+        if self.state.config.maintenance:
+            return Verdict(
+                answer=answers.error_answer(HTTPStatus.SERVICE_UNAVAILABLE, "Maintenance")
+            )
         try:
             if route.operation is Operation.REVOKE:
                 laws.check_bare(request)
             caller = self.state.authenticate(route.operation, request)
             with self._pace.admitted(caller.key, arrived_ms, self.state.config):
-                fault = self.faults.take(subject, edge=False)
+                fault = self.faults.take(subject, Stage.WORK)
                 if fault is None:
-                    reply = self.state.perform(route, caller, request)
-                    return Verdict(
-                        answer=answers.json_answer(reply.status, reply.body), changed=reply.changed
-                    )
+                    return self._worked(self.state.perform(route, caller, request))
                 if fault.kind is FaultKind.LATE:
                     later = functools.partial(
                         self._late, fault.delay_ms, route, caller, request, number
@@ -188,11 +196,20 @@ class Sandbox:
 
     def _perform(self, fault: Fault, route: Route, caller: Caller, request: Request) -> Worked:
         """Do the work under a fault; a refusal can be lost like any other reply."""
-        twist = Twist(grant=fault.scopes or None, ends_older=fault.kind is FaultKind.ENDS_OLDER)
+        twist = Twist(
+            grant=fault.scopes or None,
+            ends_older=fault.kind is FaultKind.ENDS_OLDER,
+            leaves_out=fault.leaves_out,
+            leaves_out_last=fault.leaves_out_last,
+        )
         try:
             return self.state.perform(route, caller, request, twist=twist)
         except RefusedError as refusal:
             return Worked(status=refusal.status, body={"message": refusal.message})
+
+    def _worked(self, reply: Worked) -> Verdict:
+        answer = answers.json_answer(reply.status, reply.body)
+        return Verdict(answer=answer, changed=reply.changed)
 
     def _after_work(self, fault: Fault, reply: Worked) -> Verdict:
         if fault.kind is FaultKind.LOST_REPLY:
@@ -226,7 +243,7 @@ class Sandbox:
 
     def _error_of(self, fault: Fault) -> Answer:
         answer = answers.error_answer(
-            fault.error_status, "The sandbox was asked to fail", shape=fault.error_shape
+            fault.error_status, _SENTENCES.get(fault.kind, _FAILED), shape=fault.error_shape
         )
         if fault.retry_after_s is None:
             return answer

@@ -20,10 +20,11 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, assert_never
 
-from reconciler.sandbox import laws
+from reconciler.sandbox import bodies, laws, store
 from reconciler.sandbox.calls import CallLog
-from reconciler.sandbox.laws import Operation, RefusedError, Request, Route, SandboxConfig
-from reconciler.sandbox.listing import lags, rows
+from reconciler.sandbox.config import SandboxConfig
+from reconciler.sandbox.laws import Operation, RefusedError, Request, Route
+from reconciler.sandbox.listing import lags, rows, used
 from reconciler.sandbox.minting import (
     jwt_identity,
     new_secret,
@@ -40,8 +41,6 @@ from reconciler.sandbox.records import (
     Twist,
     Worked,
 )
-
-_FORMAT = 1
 
 
 def _nothing() -> None:
@@ -160,9 +159,7 @@ class SandboxState:
         """
         with self._lock:
             at_ms = self.now_ms() if at_ms is None else at_ms
-            self._tokens[token_id] = dataclasses.replace(
-                self._tokens[token_id], last_used_at_ms=at_ms
-            )
+            self._tokens[token_id] = used(self._tokens[token_id], at_ms, self._config)
             self._on_change()
 
     # --- what a test looks at
@@ -230,14 +227,18 @@ class SandboxState:
                 if caller.token_id is not None:
                     self.touch(caller.token_id)
 
+    def maintenance(self) -> Worked:
+        """Return the public answer about maintenance."""
+        return Worked(status=HTTPStatus.OK, body=bodies.maintenance(self._config))
+
     def subject(self, route: Route, request: Request) -> Subject:
         """Return what a request is about, for matching faults; nothing is checked."""
         match route.operation:
-            case Operation.CAPABILITIES:
+            case Operation.CAPABILITIES | Operation.MAINTENANCE:
                 return Subject(operation=route.operation)
             case Operation.DERIVE:
                 return Subject(operation=route.operation, label=_label_asked(request.body))
-            case Operation.LIST | Operation.REVOKE:
+            case Operation.LIST | Operation.REVOKE | Operation.PROFILE:
                 token_id = route.token_id or request.header(laws.KEY_HEADER) or ""
                 with self._lock:
                     token = self._tokens.get(token_id)
@@ -261,24 +262,12 @@ class SandboxState:
     def dump(self) -> dict[str, Any]:
         """Return tokens and identities as a JSON object, with their secrets."""
         with self._lock:
-            return {
-                "format": _FORMAT,
-                "tokens": [dataclasses.asdict(token) for token in self._tokens.values()],
-                "identities": {
-                    text: dataclasses.asdict(identity)
-                    for text, identity in self._identities.items()
-                },
-            }
+            return store.dumped(self._tokens, self._identities)
 
     # --- below: the lock is held
 
     def _load(self, saved: Mapping[str, Any]) -> None:
-        if saved["format"] != _FORMAT:
-            raise ValueError("the sandbox's state file is of another version: remove it")
-        for fields in saved["tokens"]:
-            token = Token(**{**fields, "scopes": tuple(fields["scopes"])})
-            self._tokens[token.token_id] = token
-        identities = {text: Grant(**fields) for text, fields in saved["identities"].items()}
+        self._tokens, identities = store.loaded(saved)
         self._identities = {
             text: one for text, one in identities.items() if one.expires_at_ms > self.now_ms()
         }
@@ -308,46 +297,41 @@ class SandboxState:
     def _perform(self, route: Route, caller: Caller, request: Request, twist: Twist) -> Worked:
         match route.operation:
             case Operation.CAPABILITIES:
-                return Worked(status=HTTPStatus.OK, body=self._capabilities(caller))
+                body = bodies.capabilities(caller.profile_id, self._config)
+                return Worked(status=HTTPStatus.OK, body=body)
             case Operation.DERIVE:
                 return self._derive(caller, request, twist)
             case Operation.LIST:
                 laws.check_management(self._config)
                 own = (t for t in self._tokens.values() if t.profile_id == caller.profile_id)
-                return Worked(status=HTTPStatus.OK, body=rows(own, self._config, self.now_ms()))
+                listed = rows(own, self._config, self.now_ms(), twist)
+                return Worked(status=HTTPStatus.OK, body=listed)
             case Operation.REVOKE:
                 return self._revoke_asked(route.token_id, caller)
+            case Operation.PROFILE:
+                body = bodies.profile(caller.profile_id, self._config)
+                return Worked(status=HTTPStatus.OK, body=body)
+            case Operation.MAINTENANCE:
+                return self.maintenance()
             case _:
                 assert_never(route.operation)
 
-    def _capabilities(self, caller: Caller) -> dict[str, object]:
-        return {
-            "partnerProfileId": caller.profile_id,
-            "tokenManagementEnabled": self._config.management_enabled,
-            "allowedScopes": list(self._config.allowed_scopes),
-        }
-
     def _derive(self, caller: Caller, request: Request, twist: Twist) -> Worked:
         laws.check_management(self._config)
-        label, scopes = laws.read_derive(request, self._config)
-        older = [
-            token.token_id
-            for token in self.live()
-            if token.label == label and token.profile_id == caller.profile_id
-        ]
-        token = self._new_token(label, twist.grant or scopes, caller.profile_id, None)
+        label, asked = laws.read_derive(request, self._config)
+        extra = (self._config.extra_scope,) if self._config.extra_scope else ()
+        scopes = twist.grant or tuple(dict.fromkeys((*asked, *extra)))
+        older = self._live_of(caller.profile_id)
+        token = self._new_token(label, scopes, caller.profile_id, None)
         if twist.ends_older:
-            for token_id in older:
-                self._revoke(token_id)
-        body = {
-            "apiKey": token.token_id,
-            "tokenId": token.token_id,
-            "secret": token.secret,
-            "createdAt": laws.iso(token.created_at_ms),
-            "scopes": list(token.scopes),
-            "profile": {"id": token.profile_id, "account": self._config.account},
-        }
+            for one in older:
+                if one.label == token.label:
+                    self._revoke(one.token_id)
+        body = bodies.derived(token, self._config)
         return Worked(status=HTTPStatus.CREATED, body=body, changed=True)
+
+    def _live_of(self, profile_id: int) -> list[Token]:
+        return [token for token in self.live() if token.profile_id == profile_id]
 
     def _revoke_asked(self, token_id: str, caller: Caller) -> Worked:
         laws.check_management(self._config)
@@ -368,12 +352,16 @@ class SandboxState:
     def _new_token(
         self, label: str | None, scopes: tuple[str, ...], profile_id: int, token_id: str | None
     ) -> Token:
+        if self._config.tokens_max is not None:
+            older = self._live_of(profile_id)
+            for one in older[: max(0, len(older) + 1 - self._config.tokens_max)]:
+                self._revoke(one.token_id)
         token = Token(
             token_id=new_token_id(self._entropy, self._config.id_style)
             if token_id is None
             else token_id,
             secret=new_secret(self._entropy),
-            label=label,
+            label=self._config.label_kept(label),
             scopes=scopes,
             profile_id=profile_id,
             created_at_ms=self.now_ms(),

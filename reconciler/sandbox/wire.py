@@ -46,7 +46,7 @@ class Verdict:
     """What becomes of one call.
 
     Without an ``answer`` the connection ends (by a reset, if ``reset``). ``later`` runs
-    after that.
+    after that. The reply's ``Date`` is wrong by ``date_shift_ms``.
     """
 
     answer: Answer | None
@@ -54,6 +54,7 @@ class Verdict:
     later: Callable[[], None] | None = None
     fault: FaultKind | None = None
     changed: bool = False
+    date_shift_ms: int = 0
 
 
 def http_date(at_ms: int) -> str:
@@ -149,7 +150,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         verdict = self.server.decide(request, arrived_ms)
         if verdict.answer is not None:
-            self._send(verdict.answer, close=verdict.answer.missing > 0)
+            self._send(
+                verdict.answer,
+                close=verdict.answer.missing > 0,
+                date_shift_ms=verdict.date_shift_ms,
+            )
         else:
             self._drop(reset=verdict.reset)
         if verdict.later is not None:
@@ -178,12 +183,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise ConnectionResetError
         return dataclasses.replace(request, body=body)
 
-    def _send(self, answer: Answer, *, close: bool) -> None:
+    def _send(self, answer: Answer, *, close: bool, date_shift_ms: int = 0) -> None:
         """Write head and body at once: two writes might wait for an acknowledgement."""
         self.close_connection = self.close_connection or close
         fields = [
             ("Server", "reconciler-sandbox"),
-            ("Date", http_date(self.server.now_ms())),
+            ("Date", http_date(self.server.now_ms() + date_shift_ms)),
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body) + answer.missing)),
             *answer.headers,
