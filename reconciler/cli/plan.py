@@ -26,9 +26,9 @@ from reconciler.documents import dump, load_snapshot, plan_document
 from reconciler.errors import Exit, ReconcilerError
 from reconciler.manifest import load_manifest
 from reconciler.model import DAY_MS, MINUTE_MS, SECOND_MS, Manifest
-from reconciler.plan import NoBase, Plan, Policy, Review, review_of
+from reconciler.plan import NoBase, Plan, Policy, Review, review_of, violations
 from reconciler.plan import plan as make_plan
-from reconciler.run import guard_sentences, look_only, refuse_distrusted
+from reconciler.run import look_only, refuse_distrusted
 from reconciler.state import Observed
 
 FUTURE_MS = 5 * MINUTE_MS
@@ -91,7 +91,7 @@ def plan(options: PlanOptions) -> None:
         observed=observed,
         policy=policy,
         plan=make_plan(manifest, observed, now_ms=observed.now_ms, policy=policy),
-        guards=guard_sentences(manifest, observed, policy),
+        guards=violations(manifest, observed, policy),
         base=options.base,
     )
     if options.out:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.model import LiveToken, Manifest
-from reconciler.plan.change import NotTouched
-from reconciler.plan.guards import Policy
+from reconciler.plan.change import Change, NotTouched, row_key
+from reconciler.plan.guards import Policy, files_missing
 from reconciler.plan.reasons import Facts, Listed, Recorded, Setting, Unwanted, Wanted
 from reconciler.state import Entry, Kind, Observed, classify, lease_held_by, probably_ours
 
@@ -16,7 +16,12 @@ class PlanContext:
     """Everything that was observed, sorted by label once."""
 
     def __init__(
-        self, desired: Manifest, observed: Observed, policy: Policy, now_ms: int, run: str | None
+        self,
+        desired: Manifest,
+        observed: Observed,
+        policy: Policy,
+        now_ms: int,
+        run: str | None,
     ) -> None:
         ledger = observed.ledger
         self.desired = desired
@@ -27,14 +32,20 @@ class PlanContext:
         self.kinds = classify(ledger, observed.live, frozenset(self.specs))
         self.labelled = _by_label(observed.live)
         self.owners = dict(owned_paths(ledger.tokens))
-        missing = frozenset(ledger.files) - frozenset(desired.files)
         self.setting = Setting(
             now_ms=now_ms,
             policy=policy,
             signer_id=observed.signer_id,
             other_run=lease_held_by(ledger, observed.now_ms, not_run=run),
-            files_missing=bool(missing) and not policy.allow_missing_files,
+            files_missing=files_missing(desired, observed, policy),
         )
+
+    def is_to_be_done(self, change: Change) -> bool:
+        """Return whether the run that asks may make a change: chosen, and agreed to."""
+        policy = self.setting.policy
+        if not policy.selection.admits(change):
+            return False
+        return policy.agreed is None or row_key(change) in policy.agreed
 
     def born_ms(self, label: str) -> int:
         """Return when the label's current token was derived, 0 where there is none."""

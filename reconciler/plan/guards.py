@@ -9,8 +9,9 @@ Rules this module keeps:
 1. Each guard has its own flag, and no flag lifts them all.
 2. Limits are absolute numbers, not percentages: fleets are small, and a percentage
    switches itself off just there.
-3. A check looks at the whole fleet, whatever ``--target`` says. It stops the apply
-   before its first write; a plan shows what it says.
+3. A check looks at the whole fleet, whatever ``--target`` says, and at what the
+   manifest means, not at what would be done now: a row that waits counts as well. It
+   stops the apply before its first write; a plan shows what it says.
 """
 
 from __future__ import annotations
@@ -20,22 +21,40 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from reconciler.model import Manifest
-from reconciler.plan.change import EVERYTHING, Plan, Selection
-from reconciler.plan.vocabulary import Action, Reason
+from reconciler.plan.change import EVERYTHING, Selection
+from reconciler.state import Observed
 
 T = TypeVar("T", int, bool, frozenset[str])
 
-Check = Callable[[Manifest, Plan, "Policy"], str | None]
-"""What a guard says of the plan of the whole fleet; None where it agrees."""
+Check = Callable[[Manifest, Observed, "Policy"], str | None]
+"""What a guard says of the whole fleet; None where it agrees."""
 
 
-# --- checks of a whole plan ---
+# --- checks of the whole fleet ---
 
 
-def too_many_revocations(_: Manifest, fleet: Plan, policy: Policy) -> str | None:
-    """Count the tokens that would be revoked because they left the manifest."""
+def files_missing(desired: Manifest, observed: Observed, policy: Policy) -> bool:
+    """Return whether a file that the ledger remembers is not in the manifest.
+
+    Then nothing counts as removed, unless that is allowed.
+    """
+    missing = frozenset(observed.ledger.files) - frozenset(desired.files)
+    return bool(missing) and not policy.allow_missing_files
+
+
+def too_many_revocations(desired: Manifest, observed: Observed, policy: Policy) -> str | None:
+    """Count the labels that left the manifest and have a token to be revoked.
+
+    One that is held now, because it is in use or signs, goes later all the same. A
+    protected one stays.
+    """
+    if files_missing(desired, observed, policy):
+        return None
+    labels = {spec.label for spec in desired.tokens}
     leaving = [
-        c for c in fleet.changes if c.action is Action.REVOKE and c.reason is Reason.NOT_DESIRED
+        label
+        for label, entry in observed.ledger.tokens.items()
+        if label not in labels and entry.current is not None and not entry.protect
     ]
     if len(leaving) <= policy.max_revocations:
         return None
@@ -45,14 +64,14 @@ def too_many_revocations(_: Manifest, fleet: Plan, policy: Policy) -> str | None
     )
 
 
-def nothing_desired(desired: Manifest, _: Plan, policy: Policy) -> str | None:
+def nothing_desired(desired: Manifest, _: Observed, policy: Policy) -> str | None:
     """Refuse an empty list: it is a mistake more often than a wish."""
     if desired.tokens or policy.allow_empty:
         return None
     return "the manifest's list of tokens is empty: --allow-empty if that is meant"
 
 
-def manager_missing(desired: Manifest, _: Plan, policy: Policy) -> str | None:
+def manager_missing(desired: Manifest, _: Observed, policy: Policy) -> str | None:
     """Refuse a manifest without the manager, whose token signs lists and revokes."""
     labels = {spec.label for spec in desired.tokens}
     if policy.allow_missing_manager or desired.manager in labels:
@@ -79,6 +98,7 @@ class Policy:
 
     A number is a limit, a boolean lifts its guard, and labels lift it for these labels.
     ``requested`` are the labels of ``rotate``; ``compromised`` leaves them no overlap.
+    ``agreed`` are the rows of an approved plan, by ``row_key``; None without one.
     """
 
     selection: Selection = EVERYTHING
@@ -112,6 +132,7 @@ class Policy:
     )
     requested: frozenset[str] = frozenset()
     compromised: bool = False
+    agreed: frozenset[str] | None = None
 
     def flags(self) -> tuple[str, ...]:
         """Return the guards that are not at their defaults, as command-line flags."""
@@ -166,10 +187,7 @@ GUARDS = tuple(Guard(name=f.name, **f.metadata) for f in dataclasses.fields(Poli
 """All guards, in the order in which help lists them."""
 
 
-def violations(desired: Manifest, fleet: Plan, policy: Policy) -> tuple[str, ...]:
-    """Return what the guards say of the plan of the whole fleet, in order.
-
-    ``fleet`` is a plan that was made without a selection.
-    """
+def violations(desired: Manifest, observed: Observed, policy: Policy) -> tuple[str, ...]:
+    """Return what the guards say of the whole fleet, in order; no selection counts."""
     checks = (guard.check for guard in GUARDS if guard.check is not None)
-    return tuple(said for check in checks if (said := check(desired, fleet, policy)) is not None)
+    return tuple(said for check in checks if (said := check(desired, observed, policy)) is not None)

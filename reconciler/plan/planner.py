@@ -46,9 +46,13 @@ Further rows:
         the exchange does not list it                           revoke superseded
         used within a time as long as its overlap               hold still_used
         never used, or the manager's, or its successor is used,
-        or the label is leaving or has left                     revoke superseded
+        or the label is gone, or goes in this very run          revoke superseded
         none of that                                            hold successor_unused
     the manifest's files differ from those remembered           record files
+
+A label goes in this very run where its row revoke not_desired is within the selection
+and, if a plan was approved, in that plan. Otherwise its predecessors are judged as if
+it stayed.
 
 A label that is in progress or recovered has no rows about protection and retiring
 tokens. Twins and foreign tokens have no row: the plan lists them as not touched.
@@ -170,15 +174,18 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
     spec = context.specs.get(label)
     facts = context.facts_of(label)
     finding = finding_of(facts)
+    own = _own_row(context, facts, finding)
     if finding.reason is not Reason.REVOKING_LEFT and (
         spec is not None or finding.action is not Action.KEEP
     ):
-        yield _own_row(context, facts, finding)
+        yield own
     if finding.action is Action.RECOVER:
         yield from _revoking_rows(facts)
     elif finding.reason is not Reason.IN_PROGRESS:
         yield from _protection_row(context, facts, spec)
-        yield from _retiring_rows(context, facts, leaving=finding.action is Action.REVOKE)
+        goes = finding.action is Action.REVOKE and context.is_to_be_done(own)
+        gone = spec is None and facts.entry.current is None
+        yield from _retiring_rows(context, facts, leaving=goes or gone)
 
 
 def _own_row(context: PlanContext, facts: Facts, finding: Finding) -> Change:
@@ -336,7 +343,12 @@ def _retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Iter
             first(RETIRING, known),
             Evidence(live=live, at_ms=context.observed.now_ms),
         )
-        task = RevokeRetiring(entry=entry, retiring=retiring, evidence=evidence)
+        task = RevokeRetiring(
+            entry=entry,
+            retiring=retiring,
+            evidence=evidence,
+            after_current=leaving and current is not None,
+        )
         yield Change(
             label=facts.label,
             action=finding.action,

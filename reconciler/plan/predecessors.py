@@ -22,8 +22,9 @@ class RetiringFacts:
 
     ``live`` and ``successor`` are None where the exchange lists no such token;
     ``content`` is what lies at the label's path. ``manager``: the only consumer is this
-    program, which reads the secret anew. ``leaving``: the label's own row revokes its
-    current token.
+    program, which reads the secret anew. ``leaving``: the label is not in the manifest
+    and has no current token any more, or this very run is to revoke that. A removal
+    that stands in the manifest only is not believed: it may never be applied.
     """
 
     setting: Setting
@@ -46,12 +47,13 @@ def overlap(facts: RetiringFacts) -> Finding | None:
 def content_again(facts: RetiringFacts) -> Finding | None:
     """A person wrote its secret again, so consumers are given it.
 
-    In a label without a current token, holding it back would save nothing.
+    In a label that is gone, holding it back would save nothing. In a wanted one without
+    a current token, a new token will take its place.
     """
-    if facts.entry.current is None or facts.content is None:
+    if facts.content is None or facts.content.token_id != facts.retiring.token_id:
         return None
-    if facts.content.token_id != facts.retiring.token_id:
-        return None
+    if facts.entry.current is None:
+        return None if facts.leaving else Finding(Action.HOLD, Reason.SUCCESSOR_UNUSED)
     return Finding(Action.HOLD, Reason.ROLLED_BACK)
 
 
@@ -89,16 +91,18 @@ def still_used(facts: RetiringFacts) -> Finding | None:
 def superseded(facts: RetiringFacts) -> Finding | None:
     """It is no longer needed.
 
-    Nobody ever used it, only this program does (the manager), the label is leaving or
-    has left the manifest, or somebody uses the successor. A use of the successor that
-    may be our own verify does not count.
+    Nobody ever used it, only this program does (the manager), the label is going or
+    gone, or somebody uses the successor. A use of the successor that may be our own
+    verify does not count.
     """
     current = facts.entry.current
     used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
     if only_verified(used_at_ms, facts.retiring.verified_at_ms) or facts.manager:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
-    if current is None or facts.leaving:
+    if facts.leaving:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
+    if current is None:
+        return None
     next_at_ms = facts.successor.last_used_at_ms if facts.successor is not None else None
     if only_verified(next_at_ms, current.verified_at_ms):
         return None

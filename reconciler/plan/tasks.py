@@ -146,11 +146,16 @@ class RevokeCurrent:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeRetiring:
-    """Revoke a predecessor."""
+    """Revoke a predecessor.
+
+    ``after_current``: this was decided because the label's current token goes in the
+    same run. Where that does not come about, the predecessor stays.
+    """
 
     entry: Entry
     retiring: Retiring
     evidence: Evidence
+    after_current: bool = False
 
 
 Task = (

@@ -20,7 +20,6 @@ from reconciler.run.peers import Keys
 from reconciler.run.rollback import roll_back
 from reconciler.run.session import (
     Session,
-    guard_sentences,
     look_only,
     refuse_distrusted,
 )
@@ -37,7 +36,6 @@ __all__ = [
     "apply_manifest",
     "bootstrap_manager",
     "credentials_from",
-    "guard_sentences",
     "look_only",
     "refuse_distrusted",
     "roll_back",

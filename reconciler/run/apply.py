@@ -43,9 +43,18 @@ from reconciler.errors import (
     VaultRefusedError,
 )
 from reconciler.model import DAY_MS, SECOND_MS, iso
-from reconciler.plan import Action, Change, Plan, Reason, row_key
+from reconciler.plan import (
+    Action,
+    Change,
+    Plan,
+    Reason,
+    RevokeCurrent,
+    RevokeRetiring,
+    row_key,
+)
 from reconciler.protocol import (
     Approved,
+    Ending,
     Outcome,
     Report,
     Row,
@@ -54,6 +63,7 @@ from reconciler.protocol import (
     ends_at_once,
     facts_of,
     failed,
+    held,
     not_tried,
     standing_of,
     step_of,
@@ -82,6 +92,7 @@ AS_OF_GRAIN_MS = 2 * SECOND_MS
 
 REPAIRS = frozenset({Action.RECOVER, Action.RECORD, Action.RESTORE})
 
+CURRENT_STAYS = "the label's current token is not gone yet, so this one stays for now"
 NEW_SINCE = "it is new since the plan was approved: plan again"
 
 
@@ -114,13 +125,12 @@ def apply_manifest(
 
 
 def _look(session: Session, approved: Approved | None, *, held: bool = False) -> Step[Outlook]:
-    as_of_ms = approved.as_of_ms if approved is not None else None
-    outlook = yield from look(session, as_of_ms=as_of_ms)
+    outlook = yield from look(session, approved)
     if held:
         _refuse_lost(session, outlook)
     if approved is not None:
-        if as_of_ms is not None:
-            refuse_as_of(as_of_ms, outlook.observed.now_ms)
+        if approved.as_of_ms is not None:
+            refuse_as_of(approved.as_of_ms, outlook.observed.now_ms)
         if outlook.plan.digest() != approved.digest:
             raise StalePlanError(approved, outlook.plan)
     unread = [c.label for c in outlook.plan.changes if c.reason is Reason.UNREAD]
@@ -243,9 +253,8 @@ def _repair(progress: Progress) -> Stage[Progress]:
 
 def _plan_afresh(progress: Progress) -> Stage[Progress]:
     """Look and plan after repairs: what else there is to do may differ now."""
-    session, approved = progress.session, progress.approved
-    as_of_ms = approved.as_of_ms if approved is not None else None
-    outlook = yield from look(session, as_of_ms=as_of_ms)
+    session = progress.session
+    outlook = yield from look(session, progress.approved)
     _refuse_lost(session, outlook)
     refuse_guarded(session, outlook.observed)
     return Then(stage=_repair, arguments=(dataclasses.replace(progress, outlook=outlook),))
@@ -316,10 +325,11 @@ def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
 
     A label's revokes come before its derive. A fence of the derive writes a secret's
     content again; were it that of a token which is being revoked beside it, consumers
-    would be given a revoked token.
+    would be given a revoked token. What goes because the label's current token goes
+    comes after that one.
     """
     lanes: dict[str, list[Change]] = {}
-    for change in sorted(changes, key=lambda c: c.derives):
+    for change in sorted(changes, key=lambda c: (c.derives, _follows_current(c))):
         lanes.setdefault(change.label, []).append(change)
     return tuple(tuple(lane) for lane in lanes.values())
 
@@ -331,17 +341,28 @@ def _do_all(
     progress: Progress, changes: Sequence[Change], standing: frozenset[str] = frozenset()
 ) -> Step[tuple[Row, ...]]:
     """Make changes one after the other; once the run is halted, none is tried."""
-    rows = []
+    rows: list[Row] = []
     for change in changes:
         halt = yield from ReadHalt()
         if halt.why is not None:
             outcome = not_tried(halt.why)
+        elif _follows_current(change) and any(_current_stays(row) for row in rows):
+            outcome = held(CURRENT_STAYS)
         else:
             outcome = yield from _do(progress, change, standing)
             if outcome.stop:
                 yield from HaltRun(sentence=outcome.sentence)
         rows.append((yield from _ended(change, outcome)))
     return tuple(rows)
+
+
+def _follows_current(change: Change) -> bool:
+    return isinstance(change.task, RevokeRetiring) and change.task.after_current
+
+
+def _current_stays(row: Row) -> bool:
+    """Whether a current token that was to go is still there."""
+    return isinstance(row.change.task, RevokeCurrent) and row.outcome.status is not Ending.APPLIED
 
 
 def _do(progress: Progress, change: Change, standing: frozenset[str]) -> Step[Outcome]:

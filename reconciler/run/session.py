@@ -6,8 +6,8 @@ import dataclasses
 
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model import SECOND_MS, Manifest, TokenSpec
-from reconciler.plan import Plan, Policy, Selection, plan, violations
-from reconciler.protocol import Run, Step, value
+from reconciler.plan import Plan, Policy, plan, violations
+from reconciler.protocol import Approved, Run, Step, value
 from reconciler.run.effects import ReadClock, Say
 from reconciler.run.observe import take_snapshot
 from reconciler.state import Observed, distrust
@@ -52,11 +52,18 @@ class Outlook:
     plan: Plan
 
 
-def look(session: Session, *, as_of_ms: int | None = None) -> Step[Outlook]:
-    """Observe and plan. ReconcilerError where the snapshot can't be trusted."""
+def look(session: Session, approved: Approved | None = None) -> Step[Outlook]:
+    """Observe, and plan as of the approved plan. ReconcilerError without trust."""
     observed = yield from look_only(session)
-    now_ms = observed.now_ms if as_of_ms is None else as_of_ms
-    chosen = plan(session.manifest, observed, now_ms=now_ms, policy=session.policy, run=session.run)
+    as_of_ms = approved.as_of_ms if approved is not None else None
+    agreed = approved.rows if approved is not None else None
+    chosen = plan(
+        session.manifest,
+        observed,
+        now_ms=observed.now_ms if as_of_ms is None else as_of_ms,
+        policy=dataclasses.replace(session.policy, agreed=agreed),
+        run=session.run,
+    )
     return Outlook(observed=observed, plan=chosen)
 
 
@@ -95,17 +102,8 @@ def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) ->
             raise UsageError(f"{label!r}: neither the manifest nor the ledger has this label")
 
 
-def guard_sentences(
-    manifest: Manifest, observed: Observed, policy: Policy, *, run: str | None = None
-) -> tuple[str, ...]:
-    """Return what the guards say of the whole fleet, whatever is selected."""
-    whole = dataclasses.replace(policy, selection=Selection())
-    judged = plan(manifest, observed, now_ms=observed.now_ms, policy=whole, run=run)
-    return violations(manifest, judged, policy)
-
-
 def refuse_guarded(session: Session, observed: Observed) -> None:
     """Raise ReconcilerError where a guard stops the plan."""
-    sentences = guard_sentences(session.manifest, observed, session.policy, run=session.run)
+    sentences = violations(session.manifest, observed, session.policy)
     if sentences:
         raise ReconcilerError("; ".join(sentences))

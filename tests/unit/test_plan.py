@@ -1149,6 +1149,69 @@ def test_what_an_earlier_run_left(expected: tuple[Change, ...], case: Case) -> N
     check(expected, case)
 
 
+LEFT_BEHIND = Case(entry=DRAINING, tokens=(HERE, live("bot-0", "bot", unused_for_ms=2 * DAY_MS)))
+"""The label left the manifest; its predecessor is quiet, its successor unused."""
+
+STAYS = row(Action.HOLD, Reason.SUCCESSOR_UNUSED, before=gone("bot-0"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "selection"),
+    [
+        pytest.param(True, Selection(), id="everything"),
+        pytest.param(False, Selection(only=Category.CLEANUP), id="only cleanup"),
+        pytest.param(False, Selection(only=Category.ROTATION), id="only rotation"),
+        pytest.param(False, Selection(excluded=frozenset({"bot"})), id="all but this label"),
+        pytest.param(False, Selection(targets=frozenset({MANAGER})), id="another label"),
+        pytest.param(True, Selection(targets=frozenset({"bot"})), id="this label"),
+    ],
+)
+def test_a_removal_is_believed_by_the_run_that_makes_it(
+    *, expected: bool, selection: Selection
+) -> None:
+    """A predecessor goes without a used successor only beside its label's own row. A
+    run that leaves that row to others judges as if the label stayed.
+    """
+    case = dataclasses.replace(LEFT_BEHIND, policy=Policy(selection=selection))
+    found = [c for c in case.plan().changes if c.reason is Reason.SUPERSEDED]
+    assert bool(found) is expected
+    if selection.only is Category.CLEANUP:
+        assert case.plan().changes == STAYS
+
+
+def test_a_removal_that_was_not_approved_is_not_believed() -> None:
+    """With an approved plan a label leaves only where its own row stands in that."""
+    case = LEFT_BEHIND
+    whole = case.plan()
+    own = next(c for c in whole.changes if c.reason is Reason.NOT_DESIRED)
+    rest = frozenset(row_key(c) for c in whole.acting) - {row_key(own)}
+    all_of_it = dataclasses.replace(case, policy=Policy(agreed=rest | {row_key(own)}))
+    assert all_of_it.plan().changes == whole.changes
+    check(NOT_DESIRED + STAYS, dataclasses.replace(case, policy=Policy(agreed=rest)))
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        pytest.param({}, id="elsewhere"),
+        pytest.param({"bot": Content(token_id="bot-0")}, id="given to consumers"),
+    ],
+)
+def test_a_wanted_label_without_a_token_has_not_left(contents: dict[str, Content]) -> None:
+    """Its predecessors have no successor yet, so nothing proves that anybody has it."""
+    case = Case(
+        spec=BOT,
+        entry=Entry(path="bot", retiring=(OLD,)),
+        tokens=(live("bot-0", "bot", unused_for_ms=2 * DAY_MS),),
+        secrets=NEWER if contents else {},
+        contents=contents,
+    )
+    found = [
+        c for c in case.plan().changes if c.before is not None and c.before.token_id == "bot-0"
+    ]
+    assert found == list(STAYS)
+
+
 QUIET = live("bot-0", "bot", unused_for_ms=DAY_MS)
 UNUSED = live("bot-0", "bot")
 PICKED_UP = live("bot-1", "bot", unused_for_ms=0)

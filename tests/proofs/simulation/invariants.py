@@ -226,6 +226,7 @@ class Audit:
             )
         elif reason == "superseded":
             self._check_quiet(world, token_id, by)
+            self._check_removal(world, token_id, by)
 
     def _check_ours(self, world: World, token_id: str, by: str) -> None:
         """Invariant 4."""
@@ -289,6 +290,27 @@ class Audit:
                             "ms before"
                         ),
                     )
+
+    def _check_removal(self, world: World, token_id: str, by: str) -> None:
+        """A line that left the manifest ends no predecessor in use while its label's
+        current token stays, and no consumer has picked that up.
+        """
+        run, ledger = world.runs.get(by), world.vault.ledger()
+        if run is None or run.seen is None or ledger is None or token_id not in self.used:
+            return
+        wanted = {spec.label for spec in run.wish.manifest.tokens}
+        for label, entry in run.seen.ledger.tokens.items():
+            now = ledger.tokens.get(label)
+            stays = now.current if now is not None else None
+            if (
+                label not in wanted
+                and any(retiring.token_id == token_id for retiring in entry.retiring)
+                and stays is not None
+                and stays.token_id not in self.used
+            ):
+                raise Violation(
+                    "7", f"{by} revokes {token_id}, while {label} stays and its successor is unread"
+                )
 
     # --- when a run ends ---
 

@@ -18,6 +18,7 @@ from unittest import mock
 from reconciler.model import Derived, SecretVersion
 from reconciler.plan import planner as plan_module
 from reconciler.plan.change import Change
+from reconciler.plan.context import PlanContext
 from reconciler.plan.predecessors import RetiringFacts, overlap
 from reconciler.plan.reasons import Finding
 from reconciler.plan.tasks import NewToken
@@ -330,6 +331,10 @@ def _delete_whatever_is_latest(path: str, token_id: str) -> Step[Outcome | None]
     return None
 
 
+def _whatever_is_planned(context: PlanContext, change: Change) -> bool:
+    return True
+
+
 # --- repetition ---
 
 
@@ -454,6 +459,11 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="a predecessor revoked by time alone",
         patch=_replaced(plan_module, "RETIRING", (overlap, _by_time_alone)),
         world="hold",
+    ),
+    Sabotage(
+        name="a removal believed that nobody applied",
+        patch=_replaced(PlanContext, "is_to_be_done", _whatever_is_planned),
+        world="remove by others",
     ),
     Sabotage(
         name="two things at a time about a label",

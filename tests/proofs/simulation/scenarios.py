@@ -11,7 +11,9 @@ import dataclasses
 from collections.abc import Callable
 
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, Manifest, TokenSpec, instant_ms
+from reconciler.plan.change import Selection
 from reconciler.plan.guards import Policy
+from reconciler.plan.vocabulary import Category
 from tests.proofs.simulation.explore import Scenario, undisturbed
 from tests.proofs.simulation.models import TIMES_KEPT
 from tests.proofs.simulation.runs import Command, Wish
@@ -70,6 +72,7 @@ SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
 
 ROTATE = Policy(requested=frozenset({"bot"}))
 COMPROMISED = Policy(requested=frozenset({"bot"}), compromised=True)
+CLEAN_UP = Policy(selection=Selection(only=Category.CLEANUP))
 ROTATE_MANAGER = Policy(requested=frozenset({MANAGER}))
 
 
@@ -118,6 +121,15 @@ def clung_to() -> World:
     predecessor.
     """
     return _rotated(wish("second", BOT, policy=ROTATE), picked_up=False)
+
+
+def abandoned() -> World:
+    """``bot`` was rotated, its overlap is over; its consumer used the predecessor long
+    ago, and has not read the successor.
+    """
+    world = clung_to()
+    world.now_ms += 3 * HOUR_MS
+    return world
 
 
 def _rotated(second: Wish, *, picked_up: bool) -> World:
@@ -228,6 +240,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("retire and remove", superseded, wish(_A), None),
     ("move back", moved, wish(_A, BOT), None),
     ("hold", clung_to, wish(_A, BOT), None),
+    ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("restore", overwritten, wish(_A, BOT), None),
     ("restore, remove", overwritten, wish(_A, BOT), wish(_B)),
     ("put right", written_again, wish(_A, BOT), None),
