@@ -230,6 +230,27 @@ class VersionState(enum.Enum):
     DELETED = "deleted"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class VersionId:
+    """Which version of a secret: its number, and when Vault wrote it.
+
+    The number alone comes round again once the path's metadata were deleted. Where one
+    of two times is not known, the number alone counts.
+    """
+
+    number: int
+    created_at_ms: int | None = None
+
+    def is_same(self, other: VersionId) -> bool:
+        """Whether both name one version, as far as that is known."""
+        times = {self.created_at_ms, other.created_at_ms}
+        return self.number == other.number and (len(times) == 1 or None in times)
+
+    def __str__(self) -> str:
+        """Return ``version 3``."""
+        return f"version {self.number}"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SecretMeta:
     """What Vault's metadata says of a path.
@@ -237,7 +258,10 @@ class SecretMeta:
     ``latest`` is the number of the latest version, 0 where none was ever written. Its
     ``created_at_ms`` tells it from another one with the same number, after the metadata
     were deleted or a backup was restored; None where Vault does not tell. A version
-    that will end by itself (``delete_version_after``) does so at ``ends_at_ms``.
+    that ends by itself (``delete_version_after``) does so, or did so, at
+    ``ends_at_ms``. ``life_ms`` is how long the path's own setting lets a new version
+    live, None where it has no end; the mount may have a setting beside it. ``kept`` is
+    how many versions Vault keeps, None where nothing shows it.
     """
 
     latest: int
@@ -245,6 +269,13 @@ class SecretMeta:
     oldest: int = 0
     created_at_ms: int | None = None
     ends_at_ms: int | None = None
+    life_ms: int | None = None
+    kept: int | None = None
+
+    @property
+    def version_id(self) -> VersionId:
+        """Which version the latest one is."""
+        return VersionId(self.latest, self.created_at_ms)
 
 
 NEVER_WRITTEN = SecretMeta(latest=0, state=VersionState.ABSENT)
@@ -267,6 +298,11 @@ class SecretVersion:
     secret: Secret | None = None
     created_at_ms: int | None = None
     ends_at_ms: int | None = None
+
+    @property
+    def version_id(self) -> VersionId:
+        """Which version this is."""
+        return VersionId(self.version, self.created_at_ms)
 
     def field(self, name: str) -> str | None:
         """The text of a field, or None."""

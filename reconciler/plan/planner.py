@@ -207,7 +207,7 @@ def _sides(
     """Return both sides of a label's own row, and its task."""
     if finding.action is Action.KEEP:
         return None, None, None
-    entry, path, latest = facts.entry, facts.path, facts.meta.latest
+    entry, path, latest = facts.entry, facts.path, facts.meta.version_id
     before = _current_side(context, entry)
     match finding.action, facts:
         case Action.RECOVER, Facts(entry=Entry(intent=Intent() as intent)):
@@ -218,12 +218,12 @@ def _sides(
             return before, _wanted_side(context, facts), _new_token(context, facts)
         case Action.RECORD, Listed(current=current):
             moved = RecordVersion(path=path, current=current, version=latest)
-            return before, Side(path=path, version=latest), moved
+            return before, Side(path=path, version=latest.number), moved
         case Action.RESTORE, Listed(content=Content(holder_version=int() as source)):
             restored = RestoreSecret(
-                path=path, source=source, cas=latest, current=facts.current, live=facts.live
+                path=path, source=source, seen=latest, current=facts.current, live=facts.live
             )
-            return before, Side(path=path, version=latest), restored
+            return before, Side(path=path, version=latest.number), restored
         case Action.REVOKE, Unwanted(live=live):
             return (
                 before,
@@ -274,7 +274,7 @@ def _new_token(context: PlanContext, facts: Wanted) -> NewToken:
     policy, current = context.setting.policy, facts.entry.current
     return NewToken(
         spec=facts.spec,
-        cas=facts.target.latest,
+        seen=facts.target.version_id,
         before=tuple(token.token_id for token in context.labelled.get(facts.label, ())),
         predecessor=current,
         predecessor_path=facts.entry.path,

@@ -293,7 +293,9 @@ def version_moved(facts: Listed) -> Finding | None:
     """
     if facts.content is None or facts.content.token_id != facts.current.token_id:
         return None
-    note = f"version {facts.current.version} -> {facts.meta.latest}"
+    was, is_now = facts.current.version_id, facts.meta.version_id
+    moved = is_now.number != was.number
+    note = f"{was} -> {is_now.number}" if moved else f"{is_now}, written anew"
     return Finding(Action.RECORD, Reason.VERSION_MOVED, note)
 
 
@@ -307,14 +309,17 @@ def secret_moved(facts: Listed) -> Finding | None:
 
 def secret_lost(facts: Listed) -> Finding | None:
     """No version holds the current token."""
-    if in_place(facts.current.version, facts.meta):
+    if in_place(facts.current, facts.meta):
         return None
-    return Finding(Action.ROTATE, Reason.SECRET_LOST)
+    found, meta = facts.content, facts.meta
+    foreign = found is not None and meta.state is VersionState.LIVING and not found.placeholder
+    note = f"{meta.version_id} holds something else, which is written over" if foreign else ""
+    return Finding(Action.ROTATE, Reason.SECRET_LOST, note)
 
 
-def in_place(version: int, meta: SecretMeta) -> bool:
+def in_place(current: Current, meta: SecretMeta) -> bool:
     """Return whether the latest version is the recorded one and readable."""
-    return meta.latest == version and meta.state is VersionState.LIVING
+    return meta.state is VersionState.LIVING and current.version_id.is_same(meta.version_id)
 
 
 def due(facts: Listed) -> Finding | None:

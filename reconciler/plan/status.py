@@ -239,7 +239,7 @@ def _token(
     if entry is not None and entry.current is not None:
         plain = dataclasses.replace(
             _with_current(plain, entry.current, context.live.get(entry.current.token_id), observed),
-            in_place=in_place(entry.current.version, latest),
+            in_place=in_place(entry.current, latest),
         )
     return _judged(plain, rows, observed.now_ms)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import LiveToken, TokenSpec
+from reconciler.model import LiveToken, TokenSpec, VersionId
 from reconciler.state import Current, Entry, IntentKind, Ledger, Retiring, Revoking
 
 
@@ -84,19 +84,19 @@ class RecordVersion:
 
     path: str
     current: Current
-    version: int
+    version: VersionId
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreSecret:
     """Write the current token's secret again.
 
-    ``source`` is the version that still holds it, ``cas`` the latest one that was seen.
+    ``source`` is the version that still holds it, ``seen`` the latest one.
     """
 
     path: str
     source: int
-    cas: int
+    seen: VersionId
     current: Current
     live: LiveToken
 
@@ -105,7 +105,7 @@ class RestoreSecret:
 class NewToken:
     """Derive a token, and retire its predecessor if it has one.
 
-    ``cas`` is the secret's version that was seen, ``before`` the live ids under the
+    ``seen`` is the secret's latest version, ``before`` the live ids under the
     label, ``listed`` all live ids, whoever they belong to. ``believed_gone``: the
     exchange did not list the predecessor. ``compromised``: all predecessors are revoked
     at once, without an overlap. ``standing`` are recorded tokens that live and are to
@@ -113,7 +113,7 @@ class NewToken:
     """
 
     spec: TokenSpec
-    cas: int
+    seen: VersionId
     before: tuple[str, ...]
     predecessor: Current | None = None
     predecessor_path: str | None = None

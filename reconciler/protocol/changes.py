@@ -75,9 +75,9 @@ def step_of(  # noqa: C901  # one match, with a case for each kind of task
     match task:
         case NewToken():
             return derive_token(run, replace(task, standing=standing | task.listed_predecessor))
-        case RestoreSecret(path=path, source=source, cas=cas, current=current, live=live):
+        case RestoreSecret(path=path, source=source, seen=seen, current=current, live=live):
             return restore(
-                run, Place(label=label, path=path, source=source, cas=cas), current, live
+                run, Place(label=label, path=path, source=source, seen=seen), current, live
             )
         case RevokeCurrent(entry=entry, evidence=evidence):
             return revoke_current(label, entry, evidence, reason="not desired")

@@ -12,6 +12,8 @@ found there decides:
     latest is cas           committed. Not written: look again
     is not there, and the   trimmed: committed if a later version carries the
     latest is past it       operation id on, otherwise taken away
+    is not there, and the   the path's metadata were deleted, perhaps with our
+    latest is before cas    version: taken away
     is unreadable           unproven
 
 A fence writes the path's content again. Where nothing lives at the path, or what lives
@@ -27,7 +29,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from reconciler.model import SecretVersion, VersionState
+from reconciler.model import SecretVersion, VersionId, VersionState
 from reconciler.protocol.effects import (
     DeleteVersion,
     Done,
@@ -57,11 +59,13 @@ class Committed:
 class NotCommitted:
     """The write was not applied and never will be.
 
-    ``rewritten`` is the id whose content a fence wrote again, as version ``version``.
-    ``empty`` is the number of the fence's placeholder, while it is the latest version.
+    ``rewritten`` is the id whose content a fence wrote again, as version ``version``
+    of the time ``created_at_ms``. ``empty`` is the number of the fence's placeholder,
+    while it is the latest version.
     """
 
     version: int
+    created_at_ms: int | None = None
     rewritten: str | None = None
     empty: int | None = None
 
@@ -82,6 +86,12 @@ class Unproven:
 
 
 Verdict = Committed | NotCommitted | TakenAway | Unproven
+
+
+def changed_since(path: str, seen: VersionId, found: VersionId) -> str:
+    """Say that a path is not at the version that was seen when it was decided."""
+    moved = f"{seen} -> {found.number}" if seen.number != found.number else "written anew"
+    return f"{path} changed since the plan ({moved}): run again"
 
 
 def resolve_commit(
@@ -109,7 +119,7 @@ def resolve_commit(
             return _overtaken(ours, latest)
         if ours.state is VersionState.DELETED:
             return TakenAway()
-        if latest.version > cas:
+        if latest.version != cas:
             return (yield from _search(path, cas, latest, operation_id))
         verdict = yield from _fence(path, latest, leaving)
         if not isinstance(verdict, Unproven):
@@ -128,7 +138,8 @@ def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> St
     """Look for the operation id in the versions after ``cas + 1``.
 
     Version ``cas + 1`` was trimmed away: a fence that ran later wrote its content
-    again, operation id included. Or it is being written now, and is found last.
+    again, operation id included. Or it is being written now, and is found last. Where
+    the latest is before ``cas``, the path's metadata were deleted: there are none.
     """
     for version in range(latest.version, cas, -1):
         found = yield from ReadSecret(path=path, version=version)
@@ -154,7 +165,9 @@ def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Ve
     fields, secret = (latest.fields or (), latest.secret) if again else ((), None)
     reply = yield from PutSecret(path=path, fields=fields, secret=secret, cas=latest.version)
     if isinstance(reply, Written) and again:
-        return NotCommitted(version=reply.version, rewritten=token_id)
+        return NotCommitted(
+            version=reply.version, created_at_ms=reply.created_at_ms, rewritten=token_id
+        )
     if isinstance(reply, Written):
         return NotCommitted(version=reply.version, empty=reply.version)
     if isinstance(reply, (Refused, Unclear)):

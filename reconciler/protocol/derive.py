@@ -30,12 +30,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, Credentials, Derived, LiveToken, TokenSpec
+from reconciler.model import SECOND_MS, Credentials, Derived, LiveToken, TokenSpec, VersionId
 from reconciler.plan import NewToken
 from reconciler.protocol.commit import (
     NotCommitted,
     TakenAway,
     Unproven,
+    changed_since,
     resolve_commit,
 )
 from reconciler.protocol.effects import (
@@ -94,10 +95,8 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
     content = yield from ReadSecret(path=path)
     if isinstance(content, (Refused, Unclear)):
         return not_tried(content.sentence)
-    if content.version != task.cas:
-        return not_tried(
-            f"{path} changed since the plan (version {task.cas} -> {content.version}): run again"
-        )
+    if not content.version_id.is_same(task.seen):
+        return not_tried(changed_since(path, task.seen, content.version_id))
     proven_gone = False
     if task.believed_gone and task.predecessor is not None:
         asked = yield from confirm_gone(task.predecessor_path or path, task.predecessor.token_id)
@@ -115,7 +114,7 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
         run=run.run,
         since_ms=since_ms,
         before=task.before,
-        cas=task.cas,
+        cas=task.seen.number,
         path=path,
         scopes=task.spec.scopes,
         compromised=task.compromised,
@@ -218,7 +217,7 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
 
 def _commit(
     run: Run, task: NewToken, intent: Intent, derived: Derived, going: frozenset[str]
-) -> Step[int | Outcome]:
+) -> Step[VersionId | Outcome]:
     """Do step 5: the version that holds the new token, or an outcome."""
     label, token_id = task.spec.label, derived.token_id
     fields = secret_fields(label, derived, api_url=run.api_url, operation_id=intent.operation_id)
@@ -226,7 +225,7 @@ def _commit(
         path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas
     )
     if isinstance(reply, Written):
-        return reply.version
+        return reply.version_id
     verdict = yield from resolve_commit(intent.path, intent.cas, intent.operation_id, leaving=going)
     if isinstance(verdict, NotCommitted):
         return (
@@ -243,7 +242,7 @@ def _commit(
             "the next run finds out",
             token_id,
         )
-    return verdict.content.version
+    return verdict.content.version_id
 
 
 @value
@@ -252,7 +251,7 @@ class _Stored:
 
     derived: Derived
     checked: Listing
-    version: int
+    version: VersionId
     verified_at_ms: int
 
 
@@ -326,7 +325,8 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
         token_id=derived.token_id,
         live_label=label,
         created_at_ms=derived.created_at_ms if live is None else live.created_at_ms,
-        version=kept.version,
+        version=kept.version.number,
+        version_created_at_ms=kept.version.created_at_ms,
         verified_at_ms=kept.verified_at_ms,
     )
     now_ms = yield from Now()

@@ -17,7 +17,14 @@ import dataclasses
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, dataclass_transform
 
-from reconciler.model import Credentials, Derived, LiveToken, Secret, SecretVersion
+from reconciler.model import (
+    Credentials,
+    Derived,
+    LiveToken,
+    Secret,
+    SecretVersion,
+    VersionId,
+)
 from reconciler.state import Ledger, Transition
 
 R = TypeVar("R")
@@ -112,6 +119,11 @@ class Written:
     version: int
     created_at_ms: int | None = None
     ends_at_ms: int | None = None
+
+    @property
+    def version_id(self) -> VersionId:
+        """Which version it is."""
+        return VersionId(self.version, self.created_at_ms)
 
 
 @value

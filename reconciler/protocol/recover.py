@@ -17,7 +17,14 @@ derives nothing: (d) only closes it.
 
 from __future__ import annotations
 
-from reconciler.model import SECOND_MS, USE_MARGIN_MS, LiveToken, SecretVersion, instant_ms
+from reconciler.model import (
+    SECOND_MS,
+    USE_MARGIN_MS,
+    LiveToken,
+    SecretVersion,
+    VersionId,
+    instant_ms,
+)
 from reconciler.protocol.commit import (
     Committed,
     NotCommitted,
@@ -222,6 +229,7 @@ def _record_found(
         live_label=_live_label(label, token_id, entry, live),
         created_at_ms=live.created_at_ms if live is not None else _created_ms(content, intent),
         version=content.version,
+        version_created_at_ms=content.created_at_ms,
         verified_at_ms=now_ms + USE_MARGIN_MS,
     )
     retirement = Retirement(
@@ -264,7 +272,7 @@ def _created_ms(content: SecretVersion, intent: Intent) -> int:
         return intent.since_ms
 
 
-def fix_version(label: str, path: str, current: Current, version: int) -> Step[Outcome]:
+def fix_version(label: str, path: str, current: Current, version: VersionId) -> Step[Outcome]:
     """Record the version that holds the current token; nothing else changes.
 
     ``version`` is the one that was looked at: another one may have another secret
@@ -273,7 +281,7 @@ def fix_version(label: str, path: str, current: Current, version: int) -> Step[O
     latest = yield from ReadSecret(path=path)
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
-    if latest.field(TOKEN_ID) != current.token_id or latest.version != version:
+    if latest.field(TOKEN_ID) != current.token_id or not latest.version_id.is_same(version):
         return not_tried(f"{path} changed since the plan: run again")
-    reply = yield from WriteLedger(transition=set_version(label, latest.version))
+    reply = yield from WriteLedger(transition=set_version(label, latest.version_id))
     return applied("ledger put right") if isinstance(reply, Recorded) else unrecorded(reply)

@@ -16,10 +16,11 @@ forgets. It never revokes the token, which was there before the intent.
 
 from __future__ import annotations
 
-from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion
+from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion, VersionId
 from reconciler.protocol.commit import (
     Committed,
     Unproven,
+    changed_since,
     resolve_commit,
 )
 from reconciler.protocol.effects import (
@@ -56,18 +57,18 @@ from reconciler.state import (
 class Place:
     """Where a label's secret lies.
 
-    ``source`` is the version to write again, ``cas`` the latest one that was seen.
+    ``source`` is the version to write again, ``seen`` the latest one that was seen.
     """
 
     label: str
     path: str
     source: int
-    cas: int
+    seen: VersionId
 
 
 @value
 class Rewrite:
-    """One secret to write again.
+    """One secret to write again, over the version that was ``seen``.
 
     ``fields`` are the consumer's fields without an operation id; the intent adds its
     own.
@@ -76,7 +77,7 @@ class Rewrite:
     kind: IntentKind
     label: str
     path: str
-    cas: int
+    seen: VersionId
     live: LiveToken
     verified_at_ms: int
     fields: tuple[tuple[str, str], ...]
@@ -99,7 +100,7 @@ def restore(run: Run, place: Place, current: Current, live: LiveToken) -> Step[O
         kind=IntentKind.RESTORE,
         label=place.label,
         path=place.path,
-        cas=place.cas,
+        seen=place.seen,
         live=live,
         verified_at_ms=current.verified_at_ms,
         fields=_plain(content),
@@ -128,7 +129,7 @@ def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Ste
         kind=IntentKind.ROLLBACK,
         label=place.label,
         path=place.path,
-        cas=place.cas,
+        seen=place.seen,
         live=live,
         verified_at_ms=now_ms + USE_MARGIN_MS,
         fields=_plain(content),
@@ -147,11 +148,8 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     latest = yield from ReadSecret(path=task.path)
     if isinstance(latest, (Refused, Unclear)):
         return failed(latest.sentence)
-    if latest.version != task.cas:
-        return not_tried(
-            f"{task.path} changed since the plan (version {task.cas} -> {latest.version}): "
-            "run again"
-        )
+    if not latest.version_id.is_same(task.seen):
+        return not_tried(changed_since(task.path, task.seen, latest.version_id))
     operation_id = yield from NewId()
     since_ms = yield from Now()
     intent = Intent(
@@ -160,7 +158,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         run=run.run,
         since_ms=since_ms,
         before=(),
-        cas=task.cas,
+        cas=task.seen.number,
         path=task.path,
         scopes=task.live.scopes,
         token_id=task.live.token_id,
@@ -171,14 +169,16 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
     fields = (*task.fields, (OPERATION_ID, operation_id))
-    reply = yield from PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.cas)
+    reply = yield from PutSecret(
+        path=task.path, fields=fields, secret=task.secret, cas=task.seen.number
+    )
     if isinstance(reply, Written):
-        return (yield from _record_rewritten(task, intent, reply.version))
+        return (yield from _record_rewritten(task, intent, reply.version_id))
     verdict = yield from resolve_commit(
-        task.path, task.cas, operation_id, leaving=leaving(opened.ledger, task.label)
+        task.path, task.seen.number, operation_id, leaving=leaving(opened.ledger, task.label)
     )
     if isinstance(verdict, Committed):
-        return (yield from _record_rewritten(task, intent, verdict.content.version))
+        return (yield from _record_rewritten(task, intent, verdict.content.version_id))
     if isinstance(verdict, Unproven):
         return failed(
             f"whether the secret was written is unproven ({verdict.sentence}); "
@@ -194,13 +194,14 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     )
 
 
-def _record_rewritten(task: Rewrite, intent: Intent, version: int) -> Step[Outcome]:
+def _record_rewritten(task: Rewrite, intent: Intent, version: VersionId) -> Step[Outcome]:
     now_ms = yield from Now()
     current = Current(
         token_id=task.live.token_id,
         live_label=task.live.label or "",
         created_at_ms=task.live.created_at_ms,
-        version=version,
+        version=version.number,
+        version_created_at_ms=version.created_at_ms,
         verified_at_ms=task.verified_at_ms,
     )
     retirement = Retirement(at_ms=now_ms, overlap_ms=task.overlap_ms, reason="rolled back")

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, USE_MARGIN_MS, Derived
+from reconciler.model import SECOND_MS, USE_MARGIN_MS, Derived, VersionId
 from reconciler.protocol.commit import NotCommitted, TakenAway, delete_placeholder
 from reconciler.protocol.effects import (
     Done,
@@ -65,11 +65,13 @@ def leaving(ledger: Ledger, label: str) -> frozenset[str]:
     return frozenset(r.token_id for r in entry.revoking) if entry is not None else frozenset()
 
 
-def fenced_version(entry: Entry, path: str, verdict: NotCommitted) -> int | None:
+def fenced_version(entry: Entry, path: str, verdict: NotCommitted) -> VersionId | None:
     """Return the version that a fence gave the current token's content, if it did."""
     if entry.current is None or path != entry.path:
         return None
-    return verdict.version if verdict.rewritten == entry.current.token_id else None
+    if verdict.rewritten != entry.current.token_id:
+        return None
+    return VersionId(verdict.version, verdict.created_at_ms)
 
 
 def record_undone(

@@ -73,7 +73,7 @@ def _commit(
         kind=IntentKind.ADOPT,
         label=spec.label,
         path=spec.path,
-        cas=observed.meta(spec.path).latest,
+        seen=observed.meta(spec.path).version_id,
         live=live,
         verified_at_ms=now_ms + USE_MARGIN_MS,
         fields=(

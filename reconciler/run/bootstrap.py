@@ -179,7 +179,7 @@ def _task(spec: TokenSpec, ledger: Ledger) -> Step[NewToken]:
     meta = yield from read_meta(spec.path)
     return NewToken(
         spec=spec,
-        cas=meta.latest,
+        seen=meta.version_id,
         before=(),
         predecessor=entry.current,
         predecessor_path=entry.path,

@@ -249,7 +249,7 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
     latest = yield from read_secret(entry.path)
     found = credentials_of(latest)
     is_current = found is not None and found.token_id == current.token_id
-    if is_current and latest.version == current.version:
+    if is_current and latest.version_id.is_same(current.version_id):
         return found
     version = yield from holder_version(
         entry.path, latest.version, current.token_id, recorded=current.version
@@ -285,7 +285,8 @@ def _suspects(
     for name, meta in metas.items():
         current = owned.get(name)
         if current is not None:
-            if meta.latest != current.version or meta.state is not VersionState.LIVING:
+            same = meta.version_id.is_same(current.version_id)
+            if not same or meta.state is not VersionState.LIVING:
                 yield name, meta, current
         elif meta.state is VersionState.LIVING:
             yield name, meta, None
@@ -297,7 +298,7 @@ def _look(path: str, meta: SecretMeta, current: Current | None) -> Step[Content]
         return Content(readable=False)  # a role that only plans may not read secrets
     if isinstance(latest, Unclear):
         raise VaultError(latest.sentence)
-    if latest.version != meta.latest:
+    if not latest.version_id.is_same(meta.version_id):
         raise VaultError(f"{path} is being written by somebody else right now: run again")
     found = latest.field(TOKEN_ID)
     if current is None:
@@ -306,7 +307,8 @@ def _look(path: str, meta: SecretMeta, current: Current | None) -> Step[Content]
         recorded = latest
         if current.version < latest.version:
             recorded = yield from read_secret(path, current.version)
-        if not differs(recorded, latest):
+        known = recorded.version_id.is_same(current.version_id)
+        if not known or not differs(recorded, latest):
             return Content(token_id=found)
         found = None
     holder = yield from holder_version(

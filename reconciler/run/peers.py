@@ -266,10 +266,12 @@ class Peers:
         self, name: str, fields: dict[str, str], secret: Secret | None, cas: int
     ) -> Written | Mismatch:
         try:
-            version = self._store.write(self._path(name), fields, secret=secret, cas=cas)
+            made = self._store.write(self._path(name), fields, secret=secret, cas=cas)
         except VaultCasMismatchError:  # only a write can say so: to a read it is a refusal
             return Mismatch()
-        return Written(version=version)
+        return Written(
+            version=made.latest, created_at_ms=made.created_at_ms, ends_at_ms=made.ends_at_ms
+        )
 
     def _delete_version(self, effect: DeleteVersion) -> Done | Refused:
         self._store.delete_version(self._path(effect.path), effect.version)

@@ -42,14 +42,14 @@ def find_candidate(session: Session, observed: Observed, label: str) -> Step[Rol
         raise ReconcilerError(f"{label} has no current token: there is nothing to roll back")
     if entry.intent is not None:
         raise ReconcilerError(f"{label} was interrupted: run `reconciler apply` first, it recovers")
-    living, latest = observed.live_by_id(), observed.meta(entry.path).latest
+    living, latest = observed.live_by_id(), observed.meta(entry.path).version_id
     for retiring in sorted(entry.retiring, key=lambda r: r.superseded_at_ms, reverse=True):
         live = living.get(retiring.token_id)
         if live is None or retiring.path is not None:
             continue
-        source = yield from holder_version(entry.path, latest, retiring.token_id)
+        source = yield from holder_version(entry.path, latest.number, retiring.token_id)
         if source is not None:
-            place = Place(label=label, path=entry.path, source=source, cas=latest)
+            place = Place(label=label, path=entry.path, source=source, seen=latest)
             return RollbackCandidate(label=label, retiring=retiring, live=live, place=place)
     raise ReconcilerError(
         f"{label} has no predecessor that lives and whose secret Vault still has: "

@@ -16,6 +16,7 @@ import enum
 from collections.abc import Mapping
 
 from reconciler.errors import ReconcilerError
+from reconciler.model import VersionId
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
 
 LEDGER_NAME = "_ledger"
@@ -78,6 +79,11 @@ class Current:
     def ours_until_ms(self) -> int:
         """A use up to this instant may be our own."""
         return max(self.verified_at_ms, self.own_use_until_ms or 0)
+
+    @property
+    def version_id(self) -> VersionId:
+        """Which version of the secret holds it."""
+        return VersionId(self.version, self.version_created_at_ms)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

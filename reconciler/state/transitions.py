@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Concatenate, ParamSpec
 
-from reconciler.model import DAY_MS
+from reconciler.model import DAY_MS, VersionId
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
@@ -95,7 +95,7 @@ def close_intent(  # noqa: PLR0913  # the caller gives one less: the ledger come
     *,
     outcome: str,
     at_ms: int,
-    version: int | None = None,
+    version: VersionId | None = None,
 ) -> Ledger:
     """Forget a write that was certainly not done and left no token.
 
@@ -108,7 +108,7 @@ def close_intent(  # noqa: PLR0913  # the caller gives one less: the ledger come
 
 @_transition
 def abandon_intent(
-    ledger: Ledger, label: str, operation_id: str, *, at_ms: int, version: int | None = None
+    ledger: Ledger, label: str, operation_id: str, *, at_ms: int, version: VersionId | None = None
 ) -> Ledger:
     """Close an intent whose derive may still land, as a token that nobody can name.
 
@@ -126,7 +126,7 @@ def drop_intent(
     operation_id: str,
     gone: Discarded,
     *,
-    version: int | None = None,
+    version: VersionId | None = None,
 ) -> Ledger:
     """Revoke the intent's token, because the commit is disproved.
 
@@ -267,12 +267,10 @@ def close_revoking(
 
 
 @_transition
-def set_version(ledger: Ledger, label: str, version: int) -> Ledger:
+def set_version(ledger: Ledger, label: str, version: VersionId) -> Ledger:
     """Correct the version at which the current token's content lies."""
     entry = _entry(ledger, label)
-    return _with(
-        ledger, label, replace(entry, current=replace(_current(entry, label), version=version))
-    )
+    return _with(ledger, label, replace(entry, current=_at(_current(entry, label), version)))
 
 
 @_transition
@@ -361,11 +359,16 @@ def _elsewhere(entry: Entry, path: str) -> str | None:
     return None if path == entry.path else path
 
 
-def _moved(entry: Entry, path: str, version: int | None) -> Entry:
+def _moved(entry: Entry, path: str, version: VersionId | None) -> Entry:
     """Return the entry after a fence wrote the current content again as ``version``."""
     if version is None or entry.current is None or path != entry.path:
         return entry
-    return replace(entry, current=replace(entry.current, version=version))
+    return replace(entry, current=_at(entry.current, version))
+
+
+def _at(current: Current, version: VersionId) -> Current:
+    """Return the token with its content at that version."""
+    return replace(current, version=version.number, version_created_at_ms=version.created_at_ms)
 
 
 def _with(ledger: Ledger, label: str, entry: Entry) -> Ledger:

@@ -25,7 +25,7 @@ import hvac
 
 from reconciler.errors import VaultError, VaultRefusedError, VaultUnclearError
 from reconciler.model import NEVER_WRITTEN, Secret, SecretMeta, SecretVersion, VersionState
-from reconciler.vault.contents import SECRET_FIELD, meta_of, stored_bytes, version_of
+from reconciler.vault.contents import SECRET_FIELD, meta_of, stored_bytes, version_of, written_of
 from reconciler.vault.environment import is_safe_path
 from reconciler.vault.failures import Explainer
 from reconciler.vault.http import Call, Reply, Request, open_session, perform
@@ -209,12 +209,12 @@ class SecretStore:
 
     def write(
         self, path: str, fields: Mapping[str, str], *, secret: Secret | None = None, cas: int
-    ) -> int:
-        """Store the fields as a new version, and return its number.
+    ) -> SecretMeta:
+        """Store the fields as a new version, and return what Vault says of it.
 
-        The secret is stored as the field ``secret``. ``cas`` is the number of the
-        latest version that the write was made for, 0 where there is none.
-        VaultCasMismatchError where the latest is another one; after an unclear reply to
+        That is its number, its time, and its end, if it ends by itself. The secret is
+        stored as the field ``secret``. ``cas`` is the number of the latest version that
+        the write was made for, 0 where there is none. VaultCasMismatchError where the latest is another one; after an unclear reply to
         the same write, it may well be our own.
         """
         if isinstance(cas, bool) or cas < 0:
@@ -239,7 +239,7 @@ class SecretStore:
             ),
         )
         if reply.status == HTTPStatus.OK and (reply.data or {}).get("version") == cas + 1:
-            return cas + 1
+            return written_of(reply)
         # KV version 1: it has stored, and looked at no check-and-set
         if reply.status == HTTPStatus.NO_CONTENT:
             raise VaultUnclearError(

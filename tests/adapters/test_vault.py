@@ -108,6 +108,11 @@ def shown(version: SecretVersion) -> tuple[int, VersionState, dict[str, str] | N
     )
 
 
+def timeless(meta: SecretMeta) -> SecretMeta:
+    """Metadata without the times that Vault chose."""
+    return dataclasses.replace(meta, created_at_ms=None, ends_at_ms=None)
+
+
 # Writing with check-and-set
 
 
@@ -137,7 +142,7 @@ def test_check_and_set(
         store.delete_version("p", deleted)
     before = store.read("p")
     if expected is not None:
-        assert store.write("p", {"n": "new"}, cas=cas) == expected
+        assert store.write("p", {"n": "new"}, cas=cas).latest == expected
         assert shown(store.read("p")) == (expected, LIVING, {"n": "new"}, None)
     else:
         assert (
@@ -217,7 +222,8 @@ def test_states_of_a_version(store: SecretStore, root: Any, vault_mount: str) ->
         (5, LIVING, {"n": "5"}, None),
         (6, ABSENT, None, None),
     ]
-    assert store.read_meta("p") == SecretMeta(latest=5, state=LIVING, oldest=2)
+    meta = store.read_meta("p")
+    assert timeless(meta) == SecretMeta(latest=5, state=LIVING, oldest=2, kept=4)
 
 
 @pytest.mark.parametrize("how", ["deleted", "destroyed", "expired"])
@@ -238,19 +244,67 @@ def test_latest_that_is_gone(store: SecretStore, root: Any, vault_mount: str, ho
         time.sleep(1.1)  # Vault counts this in whole seconds
     assert shown(store.read("p")) == (2, DELETED, None, None)
     assert shown(store.read("p", version=2)) == (2, DELETED, None, None)
-    assert store.read_meta("p") == SecretMeta(latest=2, state=DELETED, oldest=1)
-    assert store.write("p", {"n": "3"}, cas=2) == 3
+    meta = store.read_meta("p")
+    life_ms = 1_000 if how == "expired" else None
+    assert timeless(meta) == SecretMeta(latest=2, state=DELETED, oldest=1, life_ms=life_ms)
+    ended = (meta.created_at_ms or 0) + 1_000 if how == "expired" else None
+    assert meta.ends_at_ms == store.read("p").ends_at_ms == ended
+    assert store.write("p", {"n": "3"}, cas=2).latest == 3
 
 
 def test_version_that_will_expire_is_living(
     store: SecretStore, root: Any, vault_mount: str
 ) -> None:
     """Where versions expire, a deletion time in the future does not make a version
-    deleted.
+    deleted: it is told as its end, by the write's reply, the metadata and a read alike.
     """
     root.adapter.post(f"/v1/{vault_mount}/metadata/p", json={"delete_version_after": "1h"})
-    store.write("p", {"n": "1"}, cas=0)
-    assert store.read_meta("p") == SecretMeta(latest=1, state=LIVING, oldest=1)
+    written = store.write("p", {"n": "1"}, cas=0)
+    meta, read = store.read_meta("p"), store.read("p")
+    assert timeless(meta) == SecretMeta(latest=1, state=LIVING, oldest=1, life_ms=3_600_000)
+    assert written.version_id == meta.version_id == read.version_id
+    assert written.created_at_ms is not None
+    assert {written.ends_at_ms, meta.ends_at_ms, read.ends_at_ms} == {
+        written.created_at_ms + 3_600_000
+    }
+
+
+def test_the_mounts_setting_ends_versions_too(
+    store: SecretStore, root: Any, vault_mount: str
+) -> None:
+    """A path's own 0s does not help against it, and only what is written shows it."""
+    root.adapter.post(f"/v1/{vault_mount}/config", json={"delete_version_after": "2h"})
+    root.adapter.post(f"/v1/{vault_mount}/metadata/p", json={"delete_version_after": "0s"})
+    assert store.read_meta("p") == NEVER_WRITTEN
+    written = store.write("p", {"n": "1"}, cas=0)
+    assert (written.ends_at_ms or 0) - (written.created_at_ms or 0) == 7_200_000
+    assert store.read_meta("p").life_ms is None
+
+
+def test_a_number_comes_round_again(store: SecretStore, root: Any, vault_mount: str) -> None:
+    """After its metadata were deleted, a path counts from 1 anew: the time tells the
+    two versions apart.
+    """
+    first = store.write("p", {"n": "1"}, cas=0)
+    root.secrets.kv.v2.delete_metadata_and_all_versions("p", mount_point=vault_mount)
+    second = store.write("p", {"n": "2"}, cas=0)
+    assert first.latest == second.latest == 1
+    assert not first.version_id.is_same(second.version_id)
+    assert store.read("p").version_id == store.read_meta("p").version_id == second.version_id
+
+
+def test_versions_kept_are_told_where_they_show(
+    store: SecretStore, root: Any, vault_mount: str
+) -> None:
+    """A path's own number does; the mount's shows once a version was trimmed away."""
+    root.adapter.post(f"/v1/{vault_mount}/metadata/own", json={"max_versions": 7})
+    assert store.read_meta("own").kept == 7
+    root.adapter.post(f"/v1/{vault_mount}/config", json={"max_versions": 2})
+    kept = []
+    for number in range(3):
+        store.write("p", {}, cas=number)
+        kept.append(store.read_meta("p").kept)
+    assert kept == [None, None, 2]
 
 
 def test_never_written(store: SecretStore, root: Any, vault_mount: str) -> None:
@@ -259,7 +313,7 @@ def test_never_written(store: SecretStore, root: Any, vault_mount: str) -> None:
     for path in ("p", "q"):
         assert store.read_meta(path) == NEVER_WRITTEN
         assert shown(store.read(path)) == (0, ABSENT, None, None)
-        assert store.write(path, {}, cas=0) == 1
+        assert store.write(path, {}, cas=0).latest == 1
 
 
 @pytest.mark.parametrize(
@@ -527,8 +581,8 @@ def test_documented_policy_suffices(limited: Callable[[str, str], SecretStore]) 
     store = limited("", "")
     store.check_mount()
     assert store.read("pre/p").state is ABSENT
-    assert store.write("pre/p", {}, cas=0) == 1
-    assert store.write("pre/p", {}, cas=1) == 2
+    assert store.write("pre/p", {}, cas=0).latest == 1
+    assert store.write("pre/p", {}, cas=1).latest == 2
     store.delete_version("pre/p", 1)
     assert store.read_meta("pre/p").latest == 2
     assert store.list_paths("pre", limit=9) == ("pre/p",)
@@ -568,7 +622,7 @@ def test_namespace(openbao: OpenBaoServer, root: Any) -> None:
         weak = new_token(inside, {"elsewhere": ["read"]})
     with connect(settings_of(openbao, namespace=name), mount) as store:
         store.check_mount()
-        assert store.write("p", {"a": "b"}, cas=0) == 1
+        assert store.write("p", {"a": "b"}, cas=0).latest == 1
     with connect(settings_of(openbao, weak, namespace=name), mount) as store:
         assert str(failure_of(lambda: store.read("p"))).endswith(
             f'needs "read" on {mount}/data/p in namespace {name}'
@@ -669,7 +723,7 @@ def test_login_works_and_ends(
     )
     with connect(settings, "secret") as store:
         token = store._client.token
-        assert store.write(f"login/{method}", {}, cas=0) == 1
+        assert store.write(f"login/{method}", {}, cas=0).latest == 1
         assert login_server.auth.token.lookup(token)["data"]["policies"] == ["default", "deploy"]
     store.close()
     with connect(settings_of(openbao, token), "secret") as after:
@@ -937,7 +991,7 @@ def test_private_ca_is_trusted(tls_server: OpenBaoServer, monkeypatch: pytest.Mo
     """
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
     with connect(tls_settings(tls_server), "secret") as store:
-        assert store.write("tls", {}, cas=0) == 1
+        assert store.write("tls", {}, cas=0).latest == 1
 
 
 def test_unverified_tls_works_without_noise(tls_server: OpenBaoServer) -> None:
@@ -1287,7 +1341,7 @@ def test_large_entry_is_never_sent() -> None:
         sentence = "is larger than 1 MiB, more than Vault takes: split the manifest"
         assert said(error) == (VaultRefusedError, f"what belongs at secret/data/p {sentence}")
         assert stub.asked == []
-        assert store.write("p", {"ledger": "x" * (1024 * 1024 - 5000)}, cas=0) == 1
+        assert store.write("p", {"ledger": "x" * (1024 * 1024 - 5000)}, cas=0).latest == 1
 
 
 @pytest.mark.parametrize(
@@ -1561,7 +1615,8 @@ def test_date_decides_what_has_expired() -> None:
         headers = {"Date": date} if date is not None else {}
         with Stub([answers(200, {"data": meta}, **headers)]) as stub, stub.connect() as store:
             if state is not None:
-                assert store.read_meta("p") == SecretMeta(latest=1, state=state, oldest=1)
+                told = store.read_meta("p")
+                assert timeless(told) == SecretMeta(latest=1, state=state, oldest=1)
             else:
                 assert type(failure_of(lambda: store.read_meta("p"))) is VaultUnclearError
 

@@ -81,12 +81,13 @@ def _furnish(folder: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
             label = f"bot-{n}"
             token = sandbox.state.derive_by_hand(label)
             fields = {"token_id": token.token_id, "label": label, "operation_id": "bench"}
-            version = store.write(f"{PREFIX}/{label}", fields, secret=Secret(token.secret), cas=0)
+            made = store.write(f"{PREFIX}/{label}", fields, secret=Secret(token.secret), cas=0)
             current = Current(
                 token_id=token.token_id,
                 live_label=label,
                 created_at_ms=token.created_at_ms,
-                version=version,
+                version=made.latest,
+                version_created_at_ms=made.created_at_ms,
                 verified_at_ms=token.created_at_ms,
             )
             entries[label] = Entry(path=label, current=current)

@@ -196,7 +196,7 @@ def other_prefix(fleet: Fleet) -> None:
 def somebody_was_faster(fleet: Fleet) -> None:
     """The path was written, and deleted again."""
     with fleet.store() as store:
-        version = store.write(f"{fleet.prefix}/prod/bot", {"by": "hand"}, cas=0)
+        version = store.write(f"{fleet.prefix}/prod/bot", {"by": "hand"}, cas=0).latest
         store.delete_version(f"{fleet.prefix}/prod/bot", version)
 
 

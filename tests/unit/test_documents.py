@@ -69,7 +69,7 @@ QUICK = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-UNDATED = {"created_at": None, "ends_at": None}
+UNDATED = {"created_at": None, "ends_at": None, "life_ms": None, "kept": None}
 """The metadata of a version whose time of writing nobody told."""
 
 DOCUMENTS = ("plan", "report", "status", "snapshot")

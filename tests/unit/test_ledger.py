@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, VersionId
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
@@ -189,13 +189,13 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                 closed("undone"),
             ),
             with_entry(BEGUN),
-            close_intent("bot", OP, outcome="undone", at_ms=NOW_MS, version=5),
+            close_intent("bot", OP, outcome="undone", at_ms=NOW_MS, version=VersionId(5)),
             id="close: a fence wrote the content again",
         ),
         pytest.param(
             with_entry(HAD, closed("undone")),
             with_entry(MOVING),
-            close_intent("bot", OP, outcome="undone", at_ms=NOW_MS, version=5),
+            close_intent("bot", OP, outcome="undone", at_ms=NOW_MS, version=VersionId(5)),
             id="close: a fence at another path moves nothing",
         ),
         pytest.param(
@@ -216,7 +216,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                 abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
             ),
             with_entry(BEGUN),
-            abandon_intent("bot", OP, at_ms=NOW_MS, version=5),
+            abandon_intent("bot", OP, at_ms=NOW_MS, version=VersionId(5)),
             id="abandon: a fence wrote the content again",
         ),
         pytest.param(
@@ -242,7 +242,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                 )
             ),
             with_entry(NAMED),
-            drop_intent("bot", OP, DROPPED, version=5),
+            drop_intent("bot", OP, DROPPED, version=VersionId(5)),
             id="drop: a fence wrote the content again",
         ),
         pytest.param(
@@ -265,7 +265,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                     intent=intent("prod/bot", kind=IntentKind.ROTATE, token_id="bot-2"),
                 )
             ),
-            drop_intent("bot", OP, DROPPED, version=5),
+            drop_intent("bot", OP, DROPPED, version=VersionId(5)),
             id="drop: its secret was to lie elsewhere",
         ),
         pytest.param(
@@ -491,7 +491,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=7))),
             with_entry(HAD),
-            set_version("bot", 7),
+            set_version("bot", VersionId(7)),
             id="put right",
         ),
         pytest.param(
@@ -685,7 +685,7 @@ EDITED = "was it edited by hand"
         pytest.param(
             "has no current token",
             with_entry(Entry(path="bot", retiring=(OLD,))),
-            set_version("bot", 1),
+            set_version("bot", VersionId(1)),
             id="put right: nothing",
         ),
         pytest.param(
@@ -1280,9 +1280,9 @@ class Life(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         how=st.sampled_from(("close", "abandon", "drop")),
-        version=st.none() | st.integers(1, 9),
+        version=st.none() | st.integers(1, 9).map(VersionId),
     )
-    def undo(self, data: st.DataObject, how: str, version: int | None) -> None:
+    def undo(self, data: st.DataObject, how: str, version: VersionId | None) -> None:
         """The end of an intent that was not committed."""
         label = self.pick(data, lambda e: e.intent is not None)
         if label is None:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import ParamSpec
 
+from reconciler.model import VersionId
 from reconciler.state import (
     Discarded,
     Entry,
@@ -125,7 +126,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
         yield named(close_revoking, "bot", token_id, outcome="revoked", at_ms=NOW_MS)
         yield named(set_verified, "bot", token_id, NOW_MS)
     yield named(revoke_interrupted, "bot", LATE)
-    yield named(set_version, "bot", 2)
+    yield named(set_version, "bot", VersionId(2))
     yield named(set_protect, "bot", protect=True)
     yield named(set_files, ["tokens.yaml"])
     yield named(set_profile, PROFILE_ID)

@@ -596,7 +596,13 @@ def test_a_label_with_a_token(expected: tuple[Change, ...], case: Case) -> None:
 GONE_SECRET: Mapping[str, SecretMeta] = {"bot": deleted(1)}
 NEWER: Mapping[str, SecretMeta] = {"bot": living(3)}
 SEEN_AT_3 = Side(path="bot", version=3)
-LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
+OVER_IT = "holds something else, which is written over"
+LOST = rotate(
+    Reason.SECRET_LOST, f"version 3 {OVER_IT}", after=dataclasses.replace(WANTED, version=3)
+)
+DATED = dataclasses.replace(
+    HAD, current=dataclasses.replace(current("bot-1", "bot"), version_created_at_ms=NOW_MS - DAY_MS)
+)
 
 
 @pytest.mark.parametrize(
@@ -684,6 +690,17 @@ LOST = rotate(Reason.SECRET_LOST, after=dataclasses.replace(WANTED, version=3))
                 contents={"bot": Content(holder_version=1)},
             ),
             id="deleted, and an older version has it; due can wait",
+        ),
+        pytest.param(
+            rotate(Reason.SECRET_LOST, f"version 1 {OVER_IT}"),
+            Case(
+                spec=BOT,
+                entry=DATED,
+                tokens=(HERE,),
+                secrets={"bot": dataclasses.replace(living(1), created_at_ms=NOW_MS)},
+                contents={"bot": Content()},
+            ),
+            id="the same number again, at another time",
         ),
         pytest.param(
             row(Action.RECORD, Reason.VERSION_MOVED, "version 1 -> 3", before=WAS, after=SEEN_AT_3),

@@ -52,7 +52,7 @@ def test_a_standby_shows_what_was_written_through_it(three: Cluster, mount: str)
         settings_from_environment(environ), mount=mount, read_retries=0
     ) as store:
         for number in range(50):
-            assert store.write("p", {"n": str(number)}, cas=number) == number + 1
+            assert store.write("p", {"n": str(number)}, cas=number).latest == number + 1
             found = store.read("p")
             assert (found.version, found.field("n")) == (number + 1, str(number))
             assert store.read_meta("p").latest == number + 1

@@ -322,7 +322,7 @@ def test_threads_share_one_new_login(fleet: Fleet, doors: Doors) -> None:
 
     def write(store: SecretStore, number: int) -> int:
         together.wait()
-        return store.write(f"threads/{number}", {}, cas=0)
+        return store.write(f"threads/{number}", {}, cas=0).latest
 
     with (
         SecretStore.connect(settings, mount=fleet.mount, mask=masked.append) as store,

@@ -50,7 +50,6 @@ from reconciler.exchange.client import TokenClient
 from reconciler.model import (
     DAY_MS,
     HOUR_MS,
-    NEVER_WRITTEN,
     Credentials,
     Derived,
     Secret,
@@ -475,7 +474,7 @@ def told(reply: object) -> str:
         case SecretMeta():
             return (
                 "never written"
-                if reply == NEVER_WRITTEN
+                if reply.latest == 0
                 else f"v{reply.latest} {reply.state.value}, oldest v{reply.oldest}"
             )
         case (None, int(version)):

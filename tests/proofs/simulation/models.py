@@ -132,6 +132,7 @@ class Version:
     by: str
     deleted: bool = False
     destroyed: bool = False
+    created_at_ms: int = 0
 
     @property
     def placeholder(self) -> bool:
@@ -165,7 +166,7 @@ NO_HISTORY = History()
 @dataclasses.dataclass(slots=True)
 class Vault:
     """One KV version 2 mount: the secrets, and the ledger as the text that it is, with
-    its last versions.
+    its last versions. ``now_ms`` is its clock, by which it dates what is written.
     """
 
     max_versions: int = TIMES_KEPT
@@ -173,6 +174,7 @@ class Vault:
     ledger_texts: tuple[str, ...] = ()
     ledger_version: int = 0
     ledger_deleted: bool = False
+    now_ms: int = 0
 
     def clone(self) -> Vault:
         """An independent copy."""
@@ -182,6 +184,7 @@ class Vault:
             self.ledger_texts,
             self.ledger_version,
             self.ledger_deleted,
+            self.now_ms,
         )
 
     # --- secrets ---
@@ -201,6 +204,7 @@ class Vault:
         history = self.history(path)
         if history.latest != cas:
             return None
+        version = dataclasses.replace(version, created_at_ms=self.now_ms)
         versions = (*history.versions, version)
         dropped = max(0, len(versions) - self.max_versions)
         self.secrets[path] = History(history.first + dropped, versions[dropped:])
@@ -243,10 +247,16 @@ class Vault:
         if found is None:
             return SecretVersion(version=wanted, state=VersionState.ABSENT)
         if found.deleted:
-            return SecretVersion(version=wanted, state=VersionState.DELETED)
+            return SecretVersion(
+                version=wanted, state=VersionState.DELETED, created_at_ms=found.created_at_ms
+            )
         secret = secret_of(found.token_id or "") if found.has_secret else None
         return SecretVersion(
-            version=wanted, state=VersionState.LIVING, fields=found.fields, secret=secret
+            version=wanted,
+            state=VersionState.LIVING,
+            fields=found.fields,
+            secret=secret,
+            created_at_ms=found.created_at_ms,
         )
 
     def meta(self, path: str) -> SecretMeta:
@@ -258,7 +268,12 @@ class Vault:
         if not history.versions:
             return NEVER_WRITTEN
         state = VersionState.DELETED if history.versions[-1].deleted else VersionState.LIVING
-        return SecretMeta(latest=history.latest, state=state, oldest=history.first)
+        return SecretMeta(
+            latest=history.latest,
+            state=state,
+            oldest=history.first,
+            created_at_ms=history.versions[-1].created_at_ms,
+        )
 
     def paths(self) -> tuple[str, ...]:
         """The paths below the prefix, soft-deleted ones too."""

@@ -228,7 +228,7 @@ def _no_intent(label: str, intent: Intent, *, protect: bool | None) -> Transitio
 def _only_the_version(
     label: str, operation_id: str, current: Current, retirement: Retirement
 ) -> Transition:
-    return set_version(label, current.version)
+    return set_version(label, current.version_id)
 
 
 @contextlib.contextmanager

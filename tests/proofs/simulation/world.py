@@ -546,6 +546,7 @@ class World:
     def _arrive(self, flight: Flight, *, signer: Credentials | None = None) -> object:
         """A mutating call reaches its peer."""
         effect = flight.effect
+        self.vault.now_ms = self.now_ms
         if isinstance(effect, Derive):
             token = self.exchange.derive(
                 flight.token_id,
@@ -570,7 +571,9 @@ class World:
             if number is not None:
                 self.audit.wrote(effect.path, version)
                 self.audit.check_contents(self.vault, self.exchange)
-            return Mismatch() if number is None else Written(version=number)
+            if number is None:
+                return Mismatch()
+            return Written(version=number, created_at_ms=self.now_ms)
         if isinstance(effect, PutLedger):
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
@@ -642,6 +645,7 @@ class World:
 
     def _write_by_hand(self, path: str, version: Version) -> None:
         version = dataclasses.replace(version, by=PERSON)
+        self.vault.now_ms = self.now_ms
         self.vault.write(path, version, cas=self.vault.history(path).latest)
         self.audit.wrote(path, version)
 
@@ -684,7 +688,7 @@ def as_sent(_: World, effect: Effect[Any]) -> Effect[Any]:
 def mark(reply: object) -> object:
     """What stands for a reply in a run's key."""
     if isinstance(reply, SecretVersion):
-        return reply.version, reply.state, reply.fields, reply.secret is None
+        return reply.version_id, reply.state, reply.fields, reply.secret is None
     if isinstance(reply, Listing):
         return frozenset(reply.tokens)
     if isinstance(reply, Derived):
