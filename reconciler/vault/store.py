@@ -214,8 +214,9 @@ class SecretStore:
 
         That is its number, its time, and its end, if it ends by itself. The secret is
         stored as the field ``secret``. ``cas`` is the number of the latest version that
-        the write was made for, 0 where there is none. VaultCasMismatchError where the latest is another one; after an unclear reply to
-        the same write, it may well be our own.
+        the write was made for, 0 where there is none. VaultCasMismatchError where the
+        latest is another one; after an unclear reply to the same write, it may well be
+        our own.
         """
         if isinstance(cas, bool) or cas < 0:
             raise ValueError("cas is the number of a version, or 0")
