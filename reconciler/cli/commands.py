@@ -303,6 +303,13 @@ def identity() -> None:
     metavar="SECONDS",
     help="Vault deletes the token after this time.",
 )
+@option(
+    "--for",
+    "plan",
+    metavar="DIGEST",
+    callback=named,
+    help="The one plan that the token serves, by its digest; no other run takes it.",
+)
 def push(**given: Any) -> None:
     """Put the identity token in Vault, for one apply.
 

@@ -17,6 +17,7 @@ from reconciler.identity import (
     TokenSource,
     hand_over,
     place_of,
+    plan_served,
 )
 from reconciler.model import SECOND_MS
 from reconciler.vault import SecretStore, settings_from_environment
@@ -24,12 +25,13 @@ from reconciler.vault import SecretStore, settings_from_environment
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PushOptions:
-    """What ``identity push`` is given; ``ttl`` is in seconds."""
+    """What ``identity push`` is given; ``ttl`` is in seconds, ``plan`` a digest."""
 
     place: str
     identity_file: str | None
     identity_command: str | None
     ttl: int
+    plan: str | None = None
 
 
 def push(options: PushOptions) -> None:
@@ -38,6 +40,7 @@ def push(options: PushOptions) -> None:
     Without another source, a person at a terminal is asked for it.
     """
     mount, path = place_of(options.place)
+    plan = plan_served(options.plan) if options.plan is not None else None
     file, command = options.identity_file, options.identity_command
     given = file or command or os.environ.get("LIMITLESS_IDENTITY_TOKEN")
     if not given and sys.stdin.isatty():
@@ -53,8 +56,8 @@ def push(options: PushOptions) -> None:
     with SecretStore.connect(settings, mount=mount, mask=mask) as store:
         store.check_mount()
         now_ms = int(time.time() * SECOND_MS)
-        life_s = hand_over(store, path, identity, life_s=options.ttl, now_ms=now_ms)
+        life_s = hand_over(store, path, identity, life_s=options.ttl, now_ms=now_ms, plan=plan)
     print_result(
-        f"handed over at {mount}/{path} for {life_s} s: "
+        f"handed over at {mount}/{path} for {life_s} s{f', for {plan}' if plan else ''}: "
         f"start the apply that takes it (--identity-vault {mount}/{path})"
     )

@@ -150,7 +150,11 @@ def open_session(options: Options, *, events: Events, signals: Signals) -> Itera
     source = TokenSource(
         file=options.identity_file,
         command=options.identity_command,
-        handed_over=(lambda: take(store.on(place[0]), place[1])) if place is not None else None,
+        handed_over=(
+            (lambda digest: take(store.on(place[0]), place[1], digest))
+            if place is not None
+            else None
+        ),
         read_stdin=read_line_of_secret,
     )
     identity = IdentityToken(environ, source, mask=mask)

@@ -28,14 +28,14 @@ class IdentityCheck:
         self._wanted_profile = profile_id
         self._capabilities: Capabilities | None = None
 
-    def __call__(self, derives: int, scopes: frozenset[str], profile_id: int | None) -> int:
-        """Return the profile's id.
+    def __call__(self, derives: int, profile_id: int | None, digest: str | None) -> Capabilities:
+        """Return what the identity may do.
 
-        ``derives`` is how many derives are planned, ``scopes`` all their scopes,
-        ``profile_id`` the ledger's. PersonNeededError without a usable identity;
-        ReconcilerError for what the exchange won't allow.
+        ``derives`` is how many derives are planned, ``profile_id`` the ledger's,
+        ``digest`` the plan's. PersonNeededError without a usable identity;
+        ReconcilerError where the exchange lets it derive nothing for this profile.
         """
-        identity = self._identity.token()
+        identity = self._identity.token(digest)
         if identity is None:
             raise PersonNeededError(MISSING)
         end_ms, now_ms = expires_at_ms(identity), self._exchange.clock().now_ms()
@@ -51,8 +51,8 @@ class IdentityCheck:
             )
         if self._capabilities is None:
             self._capabilities = self._ask(identity)
-        self._refuse(self._capabilities, scopes, profile_id)
-        return self._capabilities.profile_id
+        self._refuse(self._capabilities, profile_id)
+        return self._capabilities
 
     def _ask(self, identity: Secret) -> Capabilities:
         try:
@@ -60,7 +60,7 @@ class IdentityCheck:
         except ExchangeUnauthorizedError as error:
             raise PersonNeededError(str(error)) from None
 
-    def _refuse(self, found: Capabilities, scopes: frozenset[str], profile_id: int | None) -> None:
+    def _refuse(self, found: Capabilities, profile_id: int | None) -> None:
         for wanted, whose in ((self._wanted_profile, "the manifest"), (profile_id, "the ledger")):
             if wanted is not None and found.profile_id != wanted:
                 raise ReconcilerError(
@@ -71,11 +71,4 @@ class IdentityCheck:
             raise ReconcilerError(
                 "token management is switched off for this profile: "
                 "ask the exchange to switch it on"
-            )
-        refused = sorted(scopes - frozenset(found.allowed_scopes))
-        if refused:
-            allowed = ", ".join(sorted(found.allowed_scopes)) or "nothing"
-            raise ReconcilerError(
-                f"the exchange does not allow {', '.join(refused)} to this profile "
-                f"(allowed: {allowed}): ask for it, or take it out of the manifest"
             )

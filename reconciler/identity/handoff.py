@@ -2,8 +2,8 @@
 
     hand_over   metadata: one version, which Vault ends after a short life; then the
                 token, by check-and-set
-    take        read the token; claim it (``{}`` by check-and-set on the version that
-                was read), which trims it away; use it
+    take        read the token, and which plan it serves; claim it (``{}`` by
+                check-and-set on the version that was read), which trims it away; use it
 
 Rules this module keeps:
 
@@ -11,18 +11,26 @@ Rules this module keeps:
    is told.
 2. The token is destroyed before it is used. A run that fails later needs another one,
    which is better than a token that lies about.
-3. The path belongs to no manifest: it is not below the prefix of the one that is
+3. A token that was handed over for one plan serves no other: a run of another plan
+   leaves it where it is. An older run that is started again can't use it up.
+4. The path belongs to no manifest: it is not below the prefix of the one that is
    applied. What does not end by itself is not written over.
 """
 
 from __future__ import annotations
 
+import re
+
 from reconciler.errors import PersonNeededError, UsageError, VaultCasMismatchError
-from reconciler.identity.source import expires_at_ms
+from reconciler.identity.source import HandedOver, expires_at_ms, refuse_other_plan
 from reconciler.model import SECOND_MS, Secret, VersionState
 from reconciler.vault import SecretStore, is_safe_path
 
 LEAST_LEFT_S = 60
+PLAN = "plan"
+"""The field with the digest of the one plan that a token serves."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def place_of(text: str) -> tuple[str, str]:
@@ -45,10 +53,29 @@ def refuse_within(place: str, text: str) -> None:
         )
 
 
-def hand_over(store: SecretStore, path: str, identity: Secret, *, life_s: int, now_ms: int) -> int:
+def plan_served(text: str) -> str:
+    """Return the digest of a plan. UsageError for a text that is none."""
+    if not _DIGEST.fullmatch(text):
+        raise UsageError(
+            f"--for {text!r}: write the whole digest of the plan, sha256: and 64 digits, as "
+            "`plan --format json`, a pull request's comment and a job's summary have it"
+        )
+    return text
+
+
+def hand_over(  # noqa: PLR0913  # the last four by name
+    store: SecretStore,
+    path: str,
+    identity: Secret,
+    *,
+    life_s: int,
+    now_ms: int,
+    plan: str | None = None,
+) -> int:
     """Hand the token over for at most ``life_s`` seconds; return how many they are.
 
-    PersonNeededError for a token that is about to end.
+    ``plan`` is the digest of the one plan that it is for. PersonNeededError for a token
+    that is about to end.
     """
     end_ms = expires_at_ms(identity)
     left_s = (end_ms - now_ms) // SECOND_MS if end_ms is not None else life_s
@@ -64,14 +91,16 @@ def hand_over(store: SecretStore, path: str, identity: Secret, *, life_s: int, n
             "hand the token over at a place of its own"
         )
     store.expire(path, after_s=life_s)
-    store.write(path, {}, secret=identity, cas=meta.latest)
+    fields = {} if plan is None else {PLAN: plan}
+    store.write(path, fields, secret=identity, cas=meta.latest)
     return life_s
 
 
-def take(store: SecretStore, path: str) -> Secret:
+def take(store: SecretStore, path: str, digest: str | None = None) -> HandedOver:
     """Return the token, which from now on nobody else has.
 
-    PersonNeededError where there is none.
+    ``digest`` is that of the plan that is applied. PersonNeededError where there is no
+    token, or one that serves another plan: that one stays.
     """
     found = store.read(path)
     if found.state is not VersionState.LIVING or found.secret is None:
@@ -79,6 +108,8 @@ def take(store: SecretStore, path: str) -> Secret:
             f"no identity token is waiting at {path}: "
             "a person puts one there with `reconciler identity push`, shortly before"
         )
+    serves = found.field(PLAN)
+    refuse_other_plan(serves, digest)
     try:
         store.write(path, {}, cas=found.version)
     except VaultCasMismatchError:
@@ -88,4 +119,4 @@ def take(store: SecretStore, path: str) -> Secret:
     # where somebody lets the path keep more versions
     if store.read(path, version=found.version).state is VersionState.LIVING:
         store.destroy_version(path, found.version)
-    return found.secret
+    return HandedOver(token=found.secret, plan=serves)

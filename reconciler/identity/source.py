@@ -17,7 +17,6 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import shlex
 import subprocess
@@ -76,33 +75,61 @@ class IdentityToken:
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} exclude each other: give one")
         self._environ, self._source, self._mask = environ, source, mask
-        self._read = functools.cache(self._fetch)
+        self._found: HandedOver | None = None
 
-    def token(self) -> Secret | None:
+    def token(self, digest: str | None = None) -> Secret | None:
         """Return the token, or None where none was given.
 
-        PersonNeededError for a source that fails.
+        ``digest`` is that of the plan that the token is wanted for. PersonNeededError
+        for a source that fails, and for a token that serves another plan.
         """
-        return self._read()
+        if self._found is None:
+            self._found = self._fetch(digest)
+        if digest is not None:
+            refuse_other_plan(self._found.plan, digest)
+        return self._found.token
 
-    def _fetch(self) -> Secret | None:
-        found = read_identity(self._environ, self._source)
-        if found is not None:
-            self._mask(found.reveal())
-            refuse_workflow_input(self._environ, found)
+    def _fetch(self, digest: str | None) -> HandedOver:
+        handed_over = self._source.handed_over
+        if handed_over is not None:
+            found = handed_over(digest)
+        else:
+            found = HandedOver(token=read_identity(self._environ, self._source))
+        if found.token is not None:
+            self._mask(found.token.reveal())
+            refuse_workflow_input(self._environ, found.token)
         return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """A token as it was found; ``plan`` is the digest of the one plan it serves."""
+
+    token: Secret | None
+    plan: str | None = None
+
+
+def refuse_other_plan(serves: str | None, digest: str | None) -> None:
+    """Raise PersonNeededError for a token that serves another plan than this one."""
+    if serves is None or serves == digest:
+        return
+    asks = f"this run applies {digest}" if digest is not None else "this command applies no plan"
+    raise PersonNeededError(
+        f"the identity token that is waiting serves the plan {serves}, and {asks}: "
+        "look at that plan, and hand a token over for it (`reconciler identity push --for DIGEST`)"
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSource:
     """Where the token comes from, by the options.
 
-    ``handed_over`` takes it from its place in Vault.
+    ``handed_over`` takes it from its place in Vault, for the plan of a digest.
     """
 
     file: str | None = None
     command: str | None = None
-    handed_over: Callable[[], Secret] | None = None
+    handed_over: Callable[[str | None], HandedOver] | None = None
     read_stdin: Callable[[], str]
 
     def options(self) -> tuple[tuple[str, object], ...]:
@@ -141,8 +168,6 @@ def read_identity(environ: Mapping[str, str], source: TokenSource) -> Secret | N
     PersonNeededError for a source that fails.
     """
     file, command, read_stdin = source.file, source.command, source.read_stdin
-    if source.handed_over is not None:
-        return source.handed_over()
     if file == "-":
         return _checked(read_stdin(), "standard input")
     if file is not None:

@@ -5,7 +5,8 @@
     apply         look without the lease              nothing is to be done (exit 0, and
                                                       not one write); an approved plan
                                                       differs (3); a guard says no (1);
-                                                      a derive lacks an identity (4)
+                                                      a derive lacks an identity (4);
+                                                      nothing is allowed (1)
     begin         take the lease                      another run holds it (6)
     look again    the same under the lease            an approved plan differs (3)
     repair        recover, record, restore; then      -
@@ -31,7 +32,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from reconciler.errors import (
@@ -70,7 +71,6 @@ from reconciler.protocol import (
 )
 from reconciler.run.effects import (
     Ask,
-    CheckIdentity,
     Ended,
     HaltRun,
     Lane,
@@ -81,10 +81,10 @@ from reconciler.run.effects import (
     Started,
     Then,
 )
+from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_rows
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.progress import Progress, report_of
 from reconciler.run.session import Outlook, Session, look, refuse_guarded
-from reconciler.state import Observed
 
 ROUNDS = 4
 AS_OF_MAX_AGE_MS = 7 * DAY_MS
@@ -155,22 +155,12 @@ def _refuse_lost(session: Session, outlook: Outlook) -> None:
 def _refuse(session: Session, outlook: Outlook) -> Step[None]:
     """Ask guards and identity: whatever would stop the run half way stops it here."""
     refuse_guarded(session, outlook.observed)
-    refusal = yield from _identity_refusal(session, outlook.plan.acting, outlook.observed)
-    if refusal is not None:
-        raise refusal
-
-
-def _identity_refusal(
-    session: Session, changes: Sequence[Change], observed: Observed
-) -> Step[ReconcilerError | None]:
-    """Return why the identity can't derive what the changes need; None where it can."""
-    derives = [c for c in changes if c.derives]
-    if not derives:
-        return None
-    scopes = frozenset(s for c in derives if c.after is not None for s in c.after.scopes)
-    profile_id = observed.ledger.profile_id or session.manifest.profile_id
-    reply = yield from CheckIdentity(derives=len(derives), scopes=scopes, profile_id=profile_id)
-    return reply if isinstance(reply, ReconcilerError) else None
+    acting = outlook.plan.acting
+    digest = outlook.plan.digest()
+    found = yield from ask_identity(session, acting, outlook.observed, digest=digest)
+    if isinstance(found, ReconcilerError):
+        raise found
+    refuse_unallowed(found, acting)
 
 
 class StalePlanError(PlanStaleError):
@@ -294,29 +284,34 @@ def _end_with_the_manager(
 def _refuse_new(progress: Progress, agreed: Sequence[Change]) -> Step[Progress]:
     """Report the rows that nobody agreed to as not tried."""
     acting = (c for c in progress.outlook.plan.acting if c.action not in REPAIRS)
-    return (yield from _not_tried(progress, [c for c in acting if c not in agreed], NEW_SINCE))
+    new = {c: not_tried(NEW_SINCE) for c in acting if c not in agreed}
+    return (yield from _left_out(progress, new))
 
 
 def _with_identity(
     progress: Progress, changes: list[Change]
 ) -> Step[tuple[Progress, list[Change]]]:
-    """Leave out the derives that the identity can't make, and report them as not tried.
+    """Leave out the derives that the identity can't make, and report them.
 
     Repairs may have led to derives that nobody has asked the identity about.
     """
-    refusal = yield from _identity_refusal(progress.session, changes, progress.outlook.observed)
-    if refusal is None:
-        return progress, changes
-    if isinstance(refusal, PersonNeededError):
-        progress = dataclasses.replace(progress, person=str(refusal))
-    derives = [c for c in changes if c.derives]
-    progress = yield from _not_tried(progress, derives, str(refusal))
-    return progress, [c for c in changes if not c.derives]
+    approved, outlook = progress.approved, progress.outlook
+    digest = approved.digest if approved is not None else outlook.plan.digest()
+    found = yield from ask_identity(progress.session, changes, outlook.observed, digest=digest)
+    if isinstance(found, ReconcilerError):
+        if isinstance(found, PersonNeededError):
+            progress = dataclasses.replace(progress, person=str(found))
+        derives = {c: not_tried(str(found)) for c in changes if c.derives}
+    else:
+        derives = {c: failed(why) for c, why in unallowed_rows(found, changes).items()}
+    progress = yield from _left_out(progress, derives)
+    return progress, [c for c in changes if c not in derives]
 
 
-def _not_tried(progress: Progress, changes: Sequence[Change], why: str) -> Step[Progress]:
-    for change in changes:
-        progress = progress.ended([(yield from _ended(change, not_tried(why)))])
+def _left_out(progress: Progress, ends: Mapping[Change, Outcome]) -> Step[Progress]:
+    """Report changes that are not made, each with its end."""
+    for change, outcome in ends.items():
+        progress = progress.ended([(yield from _ended(change, outcome))])
     return progress
 
 

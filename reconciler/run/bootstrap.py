@@ -34,6 +34,7 @@ from reconciler.protocol import (
     recover_intent,
 )
 from reconciler.run.effects import CheckIdentity, ReadDesk, ReadSigner, Stage, Then
+from reconciler.run.identity import unallowed
 from reconciler.run.lease import holding_lease, record, refuse_undone
 from reconciler.run.observe import (
     list_signed_by,
@@ -74,14 +75,15 @@ def bootstrap_manager(session: Session) -> Stage[Outcome]:
     signer = yield from manager_signer(manifest, ledger)
     if signer is not None and (yield from _signs(signer)):
         return applied("the manager's token signs: nothing to do", signer.token_id)
-    reply = yield from CheckIdentity(
-        derives=1, scopes=frozenset(spec.scopes), profile_id=ledger.profile_id
-    )
+    reply = yield from CheckIdentity(derives=1, profile_id=ledger.profile_id)
     if isinstance(reply, ReconcilerError):
         raise reply
+    refused = unallowed(reply, spec.scopes)
+    if refused is not None:
+        raise ReconcilerError(refused)
     yield from refuse_occupied(session, ledger, spec)
     begin = session, ledger, version, _recover
-    return Then(stage=holding_lease, arguments=(*begin, session, reply))
+    return Then(stage=holding_lease, arguments=(*begin, session, reply.profile_id))
 
 
 def _recover(session: Session, profile_id: int) -> Stage[Outcome]:

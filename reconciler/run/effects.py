@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from reconciler.errors import ReconcilerError
-from reconciler.model import Credentials, SecretMeta
+from reconciler.model import Capabilities, Credentials, SecretMeta
 from reconciler.plan import Change, Plan
 from reconciler.protocol import (
     Effect,
@@ -140,12 +140,15 @@ class FollowManager(Effect[None]):
 
 
 @value
-class CheckIdentity(Effect[int | ReconcilerError]):
-    """The profile's id, if the identity can derive so many tokens with these scopes."""
+class CheckIdentity(Effect[Capabilities | ReconcilerError]):
+    """What the identity may do, if it can derive so many tokens for this profile.
+
+    ``digest`` is that of the plan that they are for, None where there is no plan.
+    """
 
     derives: int
-    scopes: frozenset[str]
     profile_id: int | None
+    digest: str | None = None
 
 
 # --- the lease ---

@@ -27,7 +27,9 @@ from reconciler.errors import (
 from reconciler.exchange import TokenClient
 from reconciler.exchange import Turn as DeriveTurn
 from reconciler.model import (
+    SCOPES,
     SECOND_MS,
+    Capabilities,
     Credentials,
     Derived,
     Secret,
@@ -75,18 +77,21 @@ from reconciler.vault import SecretStore
 
 LEDGER_FIELD = "ledger"
 
+ANYTHING = Capabilities(profile_id=0, management_enabled=True, allowed_scopes=SCOPES)
+"""What an identity may do that nobody asks about."""
+
 
 @value
 class Keys:
     """What a run may act with.
 
-    ``identity`` gives the token that derives; ``check_identity`` (derives, scopes,
-    profile id) returns the profile's id, or raises ReconcilerError where it can't do
-    that; ``signer`` stands in for the manager's secret.
+    ``identity`` gives the token that derives; ``check_identity`` (derives,
+    profile id, digest of the plan) returns what it may do, or raises ReconcilerError
+    where it can't derive that; ``signer`` stands in for the manager's secret.
     """
 
     identity: Callable[[], Secret | None] = lambda: None
-    check_identity: Callable[[int, frozenset[str], int | None], int] = lambda *_: 0
+    check_identity: Callable[[int, int | None, str | None], Capabilities] = lambda *_: ANYTHING
     signer: Credentials | None = None
 
 
@@ -237,9 +242,9 @@ class Peers:
         steady_ms = round(time.monotonic() * SECOND_MS)
         return Clock(now_ms=clock.now_ms(), ahead_ms=clock.offset_ms, steady_ms=steady_ms)
 
-    def _check_identity(self, effect: CheckIdentity) -> int | ReconcilerError:
+    def _check_identity(self, effect: CheckIdentity) -> Capabilities | ReconcilerError:
         try:
-            return self._keys.check_identity(effect.derives, effect.scopes, effect.profile_id)
+            return self._keys.check_identity(effect.derives, effect.profile_id, effect.digest)
         except ReconcilerError as error:
             return error
 

@@ -579,18 +579,43 @@ def test_token_management_switched_off(fleet: Fleet) -> None:
 
 
 def test_a_scope_that_is_not_allowed(fleet: Fleet) -> None:
-    """Known before anything is derived, for the whole plan: not one call that changes
-    anything.
+    """Known before anything is derived. Its row fails and says what is allowed; the
+    others are done. Where there are no others, nothing is done.
     """
     fleet.begin()
     fleet.sandbox.state.configure(allowed_scopes=("trading",))
-    fleet.write({"label": "fine"}, WIDE)
+    fleet.write(WIDE)
     with fleet.untouched():
         said = fleet.refused(1, "apply", "--yes")
         assert "withdrawal" in said
         assert "allowed: trading" in said
         assert "not checked" in fleet.must("plan").out
-    fleet.must("apply", "--yes", "--target", "fine")
+    fleet.write({"label": "fine"}, WIDE)
+    fleet.must("plan", "--out", "plan.json")
+    done = fleet.attempt("apply", "--plan", "plan.json")
+    assert done.code == 5
+    assert done.last_line == "applied 1, failed 1, held 0, not tried 0"
+    assert "does not allow" in done.out
+    assert "(allowed: trading)" in done.out
+    assert fleet.live("bot") == []
+    assert len(fleet.live("fine")) == 1
+
+
+def test_a_scope_that_is_no_longer_allowed(fleet: Fleet) -> None:
+    """What is due keeps its token; the other labels rotate, and what has left is
+    revoked.
+    """
+    fleet.begin(WIDE, {"label": "fine"}, {"label": "left"})
+    old = fleet.live("bot")[0].token_id
+    fleet.sandbox.state.configure(allowed_scopes=("trading",))
+    fleet.later(days=31)
+    fleet.write(WIDE, {"label": "fine"})
+    done = fleet.attempt("apply", "--yes")
+    assert done.code == 5
+    assert done.last_line == "applied 3, failed 1, held 0, not tried 0"
+    assert [t.token_id for t in fleet.live("bot")] == [old]
+    assert fleet.live("left") == []
+    fleet.assert_whole()
 
 
 # --- the exchange: reading ---

@@ -210,3 +210,58 @@ def test_a_place_of_somebody_else(fleet: Fleet) -> None:
         assert "there is something else at" in fleet.refused(64, "identity", "push", ours)
     fleet.must("identity", "push", place(fleet))
     fleet.must("identity", "push", place(fleet))
+
+
+def digest_of(fleet: Fleet, *arguments: str) -> str:
+    """The digest of a plan that is saved as plan.json."""
+    fleet.must("plan", "--out", "plan.json", *arguments)
+    found: str = json.loads((fleet.folder / "plan.json").read_text())["digest"]
+    return found
+
+
+def test_it_serves_one_plan(fleet: Fleet) -> None:
+    """Handed over for one plan, no other run takes it, and it stays where it is; the
+    run of that plan does.
+    """
+    fleet.begin()
+    fleet.write(BOT)
+    digest = digest_of(fleet)
+    done = fleet.must("identity", "push", place(fleet), "--for", digest)
+    assert done.out.startswith(f"handed over at {place(fleet)} for 900 s, for {digest}: ")
+    take_it = "--identity-vault", place(fleet)
+    fleet.write({"label": "another"})
+    other = digest_of(fleet)
+    for command in (("apply", "--plan", "plan.json"), ("apply", "--yes")):
+        with fleet.untouched():
+            sentence = fleet.refused(4, *command, *take_it, environ=without_identity(fleet))
+        assert sentence == (
+            f"the identity token that is waiting serves the plan {digest}, and this run applies "
+            f"{other}: look at that plan, and hand a token over for it "
+            "(`reconciler identity push --for DIGEST`)"
+        )
+    with fleet.untouched():
+        rotation = ("rotate", "--target", "another", "--yes")
+        assert fleet.attempt(*rotation, *take_it, environ=without_identity(fleet)).code != 0
+    fleet.write(BOT)
+    assert digest_of(fleet) == digest
+    fleet.must("apply", "--plan", "plan.json", *take_it, environ=without_identity(fleet))
+    fleet.assert_whole()
+
+
+def test_it_serves_no_bootstrap(fleet: Fleet) -> None:
+    """A command that applies no plan does not take a token that was meant for one."""
+    fleet.write(BOT)
+    fleet.must("identity", "push", place(fleet), "--for", f"sha256:{'a' * 64}")
+    take_it = "--identity-vault", place(fleet)
+    sentence = fleet.refused(4, "bootstrap", *take_it, environ=without_identity(fleet))
+    assert "this command applies no plan" in sentence
+    fleet.must("identity", "push", place(fleet))
+    fleet.must("bootstrap", *take_it, environ=without_identity(fleet))
+
+
+@pytest.mark.parametrize("text", ["", "sha256:abc", f"sha256:{'a' * 12}…", "a" * 64, "plan.json"])
+def test_a_digest_that_is_none(fleet: Fleet, text: str) -> None:
+    """Only a whole digest names one plan; nothing is handed over otherwise."""
+    done = fleet.attempt("identity", "push", place(fleet), "--for", text)
+    assert done.refusal(64)
+    assert f"'{text}'" in done.err or "it is empty" in done.err

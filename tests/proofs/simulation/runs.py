@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.errors import Exit, PersonNeededError, ReconcilerError
-from reconciler.model import Credentials, Manifest, TokenSpec
+from reconciler.model import SCOPES, Capabilities, Credentials, Manifest, TokenSpec
 from reconciler.plan import Plan, Policy
 from reconciler.protocol import (
     Effect,
@@ -70,6 +70,7 @@ from tests.proofs.simulation.models import ledger_key, secret_of
 
 API_URL = "https://exchange.test"
 PROFILE_ID = 42
+CAPABLE = Capabilities(profile_id=PROFILE_ID, management_enabled=True, allowed_scopes=SCOPES)
 UNAUTHORIZED = 401
 
 WRITING = (WriteLedger, TakeLease, ReleaseLease)
@@ -386,7 +387,7 @@ class Run:
             return Halt(sentence=self.halted, signalled=False), self.halted
         if isinstance(effect, CheckIdentity):
             refused = PersonNeededError("an identity token is needed to derive")
-            return (PROFILE_ID if self.wish.identity else refused), 0
+            return (CAPABLE if self.wish.identity else refused), 0
         self._note(effect)
         # A person has had enough of waiting.
         return (True if isinstance(effect, Pause) else None), 0
