@@ -41,6 +41,7 @@ from reconciler.protocol.effects import (
     ListTokens,
     Mismatch,
     NewId,
+    NoteLedger,
     NotRecorded,
     NoTurn,
     Now,
@@ -74,6 +75,7 @@ from reconciler.protocol.outcome import (
     not_tried,
     unrecorded,
 )
+from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
 from reconciler.protocol.recover import (
     Recovery,
     finish_all_revoking,
@@ -86,6 +88,9 @@ from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_r
 from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback
 
 __all__ = [
+    "OWN_USE_MS",
+    "SIGN_BEFORE_MS",
+    "TOO_LATE",
     "Approved",
     "AwaitTurn",
     "DeleteVersion",
@@ -101,6 +106,7 @@ __all__ = [
     "NewId",
     "NoTurn",
     "NotRecorded",
+    "NoteLedger",
     "Now",
     "Outcome",
     "Place",
