@@ -7,7 +7,9 @@ replies come from the exchange's documentation, its OpenAPI description and thos
 Rules this module keeps:
 
 1. A derive is sent at most once; reads and revokes are repeated a few times.
-2. Every attempt is signed anew, with the exchange's time.
+2. Every attempt is signed anew, with the exchange's time. After a 401, which did
+   nothing, another time is tried where there is one (``clock`` has the table). A read
+   is asked again while its replies leave the time in doubt.
 3. Errors are built from values and raised outside every ``except``: an exception of
    httpx holds the request with its headers, one of json holds the body, and neither may
    hang on ours as its context.
@@ -32,9 +34,9 @@ import httpx
 
 from reconciler.errors import ExchangeRefusedError, ExchangeUnclearError, UsageError
 from reconciler.exchange import replies
-from reconciler.exchange.clock import ExchangeClock, Seconds
+from reconciler.exchange.clock import OTHER_TIMES, ExchangeClock, Seconds, steady_seconds
 from reconciler.exchange.pacing import Lane, Sleep, Turn
-from reconciler.exchange.replies import CHECK_URL, SKEW_WARN_MS, Operation, Reply
+from reconciler.exchange.replies import CHECK_URL, Operation, Reply
 from reconciler.exchange.wire import (
     Failure,
     Wire,
@@ -52,6 +54,7 @@ DEFAULT_API_URL = "https://api.limitless.exchange"
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 RETRY_TOTAL_S = 90.0
 BACKOFF_S = (0.5, 1.0)  # before the second and the third attempt of a read or a revoke
+SETTLE_TRIES = 3  # how often a read is asked again while the time is in doubt
 
 _TOKENS_PATH = "/auth/api-tokens"
 
@@ -109,7 +112,7 @@ class TokenClient:
         credentials: Credentials | None = None,
         timeout_s: float = 10.0,
         wall: Seconds = time.time,
-        monotonic: Seconds = time.monotonic,
+        monotonic: Seconds = steady_seconds,
         sleep: Sleep = time.sleep,
     ) -> None:
         if not 0 < timeout_s < math.inf:
@@ -261,7 +264,21 @@ class TokenClient:
         return self._credentials
 
     def _perform(self, call: _Call) -> Reply:
-        """Send a read or a revoke, again where that may help."""
+        """Send a read or a revoke, again where that may help.
+
+        Of several answers to a read the last counts.
+        """
+        reply = self._succeeded(call, self._repeated(call))
+        for _ in range(SETTLE_TRIES):
+            if not (call.operation.reads_body and self._shared.clock.is_in_doubt):
+                break
+            again = self._attempt_in_time(call)
+            if not _is_success(call, again):
+                break
+            reply = self._succeeded(call, again)
+        return reply
+
+    def _repeated(self, call: _Call) -> Reply | Failure:
         give_up_at_s = self._shared.monotonic() + RETRY_TOTAL_S
 
         def pause_s(outcome: Reply | Failure, backoff_s: float) -> float | None:
@@ -269,48 +286,55 @@ class TokenClient:
             in_time = wait_s is not None and self._shared.monotonic() + wait_s <= give_up_at_s
             return wait_s if in_time else None
 
-        outcome = repeated(
+        return repeated(
             lambda: self._attempt_in_time(call),
             pause_s,
             backoff_s=BACKOFF_S,
             sleep=self._shared.sleep,
         )
-        return self._succeeded(call, outcome)
 
     def _succeeded(self, call: _Call, outcome: Reply | Failure) -> Reply:
-        if isinstance(outcome, Reply) and outcome.status in call.operation.success:
+        if isinstance(outcome, Reply) and _is_success(call, outcome):
             return outcome
         offset_ms = self._shared.clock.offset_ms
         raise replies.error_of(call.operation, outcome, call.signer, offset_ms=offset_ms)
 
     def _attempt_in_time(self, call: _Call) -> Reply | Failure:
-        """Attempt once, and once more where the first reply revealed a skew.
-
-        The first attempt was refused for that skew: a 401 did nothing.
-        """
+        """Attempt once, and again where another time may be the exchange's."""
+        clock = self._shared.clock
         outcome = self._attempt(call)
-        if (
-            isinstance(outcome, Reply)
-            and isinstance(call.signer, Credentials)
-            and outcome.status == HTTPStatus.UNAUTHORIZED
-            and abs(self._shared.clock.offset_ms - outcome.signed_offset_ms) >= SKEW_WARN_MS
-        ):
-            return self._attempt(call)
+        if not isinstance(call.signer, Credentials):
+            return outcome
+        refused_ms: list[float] = []
+        for _ in range(OTHER_TIMES):
+            if not (isinstance(outcome, Reply) and outcome.status == HTTPStatus.UNAUTHORIZED):
+                break
+            refused_ms.append(outcome.signed_ahead_ms)
+            other_ms = clock.ahead_instead(refused_ms)
+            if other_ms is None:
+                break
+            outcome = self._attempt(call, ahead_ms=other_ms)
+        if isinstance(outcome, Reply) and _is_signed_list(call, outcome):
+            clock.accepted(outcome.signed_ahead_ms, refused_ms=refused_ms)
         return outcome
 
-    def _attempt(self, call: _Call, reserved: Turn | None = None) -> Reply | Failure:
-        """Send once, in turn."""
+    def _attempt(
+        self, call: _Call, reserved: Turn | None = None, *, ahead_ms: float | None = None
+    ) -> Reply | Failure:
+        """Send once, in turn, signed so far ahead of the steady clock (or as held)."""
         lane = self._shared.lane(call.signer)
         with lane.begin(reserved):
             try:
-                return self._sent(call, lane)
+                return self._sent(call, lane, ahead_ms)
             except httpx.RequestError as error:
                 return self._shared.wire.failure(error)
 
-    def _sent(self, call: _Call, lane: Lane) -> Reply:
-        clock = self._shared.clock
-        offset_ms, operation = clock.offset_ms, call.operation
-        headers = headers_of(call.method, call.path, call.body, call.signer, now_ms=clock.now_ms())
+    def _sent(self, call: _Call, lane: Lane, ahead_ms: float | None) -> Reply:
+        clock, operation = self._shared.clock, call.operation
+        signed_ms = clock.ahead_to_sign() if ahead_ms is None else ahead_ms
+        headers = headers_of(
+            call.method, call.path, call.body, call.signer, now_ms=clock.at_ms(signed_ms)
+        )
         with self._shared.wire.sent(
             call.method, call.path, body=call.body, headers=headers, hold=lane.hold
         ) as (response, sent_at_s):
@@ -327,8 +351,17 @@ class TokenClient:
                 body=bounded(response.iter_raw(), MAX_REPLY_BYTES) if is_read else None,
                 is_html="html" in response.headers.get("content-type", "").lower(),
                 retry_after_s=retry_after_s,
-                signed_offset_ms=offset_ms,
+                signed_ahead_ms=signed_ms,
             )
+
+
+def _is_success(call: _Call, outcome: Reply | Failure) -> bool:
+    return isinstance(outcome, Reply) and outcome.status in call.operation.success
+
+
+def _is_signed_list(call: _Call, reply: Reply) -> bool:
+    """Tell whether a reply proves its signature; an edge's page does not."""
+    return _is_success(call, reply) and call.operation.reads_body and not reply.is_html
 
 
 class _Sibling(TokenClient):

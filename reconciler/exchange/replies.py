@@ -124,7 +124,7 @@ class Reply:
     body: bytes | None = dataclasses.field(repr=False)
     is_html: bool
     retry_after_s: float | None
-    signed_offset_ms: int
+    signed_ahead_ms: float
 
 
 # --- documents ---

@@ -32,6 +32,7 @@ from reconciler.protocol.changes import ends_at_once, facts_of, standing_of, ste
 from reconciler.protocol.derive import derive_token
 from reconciler.protocol.effects import (
     AwaitTurn,
+    ConfirmedNow,
     DeleteVersion,
     Derive,
     Done,
@@ -41,7 +42,6 @@ from reconciler.protocol.effects import (
     ListTokens,
     Mismatch,
     NewId,
-    NoteLedger,
     NotRecorded,
     NoTurn,
     Now,
@@ -75,7 +75,6 @@ from reconciler.protocol.outcome import (
     not_tried,
     unrecorded,
 )
-from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
 from reconciler.protocol.recover import (
     Recovery,
     finish_all_revoking,
@@ -88,11 +87,9 @@ from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_r
 from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback
 
 __all__ = [
-    "OWN_USE_MS",
-    "SIGN_BEFORE_MS",
-    "TOO_LATE",
     "Approved",
     "AwaitTurn",
+    "ConfirmedNow",
     "DeleteVersion",
     "Derive",
     "Done",
@@ -106,7 +103,6 @@ __all__ = [
     "NewId",
     "NoTurn",
     "NotRecorded",
-    "NoteLedger",
     "Now",
     "Outcome",
     "Place",

@@ -179,6 +179,15 @@ class Now(Effect[int]):
 
 
 @value
+class ConfirmedNow(Effect[int | Refused | Unclear]):
+    """The exchange's clock, on which two of its replies agree; else it is asked again.
+
+    A revocation by time, and a recovery, rest on it: one wrong ``Date`` decides nothing
+    that can't be undone.
+    """
+
+
+@value
 class NewId(Effect[str]):
     """A fresh random id."""
 
@@ -276,13 +285,6 @@ class PutLedger(Effect[Written | Mismatch | Refused | Unclear]):
 
     ledger: Ledger
     cas: int
-
-
-@value
-class NoteLedger(Effect[None]):
-    """Let a transition ride on the run's next write of the ledger, its last at most."""
-
-    transition: Transition
 
 
 @value

@@ -34,6 +34,7 @@ from reconciler.protocol.commit import (
     resolve_commit,
 )
 from reconciler.protocol.effects import (
+    ConfirmedNow,
     Listing,
     ListTokens,
     Now,
@@ -200,7 +201,9 @@ def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused 
         if not isinstance(listing, Listing):
             return listing
         found = interrupted(task.label, intent, ledger, listing.tokens)
-        now_ms = yield from Now()
+        now_ms = yield from ConfirmedNow()
+        if not isinstance(now_ms, int):
+            return now_ms
         if found is not None or look == LOOKS - 1 or now_ms > intent.since_ms + DERIVE_DEADLINE_MS:
             return found
         yield from Sleep(ms=LOOK_PAUSE_MS)

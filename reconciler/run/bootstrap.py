@@ -183,7 +183,8 @@ def _task(spec: TokenSpec, ledger: Ledger) -> Step[NewToken]:
         spec=spec,
         seen=meta.version_id,
         before=(),
-        entry=entry,
+        predecessor=entry.current,
+        predecessor_path=entry.path,
         believed_gone=entry.current is not None,
         is_manager=True,
     )

@@ -61,11 +61,13 @@ class Clock:
     """The exchange's time, how far ahead it is, and a clock that never steps.
 
     All in milliseconds. ``ahead_ms`` is measured against this machine's clock.
+    ``confirmed``: two replies of the exchange agree on it.
     """
 
     now_ms: int
     ahead_ms: int
     steady_ms: int
+    confirmed: bool = True
 
 
 @value

@@ -7,12 +7,12 @@ Rules this module keeps:
 2. If the token that signed a list is missing from it, the list is incomplete and the
    reply unclear. The token that signs is never revoked.
 3. After a person asked for a stop no new POST goes out; what is in flight is finished.
+4. A derive waits for a time that no reply contradicts: its token is looked for by it.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +28,6 @@ from reconciler.exchange import TokenClient
 from reconciler.exchange import Turn as DeriveTurn
 from reconciler.model import (
     SCOPES,
-    SECOND_MS,
     Capabilities,
     Credentials,
     Derived,
@@ -39,6 +38,7 @@ from reconciler.model import (
 )
 from reconciler.protocol import (
     AwaitTurn,
+    ConfirmedNow,
     DeleteVersion,
     Derive,
     Done,
@@ -76,6 +76,8 @@ from reconciler.state import LEDGER_NAME, Ledger, LedgerError, from_text, to_tex
 from reconciler.vault import SecretStore
 
 LEDGER_FIELD = "ledger"
+CONFIRM_TRIES = 3
+UNSURE = "what time it is at the exchange is unsure, its replies don't agree: run again later"
 
 ANYTHING = Capabilities(profile_id=0, management_enabled=True, allowed_scopes=SCOPES)
 """What an identity may do that nobody asks about."""
@@ -122,6 +124,7 @@ class Peers:
         self._turns = threading.local()
         table: dict[type[Effect[Any]], Callable[[Any], object]] = {
             Now: lambda _: self._exchange.clock().now_ms(),
+            ConfirmedNow: self._confirmed_now,
             ReadClock: self._read_clock,
             ListTokens: self._list,
             VerifyToken: self._verify,
@@ -175,7 +178,12 @@ class Peers:
         if (closed := self._closed()) is not None:
             return closed
         self.release_turn()
+        clock = self._exchange.clock()
         try:
+            if clock.is_in_doubt or clock.did_jump:
+                self._exchange.get_capabilities(identity)  # its reply tells the time
+            if clock.is_in_doubt:
+                return NoTurn(sentence=UNSURE)
             self._turns.turn = self._exchange.wait_turn_to_derive(identity)
         except ExchangeError as error:
             return NoTurn(sentence=str(error))
@@ -239,8 +247,23 @@ class Peers:
 
     def _read_clock(self, _: ReadClock) -> Clock:
         clock = self._exchange.clock()
-        steady_ms = round(time.monotonic() * SECOND_MS)
-        return Clock(now_ms=clock.now_ms(), ahead_ms=clock.offset_ms, steady_ms=steady_ms)
+        return Clock(
+            now_ms=clock.now_ms(),
+            ahead_ms=clock.offset_ms,
+            steady_ms=clock.steady_ms(),
+            confirmed=clock.is_confirmed,
+        )
+
+    def _confirmed_now(self, _: ConfirmedNow) -> int | Unclear:
+        """Ask for lists, whose replies tell the time, until the clock is confirmed."""
+        clock = self._exchange.clock()
+        for _try in range(CONFIRM_TRIES):
+            if clock.is_confirmed or self._signer is None:
+                break
+            self._exchange.signed_by(self._signer).list_tokens()
+        if clock.is_confirmed:
+            return clock.now_ms()
+        return Unclear(sentence=UNSURE)
 
     def _check_identity(self, effect: CheckIdentity) -> Capabilities | ReconcilerError:
         try:

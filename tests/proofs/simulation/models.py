@@ -334,7 +334,6 @@ def ledger_key(ledger: Ledger) -> object:
         ledger.holder,
         frozenset(ledger.tokens.items()),
         ledger.abandoned,
-        ledger.uses,
     )
 
 

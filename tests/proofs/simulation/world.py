@@ -46,6 +46,7 @@ from typing import Any, ClassVar
 from reconciler.model import Credentials, Derived, LiveToken, SecretVersion
 from reconciler.protocol.effects import (
     AwaitTurn,
+    ConfirmedNow,
     DeleteVersion,
     Derive,
     Done,
@@ -62,14 +63,12 @@ from reconciler.protocol.effects import (
     ReadSecret,
     Refused,
     Revoke,
-    Sleep,
     Turn,
     Unclear,
     VerifyToken,
     Written,
 )
 from reconciler.run.effects import ListPaths, ReadMeta
-from reconciler.run.session import LISTS_APART_MS
 from reconciler.state.secret import OPERATION_ID
 from tests.proofs.simulation.invariants import Audit, Violation
 from tests.proofs.simulation.models import (
@@ -414,12 +413,10 @@ class World:
 
     def _local(self, run: Run, lane: int, effect: Effect[Any]) -> tuple[object, object]:
         now_ms = self.now_ms + self.skew_ms.get(run.name, 0)
-        if isinstance(effect, Now):
+        if isinstance(effect, Now | ConfirmedNow):
             return now_ms, now_ms
         if isinstance(effect, NewId):
             return run.new_id(lane), 0
-        if isinstance(effect, Sleep) and effect.ms == LISTS_APART_MS:
-            self.now_ms += effect.ms  # two lists at one instant would tell nothing
         if isinstance(effect, AwaitTurn):
             turn = Turn() if run.closed is None else NoTurn(sentence=run.closed)
             return turn, turn
