@@ -24,7 +24,7 @@ from reconciler.plan.change import (
 )
 from reconciler.plan.context import owned_paths
 from reconciler.plan.guards import GUARDS, Guard, Policy, violations
-from reconciler.plan.planner import plan
+from reconciler.plan.planner import plan, rests_on_uses
 from reconciler.plan.review import NoBase, Review, review_of
 from reconciler.plan.states import State
 from reconciler.plan.status import (
@@ -102,6 +102,7 @@ __all__ = [
     "path_note",
     "plan",
     "plus_minus",
+    "rests_on_uses",
     "review_of",
     "row_key",
     "scope_note",

@@ -18,6 +18,9 @@ from reconciler.plan.vocabulary import Action, Reason
 POWERFUL = frozenset({"withdrawal", "delegated_signing"})
 """Scopes that move funds, or sign for others: granting them needs a second look."""
 
+LIFTS_PROOF = "--revoke-unproven"
+UNPROVEN = f"revokes although a use might not be shown ({LIFTS_PROOF})"
+
 SHORT_OVERLAP_MS = 10 * MINUTE_MS
 """A shorter overlap is next to none.
 
@@ -176,4 +179,7 @@ def alarms_of(plan: Plan) -> tuple[Alarm, ...]:
                 superseded=counted(len(rows), "superseded token"),
             )
             found.append(Alarm(sentence=said_of_all, about=tuple(rows)))
+    unproven = [(c.label, _token(c)) for c in plan.acting if c.action is Action.REVOKE]
+    if unproven and LIFTS_PROOF in plan.flags:
+        found.append(Alarm(sentence=UNPROVEN, about=tuple(unproven)))
     return tuple(found)

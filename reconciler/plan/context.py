@@ -8,7 +8,8 @@ from typing import Any
 from reconciler.model import LiveToken, Manifest
 from reconciler.plan.change import Change, NotTouched, row_key
 from reconciler.plan.guards import Policy, files_missing
-from reconciler.plan.reasons import Facts, Listed, Recorded, Setting, Unwanted, Wanted
+from reconciler.plan.reasons import Facts, Listed, Recorded, Unwanted, Wanted
+from reconciler.plan.setting import Setting
 from reconciler.state import Entry, Kind, Observed, classify, lease_held_by, probably_ours
 
 
@@ -38,6 +39,7 @@ class PlanContext:
             signer_id=observed.signer_id,
             other_run=lease_held_by(ledger, observed.now_ms, not_run=run),
             files_missing=files_missing(desired, observed, policy),
+            doubt_ms=observed.doubt_ms,
         )
 
     def is_to_be_done(self, change: Change) -> bool:

@@ -124,7 +124,11 @@ class Policy:
     )
     revoke_in_use: bool = _guard(
         default=False,
-        text="Revoke tokens that left the manifest even if used within the last hour.",
+        text="Revoke tokens that left the manifest even if used within their overlap.",
+    )
+    revoke_unproven: bool = _guard(
+        default=False,
+        text="Revoke although it is not proven how promptly the exchange shows uses.",
     )
     replace: frozenset[str] = _guard(
         frozenset(),

@@ -11,8 +11,9 @@ A label has at most one row of its own, by the first line that fits:
     no       none      any                                      no row
     no       current   a file of the manifest is missing        hold file_missing
     no       current   any, and the label is protected          hold protected
-    no       current   used within the last hour                hold in_use
     no       current   it is the token that signs               hold signs
+    no       current   uses prove nothing within its overlap    hold unproven
+    no       current   perhaps used within its overlap          hold in_use
     no       current   none of that                             revoke not_desired
     yes      none      the wanted path holds something          hold occupied
     yes      none      a twin lives                             hold twin
@@ -44,7 +45,8 @@ Further rows:
         its secret lies there again, and there is a current one hold rolled_back
         it is the token that signs                              hold signs
         the exchange does not list it                           revoke superseded
-        used within a time as long as its overlap               hold still_used
+        uses prove nothing within its overlap                   hold unproven
+        perhaps used within its overlap, the doubt included     hold still_used
         never used, or the manager's, or its successor is used,
         or the label is gone, or goes in this very run          revoke superseded
         none of that                                            hold successor_unused
@@ -72,12 +74,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from reconciler.model import DAY_MS, Manifest, TokenSpec
+from reconciler.model import Manifest, TokenSpec
 from reconciler.plan.change import Change, Plan, Side, order
 from reconciler.plan.context import PlanContext
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts
 from reconciler.plan.reasons import Facts, Finding, Listed, Unwanted, Wanted, finding_of, first
+from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
     Evidence,
     FinishRevoking,
@@ -100,9 +103,6 @@ from reconciler.state import (
     Observed,
     interrupted,
 )
-
-DEFAULT_OVERLAP_MS = DAY_MS
-"""Of a recovered label's predecessor, where the manifest no longer has the label."""
 
 
 def plan(
@@ -135,6 +135,31 @@ def plan(
         not_touched=context.not_touched(),
         foreign_unnamed=observed.foreign_unnamed,
         flags=policy.flags(),
+    )
+
+
+USES_DECIDE = frozenset(
+    {Reason.UNPROVEN, Reason.IN_USE, Reason.STILL_USED, Reason.SUCCESSOR_UNUSED}
+)
+"""Holds that may end with better knowledge of the uses."""
+
+
+def rests_on_uses(
+    desired: Manifest, observed: Observed, policy: Policy, *, run: str | None = None
+) -> bool:
+    """Return whether a decision depends on how promptly the exchange shows uses."""
+    labels = {spec.label for spec in desired.tokens}
+    in_question = any(
+        entry.retiring or label not in labels for label, entry in observed.ledger.tokens.items()
+    )
+    at_once = any(s.overlap_ms == 0 and s.label != desired.manager for s in desired.tokens)
+    if not in_question and not at_once:
+        return False
+    found = plan(desired, observed, now_ms=observed.now_ms, policy=policy, run=run)
+    return any(
+        c.reason in USES_DECIDE
+        or (c.action is Action.ROTATE and c.after is not None and c.after.overlap_ms == 0)
+        for c in found.changes
     )
 
 
@@ -276,12 +301,12 @@ def _new_token(context: PlanContext, facts: Wanted) -> NewToken:
         spec=facts.spec,
         seen=facts.target.version_id,
         before=tuple(token.token_id for token in context.labelled.get(facts.label, ())),
-        predecessor=current,
-        predecessor_path=facts.entry.path,
+        entry=facts.entry,
         compromised=policy.compromised and facts.label in policy.requested,
         listed=context.listed,
         believed_gone=current is not None and current.token_id not in context.listed,
         is_manager=facts.label == context.desired.manager,
+        uses_proven=context.setting.doubt_within(facts.spec.overlap_ms) is not None,
     )
 
 

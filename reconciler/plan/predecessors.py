@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import LiveToken, iso
-from reconciler.plan.reasons import Finding, Setting
+from reconciler.plan.reasons import Finding
+from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import Content, Entry, Retiring, only_verified
+from reconciler.state import Content, Entry, Retiring, never_used, only_ours
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,27 @@ class RetiringFacts:
     successor: LiveToken | None
     manager: bool
     leaving: bool
+
+    @property
+    def quiet_ms(self) -> int:
+        """For how long nobody may have used it: its overlap."""
+        return self.retiring.not_before_ms - self.retiring.superseded_at_ms
+
+    @property
+    def doubt_ms(self) -> int | None:
+        """By how much a shown use may be late; None where uses prove nothing."""
+        return 0 if self.manager else self.setting.doubt_within(self.quiet_ms)
+
+    @property
+    def never_used(self) -> bool:
+        """Whether nobody but us was ever shown to use it.
+
+        ``--revoke-unproven`` believes that of a token whose origin proves nothing.
+        """
+        token = self.retiring
+        if self.setting.policy.revoke_unproven:
+            token = dataclasses.replace(token, fresh=True)
+        return never_used(token, self.live)
 
 
 def overlap(facts: RetiringFacts) -> Finding | None:
@@ -73,17 +95,27 @@ def vanished(facts: RetiringFacts) -> Finding | None:
     return Finding(Action.REVOKE, Reason.SUPERSEDED, "already gone") if facts.live is None else None
 
 
+def unproven(facts: RetiringFacts) -> Finding | None:
+    """What the exchange shows of uses does not prove that nobody uses it.
+
+    The manager is excepted: its only consumer is this program.
+    """
+    if facts.manager or facts.doubt_ms is not None:
+        return None
+    return Finding(Action.HOLD, Reason.UNPROVEN, facts.setting.doubt_text)
+
+
 def still_used(facts: RetiringFacts) -> Finding | None:
-    """Somebody used it within a time as long as its overlap, and so has the old secret.
+    """Somebody may have used it within a time as long as its overlap and the doubt.
 
     The manager without an overlap is excepted. Its last use is this run's own list, and
     that may lie ahead of a clock that is known to a second only.
     """
     used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
-    if used_at_ms is None or only_verified(used_at_ms, facts.retiring.verified_at_ms):
+    if used_at_ms is None or facts.never_used:
         return None
-    quiet_ms = facts.retiring.not_before_ms - facts.retiring.superseded_at_ms
-    if facts.setting.now_ms - used_at_ms >= quiet_ms or (facts.manager and quiet_ms == 0):
+    quiet_ms = facts.quiet_ms + (facts.doubt_ms or 0)
+    if facts.setting.now_ms - used_at_ms >= quiet_ms or (facts.manager and facts.quiet_ms == 0):
         return None
     return Finding(Action.HOLD, Reason.STILL_USED, f"last used {iso(used_at_ms)}")
 
@@ -92,19 +124,16 @@ def superseded(facts: RetiringFacts) -> Finding | None:
     """It is no longer needed.
 
     Nobody ever used it, only this program does (the manager), the label is going or
-    gone, or somebody uses the successor. A use of the successor that may be our own
-    verify does not count.
+    gone, or somebody uses the successor: later than any use of our own, by more than
+    the doubt.
     """
     current = facts.entry.current
-    used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
-    if only_verified(used_at_ms, facts.retiring.verified_at_ms) or facts.manager:
-        return Finding(Action.REVOKE, Reason.SUPERSEDED)
-    if facts.leaving:
+    if facts.never_used or facts.manager or facts.leaving:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
     if current is None:
         return None
     next_at_ms = facts.successor.last_used_at_ms if facts.successor is not None else None
-    if only_verified(next_at_ms, current.verified_at_ms):
+    if only_ours(next_at_ms, current.ours_until_ms + (facts.doubt_ms or 0)):
         return None
     return Finding(Action.REVOKE, Reason.SUPERSEDED)
 
@@ -119,6 +148,7 @@ RETIRING = (
     content_again,
     retiring_signs,
     vanished,
+    unproven,
     still_used,
     superseded,
     successor_unused,

@@ -26,13 +26,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from reconciler.model import HOUR_MS, LiveToken, SecretMeta, TokenSpec, VersionState, iso
-from reconciler.plan.guards import Policy
+from reconciler.model import LiveToken, SecretMeta, TokenSpec, VersionState, iso
+from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS, Setting
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import Content, Current, Entry, Holder, only_verified
-
-IN_USE_MS = HOUR_MS
-"""A token used within this time is not revoked just because its line left the file."""
+from reconciler.state import Content, Current, Entry, never_used
 
 
 class Finding(NamedTuple):
@@ -41,22 +38,6 @@ class Finding(NamedTuple):
     action: Action
     reason: Reason
     note: str = ""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What is the same for all labels of a plan.
-
-    ``now_ms`` is the time that ages are judged by. ``other_run`` holds the lease, and
-    is not the run that asks. ``files_missing``: files that the ledger remembers are not
-    in the manifest, and that is not allowed.
-    """
-
-    now_ms: int
-    policy: Policy
-    signer_id: str | None
-    other_run: Holder | None
-    files_missing: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,16 +151,33 @@ def protected(facts: Unwanted) -> Finding | None:
     return Finding(Action.HOLD, Reason.PROTECTED) if facts.entry.protect else None
 
 
+def unproven(facts: Unwanted) -> Finding | None:
+    """What the exchange shows of uses does not prove that nobody uses it."""
+    if facts.live is None or facts.setting.doubt_within(_overlap_ms(facts)) is not None:
+        return None
+    return Finding(Action.HOLD, Reason.UNPROVEN, facts.setting.doubt_text)
+
+
 def in_use(facts: Unwanted) -> Finding | None:
-    """Somebody used it within the last hour; our own verify does not count."""
-    used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
-    if used_at_ms is None or facts.setting.policy.revoke_in_use:
+    """Somebody may have used it within its overlap.
+
+    A token that nobody but us was ever shown to use is excepted.
+    """
+    live, policy = facts.live, facts.setting.policy
+    if live is None or live.last_used_at_ms is None or policy.revoke_in_use:
         return None
-    if only_verified(used_at_ms, facts.current.verified_at_ms):
+    if never_used(facts.current, live):
         return None
-    if facts.setting.now_ms - used_at_ms < IN_USE_MS:
-        return Finding(Action.HOLD, Reason.IN_USE, f"last used {iso(used_at_ms)}")
+    quiet_ms = max(IN_USE_MS, _overlap_ms(facts))
+    quiet_ms += facts.setting.doubt_within(quiet_ms) or 0
+    if facts.setting.now_ms - live.last_used_at_ms < quiet_ms:
+        return Finding(Action.HOLD, Reason.IN_USE, f"last used {iso(live.last_used_at_ms)}")
     return None
+
+
+def _overlap_ms(facts: Facts) -> int:
+    kept = facts.entry.overlap_ms
+    return DEFAULT_OVERLAP_MS if kept is None else kept
 
 
 def signs(facts: Unwanted) -> Finding | None:
@@ -341,7 +339,7 @@ def in_sync(_: Listed) -> Finding | None:
 
 
 LEFTOVER = (*UNFINISHED, nothing_left)
-UNWANTED = (*UNFINISHED, file_missing, protected, in_use, signs, not_desired)
+UNWANTED = (*UNFINISHED, file_missing, protected, signs, unproven, in_use, not_desired)
 MISSING = (*UNFINISHED, occupied, twin, absent)
 UNLISTED = (*UNFINISHED, occupied, revoked_elsewhere)
 LISTED = (

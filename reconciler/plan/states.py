@@ -87,6 +87,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
     State.DRAINING: (
         Reason.OVERLAP,
         Reason.STILL_USED,
+        Reason.UNPROVEN,
         Reason.SUCCESSOR_UNUSED,
         Reason.SUPERSEDED,
     ),

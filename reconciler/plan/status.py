@@ -299,7 +299,7 @@ def _with_current(
         due_at_ms=None if rotate_after_ms is None else created_at_ms + rotate_after_ms,
         last_used_at_ms=used_at_ms,
         verified_at_ms=current.verified_at_ms,
-        used_since_verify=signs or (used_at_ms is not None and used_at_ms > current.verified_at_ms),
+        used_since_verify=signs or (used_at_ms is not None and used_at_ms > current.ours_until_ms),
         version=current.version,
     )
 

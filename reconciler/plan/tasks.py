@@ -105,23 +105,31 @@ class RestoreSecret:
 class NewToken:
     """Derive a token, and retire its predecessor if it has one.
 
-    ``seen`` is the secret's latest version, ``before`` the live ids under the
-    label, ``listed`` all live ids, whoever they belong to. ``believed_gone``: the
-    exchange did not list the predecessor. ``compromised``: all predecessors are revoked
-    at once, without an overlap. ``standing`` are recorded tokens that live and are to
-    live on: the run fills them in, because they depend on its other changes.
+    ``entry`` is what the ledger knows of the label, ``seen`` the secret's latest
+    version, ``before`` the live ids under the label, ``listed`` all live ids, whoever
+    they belong to. ``believed_gone``: the exchange did not list the predecessor.
+    ``compromised``: all predecessors are revoked at once, without an overlap.
+    ``uses_proven``: uses are shown so promptly that a predecessor without an overlap,
+    which nobody was shown to use, may go at once. ``standing`` are recorded tokens that
+    live and are to live on: the run fills them in, because they depend on its other
+    changes.
     """
 
     spec: TokenSpec
+    entry: Entry
     seen: VersionId
     before: tuple[str, ...]
-    predecessor: Current | None = None
-    predecessor_path: str | None = None
     compromised: bool = False
     believed_gone: bool = False
     is_manager: bool = False
+    uses_proven: bool = False
     listed: frozenset[str] = frozenset()
     standing: frozenset[str] = frozenset()
+
+    @property
+    def predecessor(self) -> Current | None:
+        """The label's current token."""
+        return self.entry.current
 
     @property
     def kind(self) -> IntentKind:

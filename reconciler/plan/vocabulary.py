@@ -71,6 +71,7 @@ class Reason(enum.Enum):
     FILE_MISSING = "file_missing"
     PROTECTED = "protected"
     IN_USE = "in_use"
+    UNPROVEN = "unproven"
     SIGNS = "signs"
     NOT_DESIRED = "not_desired"
     OCCUPIED = "occupied"
@@ -109,7 +110,11 @@ SENTENCES: dict[Reason, str] = {
         "a file of the manifest is missing, so nothing counts as removed (--allow-missing-files)"
     ),
     Reason.PROTECTED: "protected: put `protect: false` into the manifest before you remove it",
-    Reason.IN_USE: "not in the manifest, but used within the last hour (--revoke-in-use)",
+    Reason.IN_USE: "not in the manifest, but used within its overlap (--revoke-in-use)",
+    Reason.UNPROVEN: (
+        "how promptly the exchange shows uses is not proven for its overlap: wait, give it a "
+        "longer overlap, or --revoke-unproven"
+    ),
     Reason.SIGNS: (
         "it is the token that signs, which never revokes itself: sign with another one first"
     ),
@@ -164,6 +169,7 @@ CATEGORIES: dict[Reason, Category] = {
             Reason.SECRET_MOVED,
             Reason.OVERLAP,
             Reason.STILL_USED,
+            Reason.UNPROVEN,
             Reason.SUCCESSOR_UNUSED,
             Reason.SUPERSEDED,
         ),

@@ -42,6 +42,7 @@ from reconciler.protocol.effects import (
     ListTokens,
     Mismatch,
     NewId,
+    NoteLedger,
     NotRecorded,
     NoTurn,
     Now,
@@ -75,6 +76,7 @@ from reconciler.protocol.outcome import (
     not_tried,
     unrecorded,
 )
+from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
 from reconciler.protocol.recover import (
     Recovery,
     finish_all_revoking,
@@ -87,6 +89,9 @@ from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_r
 from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback
 
 __all__ = [
+    "OWN_USE_MS",
+    "SIGN_BEFORE_MS",
+    "TOO_LATE",
     "Approved",
     "AwaitTurn",
     "ConfirmedNow",
@@ -103,6 +108,7 @@ __all__ = [
     "NewId",
     "NoTurn",
     "NotRecorded",
+    "NoteLedger",
     "Now",
     "Outcome",
     "Place",

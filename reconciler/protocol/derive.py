@@ -70,7 +70,7 @@ from reconciler.state import (
     Retirement,
     close_intent,
     name_intent,
-    only_verified,
+    never_used,
     open_intent,
     record_current,
     secret_fields,
@@ -99,7 +99,7 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
         return not_tried(changed_since(path, task.seen, content.version_id))
     proven_gone = False
     if task.believed_gone and task.predecessor is not None:
-        asked = yield from confirm_gone(task.predecessor_path or path, task.predecessor.token_id)
+        asked = yield from confirm_gone(label, task.entry, task.predecessor.token_id)
         if isinstance(asked, Outcome):
             return asked
         proven_gone = asked
@@ -328,6 +328,7 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
         version=kept.version.number,
         version_created_at_ms=kept.version.created_at_ms,
         verified_at_ms=kept.verified_at_ms,
+        fresh=True,
     )
     now_ms = yield from Now()
     old = kept.checked.find(task.predecessor.token_id) if task.predecessor is not None else None
@@ -355,10 +356,10 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
 
 
 def _nobody_holds(task: NewToken, old: LiveToken | None) -> bool:
-    """Return whether no consumer ever used the predecessor.
+    """Return whether it is proven that no consumer ever used the predecessor.
 
     Always true for the manager: only this program uses it, and reads its secret anew.
     """
     if task.predecessor is None or old is None:
         return False
-    return task.is_manager or only_verified(old.last_used_at_ms, task.predecessor.verified_at_ms)
+    return task.is_manager or (task.uses_proven and never_used(task.predecessor, old))

@@ -288,6 +288,13 @@ class PutLedger(Effect[Written | Mismatch | Refused | Unclear]):
 
 
 @value
+class NoteLedger(Effect[None]):
+    """Let a transition ride on the run's next write of the ledger, its last at most."""
+
+    transition: Transition
+
+
+@value
 class WriteLedger(Effect[Recorded | LeaseLost | NotRecorded]):
     """Apply a transition through the run's single writer (protocol.lease)."""
 

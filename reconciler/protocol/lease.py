@@ -78,6 +78,7 @@ class LedgerWriter:
         self.who = who
         self.ledger = ledger
         self.version = version
+        self.noted: tuple[Transition, ...] = ()
         self._dead: LeaseLost | NotRecorded | None = None
 
     @property
@@ -97,6 +98,10 @@ class LedgerWriter:
         """Give the lease back, so that nobody waits for its end."""
         return (yield from self._write(unchanged, release=True))
 
+    def note(self, transition: Transition) -> None:
+        """Keep a transition for the next write. It must hold whatever is written."""
+        self.noted = (*self.noted, transition)
+
     def write(self, transition: Transition) -> Step[Recorded | LeaseLost | NotRecorded]:
         """Apply one transition and renew the lease."""
         return (yield from self._write(transition, release=False))
@@ -111,7 +116,7 @@ class LedgerWriter:
         holder = Holder(run=self.run, write=write_id, who=self.who, expires_at_ms=now_ms + LEASE_MS)
         try:
             ledger = dataclasses.replace(
-                transition(self.ledger), holder=None if release else holder
+                self._with_notes(transition(self.ledger)), holder=None if release else holder
             )
         except LedgerError as error:
             return NotRecorded(sentence=str(error), contradicted=True)
@@ -123,8 +128,13 @@ class LedgerWriter:
             )
         reply = yield from self._put(ledger)
         if isinstance(reply, Recorded):
-            self.ledger, self.version = ledger, self.version + 1
+            self.ledger, self.version, self.noted = ledger, self.version + 1, ()
         return reply
+
+    def _with_notes(self, ledger: Ledger) -> Ledger:
+        for transition in self.noted:
+            ledger = transition(ledger)
+        return ledger
 
     def _put(self, ledger: Ledger) -> Step[Recorded | LeaseLost | NotRecorded]:
         sentence = "Vault did not answer"

@@ -25,8 +25,10 @@ from reconciler.protocol.effects import (
     ConfirmedNow,
     DeleteVersion,
     Done,
+    LeaseLost,
     Listing,
     ListTokens,
+    NotRecorded,
     Now,
     ReadSecret,
     Recorded,
@@ -34,7 +36,6 @@ from reconciler.protocol.effects import (
     Revoke,
     Step,
     Unclear,
-    VerifyToken,
     WriteLedger,
 )
 from reconciler.protocol.outcome import (
@@ -46,6 +47,7 @@ from reconciler.protocol.outcome import (
     not_tried,
     unrecorded,
 )
+from reconciler.protocol.own_use import sign_stored
 from reconciler.state import TOKEN_ID, Entry, Retiring, Revoking, close_revoking, start_revoking
 
 EMPTY_TRIES = 5
@@ -82,7 +84,7 @@ def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str)
     if late is not None:
         return late
     if live is None:
-        asked = yield from confirm_gone(entry.path, current.token_id)
+        asked = yield from confirm_gone(label, entry, current.token_id)
         if isinstance(asked, Outcome):
             return asked
     if live is not None and live.label != current.live_label:
@@ -117,7 +119,7 @@ def revoke_retiring(
             "the secret holds it again: `reconciler rollback` makes that official", token_id
         )
     if live is None:
-        asked = yield from confirm_gone(retiring.path or entry.path, token_id)
+        asked = yield from confirm_gone(label, entry, token_id, path=retiring.path)
         if isinstance(asked, Outcome):
             return asked
     return (yield from _start(label, token_id, reason))
@@ -139,18 +141,22 @@ def own_use(token_id: str) -> Step[int]:
     return now_ms + USE_MARGIN_MS
 
 
-def confirm_gone(path: str, token_id: str) -> Step[Outcome | bool]:
+def confirm_gone(
+    label: str, entry: Entry, token_id: str, *, path: str | None = None
+) -> Step[Outcome | bool]:
     """Return whether a token that is missing from the list is proven gone.
 
     An outcome where it works, or can't be asked now. False where its secret is lost as
     well, so that nobody can ask it. A 403 proves nothing: an address may be blocked.
     """
-    holder = yield from _holder(path, token_id)
+    holder = yield from _holder(path or entry.path, token_id)
     if isinstance(holder, (Refused, Unclear)):
         return not_tried(holder.sentence)
     if holder is None:
         return False
-    reply = yield from VerifyToken(credentials=holder)
+    reply = yield from sign_stored(label, entry, holder)
+    if isinstance(reply, (LeaseLost, NotRecorded)):
+        return unrecorded(reply)
     if isinstance(reply, Listing):
         return not_tried(
             f"{token_id} is missing from the list but still signs: "

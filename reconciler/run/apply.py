@@ -56,6 +56,7 @@ from reconciler.plan import (
 from reconciler.protocol import (
     Approved,
     Ending,
+    NoteLedger,
     Outcome,
     Report,
     Row,
@@ -85,6 +86,7 @@ from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_ro
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.progress import Progress, report_of
 from reconciler.run.session import Outlook, Session, look, refuse_guarded
+from reconciler.state import Observed, set_uses
 
 ROUNDS = 4
 AS_OF_MAX_AGE_MS = 7 * DAY_MS
@@ -124,9 +126,12 @@ def apply_manifest(
     return Then(stage=_begin, arguments=(progress,))
 
 
-def _look(session: Session, approved: Approved | None, *, held: bool = False) -> Step[Outlook]:
-    outlook = yield from look(session, approved)
-    if held:
+def _look(
+    session: Session, approved: Approved | None, *, before: Observed | None = None
+) -> Step[Outlook]:
+    """Look, without the lease or, after the look ``before``, under it."""
+    outlook = yield from look(session, approved, before=before)
+    if before is not None:
         _refuse_lost(session, outlook)
     if approved is not None:
         if approved.as_of_ms is not None:
@@ -217,7 +222,9 @@ def _held(
 
 
 def _look_again(progress: Progress) -> Stage[Progress]:
-    outlook = yield from _look(progress.session, progress.approved, held=True)
+    before = progress.outlook.observed
+    outlook = yield from _look(progress.session, progress.approved, before=before)
+    yield from NoteLedger(transition=set_uses(outlook.observed.uses))
     yield from _refuse(progress.session, outlook)
     return Then(stage=_repair, arguments=(dataclasses.replace(progress, outlook=outlook),))
 
@@ -244,7 +251,7 @@ def _repair(progress: Progress) -> Stage[Progress]:
 def _plan_afresh(progress: Progress) -> Stage[Progress]:
     """Look and plan after repairs: what else there is to do may differ now."""
     session = progress.session
-    outlook = yield from look(session, progress.approved)
+    outlook = yield from look(session, progress.approved, before=progress.outlook.observed)
     _refuse_lost(session, outlook)
     refuse_guarded(session, outlook.observed)
     return Then(stage=_repair, arguments=(dataclasses.replace(progress, outlook=outlook),))

@@ -183,8 +183,7 @@ def _task(spec: TokenSpec, ledger: Ledger) -> Step[NewToken]:
         spec=spec,
         seen=meta.version_id,
         before=(),
-        predecessor=entry.current,
-        predecessor_path=entry.path,
+        entry=entry,
         believed_gone=entry.current is not None,
         is_manager=True,
     )

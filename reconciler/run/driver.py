@@ -27,6 +27,7 @@ from reconciler.protocol import (
     LeaseLost,
     LedgerWriter,
     NewId,
+    NoteLedger,
     NotRecorded,
     PutLedger,
     Recorded,
@@ -122,6 +123,7 @@ class Driver:
             NewId: lambda _: randomness.token_hex(16),
             Sleep: self._sleep,
             WriteLedger: self._write_ledger,
+            NoteLedger: self._note_ledger,
             Together: self._together,
             Lanes: self._lanes,
             TakeLease: self._take_lease,
@@ -206,6 +208,11 @@ class Driver:
             if self._writer is None:
                 return NotRecorded(sentence="this run does not hold the lease", final=True)
             return drive(self._writer.write(effect.transition), self.perform)
+
+    def _note_ledger(self, effect: NoteLedger) -> None:
+        with self._ledger_lock:
+            if self._writer is not None:
+                self._writer.note(effect.transition)
 
     @contextlib.contextmanager
     def _lease_renewed(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -50,9 +51,14 @@ from reconciler.state import (
     Current,
     Entry,
     Ledger,
+    Look,
     Observed,
     credentials_of,
+    doubt_of,
     is_placeholder,
+    learnt,
+    look_of,
+    together,
 )
 
 R = TypeVar("R")
@@ -78,16 +84,19 @@ class LedgerMissingError(ReconcilerError):
     """There is no ledger, but there are secrets below the prefix: something is lost."""
 
 
-def take_snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
+def take_snapshot(
+    manifest: Manifest, api_url: str, before: Observed | None = None
+) -> Step[Observed]:
     """Return one snapshot. The run's signer is found on the way, if it has none yet.
 
-    Where the ledger was written meanwhile, what was read before and after does not
-    belong together: it looks again. Raises PersonNeededError (no ledger or no signer
-    yet: bootstrap), LedgerMissingError, VaultError, ExchangeError.
+    ``before`` is the run's last one: two lists tell more about uses than one. Where the
+    ledger was written meanwhile, what was read before and after does not belong
+    together: it looks again. Raises PersonNeededError (no ledger or no signer yet:
+    bootstrap), LedgerMissingError, VaultError, ExchangeError.
     """
     for looked in range(LOOKS):
         try:
-            observed = yield from _snapshot(manifest, api_url)
+            observed = yield from _snapshot(manifest, api_url, before)
         except NoSignerError:
             if looked:
                 raise
@@ -99,7 +108,7 @@ def take_snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
     raise VaultError("the ledger is being written all the time by another run: try again later")
 
 
-def _snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
+def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Step[Observed]:
     ledger, version = yield from read_ledger()
     if ledger is None:
         yield from refuse_lost_ledger(manifest, version)
@@ -118,9 +127,10 @@ def _snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
         steps=tuple(partial(_look, *suspect) for suspect in suspects), width=READERS
     )
     after = yield from ReadClock()
-    return Observed(
-        # The list is as old as its question, on the clock as it is known by now.
-        now_ms=after.now_ms - (after.steady_ms - before.steady_ms),
+    # The list is as old as its question, on the clock as it is known by now.
+    now_ms = after.now_ms - (after.steady_ms - before.steady_ms)
+    known = Observed(
+        now_ms=now_ms,
         api_url=api_url,
         place=manifest.place,
         ledger=ledger,
@@ -129,7 +139,16 @@ def _snapshot(manifest: Manifest, api_url: str) -> Step[Observed]:
         signer_id=signer.token_id,
         secrets=metas,
         contents={path: content for (path, _, _), content in zip(suspects, looks, strict=True)},
+        uses=ledger.uses if earlier is None else together(ledger.uses, earlier.uses),
     )
+    return with_look(known, earlier.look if earlier is not None else None)
+
+
+def with_look(observed: Observed, before: Look | None) -> Observed:
+    """Return the snapshot with what its list tells about the worth of shown uses."""
+    look = look_of(observed.signer_id, observed.live, at_ms=observed.now_ms)
+    uses = observed.uses if look is None else learnt(observed.uses, look, before)
+    return dataclasses.replace(observed, look=look, uses=uses, doubt_ms=doubt_of(uses))
 
 
 # --- reads that raise where they fail ---

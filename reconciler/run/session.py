@@ -6,11 +6,14 @@ import dataclasses
 
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model import SECOND_MS, Manifest, TokenSpec
-from reconciler.plan import Plan, Policy, plan, violations
-from reconciler.protocol import Approved, Run, Step, value
-from reconciler.run.effects import ReadClock, Say
-from reconciler.run.observe import take_snapshot
-from reconciler.state import Observed, distrust
+from reconciler.plan import Plan, Policy, plan, rests_on_uses, violations
+from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken, value
+from reconciler.run.effects import ReadClock, ReadSigner, Say
+from reconciler.run.observe import take_snapshot, with_look
+from reconciler.state import Observed, distrust, one_more_helps
+
+LISTS_APART_MS = 1_100
+"""Between two lists that are to show two different uses: uses may be cut to seconds."""
 
 SKEW_WARN_MS = 5 * SECOND_MS
 """The exchange refuses a signature whose time is 30 s off."""
@@ -52,9 +55,14 @@ class Outlook:
     plan: Plan
 
 
-def look(session: Session, approved: Approved | None = None) -> Step[Outlook]:
-    """Observe, and plan as of the approved plan. ReconcilerError without trust."""
-    observed = yield from look_only(session)
+def look(
+    session: Session, approved: Approved | None = None, *, before: Observed | None = None
+) -> Step[Outlook]:
+    """Observe, and plan as of the approved plan. ReconcilerError without trust.
+
+    ``before`` is the run's snapshot before, if it has one.
+    """
+    observed = yield from look_only(session, before)
     as_of_ms = approved.as_of_ms if approved is not None else None
     agreed = approved.rows if approved is not None else None
     chosen = plan(
@@ -67,12 +75,42 @@ def look(session: Session, approved: Approved | None = None) -> Step[Outlook]:
     return Outlook(observed=observed, plan=chosen)
 
 
-def look_only(session: Session) -> Step[Observed]:
-    """Return a snapshot that can be believed. ReconcilerError where there is none."""
-    observed = yield from take_snapshot(session.manifest, session.api_url)
+def look_only(session: Session, before: Observed | None = None) -> Step[Observed]:
+    """Return a snapshot that can be believed. ReconcilerError where there is none.
+
+    It holds a second list where a decision rests on how promptly uses are shown, and
+    that could be known better.
+    """
+    observed = yield from take_snapshot(session.manifest, session.api_url, before)
     refuse_distrusted(observed, session.manifest, session.policy)
     yield from _warn_of_skew()
-    return observed
+    if not one_more_helps(observed.uses) or not rests_on_uses(
+        session.manifest, observed, session.policy, run=session.run
+    ):
+        return observed
+    return (yield from list_again(observed))
+
+
+def list_again(observed: Observed) -> Step[Observed]:
+    """Return the snapshot with the uses that a list of a moment later shows.
+
+    Where that list can't be had, or lacks a token of the first, the snapshot stays as
+    it was.
+    """
+    yield from Sleep(ms=LISTS_APART_MS)
+    clock = yield from ReadClock()
+    signer = (yield from ReadSigner()).credentials
+    if signer is None or signer.token_id != observed.signer_id:
+        return observed
+    listed = yield from VerifyToken(credentials=signer)
+    if not isinstance(listed, Listing):
+        return observed
+    found = {token.token_id: token for token in listed.tokens}
+    if not observed.live_by_id().keys() <= found.keys():
+        return observed
+    live = tuple(found[token.token_id] for token in observed.live)
+    again = dataclasses.replace(observed, now_ms=clock.now_ms, live=live)
+    return with_look(again, observed.look)
 
 
 def _warn_of_skew() -> Step[None]:

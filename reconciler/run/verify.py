@@ -1,31 +1,39 @@
 """Verify: sign one request with every stored secret.
 
-Signing is a use. Where a predecessor waits for proof that somebody else uses the
-successor, the lease is held meanwhile, and the ledger is told that this use was ours.
+Signing is a use, and the exchange shows only the last one. Where a predecessor waits
+for proof that somebody else uses the successor, the lease is held, and the ledger is
+told before the signature that uses until a bound may be ours (``protocol.own_use``). A
+consumer's use that is shown already stays proof: nothing is recorded over it.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from reconciler.errors import PartialError
-from reconciler.model import USE_MARGIN_MS
 from reconciler.protocol import (
+    OWN_USE_MS,
+    SIGN_BEFORE_MS,
+    TOO_LATE,
     Listing,
     Now,
     ReadSecret,
-    Recorded,
     Refused,
     Step,
     Unclear,
     VerifyToken,
-    WriteLedger,
     value,
 )
-from reconciler.run.effects import ReadDesk, Stage, Then, Together
-from reconciler.run.lease import holding_lease
+from reconciler.run.effects import Stage, Then, Together
+from reconciler.run.lease import holding_lease, record
 from reconciler.run.session import Session, look_only
-from reconciler.state import Observed, credentials_of, set_verified
+from reconciler.state import (
+    Entry,
+    Ledger,
+    Observed,
+    credentials_of,
+    expect_own_use,
+    never_used,
+)
 
 VERIFY_LANES = 8
 
@@ -46,49 +54,67 @@ def verify_secrets(session: Session) -> Stage[tuple[Verified, ...]]:
     entries = observed.ledger.tokens.values()
     if not any(entry.retiring and entry.current is not None for entry in entries):
         return (yield from _verify_all(session, observed))
-    begin = session, observed.ledger, observed.ledger_version, _verify_and_record
+    begin = session, observed.ledger, observed.ledger_version, _record_and_verify
     return Then(stage=holding_lease, arguments=(*begin, session))
 
 
-def _verify_and_record(session: Session) -> Stage[tuple[Verified, ...]]:
+def _record_and_verify(session: Session) -> Stage[tuple[Verified, ...]]:
     observed = yield from look_only(session)
-    found = yield from _verify_all(session, observed)
+    entries = observed.ledger.tokens.items()
+    waiting = {label: e for label, e in entries if e.retiring and not _is_proven(observed, e)}
+    until_ms = (yield from Now()) + OWN_USE_MS
+    if waiting:
+        yield from record(partial(_expect_own_uses, observed, tuple(waiting.items()), until_ms))
+    return (yield from _verify_all(session, observed, until_ms if waiting else None))
+
+
+def _is_proven(observed: Observed, entry: Entry) -> bool:
+    """Return whether a consumer's use of the current token is shown, or none exists."""
+    current = entry.current
+    if current is None:
+        return True
+    live = observed.live_by_id().get(current.token_id)
+    used_at_ms = live.last_used_at_ms if live is not None else None
+    if used_at_ms is None or observed.doubt_ms is None:
+        return False
+    return used_at_ms > current.ours_until_ms + observed.doubt_ms
+
+
+def _expect_own_uses(
+    observed: Observed, waiting: tuple[tuple[str, Entry], ...], until_ms: int, ledger: Ledger
+) -> Ledger:
+    """Record that uses of these labels' tokens may be ours until then."""
     live = observed.live_by_id()
-    at_ms = (yield from Now()) + USE_MARGIN_MS
-    for one in found:
-        entry = (yield from ReadDesk()).ledger.tokens.get(one.label)
-        if entry is None or not entry.retiring or entry.current is None:
-            continue
-        if entry.current.token_id != one.token_id:
-            continue
-        token = live.get(entry.current.token_id)
-        if token is not None and (token.last_used_at_ms or 0) > entry.current.verified_at_ms:
-            continue  # somebody used it before us: that stays true
-        step = set_verified(one.label, entry.current.token_id, at_ms)
-        if not isinstance((yield from WriteLedger(transition=step)), Recorded):
-            raise PartialError(
-                "the ledger could not be told that these uses were ours: run it again"
-            )
-    return found
+    for label, entry in waiting:
+        if entry.current is not None:
+            token_id = entry.current.token_id
+            fresh = never_used(entry.current, live.get(token_id))
+            ledger = expect_own_use(label, token_id, until_ms, fresh=fresh)(ledger)
+    return ledger
 
 
-def _verify_all(session: Session, observed: Observed) -> Step[tuple[Verified, ...]]:
+def _verify_all(
+    session: Session, observed: Observed, until_ms: int | None = None
+) -> Step[tuple[Verified, ...]]:
     labels = sorted(spec.label for spec in session.manifest.tokens)
-    steps = tuple(partial(_verify, observed, label) for label in labels)
+    steps = tuple(partial(_verify, observed, label, until_ms) for label in labels)
     return (yield from Together(steps=steps, width=VERIFY_LANES))
 
 
-def _verify(observed: Observed, label: str) -> Step[Verified]:
+def _verify(observed: Observed, label: str, until_ms: int | None) -> Step[Verified]:
     entry = observed.ledger.tokens.get(label)
     if entry is None or entry.current is None:
         return Verified(label=label, token_id=None, works=False, sentence="no token yet")
     wanted = entry.current.token_id
-    sentence = yield from _why_broken(entry.path, wanted)
+    sentence = yield from _why_broken(entry.path, wanted, until_ms)
     return Verified(label=label, token_id=wanted, works=not sentence, sentence=sentence)
 
 
-def _why_broken(path: str, token_id: str) -> Step[str]:
-    """Return why the path does not hold the token's working secret, or nothing."""
+def _why_broken(path: str, token_id: str, until_ms: int | None) -> Step[str]:
+    """Return why the path does not hold the token's working secret, or nothing.
+
+    Nothing is signed half a minute before ``until_ms`` or later.
+    """
     content = yield from ReadSecret(path=path)
     if isinstance(content, (Refused, Unclear)):
         return content.sentence
@@ -97,6 +123,8 @@ def _why_broken(path: str, token_id: str) -> Step[str]:
         return f"{path} holds no secret"
     if credentials.token_id != token_id:
         return f"{path} holds {credentials.token_id} instead of {token_id}"
+    if until_ms is not None and (yield from Now()) > until_ms - SIGN_BEFORE_MS:
+        return TOO_LATE
     reply = yield from VerifyToken(credentials=credentials)
     if not isinstance(reply, Listing):
         return reply.sentence

@@ -1,6 +1,16 @@
 """What is known: what the ledger remembers and what a run saw. Pure values."""
 
 from reconciler.state.codec import UNWRITTEN, from_plain, to_plain, word_of
+from reconciler.state.entries import Transition
+from reconciler.state.facts import (
+    expect_own_use,
+    set_files,
+    set_profile,
+    set_protect,
+    set_uses,
+    set_version,
+    unchanged,
+)
 from reconciler.state.ledger import (
     LEDGER_NAME,
     Abandoned,
@@ -41,11 +51,11 @@ from reconciler.state.snapshot import (
     classify,
     distrust,
     interrupted,
-    only_verified,
+    never_used,
+    only_ours,
     probably_ours,
 )
 from reconciler.state.transitions import (
-    Transition,
     abandon_intent,
     close_intent,
     close_revoking,
@@ -55,14 +65,9 @@ from reconciler.state.transitions import (
     record_current,
     retire_intent,
     revoke_interrupted,
-    set_files,
-    set_profile,
-    set_protect,
-    set_verified,
-    set_version,
     start_revoking,
-    unchanged,
 )
+from reconciler.state.uses import Look, doubt_of, learnt, look_of, one_more_helps, together
 
 __all__ = [
     "DERIVE_DEADLINE_MS",
@@ -82,6 +87,7 @@ __all__ = [
     "Kind",
     "Ledger",
     "LedgerError",
+    "Look",
     "Observed",
     "Retirement",
     "Retiring",
@@ -93,16 +99,22 @@ __all__ = [
     "close_revoking",
     "credentials_of",
     "distrust",
+    "doubt_of",
     "drop_intent",
     "each_key_once",
+    "expect_own_use",
     "from_document",
     "from_plain",
     "from_text",
     "interrupted",
     "is_placeholder",
+    "learnt",
     "lease_held_by",
+    "look_of",
     "name_intent",
-    "only_verified",
+    "never_used",
+    "one_more_helps",
+    "only_ours",
     "open_intent",
     "probably_ours",
     "record_current",
@@ -112,13 +124,14 @@ __all__ = [
     "set_files",
     "set_profile",
     "set_protect",
-    "set_verified",
+    "set_uses",
     "set_version",
     "start_revoking",
     "text_bytes",
     "to_document",
     "to_plain",
     "to_text",
+    "together",
     "unchanged",
     "word_of",
 ]

@@ -23,12 +23,16 @@ from reconciler.model import (
     Manifest,
     SecretMeta,
 )
-from reconciler.state.ledger import Intent, Ledger
+from reconciler.state.ledger import Current, Intent, Ledger, Retiring, Uses
+from reconciler.state.uses import Look
 
 DERIVE_DEADLINE_MS = 30 * SECOND_MS
 """A derive without an answer by then is ambiguous; the driver has shorter timeouts."""
 
 BIRTH_MARGIN_MS = MINUTE_MS
+
+NOTHING_KNOWN = Uses()
+"""Of the worth of shown uses."""
 
 
 class Kind(enum.Enum):
@@ -67,7 +71,9 @@ class Observed:
     ``now_ms`` is the exchange's clock right before the list call, ``place`` is
     ``mount/prefix`` in Vault. ``foreign_unnamed`` counts the foreign tokens that a
     published snapshot does not name. A use that the list shows may be late by
-    ``doubt_ms``; None while nothing proves a bound (``uses``).
+    ``doubt_ms``; None while nothing proves a bound. ``uses`` is what that is known
+    from: the ledger's samples and this run's. ``look`` is what the list showed of its
+    signer.
     """
 
     now_ms: int
@@ -81,6 +87,8 @@ class Observed:
     contents: Mapping[str, Content] = dataclasses.field(default_factory=dict)
     foreign_unnamed: int = 0
     doubt_ms: int | None = None
+    uses: Uses = NOTHING_KNOWN
+    look: Look | None = None
 
     def meta(self, path: str) -> SecretMeta:
         """Return Vault's metadata of a path."""
@@ -205,9 +213,15 @@ def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str 
     return None
 
 
-def only_verified(used_at_ms: int | None, verified_at_ms: int) -> bool:
-    """Whether only our own verify ever used a token.
+def only_ours(used_at_ms: int | None, ours_until_ms: int) -> bool:
+    """Return whether the last use that is shown may be our own.
 
-    Uses up to ``verified_at_ms`` are taken for ours.
+    It proves nothing about the uses before it.
     """
-    return used_at_ms is None or used_at_ms <= verified_at_ms
+    return used_at_ms is None or used_at_ms <= ours_until_ms
+
+
+def never_used(token: Current | Retiring, live: LiveToken | None) -> bool:
+    """Return whether nobody but us was ever shown to use a token."""
+    used_at_ms = live.last_used_at_ms if live is not None else None
+    return token.fresh and only_ours(used_at_ms, token.ours_until_ms)

@@ -14,12 +14,16 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Concatenate, ParamSpec
 
 from reconciler.model import DAY_MS, VersionId
+from reconciler.state.entries import (
+    at_version,
+    entry_of,
+    require,
+    transition,
+    with_entry,
+)
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
@@ -39,31 +43,11 @@ CLOSED_KEPT = 200
 
 ABANDONED_KEPT_MS = 7 * DAY_MS
 
-Transition = Callable[[Ledger], Ledger]
-"""One step of the ledger.
-
-LedgerError if the ledger contradicts what the step relies on.
-"""
-
-P = ParamSpec("P")
-
-
-def _transition(
-    step: Callable[Concatenate[Ledger, P], Ledger],
-) -> Callable[P, Transition]:
-    """Return a function that takes all arguments but the ledger, and makes the step."""
-
-    @functools.wraps(step)
-    def make(*args: P.args, **kwargs: P.kwargs) -> Transition:
-        return lambda ledger: step(ledger, *args, **kwargs)
-
-    return make
-
 
 # --- an intent: begun, named, and ended without a commit ---
 
 
-@_transition
+@transition
 def open_intent(ledger: Ledger, label: str, intent: Intent, *, protect: bool | None) -> Ledger:
     """Begin a write of a secret: step 1.
 
@@ -71,11 +55,11 @@ def open_intent(ledger: Ledger, label: str, intent: Intent, *, protect: bool | N
     own, because a change of it is a row of its own in the plan.
     """
     entry = ledger.tokens.get(label, Entry(path=intent.path, protect=bool(protect)))
-    _require(entry.intent is None, f"{label} has an open intent already")
-    return _with(ledger, label, replace(entry, intent=intent))
+    require(entry.intent is None, f"{label} has an open intent already")
+    return with_entry(ledger, label, replace(entry, intent=intent))
 
 
-@_transition
+@transition
 def name_intent(ledger: Ledger, label: str, operation_id: str, token_id: str) -> Ledger:
     """Record the id of the derived token, before anybody uses it: step 3.
 
@@ -84,10 +68,10 @@ def name_intent(ledger: Ledger, label: str, operation_id: str, token_id: str) ->
     """
     entry, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, token_id, intent)
-    return _with(ledger, label, replace(entry, intent=replace(intent, token_id=token_id)))
+    return with_entry(ledger, label, replace(entry, intent=replace(intent, token_id=token_id)))
 
 
-@_transition
+@transition
 def close_intent(  # noqa: PLR0913  # the caller gives one less: the ledger comes later
     ledger: Ledger,
     label: str,
@@ -102,11 +86,11 @@ def close_intent(  # noqa: PLR0913  # the caller gives one less: the ledger come
     ``version`` is that of a fence that wrote the current content again.
     """
     entry, intent = _own(ledger, label, operation_id)
-    ledger = _with(ledger, label, replace(_moved(entry, intent.path, version), intent=None))
+    ledger = with_entry(ledger, label, replace(_moved(entry, intent.path, version), intent=None))
     return _log(ledger, _closed(label, None, outcome, at_ms))
 
 
-@_transition
+@transition
 def abandon_intent(
     ledger: Ledger, label: str, operation_id: str, *, at_ms: int, version: VersionId | None = None
 ) -> Ledger:
@@ -119,7 +103,7 @@ def abandon_intent(
     return _remember(close(ledger), label, intent.since_ms, at_ms)
 
 
-@_transition
+@transition
 def drop_intent(
     ledger: Ledger,
     label: str,
@@ -145,10 +129,10 @@ def drop_intent(
         path=_elsewhere(entry, intent.path),
     )
     entry = _moved(entry, intent.path, version)
-    return _with(ledger, label, replace(entry, intent=None, revoking=(*entry.revoking, row)))
+    return with_entry(ledger, label, replace(entry, intent=None, revoking=(*entry.revoking, row)))
 
 
-@_transition
+@transition
 def retire_intent(ledger: Ledger, label: str, operation_id: str, perhaps: Retiring) -> Ledger:
     """Let the intent's token live on through an overlap.
 
@@ -159,13 +143,13 @@ def retire_intent(ledger: Ledger, label: str, operation_id: str, perhaps: Retiri
     entry, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, perhaps.token_id, intent)
     row = replace(perhaps, path=_elsewhere(entry, intent.path))
-    return _with(ledger, label, replace(entry, intent=None, retiring=(*entry.retiring, row)))
+    return with_entry(ledger, label, replace(entry, intent=None, retiring=(*entry.retiring, row)))
 
 
 # --- the commit ---
 
 
-@_transition
+@transition
 def record_current(
     ledger: Ledger, label: str, operation_id: str, current: Current, retirement: Retirement
 ) -> Ledger:
@@ -176,12 +160,14 @@ def record_current(
     """
     entry, intent = _own(ledger, label, operation_id)
     owner = ledger.known_ids().get(current.token_id, label)
-    _require(owner == label, f"{current.token_id} is {owner}'s and would be {label}'s")
-    _require(
+    require(owner == label, f"{current.token_id} is {owner}'s and would be {label}'s")
+    require(
         all(r.token_id != current.token_id for r in entry.revoking),
         f"{current.token_id} is revoking and would be current",
     )
     old, rows, revoking = entry.current, [], entry.revoking
+    rewritten = old is not None and old.token_id == current.token_id
+    overlap_ms = entry.overlap_ms if rewritten else retirement.overlap_ms
     retiring = tuple(r for r in entry.retiring if r.token_id != current.token_id)
     if old is not None and old.token_id != current.token_id:
         if retirement.already_gone:
@@ -196,9 +182,10 @@ def record_current(
     if intent.path != entry.path:  # what is on its way out lies where it lay
         retiring = tuple(replace(r, path=r.path or entry.path) for r in retiring)
         revoking = tuple(replace(r, path=r.path or entry.path) for r in revoking)
-    entry = replace(entry, retiring=retiring, revoking=revoking)
+    entry = replace(entry, retiring=retiring, revoking=revoking, overlap_ms=overlap_ms)
     return _log(
-        _with(ledger, label, replace(entry, path=intent.path, current=current, intent=None)), *rows
+        with_entry(ledger, label, replace(entry, path=intent.path, current=current, intent=None)),
+        *rows,
     )
 
 
@@ -215,129 +202,66 @@ def _retired(old: Current, retirement: Retirement) -> Retiring:
         not_before_ms=retirement.at_ms + retirement.overlap_ms,
         reason=retirement.reason,
         verified_at_ms=old.verified_at_ms,
+        own_use_until_ms=old.own_use_until_ms,
+        fresh=old.fresh,
     )
 
 
 # --- the end of an id ---
 
 
-@_transition
+@transition
 def start_revoking(ledger: Ledger, label: str, token_id: str, *, reason: str) -> Ledger:
     """Begin to revoke the current token of a label, or a retiring one.
 
     There is no way back from here.
     """
-    entry = _entry(ledger, label)
+    entry = entry_of(ledger, label)
     if entry.current is not None and entry.current.token_id == token_id:
         gone = _revoked(entry.current, reason)
-        return _with(ledger, label, replace(entry, current=None, revoking=(*entry.revoking, gone)))
+        return with_entry(
+            ledger, label, replace(entry, current=None, revoking=(*entry.revoking, gone))
+        )
     old = next((r for r in entry.retiring if r.token_id == token_id), None)
     if old is None:
         raise LedgerError(f"{token_id} is neither current nor retiring")
     left = tuple(r for r in entry.retiring if r.token_id != token_id)
     gone = _revoked(old, reason)
-    return _with(ledger, label, replace(entry, retiring=left, revoking=(*entry.revoking, gone)))
+    return with_entry(
+        ledger, label, replace(entry, retiring=left, revoking=(*entry.revoking, gone))
+    )
 
 
-@_transition
+@transition
 def revoke_interrupted(ledger: Ledger, label: str, token_id: str) -> Ledger:
     """Revoke an interrupted token that was found after its intent was closed.
 
     Only the manager's can be: nobody could list tokens before.
     """
-    entry = _entry(ledger, label)
+    entry = entry_of(ledger, label)
     _refuse_known(ledger, token_id)
     gone = Revoking(token_id=token_id, live_label=label, reason="interrupted")
-    return _with(ledger, label, replace(entry, revoking=(*entry.revoking, gone)))
+    return with_entry(ledger, label, replace(entry, revoking=(*entry.revoking, gone)))
 
 
-@_transition
+@transition
 def close_revoking(
     ledger: Ledger, label: str, token_id: str, *, outcome: str, at_ms: int
 ) -> Ledger:
     """Log that the id is gone from the exchange."""
-    entry = _entry(ledger, label)
+    entry = entry_of(ledger, label)
     left = tuple(r for r in entry.revoking if r.token_id != token_id)
-    _require(len(left) == len(entry.revoking) - 1, f"{token_id} is not revoking")
-    ledger = _with(ledger, label, replace(entry, revoking=left))
+    require(len(left) == len(entry.revoking) - 1, f"{token_id} is not revoking")
+    ledger = with_entry(ledger, label, replace(entry, revoking=left))
     return _log(ledger, _closed(label, token_id, outcome, at_ms))
-
-
-# --- single facts ---
-
-
-@_transition
-def set_version(ledger: Ledger, label: str, version: VersionId) -> Ledger:
-    """Correct the version at which the current token's content lies."""
-    entry = _entry(ledger, label)
-    return _with(ledger, label, replace(entry, current=_at(_current(entry, label), version)))
-
-
-@_transition
-def set_verified(ledger: Ledger, label: str, token_id: str, verified_at_ms: int) -> Ledger:
-    """Record that we signed with the current token: uses up to now may be ours."""
-    entry = _entry(ledger, label)
-    current = _current(entry, label)
-    _require(current.token_id == token_id, f"{token_id} is not the current token of {label}")
-    return _with(
-        ledger, label, replace(entry, current=replace(current, verified_at_ms=verified_at_ms))
-    )
-
-
-@_transition
-def set_protect(ledger: Ledger, label: str, *, protect: bool) -> Ledger:
-    """Remember the protection, so that a line that leaves the manifest lifts none."""
-    return _with(ledger, label, replace(_entry(ledger, label), protect=protect))
-
-
-def set_files(files: Iterable[str]) -> Transition:
-    """Remember the manifest's files.
-
-    While one of them is missing, no label counts as removed.
-    """
-    names = tuple(sorted(files))
-    return lambda ledger: replace(ledger, files=names)
-
-
-@_transition
-def set_profile(ledger: Ledger, profile_id: int) -> Ledger:
-    """Remember the profile, once an identity told it."""
-    _require(ledger.profile_id in {None, profile_id}, "it belongs to another profile")
-    return replace(ledger, profile_id=profile_id)
-
-
-def unchanged(ledger: Ledger) -> Ledger:
-    """Return the ledger as it is, for a write that only concerns the lease."""
-    return ledger
 
 
 # --- helpers ---
 
 
-# reads like an assertion, which -O would drop
-def _require(holds: bool, sentence: str) -> None:  # noqa: FBT001
-    if not holds:
-        raise LedgerError(
-            f"the ledger contradicts itself ({sentence}): "
-            "was it edited by hand? Look at its latest versions"
-        )
-
-
-def _entry(ledger: Ledger, label: str) -> Entry:
-    if label not in ledger.tokens:
-        raise LedgerError(f"the ledger does not know {label}")
-    return ledger.tokens[label]
-
-
-def _current(entry: Entry, label: str) -> Current:
-    if entry.current is None:
-        raise LedgerError(f"{label} has no current token")
-    return entry.current
-
-
 def _own(ledger: Ledger, label: str, operation_id: str) -> tuple[Entry, Intent]:
     """Return the label's entry and its open intent, which is this run's."""
-    entry = _entry(ledger, label)
+    entry = entry_of(ledger, label)
     intent = entry.intent
     if intent is None or intent.operation_id != operation_id:
         raise LedgerError("the open intent is not this run's")
@@ -363,23 +287,7 @@ def _moved(entry: Entry, path: str, version: VersionId | None) -> Entry:
     """Return the entry after a fence wrote the current content again as ``version``."""
     if version is None or entry.current is None or path != entry.path:
         return entry
-    return replace(entry, current=_at(entry.current, version))
-
-
-def _at(current: Current, version: VersionId) -> Current:
-    """Return the token with its content at that version."""
-    return replace(current, version=version.number, version_created_at_ms=version.created_at_ms)
-
-
-def _with(ledger: Ledger, label: str, entry: Entry) -> Ledger:
-    """Return the ledger with this entry of the label.
-
-    An entry with nothing to remember is left out.
-    """
-    tokens = {**ledger.tokens, label: entry}
-    if entry.idle and not entry.protect:
-        del tokens[label]
-    return replace(ledger, tokens=tokens)
+    return replace(entry, current=at_version(entry.current, version))
 
 
 def _closed(label: str, token_id: str | None, outcome: str, at_ms: int) -> Closed:

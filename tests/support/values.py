@@ -106,21 +106,25 @@ def live(
     )
 
 
-def current(
+def current(  # noqa: PLR0913  # keyword-only but for the names
     token_id: str,
     label: str,
     *,
     version: int = 1,
     age_ms: int = DAY_MS,
     verified_age_ms: int | None = None,
+    fresh: bool = True,
 ) -> Current:
-    """Return a recorded current token; by default it was verified when it was made."""
+    """Return a recorded current token; by default it was verified when it was made, and
+    nobody else was ever shown to use it before.
+    """
     return Current(
         token_id=token_id,
         live_label=label,
         created_at_ms=NOW_MS - age_ms,
         version=version,
         verified_at_ms=NOW_MS - (age_ms if verified_age_ms is None else verified_age_ms),
+        fresh=fresh,
     )
 
 
@@ -136,16 +140,18 @@ def entry(
     return Entry(
         path=label if path is None else path,
         current=current(token_id, label, version=version, age_ms=age_ms),
+        overlap_ms=HOUR_MS,
     )
 
 
-def retiring(
+def retiring(  # noqa: PLR0913  # keyword-only but for the names
     token_id: str,
     label: str,
     *,
     superseded_age_ms: int = 2 * DAY_MS,
     overlap_ms: int = DAY_MS,
     path: str | None = None,
+    fresh: bool = True,
 ) -> Retiring:
     """Return a predecessor that was verified 30 days ago.
 
@@ -160,6 +166,7 @@ def retiring(
         reason="rotated",
         verified_at_ms=NOW_MS - 30 * DAY_MS,
         path=path,
+        fresh=fresh,
     )
 
 
@@ -271,7 +278,10 @@ def settled(specs: Iterable[TokenSpec]) -> Observed:
     specs = tuple(specs)
     entries = {
         s.label: Entry(
-            path=s.path, protect=bool(s.protect), current=current(current_id(s.label), s.label)
+            path=s.path,
+            protect=bool(s.protect),
+            current=current(current_id(s.label), s.label),
+            overlap_ms=HOUR_MS,
         )
         for s in specs
     }

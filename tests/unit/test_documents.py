@@ -279,6 +279,7 @@ def test_plan_document_is_whole() -> None:
             "allow_missing_manager": False,
             "allow_missing_files": False,
             "revoke_in_use": False,
+            "revoke_unproven": False,
             "replace": ["a", "b"],
         },
         "capabilities": "not checked",

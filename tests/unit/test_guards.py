@@ -228,6 +228,7 @@ GIVEN = Policy(
     max_revocations=5,
     allow_empty=True,
     revoke_in_use=True,
+    revoke_unproven=True,
     replace=frozenset({"b", "a"}),
     requested=frozenset({"c"}),
     compromised=True,
@@ -238,7 +239,7 @@ def test_flags_are_those_of_the_command_line() -> None:
     """Only guards that differ from their defaults, in the order of the table."""
     assert Policy().flags() == ()
     assert GIVEN.flags() == (
-        *("--max-revocations 5", "--allow-empty", "--revoke-in-use"),
+        *("--max-revocations 5", "--allow-empty", "--revoke-in-use", "--revoke-unproven"),
         *("--replace a", "--replace b"),
     )
 

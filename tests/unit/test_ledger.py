@@ -16,6 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, VersionId
+from reconciler.state.entries import Transition
+from reconciler.state.facts import (
+    expect_own_use,
+    set_files,
+    set_profile,
+    set_protect,
+    set_version,
+    unchanged,
+)
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
@@ -36,7 +45,6 @@ from reconciler.state.ledger_text import from_text, text_bytes, to_text
 from reconciler.state.transitions import (
     ABANDONED_KEPT_MS,
     CLOSED_KEPT,
-    Transition,
     abandon_intent,
     close_intent,
     close_revoking,
@@ -46,13 +54,7 @@ from reconciler.state.transitions import (
     record_current,
     retire_intent,
     revoke_interrupted,
-    set_files,
-    set_profile,
-    set_protect,
-    set_verified,
-    set_version,
     start_revoking,
-    unchanged,
 )
 from tests.support.values import (
     API_URL,
@@ -90,6 +92,7 @@ RETIRED = Retiring(
     not_before_ms=NOW_MS + 2 * HOUR_MS,
     reason="rotated",
     verified_at_ms=NOW.verified_at_ms,
+    fresh=True,
 )
 
 
@@ -285,13 +288,21 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="drop: it was inferred, so its own may still land",
         ),
         pytest.param(
-            with_entry(Entry(path="bot", current=NEXT)),
+            with_entry(Entry(overlap_ms=FAREWELL.overlap_ms, path="bot", current=NEXT)),
             with_entry(Entry(path="bot", intent=OPEN)),
             record_current("bot", OP, NEXT, FAREWELL),
             id="record: the first token",
         ),
         pytest.param(
-            with_entry(Entry(path="bot", current=NEXT, retiring=(OLD, RETIRED), protect=True)),
+            with_entry(
+                Entry(
+                    overlap_ms=FAREWELL.overlap_ms,
+                    path="bot",
+                    current=NEXT,
+                    retiring=(OLD, RETIRED),
+                    protect=True,
+                )
+            ),
             with_entry(dataclasses.replace(BEGUN, retiring=(OLD,), protect=True)),
             record_current("bot", OP, NEXT, FAREWELL),
             id="record: the predecessor retires",
@@ -299,6 +310,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(
                 Entry(
+                    overlap_ms=FAREWELL.overlap_ms,
                     path="bot",
                     current=NEXT,
                     retiring=(OLD,),
@@ -320,6 +332,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(
                 Entry(
+                    overlap_ms=FAREWELL.overlap_ms,
                     path="bot",
                     current=NEXT,
                     revoking=(
@@ -353,7 +366,10 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             id="record: all predecessors are compromised",
         ),
         pytest.param(
-            with_entry(Entry(path="bot", current=NEXT), closed("revoked elsewhere", "bot-1")),
+            with_entry(
+                Entry(overlap_ms=FAREWELL.overlap_ms, path="bot", current=NEXT),
+                closed("revoked elsewhere", "bot-1"),
+            ),
             with_entry(BEGUN),
             record_current("bot", OP, NEXT, dataclasses.replace(FAREWELL, already_gone=True)),
             id="record: the predecessor is gone",
@@ -361,6 +377,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(
                 Entry(
+                    overlap_ms=FAREWELL.overlap_ms,
                     path="prod/bot",
                     current=NEXT,
                     retiring=(
@@ -379,6 +396,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(
                 Entry(
+                    overlap_ms=FAREWELL.overlap_ms,
                     path="prod/bot",
                     current=NEXT,
                     revoking=(
@@ -405,7 +423,12 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         ),
         pytest.param(
             with_entry(
-                Entry(path="bot", current=current("bot-0", "bot", version=4), retiring=(RETIRED,))
+                Entry(
+                    overlap_ms=FAREWELL.overlap_ms,
+                    path="bot",
+                    current=current("bot-0", "bot", version=4),
+                    retiring=(RETIRED,),
+                )
             ),
             with_entry(dataclasses.replace(BEGUN, retiring=(OLD,))),
             record_current("bot", OP, current("bot-0", "bot", version=4), FAREWELL),
@@ -496,11 +519,23 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         ),
         pytest.param(
             with_entry(
-                dataclasses.replace(HAD, current=dataclasses.replace(NOW, verified_at_ms=NOW_MS))
+                dataclasses.replace(
+                    HAD, current=dataclasses.replace(NOW, own_use_until_ms=NOW_MS, fresh=False)
+                )
             ),
             with_entry(HAD),
-            set_verified("bot", "bot-1", NOW_MS),
-            id="verified",
+            expect_own_use("bot", "bot-1", NOW_MS, fresh=False),
+            id="own use: of the current token",
+        ),
+        pytest.param(
+            with_entry(
+                dataclasses.replace(
+                    HAD, retiring=(dataclasses.replace(OLD, own_use_until_ms=NOW_MS),)
+                )
+            ),
+            with_entry(dataclasses.replace(HAD, retiring=(OLD,))),
+            expect_own_use("bot", "bot-0", NOW_MS, fresh=True),
+            id="own use: of a predecessor",
         ),
         pytest.param(
             with_entry(dataclasses.replace(HAD, protect=True)),
@@ -612,7 +647,16 @@ EDITED = "was it edited by hand"
         ),
         pytest.param(
             "desk-1 is desk's and would be bot's",
-            ledger({"bot": BEGUN, "desk": Entry(path="desk", current=current("desk-1", "desk"))}),
+            ledger(
+                {
+                    "bot": BEGUN,
+                    "desk": Entry(
+                        overlap_ms=FAREWELL.overlap_ms,
+                        path="desk",
+                        current=current("desk-1", "desk"),
+                    ),
+                }
+            ),
             record_current("bot", OP, current("desk-1", "bot"), FAREWELL),
             id="record: another label's",
         ),
@@ -687,12 +731,6 @@ EDITED = "was it edited by hand"
             with_entry(Entry(path="bot", retiring=(OLD,))),
             set_version("bot", VersionId(1)),
             id="put right: nothing",
-        ),
-        pytest.param(
-            "bot-0 is not the current token",
-            with_entry(HAD),
-            set_verified("bot", "bot-0", 0),
-            id="verified: another",
         ),
         pytest.param(
             "does not know bot",

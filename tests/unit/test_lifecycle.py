@@ -23,6 +23,7 @@ from reconciler.state import (
     close_intent,
     close_revoking,
     drop_intent,
+    expect_own_use,
     name_intent,
     open_intent,
     record_current,
@@ -31,7 +32,6 @@ from reconciler.state import (
     set_files,
     set_profile,
     set_protect,
-    set_verified,
     set_version,
     start_revoking,
     unchanged,
@@ -124,7 +124,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
     for token_id in ("bot-0", "bot-1", NEW, "bot-9"):
         yield named(start_revoking, "bot", token_id, reason="superseded")
         yield named(close_revoking, "bot", token_id, outcome="revoked", at_ms=NOW_MS)
-        yield named(set_verified, "bot", token_id, NOW_MS)
+        yield named(expect_own_use, "bot", token_id, NOW_MS, fresh=True)
     yield named(revoke_interrupted, "bot", LATE)
     yield named(set_version, "bot", VersionId(2))
     yield named(set_protect, "bot", protect=True)

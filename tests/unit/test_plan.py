@@ -72,7 +72,7 @@ from tests.support.worlds import World, worlds
 T = TypeVar("T")
 
 BOT = spec("bot")
-HAD = Entry(path="bot", current=current("bot-1", "bot"))
+HAD = Entry(path="bot", current=current("bot-1", "bot"), overlap_ms=HOUR_MS)
 HERE = live("bot-1", "bot")
 WIDE = ("account_creation", "trading")
 OTHER = ("account_creation",)
@@ -1751,7 +1751,13 @@ def test_only_holds_of_desired_labels_need_a_decision() -> None:
 
 def test_each_flag_that_a_sentence_names_is_spelt_alike() -> None:
     """A sentence that tells a way out names one of the contract's flags."""
-    flags = {"--allow-missing-files", "--revoke-in-use", "--replace", "--max-rotations"}
+    flags = {
+        "--allow-missing-files",
+        "--revoke-in-use",
+        "--revoke-unproven",
+        "--replace",
+        "--max-rotations",
+    }
     assert flags == {flag for said in SENTENCES.values() for flag in re.findall(r"--[a-z-]+", said)}
 
 

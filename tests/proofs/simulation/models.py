@@ -334,6 +334,7 @@ def ledger_key(ledger: Ledger) -> object:
         ledger.holder,
         frozenset(ledger.tokens.items()),
         ledger.abandoned,
+        ledger.uses,
     )
 
 

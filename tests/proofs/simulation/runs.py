@@ -33,6 +33,7 @@ from reconciler.protocol import (
     Effect,
     LeaseLost,
     LedgerWriter,
+    NoteLedger,
     NotRecorded,
     Recorded,
     Report,
@@ -64,7 +65,7 @@ from reconciler.run.effects import (
     Together,
 )
 from reconciler.run.progress import Progress
-from reconciler.state import Ledger, Observed
+from reconciler.state import Ledger, Observed, Transition
 from tests.proofs.simulation.fibers import Fiber
 from tests.proofs.simulation.models import ledger_key, secret_of
 
@@ -132,19 +133,23 @@ class Written:
     ledger: Ledger
     version: int
     dead: LeaseLost | NotRecorded | None = None
+    noted: tuple[Transition, ...] = ()
 
     def key(self) -> object:
         """What a later write depends on."""
-        return ledger_key(self.ledger), self.version, self.dead
+        return ledger_key(self.ledger), self.version, self.dead, len(self.noted)
 
     def write(
         self, name: str, how: Callable[[LedgerWriter], Step[Any]]
     ) -> Step[tuple[Any, Written]]:
         """One write of the ledger, and the writer after it."""
         writer = LedgerWriter(run=name, who=name, ledger=self.ledger, version=self.version)
-        writer._dead = self.dead
+        writer._dead, writer.noted = self.dead, self.noted
         reply = yield from how(writer)
-        return reply, Written(ledger=writer.ledger, version=writer.version, dead=writer._dead)
+        after = Written(
+            ledger=writer.ledger, version=writer.version, dead=writer._dead, noted=writer.noted
+        )
+        return reply, after
 
 
 class Lane:
@@ -397,6 +402,10 @@ class Run:
             self.halted = effect.sentence
         elif isinstance(effect, StopDeriving):
             self.closed = self.closed or effect.sentence
+        elif isinstance(effect, NoteLedger):
+            if self.desk is not None and self.holds_lease:
+                noted = (*self.desk.noted, effect.transition)
+                self.desk = dataclasses.replace(self.desk, noted=noted)
         elif isinstance(effect, UseSigner):
             self.signer = effect.credentials
         elif isinstance(effect, Ended):

@@ -45,9 +45,11 @@ from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.run import apply as apply_module
 from reconciler.run import session as session_module
 from reconciler.state import transitions as transitions_module
+from reconciler.state.entries import Transition
+from reconciler.state.facts import set_version
 from reconciler.state.ledger import Current, Intent, Ledger, Retirement
 from reconciler.state.secret import OPERATION_ID
-from reconciler.state.transitions import Transition, set_version, start_revoking
+from reconciler.state.transitions import start_revoking
 from tests.proofs.simulation import world as world_module
 from tests.proofs.simulation.explore import Found, Scenario, explore
 from tests.proofs.simulation.runs import Run

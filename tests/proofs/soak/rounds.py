@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reconciler.model import MINUTE_MS, SECOND_MS, instant_ms
-from reconciler.plan.reasons import IN_USE_MS
+from reconciler.plan.setting import IN_USE_MS
 from reconciler.state.ledger import Ledger
 from reconciler.state.ledger_text import to_text
 from tests.proofs.soak.disturbances import LONGEST_LATE_S, Disturber
@@ -533,7 +533,8 @@ class Fleet:
             due_ms: int = token["created_at_ms"] + self._wishes.rotate_after_ms(row["label"])
             return due_ms > looked_ms
         if row["reason"] == "not_desired":
-            return used_ms + IN_USE_MS > looked_ms
+            quiet_ms = max(IN_USE_MS, entry.overlap_ms or 0)
+            return used_ms + quiet_ms > looked_ms
         for retiring in entry.retiring:
             if row["reason"] == "superseded" and retiring.token_id == token_id:
                 overlap_ms = retiring.not_before_ms - retiring.superseded_at_ms

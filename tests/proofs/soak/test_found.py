@@ -12,7 +12,7 @@ from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import LiveToken
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RetiringFacts, still_used
-from reconciler.plan.reasons import Setting
+from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Reason
 from reconciler.sandbox import Sandbox, SandboxConfig
 from reconciler.state.ledger import Entry, Retiring
@@ -86,7 +86,12 @@ def test_the_managers_own_list_is_no_consumer(
         reason="rotated",
     )
     setting = Setting(
-        now_ms=NOW_MS, policy=Policy(), signer_id=None, other_run=None, files_missing=False
+        now_ms=NOW_MS,
+        policy=Policy(),
+        signer_id=None,
+        other_run=None,
+        files_missing=False,
+        doubt_ms=0,
     )
     facts = RetiringFacts(
         setting=setting,

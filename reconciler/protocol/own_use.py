@@ -1,0 +1,54 @@
+"""Signing with the secret of a managed token, outside of its own derive.
+
+Signing is a use, and the exchange shows only the last one. So that our use is never
+taken for a consumer's, whatever happens after it, the ledger knows of it beforehand.
+
+    the label                        then
+    -------------------------------  -------------------------------------------------
+    has no predecessor that retires  sign: no decision rests on this token's uses
+    has one                          ledger: uses until a bound may be ours; sign, but
+                                     no later than half a minute before the bound
+    the ledger can't be written      do not sign
+
+The manager is excepted: its only consumer is this program.
+"""
+
+from __future__ import annotations
+
+from reconciler.model import MINUTE_MS, SECOND_MS, Credentials
+from reconciler.protocol.effects import (
+    LeaseLost,
+    Listing,
+    NotRecorded,
+    Now,
+    Recorded,
+    Refused,
+    Step,
+    Unclear,
+    VerifyToken,
+    WriteLedger,
+)
+from reconciler.state import Entry, expect_own_use
+
+OWN_USE_MS = 2 * MINUTE_MS
+"""How far ahead a use of our own is recorded."""
+
+SIGN_BEFORE_MS = 30 * SECOND_MS
+"""No signature is made later than this before the bound: a request may hang so long."""
+
+TOO_LATE = "too much time passed before it could be asked: run again"
+
+
+def sign_stored(
+    label: str, entry: Entry, credentials: Credentials
+) -> Step[Listing | Refused | Unclear | LeaseLost | NotRecorded]:
+    """List, signed by a managed token; the use to come is recorded where it matters."""
+    if entry.retiring:
+        until_ms = (yield from Now()) + OWN_USE_MS
+        transition = expect_own_use(label, credentials.token_id, until_ms, fresh=True)
+        reply = yield from WriteLedger(transition=transition)
+        if not isinstance(reply, Recorded):
+            return reply
+        if (yield from Now()) > until_ms - SIGN_BEFORE_MS:
+            return Unclear(sentence=TOO_LATE)
+    return (yield from VerifyToken(credentials=credentials))

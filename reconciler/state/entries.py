@@ -1,0 +1,71 @@
+"""What the transitions of the ledger are made of."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Concatenate, ParamSpec
+
+from reconciler.model import VersionId
+from reconciler.state.ledger import Current, Entry, Ledger, LedgerError
+
+Transition = Callable[[Ledger], Ledger]
+"""One step of the ledger.
+
+LedgerError if the ledger contradicts what the step relies on.
+"""
+
+P = ParamSpec("P")
+
+
+def transition(
+    step: Callable[Concatenate[Ledger, P], Ledger],
+) -> Callable[P, Transition]:
+    """Return a function that takes all arguments but the ledger, and makes the step."""
+
+    @functools.wraps(step)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Transition:
+        return lambda ledger: step(ledger, *args, **kwargs)
+
+    return make
+
+
+# reads like an assertion, which -O would drop
+def require(holds: bool, sentence: str) -> None:  # noqa: FBT001
+    """Raise LedgerError unless what a transition relies on holds."""
+    if not holds:
+        raise LedgerError(
+            f"the ledger contradicts itself ({sentence}): "
+            "was it edited by hand? Look at its latest versions"
+        )
+
+
+def entry_of(ledger: Ledger, label: str) -> Entry:
+    """Return a label's entry. LedgerError if there is none."""
+    if label not in ledger.tokens:
+        raise LedgerError(f"the ledger does not know {label}")
+    return ledger.tokens[label]
+
+
+def current_of(entry: Entry, label: str) -> Current:
+    """Return an entry's current token. LedgerError if there is none."""
+    if entry.current is None:
+        raise LedgerError(f"{label} has no current token")
+    return entry.current
+
+
+def at_version(current: Current, version: VersionId) -> Current:
+    """Return the token with its content at that version."""
+    return replace(current, version=version.number, version_created_at_ms=version.created_at_ms)
+
+
+def with_entry(ledger: Ledger, label: str, entry: Entry) -> Ledger:
+    """Return the ledger with this entry of the label.
+
+    An entry with nothing to remember is left out.
+    """
+    tokens = {**ledger.tokens, label: entry}
+    if entry.idle and not entry.protect:
+        del tokens[label]
+    return replace(ledger, tokens=tokens)

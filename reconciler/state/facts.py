@@ -1,0 +1,81 @@
+"""Transitions of the ledger that record a single fact; see ``transitions``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.model import VersionId
+from reconciler.state.entries import (
+    Transition,
+    at_version,
+    current_of,
+    entry_of,
+    require,
+    transition,
+    with_entry,
+)
+from reconciler.state.ledger import Ledger, Uses
+from reconciler.state.uses import together
+
+
+@transition
+def set_version(ledger: Ledger, label: str, version: VersionId) -> Ledger:
+    """Correct the version at which the current token's content lies."""
+    entry = entry_of(ledger, label)
+    current = at_version(current_of(entry, label), version)
+    return with_entry(ledger, label, replace(entry, current=current))
+
+
+@transition
+def expect_own_use(
+    ledger: Ledger, label: str, token_id: str, until_ms: int, *, fresh: bool
+) -> Ledger:
+    """Record, before we sign with a token's secret, that uses until then may be ours.
+
+    ``fresh`` is what is known so far: our use will hide the ones before it. A token
+    that is neither current nor retiring is judged by no use, so nothing is recorded.
+    """
+    entry = entry_of(ledger, label)
+    current = entry.current
+    if current is not None and current.token_id == token_id:
+        current = replace(current, own_use_until_ms=until_ms, fresh=current.fresh and fresh)
+    retiring = tuple(
+        replace(r, own_use_until_ms=until_ms, fresh=r.fresh and fresh)
+        if r.token_id == token_id
+        else r
+        for r in entry.retiring
+    )
+    return with_entry(ledger, label, replace(entry, current=current, retiring=retiring))
+
+
+def set_uses(uses: Uses) -> Transition:
+    """Remember what is known of the worth of shown uses."""
+    return lambda ledger: replace(ledger, uses=together(ledger.uses, uses))
+
+
+@transition
+def set_protect(ledger: Ledger, label: str, *, protect: bool) -> Ledger:
+    """Remember the protection, so that a line that leaves the manifest lifts none."""
+    return with_entry(ledger, label, replace(entry_of(ledger, label), protect=protect))
+
+
+def set_files(files: Iterable[str]) -> Transition:
+    """Remember the manifest's files.
+
+    While one of them is missing, no label counts as removed.
+    """
+    names = tuple(sorted(files))
+    return lambda ledger: replace(ledger, files=names)
+
+
+@transition
+def set_profile(ledger: Ledger, profile_id: int) -> Ledger:
+    """Remember the profile, once an identity told it."""
+    require(ledger.profile_id in {None, profile_id}, "it belongs to another profile")
+    return replace(ledger, profile_id=profile_id)
+
+
+def unchanged(ledger: Ledger) -> Ledger:
+    """Return the ledger as it is, for a write that only concerns the lease."""
+    return ledger

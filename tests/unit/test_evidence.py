@@ -1,0 +1,244 @@
+"""Uses as evidence: what is revoked, and what is held, by the worth of shown uses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LiveToken, TokenSpec
+from reconciler.plan import Action, Policy, Reason, alarms_of, plan, rests_on_uses
+from reconciler.state import Current, Entry, Retiring
+from tests.support.values import (
+    MANAGER,
+    NOW_MS,
+    current,
+    current_id,
+    ledger,
+    live,
+    manifest,
+    observed,
+    retiring,
+    spec,
+)
+
+Row = tuple[Action, Reason]
+
+REVOKE: Row = (Action.REVOKE, Reason.SUPERSEDED)
+UNPROVEN: Row = (Action.HOLD, Reason.UNPROVEN)
+STILL_USED: Row = (Action.HOLD, Reason.STILL_USED)
+UNUSED: Row = (Action.HOLD, Reason.SUCCESSOR_UNUSED)
+
+NOW = current("bot-1", "bot", age_ms=2 * DAY_MS)
+OLD = retiring("bot-0", "bot", superseded_age_ms=2 * DAY_MS, overlap_ms=DAY_MS)
+LIFTED = Policy(revoke_unproven=True)
+
+
+def row_of(
+    entry: Entry,
+    *tokens: LiveToken,
+    doubt_ms: int | None = 0,
+    policy: Policy | None = None,
+    wanted: bool = True,
+    about: str = "bot-0",
+) -> Row:
+    """Return what the plan says about one token of ``bot``."""
+    boss = Entry(path=MANAGER, current=current(current_id(MANAGER), MANAGER))
+    seen = observed(
+        ledger({MANAGER: boss, "bot": entry}),
+        live(current_id(MANAGER), MANAGER, unused_for_ms=0),
+        *tokens,
+        signer_id=current_id(MANAGER),
+        doubt_ms=doubt_ms,
+    )
+    specs = (spec(MANAGER), spec("bot")) if wanted else (spec(MANAGER),)
+    found = plan(manifest(*specs), seen, now_ms=NOW_MS, policy=policy or Policy())
+    (row,) = (c for c in found.changes if c.before is not None and c.before.token_id == about)
+    return row.action, row.reason
+
+
+def used(token_id: str, ago_ms: int | None) -> LiveToken:
+    """Return a live token of ``bot`` that is shown as used so long ago, or never."""
+    return live(token_id, "bot", age_ms=30 * DAY_MS, unused_for_ms=ago_ms)
+
+
+@pytest.mark.parametrize(
+    ("expected", "doubt_ms", "policy", "old_ago_ms", "new_ago_ms"),
+    [
+        pytest.param(REVOKE, 0, Policy(), 3 * DAY_MS, 0, id="exact: quiet, successor used"),
+        pytest.param(REVOKE, DAY_MS, Policy(), 2 * DAY_MS, 0, id="a day late: quiet for longer"),
+        pytest.param(STILL_USED, DAY_MS, Policy(), 2 * DAY_MS - 1, 0, id="a day late: not yet"),
+        pytest.param(UNPROVEN, DAY_MS + 1, Policy(), 9 * DAY_MS, 0, id="later than the overlap"),
+        pytest.param(UNPROVEN, None, Policy(), 9 * DAY_MS, 0, id="nothing is known"),
+        pytest.param(UNPROVEN, None, Policy(), None, None, id="nothing is ever shown"),
+        pytest.param(REVOKE, None, LIFTED, None, None, id="lifted: what is shown is believed"),
+        pytest.param(STILL_USED, None, LIFTED, HOUR_MS, 0, id="lifted: a shown use is a use"),
+        pytest.param(UNUSED, None, LIFTED, 2 * DAY_MS, None, id="lifted: no successor is used"),
+        pytest.param(UNUSED, HOUR_MS, Policy(), 9 * DAY_MS, 47 * HOUR_MS, id="perhaps our use"),
+        pytest.param(REVOKE, HOUR_MS, Policy(), 9 * DAY_MS, 47 * HOUR_MS - 1, id="not our use"),
+    ],
+)
+def test_a_predecessor(
+    expected: Row, doubt_ms: int | None, policy: Policy, old_ago_ms: int, new_ago_ms: int | None
+) -> None:
+    """It goes only if the doubt leaves no room for a consumer that still uses it."""
+    entry = Entry(path="bot", current=NOW, retiring=(OLD,))
+    tokens = used("bot-0", old_ago_ms), used("bot-1", new_ago_ms)
+    assert row_of(entry, *tokens, doubt_ms=doubt_ms, policy=policy) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "old"),
+    [
+        pytest.param(REVOKE, OLD, id="derived by us, and never shown as used"),
+        pytest.param(UNUSED, dataclasses.replace(OLD, fresh=False), id="adopted or rolled back to"),
+        pytest.param(
+            UNUSED,
+            dataclasses.replace(OLD, fresh=False, verified_at_ms=NOW_MS),
+            id="its last use is ours, and it was somebody's before",
+        ),
+    ],
+)
+@pytest.mark.parametrize("ago_ms", [None, 30 * DAY_MS])
+def test_only_a_fresh_token_goes_without_a_used_successor(
+    expected: Row, old: Retiring, ago_ms: int | None
+) -> None:
+    """That the last shown use is ours says nothing about the uses before it."""
+    entry = Entry(path="bot", current=NOW, retiring=(old,))
+    assert row_of(entry, used("bot-0", ago_ms), used("bot-1", None)) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "now"),
+    [
+        (REVOKE, NOW),
+        (UNUSED, dataclasses.replace(NOW, own_use_until_ms=NOW_MS)),
+        (UNUSED, dataclasses.replace(NOW, verified_at_ms=NOW_MS)),
+    ],
+    ids=["a consumer's", "perhaps ours: it was announced", "perhaps ours: it is recorded"],
+)
+def test_our_own_use_of_the_successor_is_no_consumers(expected: Row, now: Current) -> None:
+    """A use that we announced counts for nothing, whether or not we came to make it."""
+    entry = Entry(path="bot", current=now, retiring=(OLD,))
+    tokens = used("bot-0", 9 * DAY_MS), used("bot-1", MINUTE_MS)
+    assert row_of(entry, *tokens) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "doubt_ms", "ago_ms", "policy"),
+    [
+        (Reason.NOT_DESIRED, 0, 25 * HOUR_MS, Policy()),
+        (Reason.IN_USE, 0, 23 * HOUR_MS, Policy()),
+        (Reason.IN_USE, 2 * HOUR_MS, 25 * HOUR_MS, Policy()),
+        (Reason.NOT_DESIRED, 2 * HOUR_MS, 25 * HOUR_MS, Policy(revoke_in_use=True)),
+        (Reason.UNPROVEN, None, 25 * HOUR_MS, Policy(revoke_in_use=True)),
+        (Reason.UNPROVEN, 25 * HOUR_MS, None, Policy()),
+        (Reason.NOT_DESIRED, 25 * HOUR_MS, None, LIFTED),
+        (Reason.IN_USE, None, HOUR_MS, LIFTED),
+    ],
+)
+def test_a_label_that_left(
+    expected: Reason, doubt_ms: int | None, ago_ms: int | None, policy: Policy
+) -> None:
+    """Its token lives while a consumer may hold it; each flag lifts one doubt."""
+    entry = Entry(path="bot", current=NOW, overlap_ms=DAY_MS)
+    found = row_of(
+        entry,
+        used("bot-1", ago_ms),
+        doubt_ms=doubt_ms,
+        policy=policy,
+        wanted=False,
+        about="bot-1",
+    )
+    assert found[1] is expected
+
+
+def test_an_adopted_label_that_leaves_is_in_use() -> None:
+    """Its last shown use is our proof; the uses before that one were somebody's."""
+    adopted = dataclasses.replace(NOW, fresh=False, verified_at_ms=NOW_MS - MINUTE_MS)
+    entry = Entry(path="bot", current=adopted, overlap_ms=HOUR_MS)
+    token = used("bot-1", 2 * MINUTE_MS)
+    assert row_of(entry, token, wanted=False, about="bot-1") == (Action.HOLD, Reason.IN_USE)
+
+
+def test_an_entry_without_an_overlap_has_a_day() -> None:
+    """A ledger of the first schema does not tell the overlap of a label that left."""
+    entry = Entry(path="bot", current=NOW)
+    token = used("bot-1", 25 * HOUR_MS)
+    assert row_of(entry, token, wanted=False, about="bot-1") == (Action.HOLD, Reason.IN_USE)
+
+
+def test_the_managers_predecessor_needs_no_proof() -> None:
+    """Its only consumer is this program, whose uses it knows."""
+    boss = Entry(
+        path=MANAGER,
+        current=current(current_id(MANAGER), MANAGER),
+        retiring=(retiring("boss-0", MANAGER),),
+    )
+    seen = observed(
+        ledger({MANAGER: boss}),
+        live(current_id(MANAGER), MANAGER, unused_for_ms=0),
+        live("boss-0", MANAGER, unused_for_ms=2 * DAY_MS),
+        signer_id=current_id(MANAGER),
+        doubt_ms=None,
+    )
+    found = plan(manifest(spec(MANAGER)), seen, now_ms=NOW_MS)
+    assert [c.reason for c in found.acting] == [Reason.SUPERSEDED]
+
+
+@pytest.mark.parametrize(
+    ("expected", "entry", "wanted"),
+    [
+        (False, Entry(path="bot", current=NOW), spec("bot")),
+        (True, Entry(path="bot", current=NOW, retiring=(OLD,)), spec("bot")),
+        (
+            False,
+            Entry(
+                path="bot",
+                current=NOW,
+                retiring=(dataclasses.replace(OLD, not_before_ms=NOW_MS + 1),),
+            ),
+            spec("bot"),
+        ),
+        (True, Entry(path="bot", current=NOW), None),
+        (
+            True,
+            Entry(path="bot", current=NOW),
+            dataclasses.replace(spec("bot", scopes=("a",)), overlap_ms=0),
+        ),
+    ],
+    ids=["in sync", "a predecessor", "within its overlap", "it left", "without overlap"],
+)
+def test_one_more_list_is_asked_only_where_uses_decide(
+    *, expected: bool, entry: Entry, wanted: TokenSpec | None
+) -> None:
+    """A quiet run makes no more calls than before."""
+    boss = Entry(path=MANAGER, current=current(current_id(MANAGER), MANAGER))
+    seen = observed(
+        ledger({MANAGER: boss, "bot": entry}),
+        live(current_id(MANAGER), MANAGER, unused_for_ms=0),
+        used("bot-1", 3 * DAY_MS),
+        used("bot-0", 9 * DAY_MS),
+        signer_id=current_id(MANAGER),
+        doubt_ms=None,
+    )
+    specs = [spec(MANAGER)] if wanted is None else [spec(MANAGER), wanted]
+    assert rests_on_uses(manifest(*specs), seen, Policy()) == expected
+
+
+def test_a_plan_without_proof_says_so() -> None:
+    """The flag stands in ATTENTION beside the tokens that it is about."""
+    boss = Entry(path=MANAGER, current=current(current_id(MANAGER), MANAGER))
+    entry = Entry(path="bot", current=NOW, retiring=(OLD,))
+    seen = observed(
+        ledger({MANAGER: boss, "bot": entry}),
+        live(current_id(MANAGER), MANAGER, unused_for_ms=0),
+        used("bot-1", SECOND_MS),
+        used("bot-0", None),
+        signer_id=current_id(MANAGER),
+        doubt_ms=None,
+    )
+    for policy, said in ((LIFTED, True), (Policy(), False)):
+        found = plan(manifest(spec(MANAGER), spec("bot")), seen, now_ms=NOW_MS, policy=policy)
+        sentences = [alarm.sentence for alarm in alarms_of(found)]
+        assert any("--revoke-unproven" in one for one in sentences) == said
