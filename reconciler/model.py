@@ -41,6 +41,7 @@ USE_MARGIN_MS = SECOND_MS
 The exchange's clock is known to a second.
 """
 
+_UNITS = ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s"))
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 _FIRST_MS = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MILLISECOND
@@ -104,6 +105,14 @@ def iso(at_ms: int) -> str:
     """
     moment = _EPOCH + min(max(at_ms, _FIRST_MS), _LAST_MS) * _MILLISECOND
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def length_text(length_ms: int) -> str:
+    """Return a length in the largest unit that tells it whole: ``30d``, ``90s``."""
+    for unit_ms, unit in _UNITS:
+        if length_ms % unit_ms == 0:
+            return f"{length_ms // unit_ms}{unit}"
+    return f"{length_ms}ms"
 
 
 def scope_set(scopes: Iterable[str]) -> tuple[str, ...]:
@@ -276,6 +285,19 @@ class SecretMeta:
     def version_id(self) -> VersionId:
         """Which version the latest one is."""
         return VersionId(self.latest, self.created_at_ms)
+
+    def end_text(self) -> str:
+        """Return when the latest version ends by itself, or ended so, if it does."""
+        if self.ends_at_ms is None:
+            return ""
+        verb = "ended" if self.state is VersionState.DELETED else "ends"
+        return f"{self.version_id} {verb} by itself on {iso(self.ends_at_ms)}"
+
+    def life_text(self) -> str:
+        """Return what ends where the path's own setting lets new versions end."""
+        if self.ends_at_ms is not None or self.life_ms is None:
+            return self.end_text()
+        return f"after {length_text(self.life_ms)}"
 
 
 NEVER_WRITTEN = SecretMeta(latest=0, state=VersionState.ABSENT)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 
-from reconciler.errors import PersonNeededError, UsageError, VaultCasMismatchError
+from reconciler.errors import PersonNeededError, ReconcilerError, UsageError, VaultCasMismatchError
 from reconciler.identity.source import HandedOver, expires_at_ms, refuse_other_plan
 from reconciler.model import SECOND_MS, Secret, VersionState
 from reconciler.vault import SecretStore, is_safe_path
@@ -74,8 +74,9 @@ def hand_over(  # noqa: PLR0913  # the last four by name
 ) -> int:
     """Hand the token over for at most ``life_s`` seconds; return how many they are.
 
-    ``plan`` is the digest of the one plan that it is for. PersonNeededError for a token
-    that is about to end.
+    ``plan`` is the digest of the one plan that it is for. The mount may let it live
+    shorter, which the reply to the write tells. PersonNeededError for a token that is
+    about to end; ReconcilerError where the place does not keep it for a minute.
     """
     end_ms = expires_at_ms(identity)
     left_s = (end_ms - now_ms) // SECOND_MS if end_ms is not None else life_s
@@ -92,8 +93,17 @@ def hand_over(  # noqa: PLR0913  # the last four by name
         )
     store.expire(path, after_s=life_s)
     fields = {} if plan is None else {PLAN: plan}
-    store.write(path, fields, secret=identity, cas=meta.latest)
-    return life_s
+    written = store.write(path, fields, secret=identity, cas=meta.latest)
+    if written.ends_at_ms is None or written.created_at_ms is None:
+        return life_s
+    kept_s = (written.ends_at_ms - written.created_at_ms) // SECOND_MS
+    if kept_s < LEAST_LEFT_S <= life_s:
+        store.destroy_version(path, written.latest)
+        raise ReconcilerError(
+            f"what is handed over at {path} ends after {kept_s} s already "
+            "(delete_version_after of the mount): hand it over on a mount that keeps it longer"
+        )
+    return min(life_s, kept_s)
 
 
 def take(store: SecretStore, path: str, digest: str | None = None) -> HandedOver:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from reconciler.model import Manifest
 from reconciler.plan.change import EVERYTHING, Selection
-from reconciler.state import Observed
+from reconciler.state import Observed, ledger_ends
 
 T = TypeVar("T", int, bool, frozenset[str])
 
@@ -192,6 +192,11 @@ GUARDS = tuple(Guard(name=f.name, **f.metadata) for f in dataclasses.fields(Poli
 
 
 def violations(desired: Manifest, observed: Observed, policy: Policy) -> tuple[str, ...]:
-    """Return what the guards say of the whole fleet, in order; no selection counts."""
+    """Return what the guards say of the whole fleet, in order; no selection counts.
+
+    A ledger that does not last comes first; no flag lifts that.
+    """
+    ends = ledger_ends(observed)
     checks = (guard.check for guard in GUARDS if guard.check is not None)
-    return tuple(said for check in checks if (said := check(desired, observed, policy)) is not None)
+    said = (check(desired, observed, policy) for check in checks)
+    return tuple(sentence for sentence in (ends, *said) if sentence is not None)

@@ -17,14 +17,18 @@ A label has at most one row of its own, by the first line that fits:
     no       current   none of that                             revoke not_desired
     yes      none      the wanted path holds something          hold occupied
     yes      none      a twin lives                             hold twin
+    yes      none      what is written there ends by itself     hold ends_by_itself
     yes      none      none of that                             derive absent
     yes      current   another path is wanted, and occupied     hold occupied
+    yes      current   not listed, and the path ends by itself  hold ends_by_itself
     yes      current   the exchange does not list it            rotate revoked_elsewhere
     yes      current   asked for as compromised                 rotate compromised
     yes      current   the secret is a predecessor's            hold rolled_back
+    yes      current   what is written there ends by itself     hold ends_by_itself
     yes      current   the token has other scopes               rotate scopes_*
     yes      current   another path is wanted                   rotate path_changed
     yes      current   asked for                                rotate requested
+    yes      current   its version ends, a new one would stay   restore will_end
     yes      current   the secret moved, and can't be read      hold unread
     yes      current   its secret, at another version           record version_moved
     yes      current   its secret is an older version           restore secret_moved
@@ -244,6 +248,15 @@ def _sides(
         case Action.RECORD, Listed(current=current):
             moved = RecordVersion(path=path, current=current, version=latest)
             return before, Side(path=path, version=latest.number), moved
+        case Action.RESTORE, Listed(content=None):
+            again = RestoreSecret(
+                path=path,
+                source=latest.number,
+                seen=latest,
+                current=facts.current,
+                live=facts.live,
+            )
+            return before, Side(path=path, version=latest.number), again
         case Action.RESTORE, Listed(content=Content(holder_version=int() as source)):
             restored = RestoreSecret(
                 path=path, source=source, seen=latest, current=facts.current, live=facts.live

@@ -226,6 +226,13 @@ def absent(_: Wanted) -> Finding | None:
     return Finding(Action.DERIVE, Reason.ABSENT)
 
 
+def ends_by_itself(facts: Wanted) -> Finding | None:
+    """What would be written at the wanted path ends by itself: nothing is written."""
+    if facts.target.life_ms is None:
+        return None
+    return Finding(Action.HOLD, Reason.ENDS_BY_ITSELF, facts.target.life_text())
+
+
 def revoked_elsewhere(_: Recorded) -> Finding | None:
     """The token is recorded, but not listed.
 
@@ -277,6 +284,13 @@ def requested(facts: Listed) -> Finding | None:
     return None
 
 
+def will_end(facts: Listed) -> Finding | None:
+    """The current secret ends by itself, though what is written now would stay."""
+    if facts.meta.ends_at_ms is None or not facts.current.is_in_place(facts.meta):
+        return None
+    return Finding(Action.RESTORE, Reason.WILL_END, facts.meta.end_text())
+
+
 def unread(facts: Listed) -> Finding | None:
     """The metadata says that something happened; only the content tells what."""
     if facts.content is not None and not facts.content.readable:
@@ -307,17 +321,13 @@ def secret_moved(facts: Listed) -> Finding | None:
 
 def secret_lost(facts: Listed) -> Finding | None:
     """No version holds the current token."""
-    if in_place(facts.current, facts.meta):
+    if facts.current.is_in_place(facts.meta):
         return None
     found, meta = facts.content, facts.meta
     foreign = found is not None and meta.state is VersionState.LIVING and not found.placeholder
-    note = f"{meta.version_id} holds something else, which is written over" if foreign else ""
+    over = f"{meta.version_id} holds something else, which is written over"
+    note = over if foreign else meta.end_text()
     return Finding(Action.ROTATE, Reason.SECRET_LOST, note)
-
-
-def in_place(current: Current, meta: SecretMeta) -> bool:
-    """Return whether the latest version is the recorded one and readable."""
-    return meta.state is VersionState.LIVING and current.version_id.is_same(meta.version_id)
 
 
 def due(facts: Listed) -> Finding | None:
@@ -340,16 +350,18 @@ def in_sync(_: Listed) -> Finding | None:
 
 LEFTOVER = (*UNFINISHED, nothing_left)
 UNWANTED = (*UNFINISHED, file_missing, protected, signs, unproven, in_use, not_desired)
-MISSING = (*UNFINISHED, occupied, twin, absent)
-UNLISTED = (*UNFINISHED, occupied, revoked_elsewhere)
+MISSING = (*UNFINISHED, occupied, twin, ends_by_itself, absent)
+UNLISTED = (*UNFINISHED, occupied, ends_by_itself, revoked_elsewhere)
 LISTED = (
     *UNFINISHED,
     occupied,
     compromised,
     rolled_back,
+    ends_by_itself,
     scopes_differ,
     path_changed,
     requested,
+    will_end,
     unread,
     version_moved,
     secret_moved,

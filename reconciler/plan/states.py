@@ -60,6 +60,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.OCCUPIED,
         Reason.TWIN,
         Reason.ROLLED_BACK,
+        Reason.ENDS_BY_ITSELF,
     ),
     State.ABSENT: (Reason.ABSENT,),
     State.BROKEN: (
@@ -73,6 +74,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.SCOPES_CHANGED,
         Reason.PATH_CHANGED,
         Reason.VERSION_MOVED,
+        Reason.WILL_END,
         Reason.PROTECT_ON,
         Reason.PROTECT_OFF,
         Reason.FILES,

@@ -21,7 +21,6 @@ from reconciler.model import DAY_MS, LiveToken, Manifest, TokenSpec
 from reconciler.plan.change import Change, NotTouched, Plan, Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.planner import plan
-from reconciler.plan.reasons import in_place
 from reconciler.plan.states import STATES, State
 from reconciler.plan.vocabulary import SENTENCES, Action, Reason
 from reconciler.state import (
@@ -33,6 +32,7 @@ from reconciler.state import (
     Observed,
     Retiring,
     lease_held_by,
+    ledger_ends,
 )
 
 OVERDUE_MS = DAY_MS
@@ -130,7 +130,8 @@ class NeedKind(enum.Enum):
 class Need:
     """Something that only a person can do.
 
-    ``token_ids`` are those that it is about, in full.
+    ``labels`` are empty where it is about the ledger; ``token_ids`` are those that it
+    is about, in full.
     """
 
     kind: NeedKind
@@ -194,7 +195,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         ledger_version=observed.ledger_version,
         profile_id=observed.ledger.profile_id,
         tokens=tuple(_token(label, specs.get(label), rows[label], context) for label in labels),
-        needs=_needs(chosen),
+        needs=(*_ledger_need(observed), *_needs(chosen)),
         twins=tuple(row for row in chosen.not_touched if row.kind is Kind.TWIN),
         foreign=chosen.foreign_unnamed
         + sum(row.kind is Kind.FOREIGN for row in chosen.not_touched),
@@ -239,7 +240,7 @@ def _token(
     if entry is not None and entry.current is not None:
         plain = dataclasses.replace(
             _with_current(plain, entry.current, context.live.get(entry.current.token_id), observed),
-            in_place=in_place(entry.current, latest),
+            in_place=entry.current.is_in_place(latest),
         )
     return _judged(plain, rows, observed.now_ms)
 
@@ -324,6 +325,12 @@ def _judged(token: TokenStatus, rows: list[Change], now_ms: int) -> TokenStatus:
     if state is State.DUE and token.due_at_ms is not None and now_ms - token.due_at_ms > OVERDUE_MS:
         state = State.OVERDUE
     return dataclasses.replace(token, state=state, reason=told.reason, note=told.note)
+
+
+def _ledger_need(observed: Observed) -> tuple[Need, ...]:
+    """Return what a person has to do about a ledger that does not last."""
+    ends = ledger_ends(observed)
+    return () if ends is None else (Need(kind=NeedKind.DECISION, labels=(), sentence=ends),)
 
 
 def _needs(chosen: Plan) -> tuple[Need, ...]:

@@ -85,6 +85,8 @@ class Reason(enum.Enum):
     PATH_CHANGED = "path_changed"
     REQUESTED = "requested"
     COMPROMISED = "compromised"
+    ENDS_BY_ITSELF = "ends_by_itself"
+    WILL_END = "will_end"
     UNREAD = "unread"
     VERSION_MOVED = "version_moved"
     SECRET_MOVED = "secret_moved"  # noqa: S105  # a reason, not a password
@@ -135,6 +137,13 @@ SENTENCES: dict[Reason, str] = {
     Reason.PATH_CHANGED: "path changed",
     Reason.REQUESTED: "requested",
     Reason.COMPROMISED: "compromised: no overlap",
+    Reason.ENDS_BY_ITSELF: (
+        "what is written at the path ends by itself: set its delete_version_after to 0s, "
+        "or choose another path"
+    ),
+    Reason.WILL_END: (
+        "the secret was written while the path let versions end by themselves: write it again"
+    ),
     Reason.UNREAD: (
         "the secret is not at the recorded version, and this role may not read it: apply does"
     ),
@@ -153,7 +162,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.FILES: "remember the manifest's files",
 }
 
-NEEDS_DECISION = frozenset({Reason.TWIN, Reason.OCCUPIED, Reason.ROLLED_BACK})
+NEEDS_DECISION = frozenset(
+    {Reason.TWIN, Reason.OCCUPIED, Reason.ROLLED_BACK, Reason.ENDS_BY_ITSELF}
+)
 """Holds of a desired label that only a person resolves: they make an apply exit 4."""
 
 CATEGORIES: dict[Reason, Category] = {
@@ -165,6 +176,7 @@ CATEGORIES: dict[Reason, Category] = {
             Reason.REVOKING_LEFT,
             Reason.PLACEHOLDER_LEFT,
             Reason.UNREAD,
+            Reason.WILL_END,
             Reason.VERSION_MOVED,
             Reason.SECRET_MOVED,
             Reason.OVERLAP,

@@ -133,9 +133,10 @@ class Mismatch:
 
 @value
 class Recorded:
-    """The ledger as it is now."""
+    """The ledger as it is now; ``ends_at_ms`` is when this version ends by itself."""
 
     ledger: Ledger
+    ends_at_ms: int | None = None
 
 
 @value

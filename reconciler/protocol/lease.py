@@ -141,7 +141,7 @@ class LedgerWriter:
         for _ in range(SETTLE_TRIES):
             reply = yield from PutLedger(ledger=ledger, cas=self.version)
             if isinstance(reply, Written):
-                return Recorded(ledger=ledger)
+                return Recorded(ledger=ledger, ends_at_ms=reply.ends_at_ms)
             if isinstance(reply, Refused):
                 return NotRecorded(sentence=reply.sentence, final=True)
             if isinstance(reply, Unclear):

@@ -255,7 +255,7 @@ def _needs(needs: Sequence[Need], width: int | None, paint: Paint) -> list[str]:
         return []
     lines = [paint("NEEDS A PERSON", fg="magenta", bold=True)]
     for need in needs:
-        names = some([subject(label) for label in need.labels])
+        names = some([subject(label) for label in need.labels]) if need.labels else "the ledger"
         ids = " ".join(safe(token_id) for token_id in need.token_ids)
         head = f"  {names} {ids}" if ids else f"  {names}"
         lines.append(line(head, safe(need.sentence), width))

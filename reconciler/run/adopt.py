@@ -23,7 +23,7 @@ from reconciler.model import (
 from reconciler.protocol import Listing, Now, Outcome, Rewrite, VerifyToken, rewrite_secret
 from reconciler.run.effects import Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
-from reconciler.run.session import Session, look_only
+from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import TOKEN_ID, Entry, IntentKind, Observed
 
 
@@ -37,6 +37,7 @@ def adopt_token(
     """
     spec = session.spec(label)
     observed = yield from look_only(session)
+    refuse_ending(observed)
     adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
     listing = yield from VerifyToken(credentials=credentials)
     if not isinstance(listing, Listing):

@@ -85,7 +85,7 @@ from reconciler.run.effects import (
 from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_rows
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.progress import Progress, report_of
-from reconciler.run.session import Outlook, Session, look, refuse_guarded
+from reconciler.run.session import Outlook, Session, look, refuse_ending, refuse_guarded
 from reconciler.state import Observed, set_uses
 
 ROUNDS = 4
@@ -131,6 +131,7 @@ def _look(
 ) -> Step[Outlook]:
     """Look, without the lease or, after the look ``before``, under it."""
     outlook = yield from look(session, approved, before=before)
+    refuse_ending(outlook.observed)
     if before is not None:
         _refuse_lost(session, outlook)
     if approved is not None:

@@ -17,6 +17,8 @@ what it can't look up it leaves to the next run, recorded.
 
 from __future__ import annotations
 
+import dataclasses
+
 from reconciler.errors import PartialError, PersonNeededError, ReconcilerError
 from reconciler.model import Credentials, TokenSpec, VersionState
 from reconciler.plan import NewToken, owned_paths
@@ -41,16 +43,19 @@ from reconciler.run.observe import (
     manager_signer,
     read_ledger,
     read_meta,
+    read_mount_life,
     read_secret,
     refuse_lost_ledger,
 )
 from reconciler.run.session import Session
 from reconciler.state import (
+    LEDGER_NAME,
     Entry,
     Intent,
     Ledger,
     interrupted,
     is_placeholder,
+    ledger_end,
     revoke_interrupted,
     set_profile,
 )
@@ -72,6 +77,7 @@ def bootstrap_manager(session: Session) -> Stage[Outcome]:
         ledger = found
     if ledger.api_url != session.api_url:
         raise ReconcilerError(f"the ledger belongs to {ledger.api_url}, not to {session.api_url}")
+    yield from _refuse_ending(session)
     signer = yield from manager_signer(manifest, ledger)
     if signer is not None and (yield from _signs(signer)):
         return applied("the manager's token signs: nothing to do", signer.token_id)
@@ -84,6 +90,17 @@ def bootstrap_manager(session: Session) -> Stage[Outcome]:
     yield from refuse_occupied(session, ledger, spec)
     begin = session, ledger, version, _recover
     return Then(stage=holding_lease, arguments=(*begin, session, reply.profile_id))
+
+
+def _refuse_ending(session: Session) -> Step[None]:
+    """Raise ReconcilerError if the ledger does not last, or would not."""
+    meta = yield from read_meta(LEDGER_NAME)
+    life_ms = yield from read_mount_life()
+    if meta.life_ms is None:
+        meta = dataclasses.replace(meta, life_ms=life_ms)
+    ends = ledger_end(session.manifest.place, meta)
+    if ends is not None:
+        raise ReconcilerError(ends)
 
 
 def _recover(session: Session, profile_id: int) -> Stage[Outcome]:
@@ -161,12 +178,21 @@ def _signs(signer: Credentials) -> Step[bool]:
 
 
 def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> Step[None]:
-    """Raise PersonNeededError if the manager's path is another label's, or not ours."""
+    """Raise PersonNeededError if the manager's path is no place for its secret.
+
+    It is another label's, it holds what is not ours, or what is written there ends.
+    """
     entry, where = ledger.tokens.get(spec.label), f"{session.manifest.place}/{spec.path}"
     owners = {label for path, label in owned_paths(ledger.tokens) if path == spec.path}
     owners -= {spec.label}
     if owners:
         raise PersonNeededError(f"{where} belongs to {min(owners)}: give the manager another path")
+    meta = yield from read_meta(spec.path)
+    if meta.life_ms is not None:
+        raise PersonNeededError(
+            f"what is written at {where} ends by itself ({meta.life_text()}): set its "
+            "delete_version_after to 0s, or give the manager another path"
+        )
     if entry is not None and entry.path == spec.path and not entry.idle:
         return
     content = yield from read_secret(spec.path)

@@ -125,6 +125,11 @@ class ReadMeta(Effect[SecretMeta | Refused | Unclear]):
 
 
 @value
+class ReadMountLife(Effect[int | None | Refused | Unclear]):
+    """How long the mount lets a version live; None without an end, or if hidden."""
+
+
+@value
 class ListPaths(Effect[tuple[str, ...] | Refused | Unclear]):
     """The paths below the prefix, sorted; of more than ``limit`` the first."""
 

@@ -19,7 +19,7 @@ from reconciler.errors import (
     Unforeseen,
     VaultError,
 )
-from reconciler.model import SECOND_MS
+from reconciler.model import SECOND_MS, SecretMeta, VersionState
 from reconciler.protocol import (
     Ending,
     NotRecorded,
@@ -41,7 +41,7 @@ from reconciler.run.effects import (
 )
 from reconciler.run.observe import STANDBY_LAG_MS, read_ledger
 from reconciler.run.session import Session
-from reconciler.state import Ledger, Transition, lease_held_by
+from reconciler.state import Ledger, Transition, lease_held_by, ledger_end
 
 T = TypeVar("T")
 
@@ -63,6 +63,7 @@ def take_lease(session: Session, ledger: Ledger, version: int) -> Step[None]:
             run=session.run, who=session.who, ledger=ledger, version=version
         )
         if isinstance(reply, Recorded):
+            yield from _refuse_ending(session, reply, version + 1)
             return
         if isinstance(reply, NotRecorded):
             raise VaultError(f"the lease could not be taken: {reply.sentence}")
@@ -89,6 +90,15 @@ def take_lease(session: Session, ledger: Ledger, version: int) -> Step[None]:
             )
         if (yield from Pause(ms=min(SECOND_MS, left_ms))):
             raise LeaseHeldError("stopped while waiting for the lease: nothing was done")
+
+
+def _refuse_ending(session: Session, reply: Recorded, version: int) -> Step[None]:
+    """Give the lease back and raise ReconcilerError if its own write ends by itself."""
+    meta = SecretMeta(latest=version, state=VersionState.LIVING, ends_at_ms=reply.ends_at_ms)
+    ends = ledger_end(session.manifest.place, meta)
+    if ends is not None:
+        yield from ReleaseLease()
+        raise ReconcilerError(ends)
 
 
 def holding_lease(

@@ -41,11 +41,13 @@ from reconciler.run.effects import (
     ListPaths,
     ReadClock,
     ReadMeta,
+    ReadMountLife,
     ReadSigner,
     Together,
 )
 from reconciler.state import (
     LEDGER_NAME,
+    SETTING,
     TOKEN_ID,
     Content,
     Current,
@@ -57,6 +59,7 @@ from reconciler.state import (
     doubt_of,
     is_placeholder,
     learnt,
+    ledger_end,
     look_of,
     together,
 )
@@ -104,7 +107,8 @@ def take_snapshot(
             continue
         ledger_now = yield from read_meta(LEDGER_NAME)
         if ledger_now.latest == observed.ledger_version:
-            return observed
+            secrets = {**observed.secrets, LEDGER_NAME: ledger_now}
+            return dataclasses.replace(observed, secrets=secrets)
     raise VaultError("the ledger is being written all the time by another run: try again later")
 
 
@@ -164,6 +168,11 @@ def read_meta(path: str) -> Step[SecretMeta]:
     return _known((yield from ReadMeta(path=path)))
 
 
+def read_mount_life() -> Step[int | None]:
+    """Return how long the mount lets a version live; None for ever. VaultError."""
+    return _known((yield from ReadMountLife()))
+
+
 def read_secret(path: str, version: int | None = None) -> Step[SecretVersion]:
     """Return a version of a secret, or the latest. VaultError."""
     return _known((yield from ReadSecret(path=path, version=version)))
@@ -215,6 +224,9 @@ def refuse_lost_ledger(manifest: Manifest, version: int) -> Step[None]:
     """Raise LedgerMissingError if there are secrets, or the ledger was deleted."""
     where = f"{manifest.mount} {manifest.prefix}/{LEDGER_NAME}"
     if version > 0:
+        ended = ledger_end(manifest.place, (yield from read_meta(LEDGER_NAME)))
+        if ended is not None:
+            raise LedgerMissingError(f"{ended} and run again")
         raise LedgerMissingError(
             f"the latest version of the ledger was deleted; bring it back with "
             f"`vault kv undelete -versions={version} -mount={where}` and run again"
@@ -248,12 +260,20 @@ def find_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials]:
         return known.credentials
     signer = yield from manager_signer(manifest, ledger)
     if signer is None:
-        raise NoSignerError(
-            f"there is no token to sign with (the manager {manifest.manager} has no secret yet): "
-            f"{BOOTSTRAP}"
-        )
+        why = yield from _why_no_signer(manifest, ledger)
+        raise NoSignerError(f"there is no token to sign with ({why}): {BOOTSTRAP}")
     yield from UseSigner(credentials=signer)
     return signer
+
+
+def _why_no_signer(manifest: Manifest, ledger: Ledger) -> Step[str]:
+    entry = ledger.tokens.get(manifest.manager)
+    if entry is None or entry.current is None:
+        return f"the manager {manifest.manager} has no secret yet"
+    meta = yield from read_meta(entry.path)
+    ended = meta.end_text() if meta.state is VersionState.DELETED else ""
+    because = f": {ended}, by {SETTING}" if ended else ""
+    return f"the manager {manifest.manager} has no secret any more{because}"
 
 
 def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | None]:

@@ -69,6 +69,7 @@ from reconciler.run.effects import (
     ListPaths,
     ReadClock,
     ReadMeta,
+    ReadMountLife,
     ReadSigner,
     Signer,
 )
@@ -140,6 +141,7 @@ class Peers:
             PutSecret: self._put_secret,
             DeleteVersion: self._delete_version,
             ReadMeta: self._read_meta,
+            ReadMountLife: lambda _: self._store.mount_life_ms(),
             ListPaths: self._list_paths,
             ReadLedger: self._read_ledger,
             PutLedger: self._put_ledger,

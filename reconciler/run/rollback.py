@@ -17,7 +17,7 @@ from reconciler.protocol import Outcome, Place, Step, rollback, value
 from reconciler.run.effects import Ask, Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
 from reconciler.run.observe import holder_version
-from reconciler.run.session import Session, look_only
+from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import Observed, Retiring
 
 
@@ -63,6 +63,7 @@ def roll_back(session: Session, label: str, *, ask: bool) -> Stage[Outcome]:
     Raises PartialError after a write, ReconcilerError before one.
     """
     observed = yield from look_only(session)
+    refuse_ending(observed)
     found = yield from find_candidate(session, observed, label)
     since = iso(found.retiring.superseded_at_ms)
     again_due = _undone_by_apply(session.spec(label), found.live, observed.now_ms)

@@ -10,7 +10,7 @@ from reconciler.plan import Plan, Policy, plan, rests_on_uses, violations
 from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken, value
 from reconciler.run.effects import ReadClock, ReadSigner, Say
 from reconciler.run.observe import take_snapshot, with_look
-from reconciler.state import Observed, distrust, one_more_helps
+from reconciler.state import Observed, distrust, few_versions, ledger_ends, one_more_helps
 
 LISTS_APART_MS = 1_100
 """Between two lists that are to show two different uses: uses may be cut to seconds."""
@@ -84,6 +84,8 @@ def look_only(session: Session, before: Observed | None = None) -> Step[Observed
     observed = yield from take_snapshot(session.manifest, session.api_url, before)
     refuse_distrusted(observed, session.manifest, session.policy)
     yield from _warn_of_skew()
+    for sentence in few_versions(observed):
+        yield from Say(sentence=f"warning: {sentence}", once=sentence)
     if not one_more_helps(observed.uses) or not rests_on_uses(
         session.manifest, observed, session.policy, run=session.run
     ):
@@ -138,6 +140,13 @@ def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) ->
     for label in sorted(policy.selection.targets | policy.selection.excluded):
         if label not in known:
             raise UsageError(f"{label!r}: neither the manifest nor the ledger has this label")
+
+
+def refuse_ending(observed: Observed) -> None:
+    """Raise ReconcilerError where the ledger does not last: nothing is written."""
+    ends = ledger_ends(observed)
+    if ends is not None:
+        raise ReconcilerError(ends)
 
 
 def refuse_guarded(session: Session, observed: Observed) -> None:

@@ -25,7 +25,7 @@ from reconciler.protocol import (
 )
 from reconciler.run.effects import Stage, Then, Together
 from reconciler.run.lease import holding_lease, record
-from reconciler.run.session import Session, look_only
+from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import (
     Entry,
     Ledger,
@@ -54,6 +54,7 @@ def verify_secrets(session: Session) -> Stage[tuple[Verified, ...]]:
     entries = observed.ledger.tokens.values()
     if not any(entry.retiring and entry.current is not None for entry in entries):
         return (yield from _verify_all(session, observed))
+    refuse_ending(observed)
     begin = session, observed.ledger, observed.ledger_version, _record_and_verify
     return Then(stage=holding_lease, arguments=(*begin, session))
 

@@ -11,6 +11,12 @@ from reconciler.state.facts import (
     set_version,
     unchanged,
 )
+from reconciler.state.lasting import (
+    SETTING,
+    few_versions,
+    ledger_end,
+    ledger_ends,
+)
 from reconciler.state.ledger import (
     LEDGER_NAME,
     Abandoned,
@@ -74,6 +80,7 @@ __all__ = [
     "LEDGER_NAME",
     "MAX_ENTRY_BYTES",
     "OPERATION_ID",
+    "SETTING",
     "TOKEN_ID",
     "UNWRITTEN",
     "Abandoned",
@@ -103,6 +110,7 @@ __all__ = [
     "drop_intent",
     "each_key_once",
     "expect_own_use",
+    "few_versions",
     "from_document",
     "from_plain",
     "from_text",
@@ -110,6 +118,8 @@ __all__ = [
     "is_placeholder",
     "learnt",
     "lease_held_by",
+    "ledger_end",
+    "ledger_ends",
     "look_of",
     "name_intent",
     "never_used",

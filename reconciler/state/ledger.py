@@ -16,7 +16,7 @@ import enum
 from collections.abc import Mapping
 
 from reconciler.errors import ReconcilerError
-from reconciler.model import VersionId
+from reconciler.model import SecretMeta, VersionId, VersionState
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
 
 LEDGER_NAME = "_ledger"
@@ -84,6 +84,10 @@ class Current:
     def version_id(self) -> VersionId:
         """Which version of the secret holds it."""
         return VersionId(self.version, self.version_created_at_ms)
+
+    def is_in_place(self, meta: SecretMeta) -> bool:
+        """Whether the latest version at its path is the recorded one, and readable."""
+        return meta.state is VersionState.LIVING and self.version_id.is_same(meta.version_id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

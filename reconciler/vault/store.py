@@ -25,7 +25,14 @@ import hvac
 
 from reconciler.errors import VaultError, VaultRefusedError, VaultUnclearError
 from reconciler.model import NEVER_WRITTEN, Secret, SecretMeta, SecretVersion, VersionState
-from reconciler.vault.contents import SECRET_FIELD, meta_of, stored_bytes, version_of, written_of
+from reconciler.vault.contents import (
+    SECRET_FIELD,
+    length_ms,
+    meta_of,
+    stored_bytes,
+    version_of,
+    written_of,
+)
 from reconciler.vault.environment import is_safe_path
 from reconciler.vault.failures import Explainer
 from reconciler.vault.http import Call, Reply, Request, open_session, perform
@@ -151,6 +158,19 @@ class SecretStore:
         reply = self._ask(call, lambda: self._kv.read_configuration(mount_point=self._mount))
         if reply.status == HTTPStatus.NOT_FOUND and not reply.says_absent:
             raise self._failure(call, reply)
+
+    def mount_life_ms(self) -> int | None:
+        """Return how long the mount's setting lets a version live.
+
+        None where it has no end, and where a policy hides the setting.
+        """
+        call = Call(needs='"read"', path=f"{self._mount}/config")
+        reply = self._ask(call, lambda: self._kv.read_configuration(mount_point=self._mount))
+        if reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None:
+            return None
+        if reply.status != HTTPStatus.OK or reply.data is None:
+            raise self._failure(call, reply)
+        return length_ms(reply.data.get("delete_version_after"))
 
     def read_meta(self, path: str) -> SecretMeta:
         """Return what Vault's metadata says of a path, without its content.

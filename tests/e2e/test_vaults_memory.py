@@ -7,7 +7,13 @@ revokes what somebody uses.
 
 from __future__ import annotations
 
-from tests.support.fleet import Fleet
+import time
+
+import pytest
+
+from reconciler.model import iso
+from tests.support.fleet import Fleet, judged
+from tests.support.openbao import new_token
 
 BOT = {"label": "bot", "path": "prod/bot"}
 
@@ -66,3 +72,212 @@ def test_a_rotation_never_writes_over_what_came_meanwhile(fleet: Fleet) -> None:
         done = fleet.attempt("rotate", "--target", label, "--yes")
         assert done.code in {0, 1, 4}, done
     assert fleet.secret("prod/bot", 1).field("note") == "imported"
+
+
+# --- places that end by themselves ---
+
+MONTH = "720h"
+
+
+def lets_end(fleet: Fleet, after: str, path: str | None = None) -> None:
+    """An operator sets how long versions live, on the mount or on a path."""
+    place = "config" if path is None else f"metadata/{fleet.prefix}/{path}"
+    with fleet.operator() as client:
+        client.adapter.post(f"/v1/{fleet.mount}/{place}", json={"delete_version_after": after})
+
+
+def rewritten(fleet: Fleet, path: str) -> None:
+    """A path's latest content is written again, as an older program would have."""
+    with fleet.store() as store:
+        found = fleet.secret(path)
+        store.write(
+            f"{fleet.prefix}/{path}",
+            dict(found.fields or ()),
+            secret=found.secret,
+            cas=found.version,
+        )
+
+
+def day_of_end(fleet: Fleet, path: str) -> str:
+    """The day on which the latest version of a path ends by itself."""
+    with fleet.store() as store:
+        ends_at_ms = store.read_meta(f"{fleet.prefix}/{path}").ends_at_ms
+    assert ends_at_ms is not None
+    return iso(ends_at_ms)[:10]
+
+
+@pytest.mark.parametrize("path", [None, "_ledger"], ids=["mount", "path"])
+def test_no_ledger_where_it_would_end(fleet: Fleet, path: str | None) -> None:
+    """Bootstrap refuses before its first write, and goes on once the setting is off."""
+    fleet.write(BOT)
+    lets_end(fleet, MONTH, path)
+    with fleet.untouched():
+        sentence = fleet.refused(1, "bootstrap")
+    assert "would end by itself after 30d (delete_version_after" in sentence
+    assert "set it to 0s" in sentence
+    lets_end(fleet, "0s", path)
+    fleet.must("bootstrap")
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+
+
+def test_a_role_that_may_not_read_the_mounts_setting(fleet: Fleet) -> None:
+    """Then the first write's reply shows it: nothing is derived after it."""
+    fleet.write(BOT)
+    lets_end(fleet, MONTH)
+    with fleet.operator() as client:
+        rules = {f"{fleet.mount}/{kind}/*": ["create", "read", "update", "list"] for kind in KINDS}
+        token = new_token(client, rules)
+    sentence = fleet.refused(1, "bootstrap", environ={"VAULT_TOKEN": token})
+    assert f"ends by itself on {day_of_end(fleet, '_ledger')}" in sentence
+    assert fleet.sandbox.state.mutating_calls == 0
+    assert fleet.ledger().holder is None, "the lease is given back"
+    lets_end(fleet, "0s")
+    undelete(fleet, "_ledger")
+    fleet.must("bootstrap", environ={"VAULT_TOKEN": token})
+
+
+KINDS = ("data", "metadata", "delete", "undelete", "destroy")
+
+
+def undelete(fleet: Fleet, path: str) -> None:
+    """As the program advises."""
+    with fleet.operator() as client, fleet.store() as store:
+        name = f"{fleet.prefix}/{path}"
+        latest = store.read_meta(name).latest
+        client.secrets.kv.v2.undelete_secret_versions(name, [latest], mount_point=fleet.mount)
+
+
+def test_a_ledger_that_came_to_end_by_itself(fleet: Fleet) -> None:
+    """Set on a mount in use: plan, status and apply say when it ends; nobody writes."""
+    fleet.begin(BOT)
+    lets_end(fleet, MONTH)
+    fleet.write(BOT, {"label": "more"})
+    sentence = fleet.refused(1, "apply", "--yes")
+    day = day_of_end(fleet, "_ledger")
+    assert f"ends by itself on {day}" in sentence
+    assert fleet.live("more") == []
+    with fleet.untouched():
+        assert fleet.refused(1, "apply", "--yes").startswith("of the ledger at ")
+        assert f"ends by itself on {day}" in fleet.must("plan").out
+        status = judged("status", fleet.must("status", "--format", "json").out)
+        assert f"ends by itself on {day}" in status["needs_person"][0]["sentence"]
+        assert "the ledger" in fleet.must("status").out
+        for command in (("rollback", "--target", "bot", "--yes"), ("bootstrap",)):
+            assert "ends by itself" in fleet.refused(1, *command)
+    lets_end(fleet, "0s")
+    undelete(fleet, "_ledger")
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+
+
+def test_a_ledger_that_has_ended(fleet: Fleet) -> None:
+    """The advice names the cause: to undelete it alone would help for one more time."""
+    fleet.begin(BOT)
+    lets_end(fleet, "1s")
+    rewritten(fleet, "_ledger")
+    time.sleep(2.1)
+    for command in (("plan",), ("apply", "--yes"), ("bootstrap",)):
+        sentence = fleet.refused(1, *command)
+        assert "ended by itself on " in sentence
+        assert "delete_version_after" in sentence
+        assert "kv undelete -versions=" in sentence
+    lets_end(fleet, "0s")
+    undelete(fleet, "_ledger")
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+
+
+def test_nothing_is_derived_for_a_path_that_ends_by_itself(fleet: Fleet) -> None:
+    """It is held and named; all else goes on."""
+    fleet.begin()
+    lets_end(fleet, MONTH, "prod/bot")
+    fleet.write(BOT, {"label": "more"})
+    done = fleet.attempt("apply", "--yes")
+    assert done.code == 4
+    assert "the path ends by itself" in done.out
+    assert "after 30d" in done.out
+    assert fleet.live("bot") == []
+    assert len(fleet.live("more")) == 1
+    assert "ends by itself" in fleet.must("plan").out
+    assert "ends by itself" in fleet.must("status").out
+    lets_end(fleet, "0s", "prod/bot")
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+
+
+def test_a_secret_that_will_end_is_told_with_its_day(fleet: Fleet) -> None:
+    """Held while the path lets versions end, whatever is asked for; written again once
+    it does not.
+    """
+    fleet.begin(BOT)
+    lets_end(fleet, MONTH, "prod/bot")
+    rewritten(fleet, "prod/bot")
+    day = day_of_end(fleet, "prod/bot")
+    for command in (("plan",), ("status",)):
+        assert f"ends by itself on {day}" in fleet.must(*command).out
+    with fleet.untouched():
+        done = fleet.attempt("rotate", "--target", "bot", "--yes")
+    assert done.code == 4
+    assert f"ends by itself on {day}" in done.out
+    lets_end(fleet, "0s", "prod/bot")
+    assert "restored bot" in fleet.must("apply", "--yes").out
+    with fleet.store() as store:
+        assert store.read_meta(f"{fleet.prefix}/prod/bot").ends_at_ms is None
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+def test_a_leaked_token_goes_whatever_the_path_does(fleet: Fleet) -> None:
+    """A compromised rotation is not held for it."""
+    fleet.begin(BOT)
+    lets_end(fleet, MONTH, "prod/bot")
+    [leaked] = fleet.live("bot")
+    fleet.must("rotate", "--target", "bot", "--compromised", "--yes")
+    assert leaked.token_id not in {t.token_id for t in fleet.live("bot")}
+
+
+def test_a_manager_whose_secret_ended(fleet: Fleet) -> None:
+    """It had one: the sentence says so, and why. Bootstrap waits for the setting."""
+    fleet.begin(BOT)
+    lets_end(fleet, "1s", "reconciler")
+    rewritten(fleet, "reconciler")
+    with fleet.store() as store:
+        store.destroy_version(f"{fleet.prefix}/reconciler", 1)
+    time.sleep(2.1)
+    sentence = fleet.refused(4, "plan")
+    assert "the manager reconciler has no secret any more: version 2 ended by itself" in sentence
+    with fleet.untouched():
+        assert "delete_version_after to 0s" in fleet.refused(4, "bootstrap")
+    lets_end(fleet, "0s", "reconciler")
+    fleet.must("bootstrap")
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+
+
+@pytest.mark.parametrize(("after", "said"), [("3s", None), ("120s", "for 120 s")])
+def test_a_hand_over_says_how_long_it_really_lies_there(
+    fleet: Fleet, after: str, said: str | None
+) -> None:
+    """The mount's shorter setting beats the path's; the write's reply tells."""
+    fleet.begin(BOT)
+    place = f"{fleet.mount}/{fleet.prefix.partition('/')[0]}/identity"
+    lets_end(fleet, after)
+    if said is not None:
+        assert said in fleet.must("identity", "push", place).out
+        return
+    sentence = fleet.refused(1, "identity", "push", place)
+    assert "ends after 3 s already (delete_version_after of the mount)" in sentence
+
+
+def test_too_few_versions_are_told(fleet: Fleet) -> None:
+    """Nothing to restore from, nothing to find back in the ledger: a warning each."""
+    fleet.begin(BOT)
+    with fleet.operator() as client:
+        for path, kept in (("_ledger", 3), ("prod/bot", 1)):
+            client.adapter.post(
+                f"/v1/{fleet.mount}/metadata/{fleet.prefix}/{path}", json={"max_versions": kept}
+            )
+    done = fleet.must("plan")
+    assert "warning: Vault keeps 3 versions of the ledger only: raise max_versions" in done.err
+    assert "warning: Vault keeps one version of prod/bot" in done.err

@@ -328,7 +328,12 @@ class _WorldMaker:
 
     def _meta(self) -> SecretMeta:
         return SecretMeta(
-            latest=self._random.randrange(4), state=self._random.choice(tuple(VersionState))
+            latest=self._random.randrange(4),
+            state=self._random.choice(tuple(VersionState)),
+            created_at_ms=self._random.choice((None, NOW_MS - HOUR_MS)),
+            ends_at_ms=NOW_MS + DAY_MS if self._amiss() else None,
+            life_ms=DAY_MS if self._amiss() else None,
+            kept=self._random.choice((None, 1, 10)),
         )
 
     def _content(self, known: Ledger) -> Content:

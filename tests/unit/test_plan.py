@@ -600,6 +600,8 @@ OVER_IT = "holds something else, which is written over"
 LOST = rotate(
     Reason.SECRET_LOST, f"version 3 {OVER_IT}", after=dataclasses.replace(WANTED, version=3)
 )
+WILL_END = dataclasses.replace(living(1), ends_at_ms=NOW_MS + DAY_MS)
+SHORT_LIVED = dataclasses.replace(WILL_END, life_ms=DAY_MS)
 DATED = dataclasses.replace(
     HAD, current=dataclasses.replace(current("bot-1", "bot"), version_created_at_ms=NOW_MS - DAY_MS)
 )
@@ -701,6 +703,27 @@ DATED = dataclasses.replace(
                 contents={"bot": Content()},
             ),
             id="the same number again, at another time",
+        ),
+        pytest.param(
+            row(
+                Action.HOLD,
+                Reason.ENDS_BY_ITSELF,
+                "version 1 ends by itself on 2026-11-23T08:30:00.000Z",
+                before=WAS,
+            ),
+            Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), secrets={"bot": SHORT_LIVED}),
+            id="it ends by itself, and so would what is written now; due can wait",
+        ),
+        pytest.param(
+            row(
+                Action.RESTORE,
+                Reason.WILL_END,
+                "version 1 ends by itself on 2026-11-23T08:30:00.000Z",
+                before=WAS,
+                after=Side(path="bot", version=1),
+            ),
+            Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), secrets={"bot": WILL_END}),
+            id="it ends by itself, and what is written now would stay",
         ),
         pytest.param(
             row(Action.RECORD, Reason.VERSION_MOVED, "version 1 -> 3", before=WAS, after=SEEN_AT_3),
@@ -1744,7 +1767,10 @@ def test_only_holds_of_desired_labels_need_a_decision() -> None:
     """Each hold that only a person resolves is one that the planner makes for a desired
     label.
     """
-    assert frozenset({Reason.TWIN, Reason.OCCUPIED, Reason.ROLLED_BACK}) == NEEDS_DECISION
+    assert (
+        frozenset({Reason.TWIN, Reason.OCCUPIED, Reason.ROLLED_BACK, Reason.ENDS_BY_ITSELF})
+        == NEEDS_DECISION
+    )
     assert not Change(label="bot", action=Action.DERIVE, reason=Reason.TWIN).needs_decision
     assert not Change(label="bot", action=Action.HOLD, reason=Reason.OVERLAP).needs_decision
 

@@ -69,7 +69,7 @@ from reconciler.protocol.effects import (
     VerifyToken,
     Written,
 )
-from reconciler.run.effects import ListPaths, ReadMeta
+from reconciler.run.effects import ListPaths, ReadMeta, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
 from reconciler.state.secret import OPERATION_ID
 from tests.proofs.simulation.invariants import Audit, Violation
@@ -105,6 +105,7 @@ FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
     ReadSecret: (FAIL, DOWN),
     ReadLedger: (FAIL,),
     ReadMeta: (FAIL,),
+    ReadMountLife: (FAIL,),
     ListPaths: (FAIL,),
     ListTokens: (FAIL, EMPTY, PARTIAL),
     VerifyToken: (FAIL, REFUSE, EMPTY, PARTIAL, DOWN),
@@ -130,7 +131,17 @@ IN_SECRETS = frozenset(
 PEERS: dict[type[Effect[Any]], str] = {
     **dict.fromkeys((Derive, Revoke, ListTokens, VerifyToken), EXCHANGE),
     **dict.fromkeys(
-        (PutSecret, PutLedger, DeleteVersion, ReadSecret, ReadLedger, ReadMeta, ListPaths), VAULT
+        (
+            PutSecret,
+            PutLedger,
+            DeleteVersion,
+            ReadSecret,
+            ReadLedger,
+            ReadMeta,
+            ReadMountLife,
+            ListPaths,
+        ),
+        VAULT,
     ),
 }
 MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, PutSecret, PutLedger, DeleteVersion)
@@ -514,6 +525,8 @@ class World:
             return self.vault.read(effect.path, effect.version)
         if isinstance(effect, ReadMeta):
             return self.vault.meta(effect.path)
+        if isinstance(effect, ReadMountLife):
+            return None
         if isinstance(effect, ListPaths):
             return self.vault.paths()
         if isinstance(effect, ReadLedger):
