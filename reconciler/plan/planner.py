@@ -250,11 +250,7 @@ def _sides(
             return before, Side(path=path, version=latest.number), moved
         case Action.RESTORE, Listed(content=None):
             again = RestoreSecret(
-                path=path,
-                source=latest.number,
-                seen=latest,
-                current=facts.current,
-                live=facts.live,
+                path=path, source=latest.number, seen=latest, current=facts.current, live=facts.live
             )
             return before, Side(path=path, version=latest.number), again
         case Action.RESTORE, Listed(content=Content(holder_version=int() as source)):
