@@ -10,7 +10,15 @@ from reconciler.plan.change import Change, NotTouched, row_key
 from reconciler.plan.guards import Policy, files_missing
 from reconciler.plan.reasons import Facts, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.setting import Setting
-from reconciler.state import Entry, Kind, Observed, classify, lease_held_by, probably_ours
+from reconciler.state import (
+    Entry,
+    Kind,
+    Observed,
+    classify,
+    granted_otherwise,
+    lease_held_by,
+    probably_ours,
+)
 
 
 class PlanContext:
@@ -40,6 +48,7 @@ class PlanContext:
             other_run=lease_held_by(ledger, observed.now_ms, not_run=run),
             files_missing=files_missing(desired, observed, policy),
             doubt_ms=observed.doubt_ms,
+            granted=granted_otherwise(ledger, observed.live),
         )
 
     def is_to_be_done(self, change: Change) -> bool:

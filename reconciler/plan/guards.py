@@ -130,6 +130,10 @@ class Policy:
         default=False,
         text="Revoke although it is not proven how promptly the exchange shows uses.",
     )
+    retry_scopes: bool = _guard(
+        default=False,
+        text="Derive scopes again although the exchange granted others the last time.",
+    )
     replace: frozenset[str] = _guard(
         frozenset(),
         "Derive this label's token although a twin lives or its path is occupied",

@@ -36,9 +36,12 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   older than rotate_after                  rotate due
     yes      current   the same, beyond --max-rotations         hold budget
     yes      current   none of that                             keep in_sync
+    yes      any       it would derive or rotate, and the       hold scopes_granted
+                       exchange granted other scopes before
 
-The flag of a guard lifts its hold: --allow-missing-files, --revoke-in-use, and
---replace for occupied (unless the path belongs to another label) and twin.
+The flag of a guard lifts its hold: --allow-missing-files, --revoke-in-use,
+--retry-scopes, and --replace for occupied (unless the path belongs to another label)
+and twin.
 
 Further rows:
 
@@ -81,9 +84,10 @@ from collections.abc import Iterable
 from reconciler.model import Manifest, TokenSpec
 from reconciler.plan.change import Change, Plan, Side, order
 from reconciler.plan.context import PlanContext
+from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts
-from reconciler.plan.reasons import Facts, Finding, Listed, Unwanted, Wanted, finding_of, first
+from reconciler.plan.reasons import Facts, Finding, Listed, Unwanted, Wanted, first
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
     Evidence,
@@ -202,7 +206,7 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
     """Make the rows of a label: its own, its protection's, and its predecessors'."""
     spec = context.specs.get(label)
     facts = context.facts_of(label)
-    finding = finding_of(facts)
+    finding = deriving(facts)
     own = _own_row(context, facts, finding)
     if finding.reason is not Reason.REVOKING_LEFT and (
         spec is not None or finding.action is not Action.KEEP

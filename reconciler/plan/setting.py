@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from reconciler.model import HOUR_MS, MINUTE_MS
 from reconciler.plan.guards import Policy
-from reconciler.state import Holder
+from reconciler.state import Granted, Holder
 
 IN_USE_MS = HOUR_MS
 """A token that left the file lives on for so long after a use, even without overlap."""
@@ -25,7 +26,8 @@ class Setting:
     ``now_ms`` is the time that ages are judged by. ``other_run`` holds the lease, and
     is not the run that asks. ``doubt_ms`` is by how much a shown use may be late, None
     while that is not proven. ``files_missing``: files that the ledger remembers are not
-    in the manifest, and that is not allowed.
+    in the manifest, and that is not allowed. ``granted``: what the exchange granted
+    instead of scopes that were asked for.
     """
 
     now_ms: int
@@ -34,6 +36,7 @@ class Setting:
     other_run: Holder | None
     files_missing: bool
     doubt_ms: int | None
+    granted: Mapping[frozenset[str], Granted] = dataclasses.field(default_factory=dict)
 
     def doubt_within(self, overlap_ms: int) -> int | None:
         """Return the doubt that a decision about such an overlap reckons with.

@@ -57,6 +57,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
     ),
     State.NOT_DESIRED: (Reason.NOT_DESIRED,),
     State.WAITING: (
+        Reason.SCOPES_GRANTED,
         Reason.OCCUPIED,
         Reason.TWIN,
         Reason.ROLLED_BACK,

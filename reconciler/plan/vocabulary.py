@@ -82,6 +82,7 @@ class Reason(enum.Enum):
     SCOPES_WIDENED = "scopes_widened"
     SCOPES_NARROWED = "scopes_narrowed"
     SCOPES_CHANGED = "scopes_changed"
+    SCOPES_GRANTED = "scopes_granted"
     PATH_CHANGED = "path_changed"
     REQUESTED = "requested"
     COMPROMISED = "compromised"
@@ -134,6 +135,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.SCOPES_WIDENED: "scopes widened",
     Reason.SCOPES_NARROWED: "scopes narrowed",
     Reason.SCOPES_CHANGED: "scopes changed",
+    Reason.SCOPES_GRANTED: (
+        "the exchange granted other scopes than asked for: put those into the manifest, or "
+        "ask the exchange and try again (--retry-scopes)"
+    ),
     Reason.PATH_CHANGED: "path changed",
     Reason.REQUESTED: "requested",
     Reason.COMPROMISED: "compromised: no overlap",
@@ -163,7 +168,13 @@ SENTENCES: dict[Reason, str] = {
 }
 
 NEEDS_DECISION = frozenset(
-    {Reason.TWIN, Reason.OCCUPIED, Reason.ROLLED_BACK, Reason.ENDS_BY_ITSELF}
+    {
+        Reason.TWIN,
+        Reason.OCCUPIED,
+        Reason.ROLLED_BACK,
+        Reason.ENDS_BY_ITSELF,
+        Reason.SCOPES_GRANTED,
+    }
 )
 """Holds of a desired label that only a person resolves: they make an apply exit 4."""
 

@@ -11,8 +11,10 @@ The commit point is one check-and-set write.
     3 name    not recorded, lease lost     DELETE the token if it is proven new; stop
               known already                it was an old reply: as unclear, and
                                            nothing is deleted
-    4 verify  not what was asked for, or   ledger: revoking, intent closed; then
-              no answer                    DELETE
+    4 verify  not what was asked for       remember it, derive no more in this run;
+                                           then as without an answer
+              no answer                    ledger: revoking, intent closed; then
+                                           DELETE
               a predecessor vanished       go on, as the new one may be the only one
                                            that works; derive no more in this run
     5 commit  written                      6
@@ -30,7 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, Credentials, Derived, LiveToken, TokenSpec, VersionId
+from reconciler.model import SECOND_MS, Credentials, Derived, LiveToken, VersionId
 from reconciler.plan import NewToken
 from reconciler.protocol.commit import (
     NotCommitted,
@@ -61,6 +63,7 @@ from reconciler.protocol.effects import (
     Written,
     value,
 )
+from reconciler.protocol.granted import NotAsAsked, not_as_asked, stop_at_once, take_note
 from reconciler.protocol.outcome import Ending, Outcome, Run, applied, failed, not_tried, unrecorded
 from reconciler.protocol.revoke import confirm_gone, finish_superseded, own_use
 from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke_unrecorded
@@ -173,6 +176,7 @@ def _close_underived(label: str, operation_id: str, outcome: Outcome) -> Step[Ou
 def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Outcome]:
     """Steps 3 to 6 for a token that this run has in its hands."""
     label, token_id = task.spec.label, derived.token_id
+    yield from stop_at_once(task.spec, derived)
     if _lived_before(task, token_id):
         return (yield from _leave_unclear(f"the exchange answered with an old reply ({token_id})"))
     named = yield from WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
@@ -188,8 +192,11 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
             f"{token_id} was derived for profile {derived.profile_id} "
             f"instead of {run.profile_id}: revoke it there"
         )
+        yield from StopDeriving(sentence="the exchange derives for another profile")
         return (yield from _close_underived(label, intent.operation_id, failed(stray, token_id)))
     checked = yield from _verify(task, derived)
+    if isinstance(checked, NotAsAsked):
+        yield from take_note(task.spec, checked)
     if isinstance(checked, Refused):
         return (
             yield from _drop(
@@ -273,19 +280,8 @@ def _verify(task: NewToken, derived: Derived) -> Step[Listing | Refused]:
         if live is None:
             sentence = "the new token is not in the exchange's list"
             continue
-        wrong = _differs(task.spec, derived, live)
-        return reply if wrong is None else Refused(sentence=wrong)
+        return not_as_asked(task.spec, derived, live) or reply
     return Refused(sentence=sentence)
-
-
-def _differs(spec: TokenSpec, derived: Derived, live: LiveToken) -> str | None:
-    for scopes in (derived.scopes, live.scopes):
-        if scopes != spec.scopes:
-            granted = " ".join(scopes) or "no scope"
-            return f"the exchange granted {granted} instead of {' '.join(spec.scopes)}"
-    if live.label != spec.label:
-        return f"the exchange labelled it {live.label!r} instead of {spec.label!r}"
-    return None
 
 
 def _lived_before(task: NewToken, token_id: str) -> bool:

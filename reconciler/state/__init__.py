@@ -11,6 +11,7 @@ from reconciler.state.facts import (
     set_version,
     unchanged,
 )
+from reconciler.state.granted import granted_otherwise, remember_granted
 from reconciler.state.lasting import (
     SETTING,
     few_versions,
@@ -23,6 +24,7 @@ from reconciler.state.ledger import (
     Current,
     Discarded,
     Entry,
+    Granted,
     Holder,
     Intent,
     IntentKind,
@@ -88,6 +90,7 @@ __all__ = [
     "Current",
     "Discarded",
     "Entry",
+    "Granted",
     "Holder",
     "Intent",
     "IntentKind",
@@ -114,6 +117,7 @@ __all__ = [
     "from_document",
     "from_plain",
     "from_text",
+    "granted_otherwise",
     "interrupted",
     "is_placeholder",
     "learnt",
@@ -128,6 +132,7 @@ __all__ = [
     "open_intent",
     "probably_ours",
     "record_current",
+    "remember_granted",
     "retire_intent",
     "revoke_interrupted",
     "secret_fields",

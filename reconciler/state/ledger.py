@@ -238,6 +238,15 @@ class Applied:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """The exchange granted other scopes than were asked for; see ``granted``."""
+
+    asked: tuple[str, ...]
+    granted: tuple[str, ...]
+    at_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """The whole document.
 
@@ -255,6 +264,7 @@ class Ledger:
     closed: tuple[Closed, ...] = ()
     uses: Uses = dataclasses.field(default=Uses(), metadata=LEFT_OUT)
     manifests: tuple[Applied, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    granted: tuple[Granted, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     def known_ids(self) -> dict[str, str]:
         """Return each current, retiring or revoking id with its label."""

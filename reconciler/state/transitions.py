@@ -24,6 +24,7 @@ from reconciler.state.entries import (
     transition,
     with_entry,
 )
+from reconciler.state.granted import forget_granted
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
@@ -159,6 +160,7 @@ def record_current(
     closed.
     """
     entry, intent = _own(ledger, label, operation_id)
+    ledger = forget_granted(ledger, intent.scopes) if intent.kind.derives else ledger
     owner = ledger.known_ids().get(current.token_id, label)
     require(owner == label, f"{current.token_id} is {owner}'s and would be {label}'s")
     require(

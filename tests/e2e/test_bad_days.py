@@ -909,7 +909,76 @@ def test_trimmed_scopes(fleet: Fleet) -> None:
     assert "granted trading instead of" in done.out
     assert fleet.versions()[f"{fleet.prefix}/prod/bot"] == version
     assert len(fleet.live("bot")) == 1
+    with fleet.untouched():
+        said = fleet.refused(4, "apply", "--yes")
+    assert said == "waiting for your decision: bot (see the plan's holds)"
+    fleet.must("apply", "--yes", "--retry-scopes")
+    assert fleet.ledger().granted == ()
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+def granting(fleet: Fleet, *scopes: str) -> None:
+    """From now on the exchange grants these scopes, whatever is asked for."""
+    fleet.sandbox.faults.add(
+        Fault(kind=FaultKind.TRIM_SCOPES, operation=Operation.DERIVE, count=None, scopes=scopes)
+    )
+
+
+def test_one_scope_more_costs_one_token(fleet: Fleet) -> None:
+    """The first mismatch ends deriving for this run and for the next ones: nothing is
+    derived in vain again, while all else goes on.
+    """
+    bots = [{"label": f"bot-{number}"} for number in range(5)]
+    fleet.begin(*bots, {"label": "left"})
+    granting(fleet, "account_creation", "trading")
+    fleet.later(days=31)
+    fleet.write(*bots)
+    before = len(fleet.sandbox.state.tokens())
+    done = fleet.attempt("apply", "--yes")
+    assert done.code == 5
+    assert "the exchange granted account_creation trading instead of trading" in done.out
+    assert len(fleet.sandbox.state.tokens()) - before <= 2, "one may be on its way beside it"
+    assert fleet.live("left") == []
+    assert [len(fleet.live(str(bot["label"]))) for bot in bots] == [1] * 5
+    before = len(fleet.sandbox.state.tokens())
+    for _ in range(3):
+        done = fleet.attempt("apply", "--yes")
+        assert done.code == 4
+        assert done.last_line == "applied 0, failed 0, held 6, not tried 0"
+        assert "asked trading, granted account_creation trading" in done.out
+    assert "--retry-scopes" in fleet.must("plan").out
+    assert len(fleet.sandbox.state.tokens()) == before
+    fleet.must("status")
+
+
+def test_the_granted_scopes_in_the_manifest(fleet: Fleet) -> None:
+    """What the exchange grants can be what is asked for: then all is well."""
+    fleet.begin()
+    granting(fleet, "account_creation", "trading")
+    fleet.write({"label": "bot"})
+    assert fleet.attempt("apply", "--yes").code == 5
+    assert fleet.attempt("apply", "--yes").code == 4
+    fleet.write({"label": "bot", "scopes": ["account_creation", "trading"]})
     fleet.must("apply", "--yes")
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+def test_a_live_token_that_shows_otherwise(fleet: Fleet) -> None:
+    """A token of just these scopes that was made since proves that they are granted by
+    now.
+    """
+    fleet.begin()
+    granting(fleet, "account_creation", "trading")
+    fleet.write({"label": "bot"})
+    assert fleet.attempt("apply", "--yes").code == 5
+    fleet.later(minutes=1)
+    assert fleet.attempt("apply", "--yes").code == 4
+    fleet.sandbox.faults.clear()
+    fleet.sandbox.state.derive_by_hand("a person's", ("trading",))
+    fleet.must("apply", "--yes")
+    assert fleet.ledger().granted == ()
     fleet.assert_whole()
     fleet.assert_quiet()
 

@@ -280,6 +280,7 @@ def test_plan_document_is_whole() -> None:
             "allow_missing_files": False,
             "revoke_in_use": False,
             "revoke_unproven": False,
+            "retry_scopes": False,
             "replace": ["a", "b"],
         },
         "capabilities": "not checked",

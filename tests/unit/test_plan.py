@@ -1768,7 +1768,15 @@ def test_only_holds_of_desired_labels_need_a_decision() -> None:
     label.
     """
     assert (
-        frozenset({Reason.TWIN, Reason.OCCUPIED, Reason.ROLLED_BACK, Reason.ENDS_BY_ITSELF})
+        frozenset(
+            {
+                Reason.TWIN,
+                Reason.OCCUPIED,
+                Reason.ROLLED_BACK,
+                Reason.ENDS_BY_ITSELF,
+                Reason.SCOPES_GRANTED,
+            }
+        )
         == NEEDS_DECISION
     )
     assert not Change(label="bot", action=Action.DERIVE, reason=Reason.TWIN).needs_decision
@@ -1781,6 +1789,7 @@ def test_each_flag_that_a_sentence_names_is_spelt_alike() -> None:
         "--allow-missing-files",
         "--revoke-in-use",
         "--revoke-unproven",
+        "--retry-scopes",
         "--replace",
         "--max-rotations",
     }

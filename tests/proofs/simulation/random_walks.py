@@ -81,7 +81,10 @@ OVERTAKES = 0.5
 WALK_STEPS = 500
 FAULTS_MOST = 1_000_000
 SETTLING_RUNS = 4
-LENIENT = Policy(max_missing=100, max_revocations=100, max_rotations=100)
+LENIENT = Policy(max_missing=100, max_revocations=100, max_rotations=100, retry_scopes=True)
+"""Scopes that were once granted otherwise are asked for again: nothing else would be
+derived for the rest of a walk.
+"""
 
 
 class Walk:
