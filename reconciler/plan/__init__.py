@@ -24,7 +24,7 @@ from reconciler.plan.change import (
 )
 from reconciler.plan.context import owned_paths
 from reconciler.plan.guards import GUARDS, Guard, Policy, violations
-from reconciler.plan.planner import plan, rests_on_uses
+from reconciler.plan.planner import plan
 from reconciler.plan.review import NoBase, Review, review_of
 from reconciler.plan.states import State
 from reconciler.plan.status import (
@@ -52,6 +52,7 @@ from reconciler.plan.tasks import (
     RevokeRetiring,
     Task,
 )
+from reconciler.plan.uses_decide import rests_on_uses
 from reconciler.plan.vocabulary import ACTIONS, CATEGORIES, SENTENCES, Action, Category, Reason
 
 __all__ = [

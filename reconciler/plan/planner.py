@@ -146,31 +146,6 @@ def plan(
     )
 
 
-USES_DECIDE = frozenset(
-    {Reason.UNPROVEN, Reason.IN_USE, Reason.STILL_USED, Reason.SUCCESSOR_UNUSED}
-)
-"""Holds that may end with better knowledge of the uses."""
-
-
-def rests_on_uses(
-    desired: Manifest, observed: Observed, policy: Policy, *, run: str | None = None
-) -> bool:
-    """Return whether a decision depends on how promptly the exchange shows uses."""
-    labels = {spec.label for spec in desired.tokens}
-    in_question = any(
-        entry.retiring or label not in labels for label, entry in observed.ledger.tokens.items()
-    )
-    at_once = any(s.overlap_ms == 0 and s.label != desired.manager for s in desired.tokens)
-    if not in_question and not at_once:
-        return False
-    found = plan(desired, observed, now_ms=observed.now_ms, policy=policy, run=run)
-    return any(
-        c.reason in USES_DECIDE
-        or (c.action is Action.ROTATE and c.after is not None and c.after.overlap_ms == 0)
-        for c in found.changes
-    )
-
-
 def _within_budget(changes: list[Change], context: PlanContext) -> list[Change]:
     """Hold back due rotations beyond ``--max-rotations``: those of younger tokens."""
     policy = context.setting.policy
