@@ -37,4 +37,5 @@ def _row(row: Row) -> dict[str, Any]:
         "status": word_of(outcome.status),
         "outcome": outcome.sentence,
         "token_id": outcome.token_id,
+        "revoked": list(outcome.revoked),
     }

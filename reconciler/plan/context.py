@@ -7,8 +7,8 @@ from typing import Any
 
 from reconciler.model import LiveToken, Manifest
 from reconciler.plan.change import Change, NotTouched, row_key
+from reconciler.plan.facts import Facts, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.guards import Policy, files_missing
-from reconciler.plan.reasons import Facts, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.setting import Setting
 from reconciler.state import (
     Entry,

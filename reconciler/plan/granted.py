@@ -6,7 +6,8 @@ The rules are those of ``reasons``; what is remembered, and for how long, is in
 
 from __future__ import annotations
 
-from reconciler.plan.reasons import Facts, Finding, Wanted, finding_of
+from reconciler.plan.facts import Facts, Finding, Wanted
+from reconciler.plan.reasons import finding_of
 from reconciler.plan.vocabulary import Action, Reason
 
 

@@ -6,7 +6,7 @@ A label has at most one row of its own, by the first line that fits:
     -------  --------  ---------------------------------------  ----------------------
     any      intent    another run holds the lease              hold in_progress
     any      intent    no other run holds it                    recover intent_open
-    any      revoking  any                                      (see below)
+    any      revoking  its DELETE was not answered yet          (see below)
     any      other     an empty document at the path            recover placeholder_left
     no       none      any                                      no row
     no       current   a file of the manifest is missing        hold file_missing
@@ -14,6 +14,7 @@ A label has at most one row of its own, by the first line that fits:
     no       current   it is the token that signs               hold signs
     no       current   uses prove nothing within its overlap    hold unproven
     no       current   perhaps used within its overlap          hold in_use
+    no       current   neither it nor its secret is found       hold missing
     no       current   none of that                             revoke not_desired
     yes      none      the wanted path holds something          hold occupied
     yes      none      a twin lives                             hold twin
@@ -45,12 +46,17 @@ and twin.
 
 Further rows:
 
-    a revoking token, unless its label is in_progress           recover revoking_left
+    a revoking token, unless its label is in_progress:
+        its DELETE was answered less than an hour ago, and the
+        exchange lists it                                       hold still_listed
+        otherwise                                               recover revoking_left
+    a token that we revoked, and that is listed an hour later   recover revoked_lives
     another protection is wanted than remembered                record protect_on, _off
     a retiring token, by the first line that fits:
         its overlap is not over                                 hold overlap
         its secret lies there again, and there is a current one hold rolled_back
         it is the token that signs                              hold signs
+        the exchange does not list it, its secret is lost       hold missing
         the exchange does not list it                           revoke superseded
         uses prove nothing within its overlap                   hold unproven
         perhaps used within its overlap, the doubt included     hold still_used
@@ -64,7 +70,9 @@ and, if a plan was approved, in that plan. Otherwise its predecessors are judged
 it stayed.
 
 A label that is in progress or recovered has no rows about protection and retiring
-tokens. Twins and foreign tokens have no row: the plan lists them as not touched.
+tokens; one that is rotated as compromised has none about the latter, as they go with
+its own row. A revoking token whose DELETE was answered holds nothing else up. Twins and
+foreign tokens have no row: the plan lists them as not touched.
 
 Rules this module keeps:
 
@@ -84,14 +92,15 @@ from collections.abc import Iterable
 from reconciler.model import Manifest, TokenSpec
 from reconciler.plan.change import Change, Plan, Side, order
 from reconciler.plan.context import PlanContext
+from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts
-from reconciler.plan.reasons import Facts, Finding, Listed, Unwanted, Wanted, first
+from reconciler.plan.reasons import first
+from reconciler.plan.revocations import again_rows, revoking_rows
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
     Evidence,
-    FinishRevoking,
     NewToken,
     RecordFiles,
     RecordProtection,
@@ -129,7 +138,7 @@ def plan(
     """
     policy = policy or Policy()
     context = PlanContext(desired, observed, policy, now_ms, run)
-    changes = [*_files_row(context)]
+    changes = [*_files_row(context), *again_rows(context)]
     for label in context.specs.keys() | observed.ledger.tokens.keys():
         changes.extend(_rows_of(context, label))
     admitted = [c for c in _within_budget(changes, context) if policy.selection.admits(c)]
@@ -187,13 +196,23 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
         spec is not None or finding.action is not Action.KEEP
     ):
         yield own
+    if finding.reason is Reason.IN_PROGRESS:
+        return
+    yield from revoking_rows(context, facts)
     if finding.action is Action.RECOVER:
-        yield from _revoking_rows(facts)
-    elif finding.reason is not Reason.IN_PROGRESS:
-        yield from _protection_row(context, facts, spec)
+        return
+    yield from _protection_row(context, facts, spec)
+    if not _ends_all(context, facts, finding):
         goes = finding.action is Action.REVOKE and context.is_to_be_done(own)
         gone = spec is None and facts.entry.current is None
         yield from _retiring_rows(context, facts, leaving=goes or gone)
+
+
+def _ends_all(context: PlanContext, facts: Facts, finding: Finding) -> bool:
+    """Return whether the label's own row revokes its predecessors as well."""
+    policy = context.setting.policy
+    derives = finding.action in {Action.DERIVE, Action.ROTATE}
+    return derives and policy.compromised and facts.label in policy.requested
 
 
 def _own_row(context: PlanContext, facts: Facts, finding: Finding) -> Change:
@@ -323,19 +342,6 @@ def _protection_row(context: PlanContext, facts: Facts, spec: TokenSpec | None) 
         after=Side(path=entry.path, protect=wanted),
         task=RecordProtection(protect=wanted),
     )
-
-
-def _revoking_rows(facts: Facts) -> Iterable[Change]:
-    """Make a row for each id that goes whatever happens: an approval names them all."""
-    entry = facts.entry
-    for revoking in entry.revoking:
-        yield Change(
-            label=facts.label,
-            action=Action.RECOVER,
-            reason=Reason.REVOKING_LEFT,
-            before=Side(path=revoking.path or entry.path, token_id=revoking.token_id),
-            task=FinishRevoking(path=entry.path, revoking=revoking),
-        )
 
 
 def _retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Iterable[Change]:

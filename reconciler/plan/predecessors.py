@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import LiveToken, iso
-from reconciler.plan.reasons import Finding
+from reconciler.plan.facts import Finding
 from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import Content, Entry, Retiring, never_used, only_ours
@@ -90,9 +90,15 @@ def vanished(facts: RetiringFacts) -> Finding | None:
     """The exchange does not list it.
 
     It is revoked all the same: that confirms its end, so that a list which lags can't
-    make the ledger forget a token that lives.
+    make the ledger forget a token that lives. One that can't be asked, because its
+    secret is lost, is left to a person.
     """
-    return Finding(Action.REVOKE, Reason.SUPERSEDED, "already gone") if facts.live is None else None
+    if facts.live is not None:
+        return None
+    since_ms = facts.retiring.missing_since_ms
+    if since_ms is not None:
+        return Finding(Action.HOLD, Reason.MISSING, f"since {iso(since_ms)}")
+    return Finding(Action.REVOKE, Reason.SUPERSEDED, "already gone")
 
 
 def unproven(facts: RetiringFacts) -> Finding | None:

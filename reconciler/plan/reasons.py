@@ -22,78 +22,14 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from reconciler.model import LiveToken, SecretMeta, TokenSpec, VersionState, iso
-from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS, Setting
+from reconciler.model import VersionState, iso
+from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
+from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import Content, Current, Entry, never_used
-
-
-class Finding(NamedTuple):
-    """What a function found; ``note`` adds what varies, and decides nothing."""
-
-    action: Action
-    reason: Reason
-    note: str = ""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What is known of any label when its row is decided.
-
-    ``path`` is where its next secret goes or its last one lies: the open intent's path,
-    else the recorded one, else the wanted one. ``meta`` and ``content`` are of that
-    path. ``entry`` is an empty one where the ledger does not know the label.
-    """
-
-    setting: Setting
-    label: str
-    entry: Entry
-    path: str
-    meta: SecretMeta
-    content: Content | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Unwanted(Facts):
-    """The label is not in the manifest; ``live`` is None if its token is not listed."""
-
-    current: Current
-    live: LiveToken | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted(Facts):
-    """The label is in the manifest.
-
-    ``target`` and ``target_content`` are of the wanted path, and ``owner`` is another
-    label for which the ledger has that path. ``twins`` are live tokens with the label
-    that are not ours.
-    """
-
-    spec: TokenSpec
-    target: SecretMeta
-    target_content: Content | None
-    owner: str | None
-    twins: tuple[LiveToken, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded(Wanted):
-    """The label is in the manifest, and the ledger has a current token for it."""
-
-    current: Current
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Listed(Recorded):
-    """And the exchange lists that token."""
-
-    live: LiveToken
-
+from reconciler.state import never_used
 
 # --- what an earlier run left, or another one is at ---
 
@@ -116,8 +52,12 @@ def intent_open(facts: Facts) -> Finding | None:
 
 
 def revoking_left(facts: Facts) -> Finding | None:
-    """Recorded revocations come before anything else that is done to the label."""
-    return Finding(Action.RECOVER, Reason.REVOKING_LEFT) if facts.entry.revoking else None
+    """Recorded revocations come before anything else that is done to the label.
+
+    One that the exchange has answered waits for a list, and holds nothing up.
+    """
+    answered = all(r.asked_at_ms is not None for r in facts.entry.revoking)
+    return None if answered else Finding(Action.RECOVER, Reason.REVOKING_LEFT)
 
 
 def placeholder_left(facts: Facts) -> Finding | None:
@@ -187,6 +127,13 @@ def signs(facts: Unwanted) -> Finding | None:
     return None
 
 
+def missing(facts: Unwanted) -> Finding | None:
+    """It is not listed, and its secret is lost: nobody can ask whether it lives."""
+    since_ms = None if facts.live is not None else facts.current.missing_since_ms
+    note = f"since {iso(since_ms or 0)}"
+    return Finding(Action.HOLD, Reason.MISSING, note) if since_ms is not None else None
+
+
 def not_desired(_: Unwanted) -> Finding | None:
     """The line has left the file."""
     return Finding(Action.REVOKE, Reason.NOT_DESIRED)
@@ -244,7 +191,8 @@ def revoked_elsewhere(_: Recorded) -> Finding | None:
 def compromised(facts: Listed) -> Finding | None:
     """A person asked for a rotation without overlap."""
     if facts.setting.policy.compromised and requested(facts) is not None:
-        return Finding(Action.ROTATE, Reason.COMPROMISED)
+        older = ", ".join(r.token_id for r in facts.entry.retiring)
+        return Finding(Action.ROTATE, Reason.COMPROMISED, older and f"revokes {older} as well")
     return None
 
 
@@ -349,7 +297,7 @@ def in_sync(_: Listed) -> Finding | None:
 
 
 LEFTOVER = (*UNFINISHED, nothing_left)
-UNWANTED = (*UNFINISHED, file_missing, protected, signs, unproven, in_use, not_desired)
+UNWANTED = (*UNFINISHED, file_missing, protected, signs, missing, unproven, in_use, not_desired)
 MISSING = (*UNFINISHED, occupied, twin, ends_by_itself, absent)
 UNLISTED = (*UNFINISHED, occupied, ends_by_itself, revoked_elsewhere)
 LISTED = (

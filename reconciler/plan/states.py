@@ -45,6 +45,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
     State.INTERRUPTED: (
         Reason.INTENT_OPEN,
         Reason.REVOKING_LEFT,
+        Reason.REVOKED_LIVES,
         Reason.PLACEHOLDER_LEFT,
     ),
     State.IN_PROGRESS: (Reason.IN_PROGRESS,),
@@ -54,6 +55,8 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.IN_USE,
         Reason.SIGNS,
         Reason.UNREAD,
+        Reason.STILL_LISTED,
+        Reason.MISSING,
     ),
     State.NOT_DESIRED: (Reason.NOT_DESIRED,),
     State.WAITING: (

@@ -45,6 +45,7 @@ PROBABLY_OURS = (
 )
 
 _OF_PROTECTION = frozenset({Reason.PROTECT_ON, Reason.PROTECT_OFF})
+_OF_REVOKED = frozenset({Reason.STILL_LISTED, Reason.REVOKED_LIVES})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,12 +316,14 @@ def _judged(token: TokenStatus, rows: list[Change], now_ms: int) -> TokenStatus:
         c for c in rows if any(_is_about(c, old.token_id) for old in token.predecessors)
     ]
     of_protection = [c for c in rows if c.reason in _OF_PROTECTION]
-    own = next((c for c in rows if c not in of_predecessors and c not in of_protection), None)
+    of_revoked = [c for c in rows if c.reason in _OF_REVOKED]
+    others = [*of_predecessors, *of_protection, *of_revoked]
+    own = next((c for c in rows if c not in others), None)
     if own is None:  # not in the manifest, and only predecessors are left
         return token
     told = own
     if own.reason is Reason.IN_SYNC:
-        told = next(iter([*of_protection, *of_predecessors]), own)
+        told = next(iter([*of_protection, *of_revoked, *of_predecessors]), own)
     state = STATES[told.reason]
     if state is State.DUE and token.due_at_ms is not None and now_ms - token.due_at_ms > OVERDUE_MS:
         state = State.OVERDUE

@@ -2,7 +2,7 @@
 
     action            task
     ----------------  ------------------------------------------------------------------
-    recover           RecoverIntent, FinishRevoking or RemovePlaceholder
+    recover           RecoverIntent, FinishRevoking, RevokeAgain or RemovePlaceholder
     record            RecordFiles, RecordProtection or RecordVersion
     restore           RestoreSecret
     derive, rotate    NewToken
@@ -51,10 +51,22 @@ class RecoverIntent:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FinishRevoking:
-    """Revoke a token that the ledger has as revoking; ``path`` is the label's."""
+    """Revoke a token that the ledger has as revoking; ``path`` is the label's.
+
+    ``listed``: the exchange listed it.
+    """
 
     path: str
     revoking: Revoking
+    listed: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeAgain:
+    """Revoke a token that the ledger has as revoked, and that the exchange lists."""
+
+    token_id: str
+    live_label: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +181,7 @@ class RevokeRetiring:
 Task = (
     RecoverIntent
     | FinishRevoking
+    | RevokeAgain
     | RemovePlaceholder
     | RecordFiles
     | RecordProtection

@@ -66,6 +66,9 @@ class Reason(enum.Enum):
 
     INTENT_OPEN = "intent_open"
     REVOKING_LEFT = "revoking_left"
+    REVOKED_LIVES = "revoked_lives"
+    STILL_LISTED = "still_listed"
+    MISSING = "missing"
     PLACEHOLDER_LEFT = "placeholder_left"
     IN_PROGRESS = "in_progress"
     FILE_MISSING = "file_missing"
@@ -107,6 +110,17 @@ class Reason(enum.Enum):
 SENTENCES: dict[Reason, str] = {
     Reason.INTENT_OPEN: "an earlier run was interrupted: finish or undo it",
     Reason.REVOKING_LEFT: "an earlier run recorded this token as revoking: finish it",
+    Reason.REVOKED_LIVES: (
+        "we revoked this token, and the exchange lists it again: revoke it once more"
+    ),
+    Reason.STILL_LISTED: (
+        "the exchange agreed to revoke this token and still lists it: it is asked again "
+        "after an hour"
+    ),
+    Reason.MISSING: (
+        "the exchange does not list it, and its secret is lost, so nobody can ask whether "
+        "it is gone: if you know, `reconciler forget` it"
+    ),
     Reason.PLACEHOLDER_LEFT: "an empty placeholder is left at the path: delete it",
     Reason.IN_PROGRESS: "another run is working on it",
     Reason.FILE_MISSING: (
@@ -185,6 +199,9 @@ CATEGORIES: dict[Reason, Category] = {
         (
             Reason.INTENT_OPEN,
             Reason.REVOKING_LEFT,
+            Reason.REVOKED_LIVES,
+            Reason.STILL_LISTED,
+            Reason.MISSING,
             Reason.PLACEHOLDER_LEFT,
             Reason.UNREAD,
             Reason.WILL_END,

@@ -11,8 +11,10 @@ One change, step by step (a derive is a rotation without a predecessor):
     5 commit  PutSecret(cas of step 1)        finds the operation id at version
                                               cas + 1 and does step 6
     6 record  WriteLedger(record_current)     has nothing to do
-    7 retire  WriteLedger(start_revoking),    revokes again and closes
+    7 retire  WriteLedger(start_revoking),    revokes again
               Revoke,
+              WriteLedger(note_asked)
+    8 close   ListTokens,                     looks again
               WriteLedger(close_revoking)
 
 Modules: ``lease`` (who may write the ledger), ``commit`` (was a write of a secret
@@ -74,6 +76,7 @@ from reconciler.protocol.outcome import (
     failed,
     held,
     not_tried,
+    settled,
     unrecorded,
 )
 from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
@@ -152,6 +155,7 @@ __all__ = [
     "revoke_retiring",
     "rewrite_secret",
     "rollback",
+    "settled",
     "standing_of",
     "step_of",
     "unrecorded",

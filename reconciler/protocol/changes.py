@@ -23,6 +23,7 @@ from reconciler.plan import (
     RecoverIntent,
     RemovePlaceholder,
     RestoreSecret,
+    RevokeAgain,
     RevokeCurrent,
     RevokeRetiring,
 )
@@ -30,7 +31,12 @@ from reconciler.protocol.derive import derive_token
 from reconciler.protocol.effects import Recorded, Step, WriteLedger
 from reconciler.protocol.outcome import Outcome, Run, applied, unrecorded
 from reconciler.protocol.recover import Recovery, fix_version, recover_intent, remove_placeholder
-from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_retiring
+from reconciler.protocol.revoke import (
+    finish_revoking,
+    revoke_again,
+    revoke_current,
+    revoke_retiring,
+)
 from reconciler.protocol.rewrite import Place, restore
 from reconciler.state import Observed, Transition, set_files, set_protect
 
@@ -63,7 +69,7 @@ def standing_of(
     return frozenset(c.token_id for c in currents if c is not None and c.token_id in listed)
 
 
-def step_of(  # noqa: C901  # one match, with a case for each kind of task
+def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of task
     change: Change, run: Run, standing: frozenset[str] = frozenset()
 ) -> Step[Outcome]:
     """Return the step that makes a change; ``standing`` is that of ``standing_of``.
@@ -93,8 +99,10 @@ def step_of(  # noqa: C901  # one match, with a case for each kind of task
         case RecoverIntent(ledger=ledger, overlap_ms=overlap_ms, is_manager=is_manager):
             recovery = Recovery(label=label, overlap_ms=overlap_ms, is_manager=is_manager)
             return recover_intent(recovery, ledger)
-        case FinishRevoking(path=path, revoking=revoking):
-            return finish_revoking(label, path, revoking)
+        case FinishRevoking(path=path, revoking=revoking, listed=listed):
+            return finish_revoking(label, path, revoking, listed=listed)
+        case RevokeAgain(token_id=token_id, live_label=live_label):
+            return revoke_again(label, token_id, live_label)
         case RemovePlaceholder(path=path):
             return remove_placeholder(path)
         case None:

@@ -64,7 +64,16 @@ from reconciler.protocol.effects import (
     value,
 )
 from reconciler.protocol.granted import NotAsAsked, not_as_asked, stop_at_once, take_note
-from reconciler.protocol.outcome import Ending, Outcome, Run, applied, failed, not_tried, unrecorded
+from reconciler.protocol.outcome import (
+    Ending,
+    Outcome,
+    Run,
+    applied,
+    failed,
+    not_tried,
+    unrecorded,
+    with_revocations,
+)
 from reconciler.protocol.revoke import confirm_gone, finish_superseded, own_use
 from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke_unrecorded
 from reconciler.state import (
@@ -302,7 +311,8 @@ def _drop(
         task.spec.label, intent, token_id, verdict, reason="not committed"
     )
     if isinstance(undone, Outcome):
-        return failed(f"{sentence}; the new token: {undone.sentence}", token_id)
+        given_up = failed(f"{sentence}; the new token: {undone.sentence}", token_id)
+        return dataclasses.replace(given_up, asked=(*undone.asked, *undone.unclear))
     outcome = unrecorded(undone, token_id)
     if isinstance(undone, NotRecorded) and undone.contradicted:
         return outcome
@@ -348,7 +358,7 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
     done = applied("derived" if task.predecessor is None else "rotated", current.token_id)
     entry = reply.ledger.tokens[label]
     ended = yield from finish_superseded(label, entry, retirement.reason)
-    return ended or done
+    return with_revocations(done, ended)
 
 
 def _nobody_holds(task: NewToken, old: LiveToken | None) -> bool:

@@ -94,9 +94,11 @@ class LedgerWriter:
             return LeaseLost(sentence=f"run {holder.run} ({holder.who}) holds the lease")
         return (yield from self.write(unchanged))
 
-    def release(self) -> Step[Recorded | LeaseLost | NotRecorded]:
-        """Give the lease back, so that nobody waits for its end."""
-        return (yield from self._write(unchanged, release=True))
+    def release(
+        self, transition: Transition = unchanged
+    ) -> Step[Recorded | LeaseLost | NotRecorded]:
+        """Give the lease back, so that nobody waits for its end; with a last step."""
+        return (yield from self._write(transition, release=True))
 
     def note(self, transition: Transition) -> None:
         """Keep a transition for the next write. It must hold whatever is written."""

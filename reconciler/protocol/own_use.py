@@ -45,7 +45,7 @@ def sign_stored(
     """List, signed by a managed token; the use to come is recorded where it matters."""
     if entry.retiring:
         until_ms = (yield from Now()) + OWN_USE_MS
-        transition = expect_own_use(label, credentials.token_id, until_ms, fresh=True)
+        transition = expect_own_use(label, credentials.token_id, until_ms, fresh=False)
         reply = yield from WriteLedger(transition=transition)
         if not isinstance(reply, Recorded):
             return reply

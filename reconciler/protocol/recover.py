@@ -17,6 +17,8 @@ derives nothing: (d) only closes it.
 
 from __future__ import annotations
 
+import dataclasses
+
 from reconciler.model import (
     SECOND_MS,
     USE_MARGIN_MS,
@@ -48,7 +50,15 @@ from reconciler.protocol.effects import (
     WriteLedger,
     value,
 )
-from reconciler.protocol.outcome import Ending, Outcome, applied, failed, not_tried, unrecorded
+from reconciler.protocol.outcome import (
+    Ending,
+    Outcome,
+    applied,
+    failed,
+    not_tried,
+    unrecorded,
+    with_revocations,
+)
 from reconciler.protocol.revoke import finish_revoking, finish_superseded
 from reconciler.protocol.undo import (
     close_rewrite,
@@ -108,6 +118,8 @@ def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
     """
     outcome = applied("nothing was left revoking")
     for revoking in sorted(entry.revoking, key=lambda r: r.token_id):
+        if revoking.asked_at_ms is not None:
+            continue  # the next apply's list decides
         ended = yield from finish_revoking(label, entry.path, revoking)
         if ended.stop:
             return ended
@@ -170,9 +182,8 @@ def _undo_uncommitted(
         return unrecorded(ended, found)
     if ended.status is not Ending.APPLIED:
         return ended
-    return applied(
-        f"undone: the interrupted token {found}, whose secret was lost, is revoked", found
-    )
+    said = f"undone: the interrupted token {found}, whose secret was lost, is revoked"
+    return dataclasses.replace(ended, sentence=said)
 
 
 def _abandon(label: str, intent: Intent, verdict: NotCommitted) -> Step[Outcome]:
@@ -255,9 +266,10 @@ def _record_found(
     if task.is_manager and credentials is not None:
         yield from UseSigner(credentials=credentials)
     ended = yield from finish_superseded(label, reply.ledger.tokens[label], retirement.reason)
-    return ended or applied(
+    done = applied(
         f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id
     )
+    return with_revocations(done, ended)
 
 
 def _live_label(label: str, token_id: str, entry: Entry, live: LiveToken | None) -> str:

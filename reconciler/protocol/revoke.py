@@ -7,24 +7,45 @@ The ledger says so first, then the secret goes by its version number, then the t
     ledger: retiring or         it is the point of no return
     current becomes revoking
     does the secret hold it?    soft-delete that version by number, read again
-    DELETE                      200: gone; 400: gone, if the list agrees; anything
-                                else: the id stays revoking
-    ledger: closed
+    DELETE                      200, or 400 (unknown or revoked already): answered;
+                                no clear answer: a list decides; refused: it stays
+                                revoking
+    ledger: asked               the answer is remembered, because it proves nothing yet
+    a later, whole list lacks   ledger: closed (``run.closing``, with the last write of
+    the id                      the run)
 
 Whoever reads Vault finds a working secret or none, never one that we have revoked.
 
-A list may be partial: a token that it lacks is asked itself, with its own secret from
-Vault, before it goes. One whose secret is gone as well can't be asked.
+A list may be partial, so a token that it lacks may live. What is done about it:
+
+    its secret in Vault         then
+    --------------------------  ------------------------------------------------------
+    signs                       nothing: the list lags
+    is refused (401), and the   it is gone, and goes the same way as above, which
+    list lacks it once more     closes it
+    can't be asked now          nothing in this run
+    is lost                     nobody can prove that it is gone: no DELETE. The ledger
+                                remembers that (``missing``), the plan holds it, and a
+                                person who knows says so (``forget``)
 """
 
 from __future__ import annotations
 
-from reconciler.model import MINUTE_MS, SECOND_MS, USE_MARGIN_MS, Credentials, VersionState
+import dataclasses
+
+from reconciler.model import (
+    MINUTE_MS,
+    SECOND_MS,
+    USE_MARGIN_MS,
+    Credentials,
+    Secret,
+    SecretVersion,
+    VersionState,
+)
 from reconciler.plan import Evidence
 from reconciler.protocol.effects import (
     ConfirmedNow,
     DeleteVersion,
-    Done,
     LeaseLost,
     Listing,
     ListTokens,
@@ -39,7 +60,6 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.outcome import (
-    Ending,
     Outcome,
     applied,
     failed,
@@ -48,9 +68,19 @@ from reconciler.protocol.outcome import (
     unrecorded,
 )
 from reconciler.protocol.own_use import sign_stored
-from reconciler.state import TOKEN_ID, Entry, Retiring, Revoking, close_revoking, start_revoking
+from reconciler.state import (
+    TOKEN_ID,
+    Entry,
+    Retiring,
+    Revoking,
+    mark_missing,
+    note_asked,
+    reopen_revoking,
+    start_revoking,
+)
 
 EMPTY_TRIES = 5
+SECRETS_TRIED = 3
 HTTP_BAD_REQUEST = 400
 HTTP_UNAUTHORIZED = 401
 
@@ -59,6 +89,7 @@ EVIDENCE_MS = 5 * MINUTE_MS
 
 Later it is not begun: the run was paused.
 """
+
 
 EVIDENCE_SLACK_MS = 5 * SECOND_MS
 """Nor is it begun so long before that list, which was then judged by a wrong time."""
@@ -84,9 +115,9 @@ def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str)
     if late is not None:
         return late
     if live is None:
-        asked = yield from confirm_gone(label, entry, current.token_id)
-        if isinstance(asked, Outcome):
-            return asked
+        unproven = yield from _unproven(label, entry, current.token_id)
+        if unproven is not None:
+            return unproven
     if live is not None and live.label != current.live_label:
         return held(
             f"the exchange calls {current.token_id} {live.label!r}, "
@@ -119,9 +150,9 @@ def revoke_retiring(
             "the secret holds it again: `reconciler rollback` makes that official", token_id
         )
     if live is None:
-        asked = yield from confirm_gone(label, entry, token_id, path=retiring.path)
-        if isinstance(asked, Outcome):
-            return asked
+        unproven = yield from _unproven(label, entry, token_id, path=retiring.path)
+        if unproven is not None:
+            return unproven
     return (yield from _start(label, token_id, reason))
 
 
@@ -141,38 +172,77 @@ def own_use(token_id: str) -> Step[int]:
     return now_ms + USE_MARGIN_MS
 
 
+def _unproven(
+    label: str, entry: Entry, token_id: str, *, path: str | None = None
+) -> Step[Outcome | None]:
+    """Return why a token that the list lacks is not revoked; None if it is gone."""
+    asked = yield from confirm_gone(label, entry, token_id, path=path)
+    if isinstance(asked, Outcome):
+        return asked
+    if not asked:
+        now_ms = yield from Now()
+        reply = yield from WriteLedger(transition=mark_missing(label, token_id, at_ms=now_ms))
+        if not isinstance(reply, Recorded):
+            return unrecorded(reply, token_id)
+        return held(
+            "the exchange does not list it, and its secret is lost, so nobody can ask "
+            f"whether it is gone; if you know, say so: `reconciler forget --token-id {token_id}`",
+            token_id,
+        )
+    listing = yield from ListTokens()
+    if not isinstance(listing, Listing):
+        return not_tried(f"whether {token_id} is gone could not be found out: {listing.sentence}")
+    if listing.find(token_id) is not None:
+        return not_tried(f"{token_id} is listed again: run again")
+    return None
+
+
 def confirm_gone(
     label: str, entry: Entry, token_id: str, *, path: str | None = None
 ) -> Step[Outcome | bool]:
     """Return whether a token that is missing from the list is proven gone.
 
     An outcome where it works, or can't be asked now. False where its secret is lost as
-    well, so that nobody can ask it. A 403 proves nothing: an address may be blocked.
+    well, so that nobody can ask it. A 403 proves nothing: an address may be blocked. A
+    version may have a wrong secret beside the id, so older ones are asked as well.
     """
-    holder = yield from _holder(path or entry.path, token_id)
-    if isinstance(holder, (Refused, Unclear)):
-        return not_tried(holder.sentence)
-    if holder is None:
-        return False
-    reply = yield from sign_stored(label, entry, holder)
-    if isinstance(reply, (LeaseLost, NotRecorded)):
-        return unrecorded(reply)
-    if isinstance(reply, Listing):
-        return not_tried(
-            f"{token_id} is missing from the list but still signs: "
-            "the list lags or is partial, run again later"
-        )
-    if isinstance(reply, Refused) and reply.status == HTTP_UNAUTHORIZED:
-        return True
-    return not_tried(f"whether {token_id} still works could not be found out: {reply.sentence}")
+    tried: tuple[Secret, ...] = ()
+    version: int | None = None
+    while len(tried) < SECRETS_TRIED:
+        content = yield from _holder(path or entry.path, token_id, version)
+        if isinstance(content, (Refused, Unclear)):
+            return not_tried(content.sentence)
+        if content is None or content.secret is None:
+            break
+        if not any(content.secret.same_as(secret) for secret in tried):
+            tried = (*tried, content.secret)
+            credentials = Credentials(token_id=token_id, secret=content.secret)
+            reply = yield from sign_stored(label, entry, credentials)
+            if isinstance(reply, (LeaseLost, NotRecorded)):
+                return unrecorded(reply)
+            if isinstance(reply, Listing):
+                return not_tried(
+                    f"{token_id} is missing from the list but still signs: "
+                    "the list lags or is partial, run again later"
+                )
+            if not isinstance(reply, Refused) or reply.status != HTTP_UNAUTHORIZED:
+                return not_tried(
+                    f"whether {token_id} still works could not be found out: {reply.sentence}"
+                )
+        if content.version <= 1:
+            break
+        version = content.version - 1
+    return bool(tried)
 
 
-def _holder(path: str, token_id: str) -> Step[Credentials | Refused | Unclear | None]:
-    """The pair, from the newest readable version that holds it."""
-    content = yield from ReadSecret(path=path)
+def _holder(
+    path: str, token_id: str, version: int | None
+) -> Step[SecretVersion | Refused | Unclear | None]:
+    """Return the newest readable version up to ``version`` that holds the pair."""
+    content = yield from ReadSecret(path=path, version=version)
     while not isinstance(content, (Refused, Unclear)):
         if content.field(TOKEN_ID) == token_id and content.secret is not None:
-            return Credentials(token_id=token_id, secret=content.secret)
+            return content
         if content.state is VersionState.ABSENT or content.version <= 1:
             return None
         content = yield from ReadSecret(path=path, version=content.version - 1)
@@ -188,38 +258,55 @@ def _start(label: str, token_id: str, reason: str) -> Step[Outcome]:
     return (yield from finish_revoking(label, entry.path, revoking))
 
 
-def finish_revoking(label: str, path: str, revoking: Revoking) -> Step[Outcome]:
-    """From a recorded ``revoking`` to ``closed``; may be repeated after any crash."""
+def finish_revoking(
+    label: str, path: str, revoking: Revoking, *, listed: bool = True
+) -> Step[Outcome]:
+    """From a recorded ``revoking`` to the exchange's answer; may be repeated.
+
+    One that was answered before, and that the list lacks (``listed``), is not asked
+    for again: only a later list has to confirm it.
+    """
     token_id = revoking.token_id
+    if revoking.asked_at_ms is not None and not listed:
+        return dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
     for place in sorted({path, revoking.path or path}):
         emptied = yield from _empty(place, token_id)
         if emptied is not None:
             return emptied
     reply = yield from Revoke(token_id=token_id)
-    if isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST:
-        reply = yield from _already_gone(token_id, reply)
-    if not isinstance(reply, Done):
+    unknown = isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST
+    if isinstance(reply, Unclear):
+        doubtful = failed(f"not revoked yet: {reply.sentence}", token_id)
+        return dataclasses.replace(doubtful, unclear=(token_id,))
+    if isinstance(reply, Refused) and not unknown:
         return failed(f"not revoked yet: {reply.sentence}", token_id)
     now_ms = yield from Now()
-    closed = yield from WriteLedger(
-        transition=close_revoking(label, token_id, outcome=revoking.reason, at_ms=now_ms)
-    )
-    if not isinstance(closed, Recorded):
-        return unrecorded(closed, token_id)
-    return applied("revoked", token_id)
+    noted = yield from WriteLedger(transition=note_asked(label, token_id, at_ms=now_ms))
+    if not isinstance(noted, Recorded):
+        return unrecorded(noted, token_id)
+    return dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
 
 
-def finish_superseded(label: str, entry: Entry, reason: str) -> Step[Outcome | None]:
-    """Revoke what this record has put on its way out; other ids are in other hands.
-
-    None where all of it is gone.
-    """
+def finish_superseded(label: str, entry: Entry, reason: str) -> Step[tuple[Outcome, ...]]:
+    """Revoke what this record has put on its way out; other ids are in other hands."""
+    found: tuple[Outcome, ...] = ()
     for revoking in entry.revoking:
-        if revoking.reason == reason:
+        if revoking.reason == reason and revoking.asked_at_ms is None:
             ended = yield from finish_revoking(label, entry.path, revoking)
-            if ended.status is not Ending.APPLIED:
-                return ended
-    return None
+            found = (*found, ended)
+            if ended.stop:
+                break
+    return found
+
+
+def revoke_again(label: str, token_id: str, live_label: str) -> Step[Outcome]:
+    """Revoke an id again that the ledger has as revoked, and that lives."""
+    reply = yield from WriteLedger(transition=reopen_revoking(label, token_id, live_label))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    entry = reply.ledger.tokens[label]
+    revoking = next(r for r in entry.revoking if r.token_id == token_id)
+    return (yield from finish_revoking(label, entry.path, revoking))
 
 
 def _empty(path: str, token_id: str) -> Step[Outcome | None]:
@@ -234,14 +321,3 @@ def _empty(path: str, token_id: str) -> Step[Outcome | None]:
         if isinstance(reply, Refused):
             return failed(f"not revoked yet: {reply.sentence}", token_id)
     return failed(f"not revoked yet: {path} still holds it after deleting its version", token_id)
-
-
-def _already_gone(token_id: str, refusal: Refused) -> Step[Done | Refused]:
-    """Ask the list about an id that the exchange answered with 400.
-
-    The exchange does so for an id that it never knew or has revoked already.
-    """
-    listing = yield from ListTokens()
-    if isinstance(listing, Listing) and listing.tokens and listing.find(token_id) is None:
-        return Done()
-    return refusal

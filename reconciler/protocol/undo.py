@@ -142,7 +142,8 @@ def drop_token(
     ended = yield from finish_revoking(label, entry.path, revoking)
     if ended.status is not Ending.APPLIED:
         return ended
-    return placeholder_left(reply.ledger, label) or ended
+    left = placeholder_left(reply.ledger, label)
+    return ended if left is None else dataclasses.replace(left, asked=ended.asked)
 
 
 def retire_perhaps(label: str, intent: Intent, token_id: str, *, overlap_ms: int) -> Step[Outcome]:

@@ -231,13 +231,17 @@ def row_line(row: Row) -> str:
         return f"{outcome.status.value}: {change.action.value} {name}: {safe(outcome.sentence)}"
     verb = ACTIONS[change.action].done
     if not change.derives and change.action is not Action.REVOKE:
-        return f"{verb} {name}: {safe(outcome.sentence)}"
+        ids = [token_id for token_id in outcome.revoked if token_id not in outcome.sentence]
+        named = f" {safe(', '.join(ids))}" if ids else ""
+        return f"{verb} {name}: {safe(outcome.sentence)}{named}"
     token = (
         [f"{'new token' if change.derives else 'token'} {short(outcome.token_id)}"]
         if outcome.token_id
         else []
     )
     said = [safe(outcome.sentence)] if outcome.sentence != verb else []
+    gone = [safe(token_id) for token_id in outcome.revoked if token_id != outcome.token_id]
+    said += [f"revoked {', '.join(gone)}"] if gone else []
     ending = "; ".join([*token, *said])
     return f"{verb} {name} ({'; '.join([why(change), *extras(change)])})" + (
         f": {ending}" if ending else ""

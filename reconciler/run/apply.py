@@ -18,6 +18,8 @@
     end with the  the manager's own derive: its       -
     manager       predecessor is revoked by its
                   successor
+    give back     a list proves what was revoked      -
+                  (``closing``); then the lease goes
     report        after the lease was given back      always
 
 Rules this module keeps:
@@ -70,6 +72,7 @@ from reconciler.protocol import (
     standing_of,
     step_of,
 )
+from reconciler.run.closing import close_revocations
 from reconciler.run.effects import (
     Ask,
     Ended,
@@ -218,8 +221,14 @@ def _held(
         result = dataclasses.replace(progress, stopped=str(error))
     if isinstance(result, Then):
         return Then(stage=_held, arguments=(result.stage, *result.arguments))
-    yield from ReleaseLease()
-    return Then(stage=report_of, arguments=(result,))
+    return Then(stage=_give_back, arguments=(result,))
+
+
+def _give_back(progress: Progress) -> Stage[Report]:
+    """Close what a list proves to be revoked, and give the lease back."""
+    progress, closing = yield from close_revocations(progress)
+    yield from ReleaseLease(transition=closing)
+    return Then(stage=report_of, arguments=(progress,))
 
 
 def _look_again(progress: Progress) -> Stage[Progress]:
@@ -227,13 +236,17 @@ def _look_again(progress: Progress) -> Stage[Progress]:
     outlook = yield from _look(progress.session, progress.approved, before=before)
     yield from NoteLedger(transition=set_uses(outlook.observed.uses))
     yield from _refuse(progress.session, outlook)
-    return Then(stage=_repair, arguments=(dataclasses.replace(progress, outlook=outlook),))
+    return Then(stage=_repair, arguments=(progress.looked(outlook),))
 
 
 def _repair(progress: Progress) -> Stage[Progress]:
     """Recover, record, restore, one after the other."""
     repairs = [
-        c for c in progress.allowed if c.action in REPAIRS and row_key(c) not in progress.tried
+        c
+        for c in progress.allowed
+        if c.action in REPAIRS
+        and row_key(c) not in progress.tried
+        and (c.before is None or c.before.token_id not in progress.asked)
     ]
     halt = yield from ReadHalt()
     if not repairs or halt.why is not None or progress.rounds == ROUNDS:
@@ -255,7 +268,7 @@ def _plan_afresh(progress: Progress) -> Stage[Progress]:
     outlook = yield from look(session, progress.approved, before=progress.outlook.observed)
     _refuse_lost(session, outlook)
     refuse_guarded(session, outlook.observed)
-    return Then(stage=_repair, arguments=(dataclasses.replace(progress, outlook=outlook),))
+    return Then(stage=_repair, arguments=(progress.looked(outlook),))
 
 
 def _act(progress: Progress) -> Stage[Progress]:
@@ -266,13 +279,12 @@ def _act(progress: Progress) -> Stage[Progress]:
         return progress
     progress, changes = yield from _with_identity(progress, changes)
     yield from Started(changes=tuple(changes))
-    policy, manager = progress.session.policy, progress.session.manifest.manager
+    manager = progress.session.manifest.manager
     leaving = frozenset(c.label for c in changes if ends_at_once(c))
     standing = standing_of(progress.session.manifest, progress.outlook.observed, leaving)
     last = [c for c in changes if c.derives and c.label == manager]
-    ended_by_rotation = policy.requested if policy.compromised else frozenset()
     beside = [c for c in changes if c.derives and c.label != manager]
-    beside += [c for c in changes if not c.derives and c.label not in ended_by_rotation]
+    beside += [c for c in changes if not c.derives]
     found = yield from Lanes(
         lanes=tuple(
             Lane(derives=lane[-1].derives, make=partial(_do_all, progress, lane, standing))
@@ -380,6 +392,8 @@ def _do(progress: Progress, change: Change, standing: frozenset[str]) -> Step[Ou
 
 
 def _ended(change: Change, outcome: Outcome) -> Step[Row]:
+    """Make the row, and tell it; what waits for a list is told at the end."""
     row = Row(change=change, outcome=outcome)
-    yield from Ended(row=row)
+    if not outcome.waits:
+        yield from Ended(row=row)
     return row

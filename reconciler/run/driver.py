@@ -235,12 +235,12 @@ class Driver:
             done.set()
             thread.join()
 
-    def _release_lease(self, _: ReleaseLease) -> None:
+    def _release_lease(self, effect: ReleaseLease) -> None:
         self._lease.close()
         with self._ledger_lock:
             writer, self._writer = self._writer, None
             if writer is not None:
-                drive(writer.release(), self.perform)
+                drive(writer.release(effect.transition), self.perform)
 
     def _read_desk(self, _: ReadDesk) -> Desk:
         assert self._desk is not None, "the lease was taken"  # noqa: S101

@@ -32,7 +32,7 @@ from reconciler.protocol import (
     Unclear,
     value,
 )
-from reconciler.state import Ledger
+from reconciler.state import Ledger, Transition, unchanged
 
 T = TypeVar("T")
 
@@ -176,7 +176,12 @@ class TakeLease(Effect[Recorded | LeaseLost | NotRecorded]):
 
 @value
 class ReleaseLease(Effect[None]):
-    """Give the lease back. Where that fails, it expires."""
+    """Give the lease back, with a last step of the ledger in the same write.
+
+    Where that fails, the lease expires, and what the step says is left to the next run.
+    """
+
+    transition: Transition = unchanged
 
 
 @value

@@ -20,7 +20,8 @@ class Progress:
     """How far a run has come. ``outlook`` is its latest look.
 
     ``tried`` are the repairs that were tried, by row; ``person`` says what only a
-    person can give, ``stopped`` why the run ended early.
+    person can give, ``stopped`` why the run ended early. ``shown`` are the ids that a
+    list of this run had.
     """
 
     session: Session
@@ -33,6 +34,23 @@ class Progress:
     rounds: int = 0
     person: str | None = None
     stopped: str | None = None
+    shown: frozenset[str] = frozenset()
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The ids that the latest look listed."""
+        return frozenset(token.token_id for token in self.outlook.observed.live)
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The ids whose DELETE this run sent, and about which a list has to decide."""
+        outcomes = [row.outcome for row in self.rows]
+        return frozenset(i for one in outcomes for i in (*one.asked, *one.unclear))
+
+    def looked(self, outlook: Outlook) -> Progress:
+        """Return the progress with another look."""
+        seen = dataclasses.replace(self, outlook=outlook)
+        return dataclasses.replace(seen, shown=self.shown | seen.listed)
 
     @property
     def allowed(self) -> tuple[Change, ...]:
@@ -52,13 +70,18 @@ def report_of(progress: Progress) -> Step[Report]:
     exit_code, sentence = yield from _verdict(progress)
     chosen, manager = progress.outlook.plan, progress.session.manifest.manager
     ended_at_ms = yield from Now()
+    revoked = {token_id for row in progress.rows for token_id in row.outcome.revoked}
     return Report(
         run=progress.session.run,
         started_at_ms=progress.started_at_ms,
         ended_at_ms=ended_at_ms,
         digest=progress.approved.digest if progress.approved is not None else chosen.digest(),
         rows=tuple(sorted(progress.rows, key=lambda row: order(row.change, manager))),
-        holds=tuple(c for c in chosen.changes if c.action is Action.HOLD),
+        holds=tuple(
+            c
+            for c in chosen.changes
+            if c.action is Action.HOLD and (c.before is None or c.before.token_id not in revoked)
+        ),
         not_touched=chosen.not_touched,
         exit_code=exit_code,
         sentence=sentence,

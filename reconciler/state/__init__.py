@@ -1,6 +1,7 @@
 """What is known: what the ledger remembers and what a run saw. Pure values."""
 
 from reconciler.state.codec import UNWRITTEN, from_plain, to_plain, word_of
+from reconciler.state.endings import mark_missing, note_asked, reopen_revoking
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
     expect_own_use,
@@ -21,6 +22,7 @@ from reconciler.state.lasting import (
 from reconciler.state.ledger import (
     LEDGER_NAME,
     Abandoned,
+    Closed,
     Current,
     Discarded,
     Entry,
@@ -86,6 +88,7 @@ __all__ = [
     "TOKEN_ID",
     "UNWRITTEN",
     "Abandoned",
+    "Closed",
     "Content",
     "Current",
     "Discarded",
@@ -125,14 +128,17 @@ __all__ = [
     "ledger_end",
     "ledger_ends",
     "look_of",
+    "mark_missing",
     "name_intent",
     "never_used",
+    "note_asked",
     "one_more_helps",
     "only_ours",
     "open_intent",
     "probably_ours",
     "record_current",
     "remember_granted",
+    "reopen_revoking",
     "retire_intent",
     "revoke_interrupted",
     "secret_fields",

@@ -63,7 +63,8 @@ class Current:
     come round again. Uses up to ``verified_at_ms`` may be our own, and so may uses up
     to ``own_use_until_ms``, which is recorded before we sign with the token's secret.
     ``fresh``: this program derived it, and the only use that was ever shown is our
-    proof, so nobody else has used it.
+    proof, so nobody else has used it. ``missing_since_ms`` is when a list first lacked
+    it while its secret was lost, so that nobody could ask whether it lives.
     """
 
     token_id: str
@@ -74,6 +75,7 @@ class Current:
     version_created_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     own_use_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
+    missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:
@@ -127,6 +129,7 @@ class Retiring:
     path: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     own_use_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
+    missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:
@@ -138,8 +141,8 @@ class Retiring:
 class Revoking:
     """An id that will be revoked, whatever happens; ``path`` is as in ``Retiring``.
 
-    ``asked_at_ms`` is when the exchange last answered the DELETE with success. Only a
-    later list without the id proves that it is gone.
+    ``asked_at_ms`` is when the exchange last answered a DELETE as if the id were gone.
+    Only a later list without the id proves that it is.
     """
 
     token_id: str
@@ -191,12 +194,33 @@ class Abandoned:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """The end of a token id, or of an attempt (then without an id): the audit trail."""
+    """The end of a token id, or of an attempt (then without an id): the audit trail.
+
+    ``outcome`` is the reason of a revocation (``REVOKED``), or how else it ended.
+    """
 
     label: str
     token_id: str | None
     outcome: str
     at_ms: int
+
+
+REVOKED = frozenset(
+    {
+        "superseded",
+        "not desired",
+        "compromised",
+        "rotated",
+        "rolled back",
+        "interrupted",
+        "not committed",
+    }
+)
+"""The outcomes of ids that we revoked ourselves.
+
+One that lives again is revoked again. An id that somebody else revoked, or that a
+person took out of our hands, is never.
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +299,11 @@ class Ledger:
             ids.update((retiring.token_id, label) for retiring in entry.retiring)
             ids.update((revoking.token_id, label) for revoking in entry.revoking)
         return ids
+
+    def revoked_ids(self) -> dict[str, Closed]:
+        """Return each id that we revoked, by its last row in the audit trail."""
+        last = {row.token_id: row for row in self.closed if row.token_id is not None}
+        return {token_id: row for token_id, row in last.items() if row.outcome in REVOKED}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

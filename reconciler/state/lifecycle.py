@@ -57,6 +57,7 @@ MOVES = (
     Move(Stage.RETIRING, "start_revoking", Stage.REVOKING),
     Move(Stage.ABSENT, "revoke_interrupted", Stage.REVOKING),
     Move(Stage.REVOKING, "close_revoking", Stage.CLOSED),
+    Move(Stage.CLOSED, "reopen_revoking", Stage.REVOKING),
 )
 """Every move that there is, each once.
 

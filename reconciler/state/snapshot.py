@@ -136,6 +136,7 @@ def classify(
     """Return the kind of each live token by id.
 
     ``labels`` are the desired ones; labels that the ledger remembers are ours as well.
+    An id that we have revoked is revoking again where the list shows it, never a twin.
     """
     ours = labels | ledger.tokens.keys() | {row.label for row in ledger.abandoned}
     kinds: dict[str, Kind] = {}
@@ -150,6 +151,7 @@ def classify(
             kinds[revoking.token_id] = Kind.REVOKING
         if entry.current is not None:
             kinds[entry.current.token_id] = Kind.CURRENT
+    kinds = {**dict.fromkeys(ledger.revoked_ids(), Kind.REVOKING), **kinds}
     return {
         token.token_id: kinds.get(token.token_id)
         or (Kind.TWIN if token.label in ours else Kind.FOREIGN)

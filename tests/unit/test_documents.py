@@ -620,16 +620,35 @@ def test_report_document_is_whole() -> None:
     }
     changes = plan_document(a_plan())["changes"]
     assert rows == [
-        {**changes[1], "status": "applied", "outcome": "rotated", "token_id": "id-2"},
+        {
+            **changes[1],
+            "status": "applied",
+            "outcome": "rotated",
+            "token_id": "id-2",
+            "revoked": [],
+        },
         {
             **changes[0],
             "status": "failed",
             "outcome": "the ledger can't be written",
             "token_id": None,
+            "revoked": [],
         },
-        {**changes[1], "status": "held", "outcome": "it changed", "token_id": None},
-        {**changes[1], "status": "not_tried", "outcome": "stopped", "token_id": None},
-        {**changes[1], "status": "not_tried", "outcome": "stopped", "token_id": None},
+        {**changes[1], "status": "held", "outcome": "it changed", "token_id": None, "revoked": []},
+        {
+            **changes[1],
+            "status": "not_tried",
+            "outcome": "stopped",
+            "token_id": None,
+            "revoked": [],
+        },
+        {
+            **changes[1],
+            "status": "not_tried",
+            "outcome": "stopped",
+            "token_id": None,
+            "revoked": [],
+        },
     ]
     assert holds == [changes[2]]
     check("report", report_document(a_report()))

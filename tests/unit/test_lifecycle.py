@@ -12,6 +12,7 @@ from typing import ParamSpec
 
 from reconciler.model import VersionId
 from reconciler.state import (
+    Closed,
     Discarded,
     Entry,
     IntentKind,
@@ -24,9 +25,12 @@ from reconciler.state import (
     close_revoking,
     drop_intent,
     expect_own_use,
+    mark_missing,
     name_intent,
+    note_asked,
     open_intent,
     record_current,
+    reopen_revoking,
     retire_intent,
     revoke_interrupted,
     set_files,
@@ -84,7 +88,9 @@ def ledgers() -> Iterator[Ledger]:
         ((), (revoking("bot-9", "bot"),)),
     ):
         entry = Entry(path="bot", current=now, intent=open_, retiring=old, revoking=gone)
-        yield ledger({} if entry.idle else {"bot": entry})
+        ended = Closed(label="bot", token_id="bot-8", outcome="superseded", at_ms=NOW_MS)
+        known = ledger({} if entry.idle else {"bot": entry})
+        yield dataclasses.replace(known, closed=(ended,))
 
 
 def rolls_back(known: Ledger) -> bool:
@@ -125,6 +131,9 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
         yield named(start_revoking, "bot", token_id, reason="superseded")
         yield named(close_revoking, "bot", token_id, outcome="revoked", at_ms=NOW_MS)
         yield named(expect_own_use, "bot", token_id, NOW_MS, fresh=True)
+        yield named(note_asked, "bot", token_id, at_ms=NOW_MS)
+        yield named(mark_missing, "bot", token_id, at_ms=NOW_MS)
+    yield named(reopen_revoking, "bot", "bot-8", "bot")
     yield named(revoke_interrupted, "bot", LATE)
     yield named(set_version, "bot", VersionId(2))
     yield named(set_protect, "bot", protect=True)
@@ -136,7 +145,9 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
 def moves() -> Iterator[Move]:
     """Yield what each transition does to each token, where the ledger lets it."""
     for before in ledgers():
-        ids = {"bot-0", "bot-1", NEW, LATE, "bot-9"} - ({NEW} if rolls_back(before) else set())
+        ids = {"bot-0", "bot-1", NEW, LATE, "bot-8", "bot-9"} - (
+            {NEW} if rolls_back(before) else set()
+        )
         for name, transition in transitions(before):
             try:
                 after = transition(before)
@@ -157,6 +168,7 @@ def test_the_table_is_what_the_ledger_does() -> None:
 
 
 def test_revoking_is_the_point_of_no_return() -> None:
-    """No way leads out of it but to the end, and none leads out of the end."""
+    """No way leads out of it but to the end, and out of the end only one back."""
     assert {move.after for move in MOVES if move.before is Stage.REVOKING} == {Stage.CLOSED}
-    assert [move for move in MOVES if move.before is Stage.CLOSED] == []
+    again = [move for move in MOVES if move.before is Stage.CLOSED]
+    assert again == [Move(Stage.CLOSED, "reopen_revoking", Stage.REVOKING)]

@@ -788,8 +788,11 @@ DATED = dataclasses.replace(
             id="overwritten with something else than its predecessor",
         ),
         pytest.param(
-            rotate(Reason.COMPROMISED, after=dataclasses.replace(WANTED, version=3))
-            + row(Action.HOLD, Reason.ROLLED_BACK, before=gone("bot-0")),
+            rotate(
+                Reason.COMPROMISED,
+                "revokes bot-0 as well",
+                after=dataclasses.replace(WANTED, version=3),
+            ),
             Case(
                 spec=BOT,
                 entry=DRAINING,

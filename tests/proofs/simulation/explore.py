@@ -16,10 +16,16 @@ from contextlib import AbstractContextManager
 from unittest import mock
 
 from reconciler.errors import Exit
-from reconciler.model import SECOND_MS
+from reconciler.model import HOUR_MS, SECOND_MS
 from reconciler.protocol import lease
 from reconciler.state.ledger import Ledger
-from tests.proofs.simulation.invariants import Violation, check_paid, check_rest, owed_tokens
+from tests.proofs.simulation.invariants import (
+    Violation,
+    check_paid,
+    check_rest,
+    open_revocations,
+    owed_tokens,
+)
 from tests.proofs.simulation.runs import Command, Run, Wish
 from tests.proofs.simulation.tally import Tally
 from tests.proofs.simulation.world import OK, Choice, World
@@ -164,6 +170,17 @@ def put_right(world: World, scenario: Scenario) -> None:
     if world.mutations != before:
         raise Violation("2", "the run after a successful run writes again")
     check_rest(world, run)
+    confirm_revocations(world, wish)
+
+
+def confirm_revocations(world: World, wish: Wish) -> None:
+    """An hour later, what the exchange only seemed to revoke is revoked."""
+    if not open_revocations(world):
+        return
+    world.now_ms += HOUR_MS + SECOND_MS
+    run = undisturbed(world, dataclasses.replace(wish, name="later"))
+    if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED} or open_revocations(world):
+        raise Violation("rest", f"{sorted(open_revocations(world))} are revoking for ever")
 
 
 def nothing_without_a_ledger(world: World, wish: Wish) -> None:

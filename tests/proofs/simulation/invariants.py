@@ -414,7 +414,7 @@ def check_rest(world: World, run: Run) -> None:
 
 
 def check_left(world: World, run: Run) -> None:
-    """No intent, no revoking id, no placeholder.
+    """No intent, no placeholder, no revoking id that the exchange has not answered.
 
     Nothing leads to a placeholder of a time that a person has since rolled the ledger
     back over, or to one that a person undeleted, unless the manifest or the ledger
@@ -423,7 +423,7 @@ def check_left(world: World, run: Run) -> None:
     ledger = world.vault.ledger()
     assert ledger is not None
     for label, entry in ledger.tokens.items():
-        if entry.intent is not None or entry.revoking:
+        if entry.intent is not None or any(r.asked_at_ms is None for r in entry.revoking):
             raise Violation("rest", f"{label} is left with an intent or revoking ids")
     named = {spec.path for spec in run.wish.manifest.tokens}
     named.update(entry.path for entry in ledger.tokens.values())
@@ -433,6 +433,13 @@ def check_left(world: World, run: Run) -> None:
             continue
         if path in named or not (world.audit.rewound or content.by == PERSON):
             raise Violation("rest", f"a placeholder is left at {path}")
+
+
+def open_revocations(world: World) -> frozenset[str]:
+    """The ids that the exchange agreed to revoke, and that no list has confirmed."""
+    ledger = world.vault.ledger()
+    entries = ledger.tokens.values() if ledger is not None else ()
+    return frozenset(r.token_id for entry in entries for r in entry.revoking)
 
 
 def check_known(world: World, ledger: Ledger, run: Run) -> None:

@@ -21,6 +21,7 @@ from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, TokenSpec
 from reconciler.plan.guards import Policy
 from tests.proofs.simulation.explore import (
     LEASE_OVER_MS,
+    confirm_revocations,
     land_all,
     manager_is_lost,
     nothing_without_a_ledger,
@@ -305,6 +306,7 @@ class Walk:
         check_left(world, run)
         check_paid(world, owed)
         check_known(world, ledger, run)
+        confirm_revocations(world, self.wish("later", Command.APPLY))
 
 
 def walk(

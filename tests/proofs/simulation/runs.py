@@ -279,7 +279,9 @@ class Run:
             transition = effect.transition
             lane.inner = Fiber(lambda: desk.write(name, lambda writer: writer.write(transition)))
         else:
-            lane.inner = Fiber(lambda: desk.write(name, lambda writer: writer.release()))
+            assert isinstance(effect, ReleaseLease)
+            last = effect.transition
+            lane.inner = Fiber(lambda: desk.write(name, lambda writer: writer.release(last)))
         if lane.inner.ended:
             self._inner_ended(lane_number, lane)
 
@@ -454,10 +456,12 @@ def key_of(what: Any) -> object:
             what.now_ms,
         )
     if isinstance(what, Progress):
-        kept = what.tried, what.rounds, what.person, what.stopped, what.holds_lease
+        kept = what.tried, what.rounds, what.person, what.stopped, what.holds_lease, what.shown
         return key_of(what.outlook.observed), key_of(what.rows), kept
     if isinstance(what, Row):
-        return what.change.label, what.change.action, what.outcome.status
+        outcome = what.outcome
+        waits = outcome.asked, outcome.unclear
+        return what.change.label, what.change.action, outcome.status, waits
     if isinstance(what, Ledger):
         return ledger_key(what)
     if isinstance(what, Credentials):

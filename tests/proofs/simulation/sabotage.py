@@ -19,8 +19,8 @@ from reconciler.model import Derived, SecretVersion
 from reconciler.plan import planner as plan_module
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
+from reconciler.plan.facts import Finding
 from reconciler.plan.predecessors import RetiringFacts, overlap
-from reconciler.plan.reasons import Finding
 from reconciler.plan.tasks import NewToken
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.protocol import commit, derive, recover, revoke, rewrite, undo
@@ -43,11 +43,12 @@ from reconciler.protocol.effects import (
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.run import apply as apply_module
+from reconciler.run import closing
 from reconciler.run import session as session_module
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import set_version
-from reconciler.state.ledger import Current, Intent, Ledger, Retirement
+from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement
 from reconciler.state.secret import OPERATION_ID
 from reconciler.state.transitions import start_revoking
 from tests.proofs.simulation import world as world_module
@@ -299,21 +300,44 @@ def _verify_nothing(task: NewToken, derived: Derived) -> Step[Any]:
     return listing if isinstance(listing, Listing) else Refused(sentence="no list")
 
 
-def _the_missing_is_gone(path: str, token_id: str) -> Step[Outcome | bool]:
+def _the_missing_is_gone(
+    label: str, entry: Entry, token_id: str, *, path: str | None = None
+) -> Step[Outcome | None]:
+    yield from ()
+    return None
+
+
+def _the_missing_retires(
+    label: str, entry: Entry, token_id: str, *, path: str | None = None
+) -> Step[Outcome | bool]:
     yield from ()
     return False
+
+
+def _missing_twice_is_gone(
+    label: str, entry: Entry, token_id: str, *, path: str | None = None
+) -> Step[Outcome | None]:
+    asked = yield from revoke.confirm_gone(label, entry, token_id, path=path)
+    return asked if isinstance(asked, Outcome) else None
 
 
 def _trust(*_: object) -> None:
     pass
 
 
+def _answered_is_gone(
+    waiting: frozenset[str], asked: frozenset[str], *, must: frozenset[str]
+) -> Step[frozenset[str]]:
+    yield from ()
+    return waiting
+
+
 @contextlib.contextmanager
 def _believe_an_empty_list() -> Iterator[None]:
     with (
         mock.patch.object(session_module, "refuse_distrusted", _trust),
-        mock.patch.object(revoke, "confirm_gone", _the_missing_is_gone),
-        mock.patch.object(derive, "confirm_gone", _the_missing_is_gone),
+        mock.patch.object(revoke, "_unproven", _the_missing_is_gone),
+        mock.patch.object(derive, "confirm_gone", _the_missing_retires),
     ):
         yield
 
@@ -484,9 +508,21 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="a partial list believed",
-        patch=_replaced(revoke, "confirm_gone", _the_missing_is_gone),
+        patch=_replaced(revoke, "_unproven", _the_missing_is_gone),
         world="hold",
         budget=MISLED,
+    ),
+    Sabotage(
+        name="what can't be asked taken for gone",
+        patch=_replaced(revoke, "_unproven", _missing_twice_is_gone),
+        world="hold without a secret",
+        budget=MISLED,
+    ),
+    Sabotage(
+        name="an answer taken for a revocation",
+        patch=_replaced(closing, "_lacking", _answered_is_gone),
+        world="compromised",
+        budget=FAULT,
     ),
     Sabotage(
         name="a token revoked that the secret holds",

@@ -132,8 +132,14 @@ def abandoned() -> World:
     return world
 
 
-def _rotated(second: Wish, *, picked_up: bool) -> World:
+def clung_to_unread() -> World:
+    """The same, and Vault has trimmed the predecessor's secret away."""
+    return _rotated(wish("second", BOT, policy=ROTATE), picked_up=False, kept=1)
+
+
+def _rotated(second: Wish, *, picked_up: bool, kept: int = TIMES_KEPT) -> World:
     world = settled()
+    world.vault.max_versions = kept
     for path in ("bot", MANAGER):
         world.take(("read", path))
         world.take(("use", path))
@@ -241,6 +247,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("move back", moved, wish(_A, BOT), None),
     ("hold", clung_to, wish(_A, BOT), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
+    ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),
     ("restore, remove", overwritten, wish(_A, BOT), wish(_B)),
     ("put right", written_again, wish(_A, BOT), None),

@@ -12,6 +12,7 @@ and a person.
       … other           a derive whose token has another scope than was asked for
       … ends            a derive that ends the label's older tokens
       … replay          a derive answered with an older derive's reply; it makes nothing
+      … sham            a revocation that is answered and does nothing
       … empty           a list without any token
       … partial         a list with no token but the one that signed
       … down            the peer answers this run no more
@@ -94,11 +95,11 @@ Choice = tuple[str, ...]
 
 OK, LOST, FAIL, REFUSE, LATE, DOWN = "ok", "lost", "fail", "refuse", "late", "down"
 DUD, OTHER, ENDS, REPLAY = "dud", "other", "ends", "replay"
-EMPTY, PARTIAL = "empty", "partial"
+EMPTY, PARTIAL, SHAM = "empty", "partial", "sham"
 
 FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
     Derive: (LOST, FAIL, REFUSE, LATE, DUD, OTHER, ENDS, REPLAY),
-    Revoke: (LOST, FAIL, REFUSE, LATE, DOWN),
+    Revoke: (LOST, FAIL, REFUSE, LATE, DOWN, SHAM),
     PutSecret: (LOST, FAIL, REFUSE, LATE, DOWN),
     PutLedger: (LOST, FAIL, REFUSE, LATE, DOWN),
     DeleteVersion: (LOST, FAIL, REFUSE, LATE),
@@ -452,6 +453,8 @@ class World:
             return NO_REPLY
         if outcome == REFUSE:
             return REFUSED
+        if outcome == SHAM:
+            return Done()
         if outcome in {EMPTY, PARTIAL}:
             return self._misled(run, effect, outcome)
         refusal = self._refused_by_driver(run, effect)

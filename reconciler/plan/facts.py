@@ -1,0 +1,74 @@
+"""What is known of a label when its row is decided, and what is found of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from reconciler.model import LiveToken, SecretMeta, TokenSpec
+from reconciler.plan.setting import Setting
+from reconciler.plan.vocabulary import Action, Reason
+from reconciler.state import Content, Current, Entry
+
+
+class Finding(NamedTuple):
+    """What a function found; ``note`` adds what varies, and decides nothing."""
+
+    action: Action
+    reason: Reason
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of any label when its row is decided.
+
+    ``path`` is where its next secret goes or its last one lies: the open intent's path,
+    else the recorded one, else the wanted one. ``meta`` and ``content`` are of that
+    path. ``entry`` is an empty one where the ledger does not know the label.
+    """
+
+    setting: Setting
+    label: str
+    entry: Entry
+    path: str
+    meta: SecretMeta
+    content: Content | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Unwanted(Facts):
+    """The label is not in the manifest; ``live`` is None if its token is not listed."""
+
+    current: Current
+    live: LiveToken | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted(Facts):
+    """The label is in the manifest.
+
+    ``target`` and ``target_content`` are of the wanted path, and ``owner`` is another
+    label for which the ledger has that path. ``twins`` are live tokens with the label
+    that are not ours.
+    """
+
+    spec: TokenSpec
+    target: SecretMeta
+    target_content: Content | None
+    owner: str | None
+    twins: tuple[LiveToken, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded(Wanted):
+    """The label is in the manifest, and the ledger has a current token for it."""
+
+    current: Current
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Recorded):
+    """And the exchange lists that token."""
+
+    live: LiveToken

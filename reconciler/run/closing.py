@@ -1,0 +1,94 @@
+"""The end of a run: a list decides which revocations are proven.
+
+A DELETE that was answered proves nothing: a proxy may have answered it. After a run's
+last DELETE one more list is asked, again and again for ten seconds at most.
+
+    the list                              then
+    ------------------------------------  --------------------------------------------
+    lacks something else that lived       it is partial: ask again
+    lacks the id, and the DELETE was      closed, with the write that gives the lease
+    answered, or an earlier list of       back
+    this run had it
+    holds the id                          ask again; in the end the row fails, and the
+                                          id stays revoking
+
+A row that waits for the list is told once the list has decided.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import reduce
+
+from reconciler.protocol import Listing, ListTokens, Now, Sleep, Step, settled
+from reconciler.run.effects import Ended, ReadDesk, ReadHalt
+from reconciler.run.progress import Progress
+from reconciler.state import Ledger, Revoking, Transition, close_revoking, unchanged
+
+PAUSES_MS = (0, 500, 1000, 2000, 3000, 3500)
+"""Before each list: ten seconds in all."""
+
+
+def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
+    """Ask the list about what this run revoked.
+
+    Returns the progress with the rows as they ended, and the step of the ledger that
+    closes what is proven.
+    """
+    asked = progress.asked
+    if not asked:
+        return progress, unchanged
+    desk = yield from ReadDesk()
+    waiting = {
+        r.token_id: (label, r)
+        for label, entry in desk.ledger.tokens.items()
+        for r in entry.revoking
+        if r.asked_at_ms is not None or r.token_id in progress.shown
+    }
+    gone: frozenset[str] = frozenset()
+    if not desk.lost:
+        gone = yield from _lacking(
+            frozenset(waiting), asked, must=_must_be_listed(progress, desk.ledger)
+        )
+    rows = []
+    for row in progress.rows:
+        if row.outcome.waits:
+            row = dataclasses.replace(row, outcome=settled(row.outcome, gone))  # noqa: PLW2901
+            yield from Ended(row=row)
+        rows.append(row)
+    now_ms = yield from Now()
+    steps = [_closing(*waiting[token_id], now_ms) for token_id in sorted(gone)]
+    return dataclasses.replace(progress, rows=tuple(rows)), _all_of(steps)
+
+
+def _must_be_listed(progress: Progress, ledger: Ledger) -> frozenset[str]:
+    """Return what the run's latest look listed and nobody here has revoked."""
+    going = {r.token_id for entry in ledger.tokens.values() for r in entry.revoking}
+    return progress.listed - going - ledger.revoked_ids().keys()
+
+
+def _lacking(
+    waiting: frozenset[str], asked: frozenset[str], *, must: frozenset[str]
+) -> Step[frozenset[str]]:
+    """Return which of the ids the last whole list lacks."""
+    gone: frozenset[str] = frozenset()
+    for pause_ms in PAUSES_MS:
+        if pause_ms:
+            if (yield from ReadHalt()).signalled:
+                break
+            yield from Sleep(ms=pause_ms)
+        listing = yield from ListTokens()
+        ids = {token.token_id for token in listing.tokens} if isinstance(listing, Listing) else ()
+        if must.issubset(ids) and ids:
+            gone = waiting.difference(ids)
+            if asked <= gone:
+                break
+    return gone
+
+
+def _closing(label: str, revoking: Revoking, now_ms: int) -> Transition:
+    return close_revoking(label, revoking.token_id, outcome=revoking.reason, at_ms=now_ms)
+
+
+def _all_of(steps: list[Transition]) -> Transition:
+    return lambda ledger: reduce(lambda known, step: step(known), steps, ledger)
