@@ -19,6 +19,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
+import typing
+from typing import Any
 
 from reconciler.model import (
     NEVER_WRITTEN,
@@ -30,7 +33,8 @@ from reconciler.model import (
     VersionState,
 )
 from reconciler.state import LEDGER_NAME
-from reconciler.state.ledger import Ledger
+from reconciler.state.codec import from_plain, to_plain
+from reconciler.state.ledger import Closed, Entry, Ledger
 from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.secret import TOKEN_ID
 
@@ -38,8 +42,6 @@ PERSON = "person"
 SECRET_MARK = "secret of"
 TIMES_KEPT = 10
 LEDGERS_KEPT = 12
-
-read_text = functools.lru_cache(maxsize=4096)(from_text)
 
 
 def secret_of(token_id: str) -> Secret:
@@ -165,13 +167,13 @@ NO_HISTORY = History()
 
 @dataclasses.dataclass(slots=True)
 class Vault:
-    """One KV version 2 mount: the secrets, and the ledger as the text that it is, with
-    its last versions. ``now_ms`` is its clock, by which it dates what is written.
+    """One KV version 2 mount: the secrets, and the last versions of the ledger, each as
+    its text reads. ``now_ms`` is its clock, by which it dates what is written.
     """
 
     max_versions: int = TIMES_KEPT
     secrets: dict[str, History] = dataclasses.field(default_factory=dict)
-    ledger_texts: tuple[str, ...] = ()
+    ledgers: tuple[Ledger, ...] = ()
     ledger_version: int = 0
     ledger_deleted: bool = False
     now_ms: int = 0
@@ -181,7 +183,7 @@ class Vault:
         return Vault(
             self.max_versions,
             dict(self.secrets),
-            self.ledger_texts,
+            self.ledgers,
             self.ledger_version,
             self.ledger_deleted,
             self.now_ms,
@@ -286,37 +288,33 @@ class Vault:
         """The new version's number, or None where the latest is not ``cas``."""
         if self.ledger_version != cas:
             return None
-        self._write_ledger(to_text(ledger))
+        self._write_ledger(as_read(ledger))
         return self.ledger_version
 
-    def _write_ledger(self, text: str) -> None:
-        self.ledger_texts = (*self.ledger_texts, text)[-LEDGERS_KEPT:]
+    def _write_ledger(self, ledger: Ledger) -> None:
+        self.ledgers = (*self.ledgers, ledger)[-LEDGERS_KEPT:]
         self.ledger_version += 1
         self.ledger_deleted = False
 
     def roll_ledger_back(self, versions: int) -> bool:
-        """Write the text of so many versions ago again, as ``vault kv rollback`` does.
+        """Write the ledger of so many versions ago, as ``vault kv rollback`` does.
 
         False where it is not kept.
         """
-        if len(self.ledger_texts) <= versions:
+        if len(self.ledgers) <= versions:
             return False
-        self._write_ledger(self.ledger_texts[-1 - versions])
+        self._write_ledger(self.ledgers[-1 - versions])
         return True
 
     def ledger(self) -> Ledger | None:
         """The ledger as a reader parses it; None where there is none, or its latest
         version is deleted.
         """
-        return (
-            None
-            if self.ledger_deleted or not self.ledger_texts
-            else read_text(self.ledger_texts[-1])
-        )
+        return None if self.ledger_deleted or not self.ledgers else self.ledgers[-1]
 
     def key(self) -> object:
         """What a later answer depends on; of the ledger's log, nothing does."""
-        ledger = None if not self.ledger_texts else ledger_key(read_text(self.ledger_texts[-1]))
+        ledger = ledger_key(self.ledgers[-1]) if self.ledgers else None
         return (
             frozenset(self.secrets.items()),
             ledger,
@@ -324,6 +322,41 @@ class Vault:
             self.ledger_deleted,
             self.max_versions,
         )
+
+
+def as_read(ledger: Ledger) -> Ledger:
+    """The ledger as it comes back from its text.
+
+    Each part goes through its text once, however often it is written: a ledger of which
+    nothing but the holder is new has little to be read. ``check_text`` is of the whole.
+    """
+    parts: dict[str, Any] = {}
+    for name, kind in _parts():
+        part = getattr(ledger, name)
+        if name == "tokens":
+            parts[name] = {label: _as_read(Entry, part[label]) for label in sorted(part)}
+        elif name == "closed":
+            parts[name] = tuple(_as_read(Closed, row) for row in part)
+        else:
+            parts[name] = _as_read(kind, part)
+    return Ledger(**parts)
+
+
+@functools.cache
+def _parts() -> tuple[tuple[str, Any], ...]:
+    return tuple(typing.get_type_hints(Ledger).items())
+
+
+@functools.lru_cache(maxsize=16_384)
+def _as_read(kind: Any, part: Any) -> Any:
+    text = json.dumps(to_plain(part))
+    assert SECRET_MARK not in text, "a secret stands in the ledger"
+    return from_plain(kind, json.loads(text))
+
+
+def check_text(ledger: Ledger) -> None:
+    """The text of the whole ledger reads as its parts do."""
+    assert from_text(to_text(ledger)) == ledger
 
 
 def ledger_key(ledger: Ledger) -> object:

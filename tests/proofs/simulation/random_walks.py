@@ -11,6 +11,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 import random
@@ -97,7 +98,7 @@ class Walk:
 
     def __init__(self, tell: Callable[[str], None] | None = None) -> None:
         self.world = bare()
-        self.world.faults = FAULTS_MOST
+        self.world.faults, self.world.keyed = FAULTS_MOST, False
         self.world.tell = tell
         self.focus = ""
         self.running: list[Run] = []
@@ -131,7 +132,7 @@ class Walk:
 
     def choose(self, dice: random.Random, number: int) -> Choice | None:
         """A choice that is possible now, or None."""
-        kind = dice.choices(KINDS, cum_weights=CUMULATED)[0]
+        kind = KINDS[bisect.bisect(CUMULATED, dice.random() * CUMULATED[-1])]
         world = self.world
         if kind == "run":
             return self._choose_run(dice)

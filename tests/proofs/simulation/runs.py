@@ -175,10 +175,11 @@ class Lane:
 
 
 class Run:
-    """One process."""
+    """One process. Where nobody asks for its key, it is not ``keyed``."""
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, wish: Wish, *, keyed: bool = True) -> None:
         self.wish = wish
+        self.keyed = keyed
         self.main = Lane(wish.stage)
         self.lanes: tuple[Lane | None, ...] = (self.main,)
         self.results: tuple[Any, ...] = ()
@@ -251,6 +252,8 @@ class Run:
 
     def ready(self) -> list[int]:
         """The lanes that can go on."""
+        if len(self.lanes) == 1:
+            return [0]
         busy = any(lane is not None and lane.inner is not None for lane in self.lanes)
         return [
             number
@@ -289,7 +292,8 @@ class Run:
         """Answer the lane's effect; ``mark`` stands for the reply in the run's key."""
         lane = self.lanes[lane_number]
         assert lane is not None
-        lane.past = hash((lane.past, mark))
+        if self.keyed:
+            lane.past = hash((lane.past, mark))
         if lane.inner is not None:
             lane.inner.send(reply)
             if lane.inner.ended:
@@ -308,7 +312,8 @@ class Run:
         if isinstance(effect, ReleaseLease):
             self.holds_lease, reply = False, None
         lane.inner = None
-        lane.past = hash((lane.past, type(reply)))
+        if self.keyed:
+            lane.past = hash((lane.past, type(reply)))
         self._send(lane_number, lane, reply)
 
     def _send(self, lane_number: int, lane: Lane, reply: object) -> None:
@@ -367,7 +372,8 @@ class Run:
                 self.seen, self.plan = argument.outlook.observed, argument.outlook.plan
             elif isinstance(argument, Observed):
                 self.seen = argument
-        self.base = hash((self.name, stage.stage.__qualname__, key_of(stage.arguments)))
+        if self.keyed:
+            self.base = hash((self.name, stage.stage.__qualname__, key_of(stage.arguments)))
         self.main = Lane(stage.step)
         self.lanes = (self.main,)
         self._main_moved()
@@ -386,7 +392,8 @@ class Run:
             desk = self.desk
             assert desk is not None
             lost = isinstance(desk.dead, LeaseLost)
-            return Desk(ledger=desk.ledger, lost=lost), (ledger_key(desk.ledger), lost)
+            mark = (ledger_key(desk.ledger), lost) if self.keyed else 0
+            return Desk(ledger=desk.ledger, lost=lost), mark
         if isinstance(effect, ReadSigner):
             signer = self.signer
             return Signer(credentials=signer, pinned=False), signer and signer.token_id

@@ -167,7 +167,7 @@ class World:
     """Everything.
 
     ``faults`` and ``ticks`` are how many are left; ``acts`` is what a person may still
-    do.
+    do. Where nobody asks for its key, it is not ``keyed``.
 
     In a ``coarse`` world, a run's first look, which decides nothing that the second
     does not decide anew, is one step, and reads of the paths named are not choices:
@@ -190,6 +190,7 @@ class World:
         self.picked_up: dict[str, str] = {}
         self.coarse: frozenset[str] | None = None
         self.skew_ms: dict[str, int] = {}
+        self.keyed = True
         self.mutations = 0
         self.disturbed = False
         self.tell: Callable[[str], None] | None = None
@@ -210,7 +211,7 @@ class World:
         """Equal for two worlds that have the same futures."""
         runs = frozenset(run.key() for run in self.runs.values())
         past = (
-            self.vault.ledger_texts
+            tuple(ledger_key(ledger) for ledger in self.vault.ledgers)
             if any(what == "rolls the ledger back" for what, _ in self.acts)
             else ()
         )
@@ -226,7 +227,7 @@ class World:
 
     def start(self, wish: Wish) -> Run:
         """A process begins."""
-        run = self.runs[wish.name] = Run(wish)
+        run = self.runs[wish.name] = Run(wish, keyed=self.keyed)
         self._settle(run)
         return run
 
@@ -375,7 +376,7 @@ class World:
         reply = self._reply(run, effect, outcome)
         if self.tell is not None:
             self.say(f"{run.name}.{lane} {outcome:6} {short(effect)} -> {short(reply)}")
-        run.reply(lane, reply, mark(reply))
+        run.reply(lane, reply, mark(reply) if self.keyed else 0)
 
     def _is_private(self, run: Run, effect: Effect[Any]) -> bool:
         """Whether an effect is no choice: the peer is down for this run, or it is a
@@ -395,9 +396,8 @@ class World:
         while moved and not run.ended:
             moved = False
             for lane in run.ready():
-                if lane >= len(run.lanes):
-                    break
-                moved = self._settle_lane(run, lane) or moved
+                while lane < len(run.lanes) and self._settle_lane(run, lane):
+                    moved = True
         if run.ended:
             self.say(f"{run.name} ends: {run.exit!r} {run.sentence}")
             for row in run.rows:
@@ -598,7 +598,7 @@ class World:
         if isinstance(effect, PutLedger):
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
-                self.audit.recorded(effect.ledger, self.vault.ledger_texts[-1])
+                self.audit.recorded(effect.ledger)
             return Mismatch() if number is None else Written(version=number)
         assert isinstance(effect, DeleteVersion), effect
         self.vault.delete(effect.path, effect.version)
@@ -627,7 +627,7 @@ class World:
             self.audit.rewound = vault.roll_ledger_back(int(where)) or self.audit.rewound
         else:
             assert what in {"deletes the ledger", "undeletes the ledger"}, what
-            vault.ledger_deleted = what == "deletes the ledger" and bool(vault.ledger_texts)
+            vault.ledger_deleted = what == "deletes the ledger" and bool(vault.ledgers)
         self.audit.check_contents(vault, exchange)
 
     def _meddle(self, what: str, where: str) -> None:
