@@ -2,19 +2,22 @@
 
 Signing is a use, and the exchange shows only the last one. Where a predecessor waits
 for proof that somebody else uses the successor, the lease is held, and the ledger is
-told before the signature that uses until a bound may be ours (``protocol.own_use``). A
-consumer's use that is shown already stays proof: nothing is recorded over it.
+told before the signature that uses until a bound may be ours (``protocol.own_use``);
+once all have signed, that they were ours until then. A consumer's use that is shown
+already stays proof: nothing is recorded over it.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
+from reconciler.model import USE_MARGIN_MS
 from reconciler.protocol import (
     OWN_USE_MS,
     SIGN_BEFORE_MS,
     TOO_LATE,
     Listing,
+    NoteLedger,
     Now,
     ReadSecret,
     Refused,
@@ -33,6 +36,7 @@ from reconciler.state import (
     credentials_of,
     expect_own_use,
     never_used,
+    settle_own_uses,
 )
 
 VERIFY_LANES = 8
@@ -66,7 +70,10 @@ def _record_and_verify(session: Session) -> Stage[tuple[Verified, ...]]:
     until_ms = (yield from Now()) + OWN_USE_MS
     if waiting:
         yield from record(partial(_expect_own_uses, observed, tuple(waiting.items()), until_ms))
-    return (yield from _verify_all(session, observed, until_ms if waiting else None))
+    found = yield from _verify_all(session, observed, until_ms if waiting else None)
+    ended_ms = (yield from Now()) + USE_MARGIN_MS
+    yield from NoteLedger(transition=settle_own_uses(until_ms, min(ended_ms, until_ms)))
+    return found
 
 
 def _is_proven(observed: Observed, entry: Entry) -> bool:

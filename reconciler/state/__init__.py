@@ -10,6 +10,7 @@ from reconciler.state.facts import (
     set_protect,
     set_uses,
     set_version,
+    settle_own_uses,
     unchanged,
 )
 from reconciler.state.granted import granted_otherwise, remember_granted
@@ -147,6 +148,7 @@ __all__ = [
     "set_protect",
     "set_uses",
     "set_version",
+    "settle_own_uses",
     "start_revoking",
     "text_bytes",
     "to_document",

@@ -49,6 +49,22 @@ def expect_own_use(
     return with_entry(ledger, label, replace(entry, current=current, retiring=retiring))
 
 
+def settle_own_uses(until_ms: int, at_ms: int) -> Transition:
+    """Record that the uses which were announced until an instant ended earlier."""
+
+    def settled(ledger: Ledger) -> Ledger:
+        tokens = {}
+        for label, entry in ledger.tokens.items():
+            current = entry.current
+            if current is not None and current.own_use_until_ms == until_ms:
+                current = replace(current, own_use_until_ms=None, verified_at_ms=at_ms)
+                entry = replace(entry, current=current)  # noqa: PLW2901
+            tokens[label] = entry
+        return replace(ledger, tokens=tokens)
+
+    return settled
+
+
 def set_uses(uses: Uses) -> Transition:
     """Remember what is known of the worth of shown uses."""
     return lambda ledger: replace(ledger, uses=together(ledger.uses, uses))
