@@ -6,8 +6,10 @@ taken for a consumer's, whatever happens after it, the ledger knows of it before
     the label                        then
     -------------------------------  -------------------------------------------------
     has no predecessor that retires  sign: no decision rests on this token's uses
-    has one                          ledger: uses until a bound may be ours; sign, but
-                                     no later than half a minute before the bound
+    has one                          ledger: uses until a bound may be ours, and the
+                                     token is not fresh any more, because it is asked
+                                     where no list shows its uses so far; sign, but no
+                                     later than half a minute before the bound
     the ledger can't be written      do not sign
 
 The manager is excepted: its only consumer is this program.

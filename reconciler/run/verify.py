@@ -96,7 +96,7 @@ def _expect_own_uses(
     for label, entry in waiting:
         if entry.current is not None:
             token_id = entry.current.token_id
-            fresh = never_used(entry.current, live.get(token_id))
+            fresh = token_id in live and never_used(entry.current, live[token_id])
             ledger = expect_own_use(label, token_id, until_ms, fresh=fresh)(ledger)
     return ledger
 

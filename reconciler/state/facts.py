@@ -33,8 +33,9 @@ def expect_own_use(
 ) -> Ledger:
     """Record, before we sign with a token's secret, that uses until then may be ours.
 
-    ``fresh`` is what is known so far: our use will hide the ones before it. A token
-    that is neither current nor retiring is judged by no use, so nothing is recorded.
+    ``fresh``: a list shows that nobody else has used it so far. Otherwise uses before
+    ours are hidden by the bound, so the token can't count as never used. One that is
+    neither current nor retiring is judged by no use, so nothing is recorded.
     """
     entry = entry_of(ledger, label)
     current = entry.current
