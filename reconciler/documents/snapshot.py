@@ -4,6 +4,7 @@ Rules this module keeps:
 
 1. A snapshot is published to pull requests. It holds no secret; of other people's
    tokens only the number is told, and of the lease only whose run it is and until when.
+   Operation ids are left out: who may write a path could forge a commit with one.
 2. What is read back is believed as far as it can be checked: by its schema, and its
    ledger by the ledger's own reader.
 """
@@ -62,6 +63,9 @@ def _published(ledger: Ledger) -> dict[str, Any]:
     document = to_document(ledger)
     if document["holder"] is not None:
         document["holder"] = {key: document["holder"][key] for key in ("run", "expires_at")}
+    for entry in document["tokens"].values():
+        if entry["intent"] is not None:
+            del entry["intent"]["operation_id"]
     return document
 
 
@@ -106,10 +110,19 @@ def load_snapshot(text: str) -> Observed:
         ) from None
 
 
+def _with_operation(entry: Any) -> Any:
+    """Return an entry whose intent has the operation id that was left out."""
+    intent = entry.get("intent") if isinstance(entry, dict) else None
+    if not isinstance(intent, dict):
+        return entry
+    return {**entry, "intent": {"operation_id": _UNNAMED, **intent}}
+
+
 def _read(document: dict[str, Any]) -> Observed:
     ledger = document["ledger"]
     if ledger["holder"] is not None:
         ledger = {**ledger, "holder": {"write": "", "who": _UNNAMED, **ledger["holder"]}}
+    ledger = {**ledger, "tokens": {k: _with_operation(v) for k, v in ledger["tokens"].items()}}
     return Observed(
         now_ms=instant_ms(document["taken_at"]),
         api_url=document["api_url"],

@@ -35,7 +35,6 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   its secret is an older version           restore secret_moved
     yes      current   its secret is in no version              rotate secret_lost
     yes      current   older than rotate_after                  rotate due
-    yes      current   the same, three predecessors live        hold piled_up
     yes      current   the same, beyond --max-rotations         hold budget
     yes      current   none of that                             keep in_sync
     yes      any       it would derive or rotate, and the       hold scopes_granted
@@ -115,7 +114,6 @@ from reconciler.plan.tasks import (
 )
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import (
-    Content,
     Entry,
     Intent,
     Observed,
@@ -244,17 +242,13 @@ def _sides(
             return Side(path=path), None, RemovePlaceholder(path=path)
         case ((Action.DERIVE | Action.ROTATE), Wanted()):
             return before, _wanted_side(context, facts), _new_token(context, facts)
-        case Action.RECORD, Listed(current=current):
-            moved = RecordVersion(path=path, current=current, version=latest)
+        case Action.RECORD, Listed():
+            moved = RecordVersion(path=path, entry=entry, version=latest)
             return before, Side(path=path, version=latest.number), moved
-        case Action.RESTORE, Listed(content=None):
-            again = RestoreSecret(
-                path=path, source=latest.number, seen=latest, current=facts.current, live=facts.live
-            )
-            return before, Side(path=path, version=latest.number), again
-        case Action.RESTORE, Listed(content=Content(holder_version=int() as source)):
+        case Action.RESTORE, Listed(content=found):
+            source = found.holder_version if found is not None else None
             restored = RestoreSecret(
-                path=path, source=source, seen=latest, current=facts.current, live=facts.live
+                path=path, source=source or latest.number, seen=latest, entry=entry, live=facts.live
             )
             return before, Side(path=path, version=latest.number), restored
         case Action.REVOKE, Unwanted(live=live):
@@ -324,6 +318,7 @@ def _recovery(context: PlanContext, label: str) -> RecoverIntent:
         ledger=context.observed.ledger,
         overlap_ms=spec.overlap_ms if spec is not None else DEFAULT_OVERLAP_MS,
         is_manager=label == context.desired.manager,
+        uses_proven=context.setting.doubt_within(0) is not None,
     )
 
 

@@ -262,13 +262,15 @@ def version_moved(facts: Listed) -> Finding | None:
 def secret_moved(facts: Listed) -> Finding | None:
     """The content is gone or foreign, but an older version holds the current token."""
     source = facts.content.holder_version if facts.content is not None else None
-    if source is None:
+    if source is None or facts.current.unsigned:
         return None
     return Finding(Action.RESTORE, Reason.SECRET_MOVED, f"from version {source}")
 
 
 def secret_lost(facts: Listed) -> Finding | None:
-    """No version holds the current token."""
+    """No version holds the current token's working secret."""
+    if facts.current.unsigned:
+        return Finding(Action.ROTATE, Reason.SECRET_LOST, "what Vault holds of it does not sign")
     if facts.current.is_in_place(facts.meta):
         return None
     found, meta = facts.content, facts.meta
@@ -278,14 +280,6 @@ def secret_lost(facts: Listed) -> Finding | None:
     return Finding(Action.ROTATE, Reason.SECRET_LOST, note)
 
 
-PREDECESSORS_MAX = 3
-"""Where so many predecessors live, age alone is no reason to make another one.
-
-Each waits for evidence that does not come: more of them would pile up until the
-exchange has a limit of its own.
-"""
-
-
 def due(facts: Listed) -> Finding | None:
     """The token is older than ``rotate_after``, by the exchange's clock."""
     if facts.spec.rotate_after_ms is None:
@@ -293,8 +287,6 @@ def due(facts: Listed) -> Finding | None:
     due_at_ms = facts.live.created_at_ms + facts.spec.rotate_after_ms
     if facts.setting.now_ms < due_at_ms:
         return None
-    if len(facts.entry.retiring) >= PREDECESSORS_MAX:
-        return Finding(Action.HOLD, Reason.PILED_UP, f"since {iso(due_at_ms)}")
     return Finding(Action.ROTATE, Reason.DUE, f"since {iso(due_at_ms)}")
 
 

@@ -42,11 +42,13 @@ class RecoverIntent:
     """Finish or undo the write of a secret that an earlier run began.
 
     ``overlap_ms`` is the predecessor's, in case the write turns out to be there.
+    ``uses_proven`` is as in ``NewToken``.
     """
 
     ledger: Ledger
     overlap_ms: int
     is_manager: bool
+    uses_proven: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ class RecordVersion:
     """Remember that the current token's secret lies at another version."""
 
     path: str
-    current: Current
+    entry: Entry
     version: VersionId
 
 
@@ -109,7 +111,7 @@ class RestoreSecret:
     path: str
     source: int
     seen: VersionId
-    current: Current
+    entry: Entry
     live: LiveToken
 
 

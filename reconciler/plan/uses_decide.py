@@ -8,13 +8,17 @@ from __future__ import annotations
 from reconciler.model import Manifest
 from reconciler.plan.guards import Policy
 from reconciler.plan.planner import plan
+from reconciler.plan.tasks import RecoverIntent
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import Observed
 
 USES_DECIDE = frozenset(
     {Reason.UNPROVEN, Reason.IN_USE, Reason.STILL_USED, Reason.SUCCESSOR_UNUSED}
 )
-"""Holds that may end with better knowledge of the uses."""
+"""Holds that may end with better knowledge of the uses.
+
+Before a derive is undone, its token's use is looked at, too.
+"""
 
 
 def rests_on_uses(
@@ -23,7 +27,8 @@ def rests_on_uses(
     """Return whether a decision depends on how promptly the exchange shows uses."""
     labels = {spec.label for spec in desired.tokens}
     in_question = any(
-        entry.retiring or label not in labels for label, entry in observed.ledger.tokens.items()
+        entry.retiring or entry.intent is not None or label not in labels
+        for label, entry in observed.ledger.tokens.items()
     )
     at_once = any(s.overlap_ms == 0 and s.label != desired.manager for s in desired.tokens)
     if not in_question and not at_once:
@@ -31,6 +36,7 @@ def rests_on_uses(
     found = plan(desired, observed, now_ms=observed.now_ms, policy=policy, run=run)
     return any(
         c.reason in USES_DECIDE
+        or isinstance(c.task, RecoverIntent)
         or (c.action is Action.ROTATE and c.after is not None and c.after.overlap_ms == 0)
         for c in found.changes
     )

@@ -83,10 +83,9 @@ from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
 from reconciler.protocol.recover import (
     Recovery,
     finish_all_revoking,
-    fix_version,
     recover_intent,
-    remove_placeholder,
 )
+from reconciler.protocol.repair import fix_version, remove_placeholder
 from reconciler.protocol.report import Approved, Report, Row, approve
 from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_retiring
 from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback

@@ -30,7 +30,8 @@ from reconciler.plan import (
 from reconciler.protocol.derive import derive_token
 from reconciler.protocol.effects import Recorded, Step, WriteLedger
 from reconciler.protocol.outcome import Outcome, Run, applied, unrecorded
-from reconciler.protocol.recover import Recovery, fix_version, recover_intent, remove_placeholder
+from reconciler.protocol.recover import Recovery, recover_intent
+from reconciler.protocol.repair import fix_version, remove_placeholder
 from reconciler.protocol.revoke import (
     finish_revoking,
     revoke_again,
@@ -81,10 +82,9 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
     match task:
         case NewToken():
             return derive_token(run, replace(task, standing=standing | task.listed_predecessor))
-        case RestoreSecret(path=path, source=source, seen=seen, current=current, live=live):
-            return restore(
-                run, Place(label=label, path=path, source=source, seen=seen), current, live
-            )
+        case RestoreSecret():
+            place = Place(label=label, path=task.path, source=task.source, seen=task.seen)
+            return restore(run, place, task.entry, task.live)
         case RevokeCurrent(entry=entry, evidence=evidence):
             return revoke_current(label, entry, evidence, reason="not desired")
         case RevokeRetiring(entry=entry, retiring=retiring, evidence=evidence):
@@ -94,11 +94,16 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
         case RecordProtection(protect=protect):
             sentence = "protected" if protect else "no longer protected"
             return _record(set_protect(label, protect=protect), sentence)
-        case RecordVersion(path=path, current=current, version=version):
-            return fix_version(label, path, current, version)
-        case RecoverIntent(ledger=ledger, overlap_ms=overlap_ms, is_manager=is_manager):
-            recovery = Recovery(label=label, overlap_ms=overlap_ms, is_manager=is_manager)
-            return recover_intent(recovery, ledger)
+        case RecordVersion():
+            return fix_version(label, task)
+        case RecoverIntent():
+            recovery = Recovery(
+                label=label,
+                overlap_ms=task.overlap_ms,
+                is_manager=task.is_manager,
+                uses_proven=task.uses_proven,
+            )
+            return recover_intent(recovery, task.ledger)
         case FinishRevoking(path=path, revoking=revoking, listed=listed):
             return finish_revoking(label, path, revoking, listed=listed)
         case RevokeAgain(token_id=token_id, live_label=live_label):

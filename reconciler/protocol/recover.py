@@ -1,7 +1,9 @@
 """An open intent whose run is over, and other traces of a crash.
 
-    (a) version cas + 1 holds    it was committed: record it
-        the operation id
+    (a) version cas + 1 holds    it was committed: let it sign once, and record it; if
+        the operation id         it does not sign, it is recorded as such, and the next
+                                 plan replaces it
+        it is another token's    forged, or edited by hand: as where it is gone
         it was there and is      a named token may have been committed and read: it
         gone                     retires
     (b) otherwise                fence, so that a paused writer can't commit from now on
@@ -9,6 +11,9 @@
     (d) one write of the ledger  the intent's token (or the interrupted one) is
                                  revoking, the intent closed; without a token: into
                                  ``abandoned``
+        it was used later than   somebody holds it, as after a backup of Vault from the
+        our own proof, or uses   middle of a derive: it retires instead
+        prove nothing
     (e) only then                delete the fence's placeholder, DELETE the token
 
 Nobody acts on the interrupted token before (a) and (c). A restore, rollback or adopt
@@ -24,7 +29,6 @@ from reconciler.model import (
     USE_MARGIN_MS,
     LiveToken,
     SecretVersion,
-    VersionId,
     instant_ms,
 )
 from reconciler.protocol.commit import (
@@ -32,7 +36,6 @@ from reconciler.protocol.commit import (
     NotCommitted,
     TakenAway,
     Unproven,
-    delete_placeholder,
     resolve_commit,
 )
 from reconciler.protocol.effects import (
@@ -40,7 +43,6 @@ from reconciler.protocol.effects import (
     Listing,
     ListTokens,
     Now,
-    ReadSecret,
     Recorded,
     Refused,
     Sleep,
@@ -59,6 +61,12 @@ from reconciler.protocol.outcome import (
     unrecorded,
     with_revocations,
 )
+from reconciler.protocol.prove import (
+    Works,
+    Wrong,
+    prove_new,
+    prove_stored,
+)
 from reconciler.protocol.revoke import finish_revoking, finish_superseded
 from reconciler.protocol.undo import (
     close_rewrite,
@@ -68,6 +76,7 @@ from reconciler.protocol.undo import (
     placeholder_left,
     record_undone,
     retire_perhaps,
+    retire_token,
 )
 from reconciler.state import (
     DERIVE_DEADLINE_MS,
@@ -81,10 +90,12 @@ from reconciler.state import (
     abandon_intent,
     credentials_of,
     interrupted,
-    is_placeholder,
+    may_be_of,
     record_current,
-    set_version,
 )
+
+OWN_PROOF_MS = 5 * SECOND_MS
+"""A use so shortly after the derive may be its own proof; a later one is somebody's."""
 
 LOOKS = 3
 LOOK_PAUSE_MS = SECOND_MS
@@ -95,12 +106,14 @@ class Recovery:
     """The label to recover.
 
     ``overlap_ms`` is its predecessor's, should the commit turn out to be there.
+    ``uses_proven``: the exchange shows uses promptly, so one that is not shown was not.
     """
 
     label: str
     overlap_ms: int
     is_manager: bool = False
     has_signer: bool = True
+    uses_proven: bool = False
 
 
 def recover_intent(task: Recovery, ledger: Ledger) -> Step[Outcome]:
@@ -128,24 +141,18 @@ def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
     return outcome
 
 
-def remove_placeholder(path: str) -> Step[Outcome]:
-    """Delete, by its number, an empty document that is a path's latest version."""
-    latest = yield from ReadSecret(path=path)
-    if isinstance(latest, (Refused, Unclear)):
-        return failed(latest.sentence)
-    if not is_placeholder(latest):
-        return not_tried(f"{path} changed since the plan: run again")
-    left = yield from delete_placeholder(path, latest.version)
-    return applied("deleted an empty placeholder") if left is None else failed(left.sentence)
-
-
 def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outcome]:
     label = task.label
     verdict = yield from resolve_commit(
         intent.path, intent.cas, intent.operation_id, leaving=leaving(ledger, label)
     )
     if isinstance(verdict, Committed):
-        return (yield from _record_found(task, intent, verdict.content, ledger))
+        found = yield from _found(task, intent, verdict.content, ledger)
+        if isinstance(found, _Found):
+            return (yield from _record_found(task, intent, found, ledger))
+        if isinstance(found, Outcome):
+            return found
+        verdict = found
     if isinstance(verdict, Unproven):
         return failed(
             f"the interrupted {intent.kind.value} can't be judged yet: {verdict.sentence}"
@@ -177,6 +184,14 @@ def _undo_uncommitted(
         return failed(found.sentence)
     if found is None:
         return (yield from _abandon(label, intent, verdict))
+    use = yield from _own_uses_only(task, found)
+    if isinstance(use, Outcome):
+        return use
+    if isinstance(use, int):
+        retired = yield from retire_token(
+            label, intent, found, verdict, overlap_ms=task.overlap_ms, ours_until_ms=use
+        )
+        return retired if isinstance(retired, Outcome) else unrecorded(retired, found)
     ended = yield from drop_token(label, intent, found, verdict, reason="interrupted")
     if not isinstance(ended, Outcome):
         return unrecorded(ended, found)
@@ -221,22 +236,76 @@ def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused 
     return None
 
 
-def _record_found(
-    task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledger
-) -> Step[Outcome]:
-    label, token_id = task.label, content.field(TOKEN_ID)
-    if token_id is None or intent.token_id not in {None, token_id}:
-        return failed(
-            f"{intent.path} was edited by hand: it holds {token_id}, "
-            f"the ledger expects {intent.token_id}"
-        )
-    entry = ledger.tokens[label]
+def _own_uses_only(task: Recovery, token_id: str) -> Step[Outcome | int | None]:
+    """Return None where nobody but us used an interrupted token; it may go then.
+
+    A backup of Vault may be of the middle of a derive that was finished since. So where
+    a later use is shown, or uses prove nothing, or the list lacks it, somebody may hold
+    it: the instant until which uses may be ours is returned. The manager's only
+    consumer is this program.
+    """
+    if task.is_manager:
+        return None
+    listing = yield from ListTokens()
+    if not isinstance(listing, Listing):
+        return failed(listing.sentence)
+    live = listing.find(token_id)
+    if live is None:
+        return 0
+    ours_until_ms = live.created_at_ms + OWN_PROOF_MS
+    if not task.uses_proven or (live.last_used_at_ms or 0) > ours_until_ms:
+        return ours_until_ms
+    return None
+
+
+@value
+class _Found:
+    """What a committed intent wrote: its version, and the token if the list has it.
+
+    ``unsigned``: it lives, and what is stored did not sign.
+    """
+
+    content: SecretVersion
+    token_id: str
     live: LiveToken | None = None
-    if task.has_signer:
-        listing = yield from ListTokens()
-        if not isinstance(listing, Listing):
-            return failed(listing.sentence)
-        live = listing.find(token_id)
+    unsigned: bool = False
+
+
+def _found(
+    task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledger
+) -> Step[_Found | TakenAway | Outcome]:
+    """Return what was committed; whoever can write the path can forge an operation id.
+
+    So it is believed only if it is the token that the intent names, or can only be the
+    intent's, and it signs once. What is forged tells nothing about the intent's own.
+    """
+    credentials = credentials_of(content)
+    token_id = content.field(TOKEN_ID)
+    if token_id is None or intent.token_id not in {None, token_id}:
+        return TakenAway()
+    found = _Found(content=content, token_id=token_id)
+    if credentials is None:
+        lost = dataclasses.replace(found, unsigned=True)
+        return lost if intent.token_id is not None else TakenAway()
+    if intent.kind.derives:
+        proof = yield from prove_new(credentials, has_signer=task.has_signer)
+    else:
+        proof = yield from prove_stored(task.label, ledger.tokens[task.label], credentials)
+    if isinstance(proof, Outcome):
+        return dataclasses.replace(proof, status=Ending.FAILED)
+    if intent.token_id is None and not (
+        isinstance(proof, Works) and may_be_of(task.label, intent, ledger, proof.live)
+    ):
+        return TakenAway()
+    if isinstance(proof, Works):
+        return dataclasses.replace(found, live=proof.live)
+    return dataclasses.replace(found, unsigned=isinstance(proof, Wrong))
+
+
+def _record_found(task: Recovery, intent: Intent, found: _Found, ledger: Ledger) -> Step[Outcome]:
+    """Do step 6 for what was committed; what does not sign is recorded as such."""
+    label, token_id, content, live = task.label, found.token_id, found.content, found.live
+    entry = ledger.tokens[label]
     now_ms = yield from Now()
     current = Current(
         token_id=token_id,
@@ -245,6 +314,7 @@ def _record_found(
         version=content.version,
         version_created_at_ms=content.created_at_ms,
         verified_at_ms=now_ms + USE_MARGIN_MS,
+        unsigned=found.unsigned,
     )
     retirement = Retirement(
         at_ms=now_ms,
@@ -263,7 +333,7 @@ def _record_found(
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
     credentials = credentials_of(content)
-    if task.is_manager and credentials is not None:
+    if task.is_manager and credentials is not None and live is not None:
         yield from UseSigner(credentials=credentials)
     ended = yield from finish_superseded(label, reply.ledger.tokens[label], retirement.reason)
     done = applied(
@@ -285,18 +355,3 @@ def _created_ms(content: SecretVersion, intent: Intent) -> int:
         return instant_ms(content.field("created_at") or "")
     except ValueError:
         return intent.since_ms
-
-
-def fix_version(label: str, path: str, current: Current, version: VersionId) -> Step[Outcome]:
-    """Record the version that holds the current token; nothing else changes.
-
-    ``version`` is the one that was looked at: another one may have another secret
-    beside the same id.
-    """
-    latest = yield from ReadSecret(path=path)
-    if isinstance(latest, (Refused, Unclear)):
-        return failed(latest.sentence)
-    if latest.field(TOKEN_ID) != current.token_id or not latest.version_id.is_same(version):
-        return not_tried(f"{path} changed since the plan: run again")
-    reply = yield from WriteLedger(transition=set_version(label, latest.version_id))
-    return applied("ledger put right") if isinstance(reply, Recorded) else unrecorded(reply)

@@ -39,11 +39,12 @@ from reconciler.protocol.effects import (
     value,
 )
 from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
+from reconciler.protocol.prove import Works, prove_stored, record_unsigned
 from reconciler.protocol.undo import close_rewrite, leaving
 from reconciler.state import (
     OPERATION_ID,
-    TOKEN_ID,
     Current,
+    Entry,
     Intent,
     IntentKind,
     Retirement,
@@ -86,25 +87,35 @@ class Rewrite:
     protect: bool | None = None
 
 
-def restore(run: Run, place: Place, current: Current, live: LiveToken) -> Step[Outcome]:
-    """Write the current token's content again, from the version that still holds it."""
+def restore(run: Run, place: Place, entry: Entry, live: LiveToken) -> Step[Outcome]:
+    """Write the current token's content again, from the version that still holds it.
+
+    It signs first. What does not is recorded as such, so that the token is replaced.
+    """
     content = yield from ReadSecret(path=place.path, version=place.source)
     if isinstance(content, (Refused, Unclear)):
         return failed(content.sentence)
-    if content.field(TOKEN_ID) != current.token_id or content.secret is None:
+    credentials = credentials_of(content)
+    if credentials is None or credentials.token_id != live.token_id:
         return not_tried(
-            f"version {place.source} of {place.path} does not hold {current.token_id} any more: "
+            f"version {place.source} of {place.path} does not hold {live.token_id} any more: "
             "run again"
         )
+    proof = yield from prove_stored(place.label, entry, credentials)
+    if isinstance(proof, Outcome):
+        return proof
+    if not isinstance(proof, Works):
+        return (yield from record_unsigned(place.label, live.token_id, proof))
+    now_ms = yield from Now()
     task = Rewrite(
         kind=IntentKind.RESTORE,
         label=place.label,
         path=place.path,
         seen=place.seen,
         live=live,
-        verified_at_ms=current.verified_at_ms,
+        verified_at_ms=now_ms + USE_MARGIN_MS,
         fields=_plain(content),
-        secret=content.secret,
+        secret=credentials.secret,
         overlap_ms=0,
     )
     return (yield from rewrite_secret(run, task))

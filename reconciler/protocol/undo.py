@@ -3,6 +3,8 @@
     intent                      in this order
     --------------------------  ------------------------------------------------------
     derive, its token is known  ledger: the token is revoking; placeholder; DELETE
+    derive, and somebody may    ledger: the token retires; placeholder
+    use its token
     derive, no token is known   ledger: into ``abandoned``; placeholder
     derive, its version was     ledger: the token retires, in case it was read
     taken away
@@ -144,6 +146,41 @@ def drop_token(
         return ended
     left = placeholder_left(reply.ledger, label)
     return ended if left is None else dataclasses.replace(left, asked=ended.asked)
+
+
+def retire_token(  # noqa: PLR0913  # the last two by name
+    label: str,
+    intent: Intent,
+    token_id: str,
+    verdict: NotCommitted,
+    *,
+    overlap_ms: int,
+    ours_until_ms: int,
+) -> Step[Outcome | LeaseLost | NotRecorded]:
+    """Retire the token of an uncommitted derive, because somebody may hold it.
+
+    The ledger's reply where the first write was not recorded.
+    """
+    now_ms = yield from Now()
+    held_by = Retiring(
+        token_id=token_id,
+        live_label=label,
+        superseded_at_ms=now_ms,
+        not_before_ms=now_ms + overlap_ms,
+        reason="perhaps in use",
+        verified_at_ms=ours_until_ms,
+    )
+
+    def transition(ledger: Ledger) -> Ledger:
+        version = fenced_version(ledger.tokens[label], intent.path, verdict)
+        return retire_intent(label, intent.operation_id, held_by, version=version)(ledger)
+
+    reply = yield from record_undone(label, intent, verdict, transition)
+    if not isinstance(reply, Recorded):
+        return reply
+    return placeholder_left(reply.ledger, label) or applied(
+        f"the interrupted token {token_id} may be in use: it retires", token_id
+    )
 
 
 def retire_perhaps(label: str, intent: Intent, token_id: str, *, overlap_ms: int) -> Step[Outcome]:

@@ -89,7 +89,7 @@ from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_ro
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.progress import Progress, report_of
 from reconciler.run.session import Outlook, Session, look, refuse_ending, refuse_guarded
-from reconciler.state import Observed, set_uses
+from reconciler.state import Observed, date_versions, set_uses
 
 ROUNDS = 4
 AS_OF_MAX_AGE_MS = 7 * DAY_MS
@@ -235,6 +235,7 @@ def _look_again(progress: Progress) -> Stage[Progress]:
     before = progress.outlook.observed
     outlook = yield from _look(progress.session, progress.approved, before=before)
     yield from NoteLedger(transition=set_uses(outlook.observed.uses))
+    yield from NoteLedger(transition=date_versions(outlook.observed.living()))
     yield from _refuse(progress.session, outlook)
     return Then(stage=_repair, arguments=(progress.looked(outlook),))
 

@@ -286,6 +286,8 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
         return None
     current = entry.current
     latest = yield from read_secret(entry.path)
+    if current.unsigned:
+        return (yield from _predecessors_pair(entry, latest.version))
     found = credentials_of(latest)
     is_current = found is not None and found.token_id == current.token_id
     if is_current and latest.version_id.is_same(current.version_id):
@@ -296,6 +298,15 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
     if version is not None:
         return credentials_of((yield from read_secret(entry.path, version)))
     return found if found is not None and is_unrecorded(entry, found.token_id) else None
+
+
+def _predecessors_pair(entry: Entry, latest: int) -> Step[Credentials | None]:
+    """Return the newest predecessor's pair: the current secret is known not to sign."""
+    for old in sorted(entry.retiring, key=lambda r: r.superseded_at_ms, reverse=True):
+        version = yield from holder_version(old.path or entry.path, latest, old.token_id)
+        if version is not None:
+            return credentials_of((yield from read_secret(old.path or entry.path, version)))
+    return None
 
 
 def is_unrecorded(entry: Entry, token_id: str) -> bool:

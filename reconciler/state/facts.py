@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reconciler.model import VersionId
@@ -15,16 +15,48 @@ from reconciler.state.entries import (
     transition,
     with_entry,
 )
-from reconciler.state.ledger import Ledger, Uses
+from reconciler.state.ledger import Entry, Ledger, Uses
 from reconciler.state.uses import together
 
 
 @transition
 def set_version(ledger: Ledger, label: str, version: VersionId) -> Ledger:
-    """Correct the version at which the current token's content lies."""
+    """Correct the version at which the current token's content lies, which signed."""
     entry = entry_of(ledger, label)
     current = at_version(current_of(entry, label), version)
-    return with_entry(ledger, label, replace(entry, current=current))
+    return with_entry(ledger, label, replace(entry, current=replace(current, unsigned=False)))
+
+
+@transition
+def set_unsigned(
+    ledger: Ledger, label: str, token_id: str, version: VersionId | None = None
+) -> Ledger:
+    """Record that what Vault holds of the current token did not sign.
+
+    ``version`` is where that lies, if it moved.
+    """
+    entry = entry_of(ledger, label)
+    current = current_of(entry, label)
+    require(current.token_id == token_id, f"{token_id} is not the current token of {label}")
+    if version is not None:
+        current = at_version(current, version)
+    return with_entry(ledger, label, replace(entry, current=replace(current, unsigned=True)))
+
+
+def date_versions(found: Mapping[str, VersionId]) -> Transition:
+    """Add the times of versions, by path, where a ledger of schema 1 has none."""
+
+    def dated(entry: Entry) -> Entry:
+        current, version = entry.current, found.get(entry.path)
+        if current is None or version is None or current.version_created_at_ms is not None:
+            return entry
+        if current.version != version.number:
+            return entry
+        return replace(entry, current=at_version(current, version))
+
+    return lambda ledger: replace(
+        ledger, tokens={label: dated(entry) for label, entry in ledger.tokens.items()}
+    )
 
 
 @transition

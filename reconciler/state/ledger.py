@@ -65,6 +65,8 @@ class Current:
     ``fresh``: this program derived it, and the only use that was ever shown is our
     proof, so nobody else has used it. ``missing_since_ms`` is when a list first lacked
     it while its secret was lost, so that nobody could ask whether it lives.
+    ``unsigned``: what Vault holds of it was tried and did not sign, so it is as good as
+    lost.
     """
 
     token_id: str
@@ -76,6 +78,7 @@ class Current:
     own_use_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    unsigned: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:

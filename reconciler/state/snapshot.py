@@ -22,6 +22,8 @@ from reconciler.model import (
     LiveToken,
     Manifest,
     SecretMeta,
+    VersionId,
+    VersionState,
 )
 from reconciler.state.ledger import Current, Intent, Ledger, Retiring, Uses
 from reconciler.state.uses import Look
@@ -33,6 +35,10 @@ BIRTH_MARGIN_MS = MINUTE_MS
 
 NOTHING_KNOWN = Uses()
 """Of the worth of shown uses."""
+
+
+SINCE_MARGIN_MS = 2 * SECOND_MS
+"""The exchange's clock is known from a header of whole seconds, at both ends."""
 
 
 class Kind(enum.Enum):
@@ -94,6 +100,11 @@ class Observed:
         """Return Vault's metadata of a path."""
         return self.secrets.get(path, NEVER_WRITTEN)
 
+    def living(self) -> dict[str, VersionId]:
+        """Return which version lives at each path."""
+        metas = self.secrets.items()
+        return {path: m.version_id for path, m in metas if m.state is VersionState.LIVING}
+
     def live_by_id(self) -> dict[str, LiveToken]:
         """Return the live tokens by id."""
         return {token.token_id: token for token in self.live}
@@ -128,6 +139,21 @@ def interrupted(
         and earliest_ms <= token.created_at_ms <= latest_ms
     ]
     return candidates[0] if len(candidates) == 1 else None
+
+
+def may_be_of(label: str, intent: Intent, ledger: Ledger, token: LiveToken) -> bool:
+    """Whether an unnamed intent may have made a token, whoever has used it since."""
+    known = ledger.known_ids().keys() | {
+        e.intent.token_id for e in ledger.tokens.values() if e.intent is not None
+    }
+    return (
+        (token.label, token.scopes) == (label, intent.scopes)
+        and token.token_id not in known
+        and token.token_id not in intent.before
+        and intent.since_ms - SINCE_MARGIN_MS
+        <= token.created_at_ms
+        <= intent.since_ms + DERIVE_DEADLINE_MS
+    )
 
 
 def classify(

@@ -134,16 +134,24 @@ def drop_intent(
 
 
 @transition
-def retire_intent(ledger: Ledger, label: str, operation_id: str, perhaps: Retiring) -> Ledger:
+def retire_intent(  # the caller gives one less: the ledger comes later
+    ledger: Ledger,
+    label: str,
+    operation_id: str,
+    perhaps: Retiring,
+    *,
+    version: VersionId | None = None,
+) -> Ledger:
     """Let the intent's token live on through an overlap.
 
     Its version is gone, but it may have been committed and read before. Nothing is
     known of its users, so it goes as any predecessor does: by evidence.
-    ``perhaps.path`` is set here.
+    ``perhaps.path`` is set here. ``version`` is as in ``close_intent``.
     """
     entry, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, perhaps.token_id, intent)
     row = replace(perhaps, path=_elsewhere(entry, intent.path))
+    entry = _moved(entry, intent.path, version)
     return with_entry(ledger, label, replace(entry, intent=None, retiring=(*entry.retiring, row)))
 
 

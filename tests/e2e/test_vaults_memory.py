@@ -7,12 +7,19 @@ revokes what somebody uses.
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from reconciler.model import iso
-from tests.support.fleet import Fleet, judged
+from reconciler.exchange.client import TokenClient
+from reconciler.model import Credentials, Secret, iso
+from reconciler.sandbox import Token
+from reconciler.state.ledger import Entry, Intent, IntentKind, Ledger
+from reconciler.state.ledger_text import to_text
+from tests.support.fleet import Fleet, judged, unpaced
 from tests.support.openbao import new_token
 
 BOT = {"label": "bot", "path": "prod/bot"}
@@ -281,3 +288,191 @@ def test_too_few_versions_are_told(fleet: Fleet) -> None:
     done = fleet.must("plan")
     assert "warning: Vault keeps 3 versions of the ledger only: raise max_versions" in done.err
     assert "warning: Vault keeps one version of prod/bot" in done.err
+
+
+# --- nothing is recorded as proven that did not sign ---
+
+WRONG = base64.b64encode(b"not the secret of any token").decode()
+
+
+def edited(fleet: Fleet, edit: Callable[[Ledger], Ledger]) -> None:
+    """The ledger is written again as a person, or a restored backup, leaves it."""
+    with fleet.store() as store:
+        version = store.read_meta(f"{fleet.prefix}/_ledger").latest
+        store.write(
+            f"{fleet.prefix}/_ledger", {"ledger": to_text(edit(fleet.ledger()))}, cas=version
+        )
+
+
+def with_intent(fleet: Fleet, label: str, intent: Intent) -> Callable[[Ledger], Ledger]:
+    """A label of which nothing but an open intent is known."""
+
+    def edit(ledger: Ledger) -> Ledger:
+        entry = Entry(path=intent.path, intent=intent)
+        return dataclasses.replace(ledger, tokens={**ledger.tokens, label: entry})
+
+    return edit
+
+
+def begun(fleet: Fleet, *, token: Token | None = None, path: str = "bot", cas: int = 0) -> Intent:
+    """An intent that an interrupted derive left, named if it came so far."""
+    since_ms = token.created_at_ms if token is not None else fleet.sandbox.state.now_ms()
+    return Intent(
+        kind=IntentKind.DERIVE,
+        operation_id="0f" * 16,
+        run="gone",
+        since_ms=since_ms - 500,
+        before=(),
+        cas=cas,
+        path=path,
+        scopes=("trading",),
+        token_id=token.token_id if token is not None else None,
+    )
+
+
+def forgery(token_id: str, secret: str = WRONG) -> dict[str, str]:
+    """What somebody wrote who knew the intent's operation id."""
+    return {"token_id": token_id, "secret": secret, "operation_id": "0f" * 16, "label": "bot"}
+
+
+def put(fleet: Fleet, path: str, fields: dict[str, str]) -> None:
+    """Somebody else writes the next version of a path."""
+    with fleet.operator() as client:
+        client.secrets.kv.v2.create_or_update_secret(
+            f"{fleet.prefix}/{path}", fields, mount_point=fleet.mount
+        )
+
+
+@pytest.mark.parametrize("more", [(), ({"note": "by hand"},)], ids=["put right", "restored"])
+def test_the_right_id_with_a_wrong_key(fleet: Fleet, more: tuple[dict[str, str], ...]) -> None:
+    """It is tried before it is put right or written again, and replaced."""
+    fleet.begin({"label": "bot"})
+    good = fleet.secret("bot")
+    written_anew(fleet, "bot", {**dict(good.fields or ()), "secret": WRONG})
+    for fields in more:
+        put(fleet, "bot", fields)
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+    assert fleet.secret("bot").field("token_id") != good.field("token_id")
+    fleet.later(hours=2)
+    fleet.assert_whole()
+
+
+def test_what_recovery_finds_signs_before_it_is_recorded(fleet: Fleet) -> None:
+    """The intent's own token with a wrong key: recorded as such, and replaced."""
+    fleet.begin()
+    fleet.write({"label": "bot"})
+    token = fleet.sandbox.state.derive_by_hand("bot")
+    edited(fleet, with_intent(fleet, "bot", begun(fleet, token=token)))
+    put(fleet, "bot", forgery(token.token_id))
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+    assert fleet.secret("bot").field("token_id") != token.token_id
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_forged_version_never_becomes_current(fleet: Fleet, *, named: bool) -> None:
+    """A stranger's token beside the operation id: not ours, now or later. The intent
+    comes to its end.
+    """
+    fleet.begin()
+    fleet.write({"label": "bot"})
+    stranger = fleet.sandbox.state.derive_by_hand("somebody else's")
+    ours = fleet.sandbox.state.derive_by_hand("bot") if named else None
+    edited(fleet, with_intent(fleet, "bot", begun(fleet, token=ours)))
+    put(fleet, "bot", forgery(stranger.token_id, stranger.secret))
+    for _ in range(3):
+        fleet.attempt("apply", "--yes")
+        fleet.later(hours=30)
+    entry = fleet.ledger().tokens.get("bot")
+    assert entry is None or (entry.intent is None and entry.current is None)
+    assert stranger.token_id in {t.token_id for t in fleet.sandbox.state.live()}
+    assert stranger.token_id not in fleet.ledger().known_ids()
+
+
+def test_a_published_snapshot_holds_no_operation_id(fleet: Fleet) -> None:
+    """Who may write a path could forge a commit with one."""
+    fleet.begin(BOT)
+    edited(fleet, with_intent(fleet, "more", begun(fleet, path="more")))
+    fleet.must("observe", "--out", "snapshot.json")
+    text = (fleet.folder / "snapshot.json").read_text()
+    assert "0f" * 16 not in text
+    assert "operation_id" not in text
+    assert "interrupted" in fleet.must("plan", "--observed", "snapshot.json").out
+
+
+# --- a backup of the middle of a derive ---
+
+
+def test_a_token_in_use_is_not_undone(fleet: Fleet) -> None:
+    """Vault was rewound to when the derive had named its token; consumers use it since:
+    it retires by evidence.
+    """
+    fleet.defaults = {"overlap": "1h"}
+    fleet.begin()
+    fleet.write({"label": "bot"})
+    token = fleet.sandbox.state.derive_by_hand("bot")
+    edited(fleet, with_intent(fleet, "bot", begun(fleet, token=token)))
+    fleet.later(minutes=30)
+    use(fleet, token)
+    done = fleet.attempt("apply", "--yes")
+    assert "may be in use: it retires" in done.out, done
+    for _ in range(3):
+        assert token.token_id in {t.token_id for t in fleet.live("bot")}
+        [row] = fleet.ledger().tokens["bot"].retiring
+        assert row.token_id == token.token_id
+        fleet.later(minutes=30)
+        use(fleet, token)
+        fleet.attempt("apply", "--yes")
+    fleet.assert_whole()
+
+
+def test_a_token_that_nobody_used_is_undone(fleet: Fleet) -> None:
+    """As after any crash in the middle of a derive."""
+    fleet.begin()
+    fleet.write({"label": "bot"})
+    token = fleet.sandbox.state.derive_by_hand("bot")
+    edited(fleet, with_intent(fleet, "bot", begun(fleet, token=token)))
+    fleet.later(minutes=2)
+    done = fleet.must("apply", "--yes")
+    assert f"the interrupted token {token.token_id}, whose secret was lost, is revoked" in done.out
+    fleet.assert_whole()
+
+
+def use(fleet: Fleet, token: Token) -> None:
+    """A consumer that holds the pair signs with it."""
+    credentials = Credentials(token_id=token.token_id, secret=Secret(token.secret))
+    with unpaced(), TokenClient(fleet.sandbox.url) as exchange:
+        exchange.signed_by(credentials).list_tokens()
+
+
+def test_a_ledger_of_schema_1_gets_its_times_with_the_next_write(fleet: Fleet) -> None:
+    """Without times the number alone counts, and nobody writes just to add them."""
+    fleet.begin(BOT)
+    old = fleet.ledger()
+    without = dataclasses.replace(
+        old,
+        tokens={
+            label: dataclasses.replace(
+                entry,
+                current=entry.current
+                and dataclasses.replace(entry.current, version_created_at_ms=None),
+            )
+            for label, entry in old.tokens.items()
+        },
+    )
+    with fleet.store() as store:
+        version = store.read_meta(f"{fleet.prefix}/_ledger").latest
+        store.write(f"{fleet.prefix}/_ledger", {"ledger": to_text(without)}, cas=version)
+    fleet.assert_quiet()
+    assert {time for _, time in times(fleet)} == {None}
+    fleet.must("rotate", "--target", "bot", "--yes")
+    assert None not in {time for _, time in times(fleet)}
+    fleet.assert_quiet()
+
+
+def times(fleet: Fleet) -> Iterator[tuple[str, int | None]]:
+    """Each label with the recorded time of its version."""
+    for label, entry in fleet.ledger().tokens.items():
+        assert entry.current is not None
+        yield label, entry.current.version_created_at_ms

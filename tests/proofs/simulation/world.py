@@ -70,11 +70,11 @@ from reconciler.protocol.effects import (
     VerifyToken,
     Written,
 )
+from reconciler.protocol.recover import OWN_PROOF_MS
 from reconciler.run.effects import ListPaths, ReadMeta, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
 from reconciler.state.secret import OPERATION_ID
-from tests.proofs.simulation.evidence import Violation
-from tests.proofs.simulation.invariants import Audit
+from tests.proofs.simulation.invariants import Audit, Violation
 from tests.proofs.simulation.models import (
     PERSON,
     Exchange,
@@ -91,7 +91,6 @@ from tests.proofs.simulation.runs import (
     Run,
     Wish,
 )
-from tests.proofs.simulation.shown import Law
 
 Choice = tuple[str, ...]
 
@@ -178,10 +177,8 @@ class World:
 
     _happenings: ClassVar[dict[str, Callable[..., None]]]
 
-    def __init__(
-        self, *, now_ms: int, faults: int = 0, ticks: int = 0, law: Law | None = None
-    ) -> None:
-        self.exchange = Exchange(law=law or Law())
+    def __init__(self, *, now_ms: int, faults: int = 0, ticks: int = 0) -> None:
+        self.exchange = Exchange()
         self.vault = Vault()
         self.now_ms = now_ms
         self.faults = faults
@@ -334,11 +331,12 @@ class World:
 
     def _let_time_pass(self, ms: str) -> None:
         self.now_ms += int(ms)
+        self.audit.doubtful = True
         self.say(f"{ms} ms pass")
 
     def _lag(self) -> None:
-        self.exchange.shown = self.exchange.listing(self.now_ms)
-        self.audit.lagged = True
+        self.exchange.shown = self.exchange.listing()
+        self.audit.lagged = self.audit.doubtful = True
         self.say("the list lags from here on")
 
     def _catch_up(self) -> None:
@@ -358,20 +356,15 @@ class World:
     def _use(self, path: str) -> None:
         token_id = self.picked_up.get(path, "")
         if token_id in self.exchange.live:
-            self.use_of_a_consumer(token_id)
+            self.exchange.use(token_id, self.now_ms)
+            self.audit.used[token_id] = self.now_ms
         self.say(f"the consumer of {path} uses {token_id}")
-
-    def use_of_a_consumer(self, token_id: str) -> None:
-        """Somebody other than us signs with a token that lives."""
-        exchange = self.exchange
-        before = exchange.live[token_id].last_used_at_ms
-        exchange.use(token_id, self.now_ms)
-        shown = exchange.live[token_id].last_used_at_ms != before
-        self.audit.use(token_id, self.now_ms, told=shown or bool(exchange.law.hidden_ms))
 
     def _let_lease_expire(self) -> None:
         self.ticks -= 1
         self.disturbed = True
+        if sum(not run.ended for run in self.runs.values()) > 1:
+            self.audit.doubtful = True  # one of them may be between two lists
         self.now_ms = self._lease_end_ms() or self.now_ms
         self.say("time passes until the lease has expired")
 
@@ -458,6 +451,7 @@ class World:
         if outcome != OK:
             self.faults -= 1
             self.disturbed = True
+            self.audit.doubtful |= isinstance(effect, (ListTokens, VerifyToken))
         if outcome == DOWN:
             run.down |= {peer}
         if outcome in {FAIL, DOWN}:
@@ -566,15 +560,14 @@ class World:
             )
         self.exchange.use(signer.token_id, self.now_ms)
         if outcome == PARTIAL:
-            seen = self.exchange.listing(self.now_ms)
-            return Listing(tokens=tuple(t for t in seen if t.token_id == signer.token_id))
+            return Listing(tokens=(self.exchange.live[signer.token_id],))
         return Listing(tokens=()) if isinstance(effect, VerifyToken) else NOT_BELIEVED
 
     def _list(self, credentials: Credentials) -> Listing | Refused:
         if not self.exchange.accepts(credentials):
             return Refused(sentence="unauthorized", status=UNAUTHORIZED)
         self.exchange.use(credentials.token_id, self.now_ms)
-        return Listing(tokens=self.exchange.listing(self.now_ms))
+        return Listing(tokens=self.exchange.listing())
 
     def _arrive(self, flight: Flight, *, signer: Credentials | None = None) -> object:
         """A mutating call reaches its peer."""
@@ -610,12 +603,21 @@ class World:
         if isinstance(effect, PutLedger):
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
+                self.audit.perhaps_used |= self._used_late()
                 self.audit.recorded(effect.ledger)
             return Mismatch() if number is None else Written(version=number)
         assert isinstance(effect, DeleteVersion), effect
         self.vault.delete(effect.path, effect.version)
         self.audit.check_contents(self.vault, self.exchange)
         return Done()
+
+    def _used_late(self) -> frozenset[str]:
+        """The tokens that were used later than their derive's own proof."""
+        return frozenset(
+            token.token_id
+            for token in self.exchange.live.values()
+            if (token.last_used_at_ms or 0) > token.created_at_ms + OWN_PROOF_MS
+        )
 
     # --- the person ---
 
@@ -632,7 +634,7 @@ class World:
                 token_id, label=where, scopes=("trading",), now_ms=self.now_ms, by=PERSON
             )
             if what != "derives":
-                self.use_of_a_consumer(token_id)
+                exchange.use(token_id, self.now_ms)
         elif what in IN_SECRETS:
             self._meddle(what, where)
         elif what == "rolls the ledger back":

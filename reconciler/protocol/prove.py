@@ -1,0 +1,95 @@
+"""Is what lies in Vault a token's working secret? It signs once before it is recorded.
+
+    the list that it signs     the signer's own list  then
+    -------------------------  ---------------------  --------------------------------
+    has the token              (not asked for)        it works
+    lacks the token            (not asked for)        partial: not now
+    refused                    has the token          the secret is a wrong one
+    refused                    lacks the token        the token is gone
+    refused                    refused or unclear     a clock or an edge: not now
+    unclear                    (not asked for)        not now
+
+While nobody can sign (a bootstrap), a refusal is believed as it is.
+"""
+
+from __future__ import annotations
+
+from reconciler.model import Credentials, LiveToken, VersionId
+from reconciler.protocol.effects import (
+    LeaseLost,
+    Listing,
+    ListTokens,
+    NotRecorded,
+    Recorded,
+    Refused,
+    Step,
+    VerifyToken,
+    WriteLedger,
+    value,
+)
+from reconciler.protocol.outcome import Outcome, applied, not_tried, unrecorded
+from reconciler.protocol.own_use import sign_stored
+from reconciler.state import Entry, set_unsigned
+
+
+@value
+class Works:
+    """It signed; ``live`` is the token as that list has it."""
+
+    live: LiveToken
+
+
+@value
+class Wrong:
+    """The token lives, and this is not its secret."""
+
+
+@value
+class Gone:
+    """The exchange does not have the token."""
+
+
+Proof = Works | Wrong | Gone
+
+
+def prove_stored(label: str, entry: Entry, credentials: Credentials) -> Step[Proof | Outcome]:
+    """Prove the stored secret of a token that the ledger knows."""
+    reply = yield from sign_stored(label, entry, credentials)
+    if isinstance(reply, (LeaseLost, NotRecorded)):
+        return unrecorded(reply, credentials.token_id)
+    return (yield from _judged(reply, credentials.token_id, has_signer=True))
+
+
+def prove_new(credentials: Credentials, *, has_signer: bool) -> Step[Proof | Outcome]:
+    """Prove what a derive wrote; uses until it is recorded count as ours."""
+    reply = yield from VerifyToken(credentials=credentials)
+    return (yield from _judged(reply, credentials.token_id, has_signer=has_signer))
+
+
+def _judged(reply: object, token_id: str, *, has_signer: bool) -> Step[Proof | Outcome]:
+    why = "no clear answer"
+    if isinstance(reply, Listing):
+        live = reply.find(token_id)
+        if live is not None:
+            return Works(live=live)
+        why = "the list that it signed lacks it"
+    elif isinstance(reply, Refused):
+        if not has_signer:
+            return Wrong()
+        listing = yield from ListTokens()
+        if isinstance(listing, Listing):
+            return Gone() if listing.find(token_id) is None else Wrong()
+        why = listing.sentence
+    return not_tried(f"whether the stored secret of {token_id} works is not known ({why})")
+
+
+def record_unsigned(
+    label: str, token_id: str, proof: Wrong | Gone, version: VersionId | None = None
+) -> Step[Outcome]:
+    """Record that a current token's stored secret did not sign: it will be replaced."""
+    if isinstance(proof, Gone):
+        return not_tried(f"the exchange does not list {token_id} any more: run again")
+    reply = yield from WriteLedger(transition=set_unsigned(label, token_id, version))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    return applied("what Vault holds of it does not sign, so it is to be replaced", token_id)
