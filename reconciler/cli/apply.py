@@ -8,15 +8,8 @@ import dataclasses
 import click
 
 from reconciler.cli.ci import in_actions, publish_report, summarise_refusal, write_summary
-from reconciler.cli.console import (
-    clear,
-    complain,
-    complain_of,
-    print_result,
-    read_text,
-    refuse_unwritable,
-    write_whole,
-)
+from reconciler.cli.console import complain, complain_of, print_result
+from reconciler.cli.files import clear, read_text, refuse_unwritable, write_whole
 from reconciler.cli.progress import open_for_writing
 from reconciler.cli.session import Options
 from reconciler.documents import dump, load_plan, report_document

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.cli import ci
-from reconciler.cli.console import write_whole
+from reconciler.cli.files import write_whole
 from reconciler.cli.session import Options, open_for_reading
 from reconciler.documents import dump, snapshot_document
 from reconciler.run import look_only

@@ -19,7 +19,8 @@ import click
 
 from reconciler.cli import formats
 from reconciler.cli.ci import Posts, in_actions, notice, publish_plan, source_of, summarise_refusal
-from reconciler.cli.console import complain, print_result, read_text, write_whole
+from reconciler.cli.console import complain, print_result
+from reconciler.cli.files import read_text, write_whole
 from reconciler.cli.session import Options, open_for_reading, policy_of
 from reconciler.cli.validate import DEFAULT_MANIFEST, read_manifest
 from reconciler.documents import dump, load_snapshot, plan_document

@@ -35,6 +35,7 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   its secret is an older version           restore secret_moved
     yes      current   its secret is in no version              rotate secret_lost
     yes      current   older than rotate_after                  rotate due
+    yes      current   the same, three predecessors live        hold piled_up
     yes      current   the same, beyond --max-rotations         hold budget
     yes      current   none of that                             keep in_sync
     yes      any       it would derive or rotate, and the       hold scopes_granted

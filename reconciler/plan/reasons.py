@@ -280,6 +280,14 @@ def secret_lost(facts: Listed) -> Finding | None:
     return Finding(Action.ROTATE, Reason.SECRET_LOST, note)
 
 
+PREDECESSORS_MAX = 3
+"""Where so many predecessors live, age alone is no reason to make another one.
+
+Each waits for evidence that does not come: more of them would pile up until the
+exchange has a limit of its own.
+"""
+
+
 def due(facts: Listed) -> Finding | None:
     """The token is older than ``rotate_after``, by the exchange's clock."""
     if facts.spec.rotate_after_ms is None:
@@ -287,6 +295,8 @@ def due(facts: Listed) -> Finding | None:
     due_at_ms = facts.live.created_at_ms + facts.spec.rotate_after_ms
     if facts.setting.now_ms < due_at_ms:
         return None
+    if len(facts.entry.retiring) >= PREDECESSORS_MAX:
+        return Finding(Action.HOLD, Reason.PILED_UP, f"since {iso(due_at_ms)}")
     return Finding(Action.ROTATE, Reason.DUE, f"since {iso(due_at_ms)}")
 
 

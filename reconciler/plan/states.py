@@ -6,7 +6,7 @@ The table of contents:
     ----------------------------------------------------------  ----------------------
     keep, no predecessor lives                                  ok
     keep, a predecessor lives                                   draining
-    rotate (due), hold (budget)                                 due; overdue a day later
+    rotate (due), hold (budget, piled_up)                       due; overdue a day later
     rotate (scopes, path), record                               drifted
     rotate (gone, lost), restore                                broken
     derive                                                      absent
@@ -88,6 +88,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.COMPROMISED,
         Reason.DUE,
         Reason.BUDGET,
+        Reason.PILED_UP,
     ),
     State.OK: (Reason.IN_SYNC,),
     State.DRAINING: (

@@ -97,6 +97,7 @@ class Reason(enum.Enum):
     SECRET_LOST = "secret_lost"  # noqa: S105  # the same
     DUE = "due"
     BUDGET = "budget"
+    PILED_UP = "piled_up"
     IN_SYNC = "in_sync"
     OVERLAP = "overlap"
     STILL_USED = "still_used"
@@ -171,6 +172,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.SECRET_LOST: "the secret is lost",
     Reason.DUE: "older than rotate_after",
     Reason.BUDGET: "due, but --max-rotations are planned already",
+    Reason.PILED_UP: (
+        "due, but three predecessors still live: see to their consumers, or --revoke-unproven"
+    ),
     Reason.IN_SYNC: "as it should be",
     Reason.OVERLAP: "the predecessor lives on through its overlap",
     Reason.STILL_USED: "a consumer still uses the predecessor",
@@ -194,7 +198,7 @@ NEEDS_DECISION = frozenset(
 
 CATEGORIES: dict[Reason, Category] = {
     **dict.fromkeys(Reason, Category.CONFIG),
-    **dict.fromkeys((Reason.DUE, Reason.BUDGET), Category.ROTATION),
+    **dict.fromkeys((Reason.DUE, Reason.BUDGET, Reason.PILED_UP), Category.ROTATION),
     **dict.fromkeys(
         (
             Reason.INTENT_OPEN,

@@ -242,3 +242,12 @@ def test_a_plan_without_proof_says_so() -> None:
         found = plan(manifest(spec(MANAGER), spec("bot")), seen, now_ms=NOW_MS, policy=policy)
         sentences = [alarm.sentence for alarm in alarms_of(found)]
         assert any("--revoke-unproven" in one for one in sentences) == said
+
+
+@pytest.mark.parametrize(("predecessors", "expected"), [(2, Reason.DUE), (3, Reason.PILED_UP)])
+def test_predecessors_do_not_pile_up(predecessors: int, expected: Reason) -> None:
+    """A rotation by age waits while three of them wait for evidence."""
+    old = tuple(retiring(f"old-{n}", "bot", fresh=False) for n in range(predecessors))
+    entry = Entry(path="bot", current=current("bot-1", "bot", age_ms=31 * DAY_MS), retiring=old)
+    token = live("bot-1", "bot", age_ms=31 * DAY_MS, unused_for_ms=None)
+    assert row_of(entry, token, about="bot-1")[1] is expected

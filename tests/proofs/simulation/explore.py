@@ -19,8 +19,8 @@ from reconciler.errors import Exit
 from reconciler.model import HOUR_MS, SECOND_MS
 from reconciler.protocol import lease
 from reconciler.state.ledger import Ledger
+from tests.proofs.simulation.evidence import Violation
 from tests.proofs.simulation.invariants import (
-    Violation,
     check_paid,
     check_rest,
     open_revocations,

@@ -27,13 +27,14 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
-from reconciler.model import SECOND_MS, Credentials
+from reconciler.model import Credentials
 from reconciler.plan.vocabulary import NEEDS_DECISION
 from reconciler.protocol.effects import Derive, Effect, PutSecret
 from reconciler.state.ledger import Entry, Ledger, Retiring
 from reconciler.state.secret import TOKEN_ID
 from reconciler.state.snapshot import BIRTH_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.transitions import ABANDONED_KEPT_MS
+from tests.proofs.simulation.evidence import Violation, check_evidence
 from tests.proofs.simulation.models import (
     PERSON,
     Exchange,
@@ -47,22 +48,14 @@ from tests.proofs.simulation.runs import Command, Run
 if TYPE_CHECKING:
     from tests.proofs.simulation.world import World
 
-CLOCK_GRAIN_MS = SECOND_MS
-"""A run knows the exchange's clock to this, so neither does it know the order of what
-is closer together."""
+USES_KEPT = 50
+
+BY_EVIDENCE = frozenset({"superseded", "not desired"})
+"""Reasons of a revocation that rests on what is known of uses."""
 
 FAREWELLS = frozenset({"rotated", "rolled back", "compromised", "superseded", "not desired"})
 """Reasons of a revocation that a consumer was warned of: everything else must be
 invisible to it."""
-
-
-# it is what the search is for, not an error of the program
-class Violation(AssertionError):  # noqa: N818
-    """An invariant does not hold. ``law`` is its number or name."""
-
-    def __init__(self, law: str, sentence: str) -> None:
-        super().__init__(f"{law}: {sentence}")
-        self.law = law
 
 
 class Audit:
@@ -87,7 +80,8 @@ class Audit:
         self.intents: collections.Counter[tuple[str, str]] = collections.Counter()
         self.seen_intents: frozenset[str] = frozenset()
         self.posts: collections.Counter[tuple[str, str]] = collections.Counter()
-        self.used: dict[str, int] = {}
+        self.used: dict[str, tuple[int, ...]] = {}
+        self.told: dict[str, int] = {}
         self.sent_ms: dict[str, int] = {}
         self.opened_ms: dict[tuple[str, str], int] = {}
         self.intent_of: dict[str, tuple[str, int]] = {}
@@ -104,6 +98,7 @@ class Audit:
         twin.__dict__.update(self.__dict__)
         twin.revoking = dict(self.revoking)
         twin.used = dict(self.used)
+        twin.told = dict(self.told)
         twin.sent_ms = dict(self.sent_ms)
         twin.opened_ms = dict(self.opened_ms)
         twin.intent_of = dict(self.intent_of)
@@ -136,6 +131,12 @@ class Audit:
                         f"{self.intents[mine]} intents"
                     ),
                 )
+
+    def use(self, token_id: str, now_ms: int, *, told: bool) -> None:
+        """Somebody other than us signed with a token; ``told``: a list shows that."""
+        self.used[token_id] = (*self.used.get(token_id, ()), now_ms)[-USES_KEPT:]
+        if told:
+            self.told.setdefault(token_id, now_ms)
 
     def wrote(self, path: str, version: Version) -> None:
         """A version of a secret is there."""
@@ -241,9 +242,10 @@ class Audit:
             raise Violation(
                 "7", f"{by} revokes {token_id} ({reason}), which a consumer may have read"
             )
-        elif reason == "superseded":
-            self._check_quiet(world, token_id, by)
-            self._check_removal(world, token_id, by)
+        elif reason in BY_EVIDENCE:
+            check_evidence(world, token_id, by, not_desired=reason == "not desired")
+            if reason == "superseded":
+                self._check_removal(world, token_id, by)
 
     def _check_ours(self, world: World, token_id: str, by: str) -> None:
         """Invariant 4."""
@@ -286,27 +288,6 @@ class Audit:
             self.revoking.get(token_id) == "interrupted"
             and world.exchange.live[token_id].last_used_at_ms is None
         )
-
-    def _check_quiet(self, world: World, token_id: str, by: str) -> None:
-        """A consumer that the deciding run could see at work is not cut off."""
-        run, used_ms = world.runs.get(by), self.used.get(token_id)
-        if run is None or run.seen is None or used_ms is None or self.lagged:
-            return
-        seen_ms = run.seen.now_ms
-        for entry in run.seen.ledger.tokens.values():
-            for retiring in entry.retiring:
-                quiet_ms = retiring.not_before_ms - retiring.superseded_at_ms
-                if (
-                    retiring.token_id == token_id
-                    and CLOCK_GRAIN_MS < seen_ms - used_ms < quiet_ms - CLOCK_GRAIN_MS
-                ):
-                    raise Violation(
-                        "7",
-                        (
-                            f"{by} revokes {token_id}, which its consumer used {seen_ms - used_ms} "
-                            "ms before"
-                        ),
-                    )
 
     def _check_removal(self, world: World, token_id: str, by: str) -> None:
         """A line that left the manifest ends no predecessor in use while its label's

@@ -14,8 +14,8 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.proofs.simulation.evidence import Violation
 from tests.proofs.simulation.explore import retell, sizes_unchecked
-from tests.proofs.simulation.invariants import Violation
 from tests.proofs.simulation.random_walks import replay
 from tests.proofs.simulation.sabotage import sabotage_named
 from tests.proofs.simulation.scenarios import Act, Budget, small_world

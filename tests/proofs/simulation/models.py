@@ -37,6 +37,7 @@ from reconciler.state.codec import from_plain, to_plain
 from reconciler.state.ledger import Closed, Entry, Ledger
 from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.secret import TOKEN_ID
+from tests.proofs.simulation.shown import AT_ONCE, Law
 
 PERSON = "person"
 SECRET_MARK = "secret of"
@@ -57,7 +58,8 @@ class Exchange:
     was.
 
     ``duds`` are tokens whose secret is never accepted. ``shown`` is what a list answers
-    while it lags, None when it does not.
+    while it lags, None when it does not. ``law`` is what is shown of uses, and ``late``
+    has those that are not shown yet, oldest first.
     """
 
     live: dict[str, LiveToken] = dataclasses.field(default_factory=dict)
@@ -65,11 +67,19 @@ class Exchange:
     ended_by: dict[str, str] = dataclasses.field(default_factory=dict)
     duds: frozenset[str] = frozenset()
     shown: tuple[LiveToken, ...] | None = None
+    law: Law = AT_ONCE
+    late: tuple[tuple[str, int], ...] = ()
 
     def clone(self) -> Exchange:
         """An independent copy."""
         return Exchange(
-            dict(self.live), dict(self.made_by), dict(self.ended_by), self.duds, self.shown
+            dict(self.live),
+            dict(self.made_by),
+            dict(self.ended_by),
+            self.duds,
+            self.shown,
+            self.law,
+            self.late,
         )
 
     def derive(
@@ -90,17 +100,28 @@ class Exchange:
 
     def use(self, token_id: str, now_ms: int) -> None:
         """Somebody signed with it."""
+        if self.law.hidden_ms:
+            self.late = (*self.late, (token_id, now_ms))
+            return
+        self._show(token_id, self.law.written(self.live[token_id].last_used_at_ms, now_ms))
+
+    def _show(self, token_id: str, used_ms: int | None) -> None:
         old = self.live[token_id]
         self.live[token_id] = LiveToken(
             token_id=token_id,
             label=old.label,
             scopes=old.scopes,
             created_at_ms=old.created_at_ms,
-            last_used_at_ms=now_ms,
+            last_used_at_ms=used_ms,
         )
 
-    def listing(self) -> tuple[LiveToken, ...]:
+    def listing(self, now_ms: int) -> tuple[LiveToken, ...]:
         """What a list call answers."""
+        while self.late and self.late[0][1] <= now_ms - self.law.hidden_ms:
+            (token_id, used_ms), *left = self.late
+            self.late = tuple(left)
+            if token_id in self.live:
+                self._show(token_id, used_ms)
         return tuple(self.live.values()) if self.shown is None else self.shown
 
     def revoke(self, token_id: str, *, by: str) -> bool:
@@ -117,6 +138,7 @@ class Exchange:
             frozenset(self.ended_by.items()),
             self.duds,
             self.shown,
+            self.late,
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 import itertools
 import random
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable
 from reconciler.errors import Exit
 from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, TokenSpec
 from reconciler.plan.guards import Policy
+from tests.proofs.simulation.evidence import Violation
 from tests.proofs.simulation.explore import (
     LEASE_OVER_MS,
     confirm_revocations,
@@ -30,7 +32,6 @@ from tests.proofs.simulation.explore import (
     undisturbed,
 )
 from tests.proofs.simulation.invariants import (
-    Violation,
     check_known,
     check_left,
     check_paid,
@@ -39,16 +40,26 @@ from tests.proofs.simulation.invariants import (
 from tests.proofs.simulation.models import PERSON
 from tests.proofs.simulation.runs import Command, Run, Wish
 from tests.proofs.simulation.scenarios import MANAGER, bare, spec, wish
+from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
 from tests.proofs.simulation.world import FAULTS, IN_SECRETS, MUTATING, OK, Choice
 
 LABELS = ("ant", "bee", "cat")
 PATHS = (*LABELS, "dog")
 SCOPES = (("trading",), ("account_creation", "trading"))
-PAUSES_MS = (SECOND_MS, LEASE_OVER_MS, HOUR_MS + SECOND_MS, 2 * DAY_MS, 31 * DAY_MS)
+PAUSES_MS = (
+    SECOND_MS,
+    LEASE_OVER_MS,
+    HOUR_MS + SECOND_MS,
+    DAY_MS - HOUR_MS,
+    2 * DAY_MS,
+    31 * DAY_MS,
+)
 SKEWS_MS = (0, 900, -900)
 """How far a run is wrong about the exchange's clock, which it knows from a header of
 whole seconds."""
+
+OVERLAPS_MS = (0, HOUR_MS, 26 * HOUR_MS, 3 * DAY_MS)
 
 EDITS = ("remove", "add", "scopes", "move", "swap", "overlap")
 BY_HAND = tuple(sorted(IN_SECRETS))
@@ -83,6 +94,9 @@ OVERTAKES = 0.5
 WALK_STEPS = 500
 FAULTS_MOST = 1_000_000
 SETTLING_RUNS = 4
+LAWFUL = 0.5
+"""How often uses are shown at once and exactly."""
+
 LENIENT = Policy(max_missing=100, max_revocations=100, max_rotations=100, retry_scopes=True)
 """Scopes that were once granted otherwise are asked for again: nothing else would be
 derived for the rest of a walk.
@@ -96,8 +110,9 @@ class Walk:
     have not ended, save some that just have.
     """
 
-    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(self, tell: Callable[[str], None] | None = None, law: Law | None = None) -> None:
         self.world = bare()
+        self.world.exchange.law = law or Law()
         self.world.faults, self.world.keyed = FAULTS_MOST, False
         self.world.tell = tell
         self.focus = ""
@@ -141,7 +156,7 @@ class Walk:
         if kind == "land":
             return ("land", str(dice.randrange(len(world.flights)))) if world.flights else None
         if kind == "pass":
-            return ("pass", str(dice.choices(PAUSES_MS, (8, 4, 3, 1, 0.5))[0]))
+            return ("pass", str(dice.choices(PAUSES_MS, (8, 4, 3, 1.5, 1, 0.5))[0]))
         if kind in {"lag", "catch up"}:
             return (kind,)
         if kind == "trim":
@@ -227,6 +242,8 @@ class Walk:
                 self.running.append(
                     world.start(self.wish(name, Command(command), subject=subject, more=more))
                 )
+            case ("law", *_):
+                pass  # it held from the start
             case ("manifest", label, what, number):
                 self._edit(label, what, int(number))
             case ("run", name, lane, outcome):
@@ -258,7 +275,7 @@ class Walk:
             if what == "scopes":
                 self.specs[label] = dataclasses.replace(old, scopes=SCOPES[number % 2])
             elif what == "overlap":
-                self.specs[label] = dataclasses.replace(old, overlap_ms=(0, HOUR_MS)[number % 2])
+                self.specs[label] = dataclasses.replace(old, overlap_ms=OVERLAPS_MS[number])
             elif what == "swap":
                 other = self.specs.get(LABELS[number % len(LABELS)], old)
                 self.specs[label] = dataclasses.replace(old, path=other.path)
@@ -310,19 +327,35 @@ class Walk:
         confirm_revocations(world, self.wish("later", Command.APPLY))
 
 
-def walk(
-    seed: int, steps: int, tally: Tally | None = None, *, start: Walk | None = None
-) -> tuple[list[Choice], Violation | None]:
-    """Take one random walk: its choices, and the violation that ended it.
+@functools.cache
+def _start(law: Law) -> Walk:
+    return Walk(law=law)
 
-    ``start`` is a walk that has not begun, for many walks to begin from.
-    """
+
+def _begun(law: Law) -> Walk:
+    """A walk that has not gone anywhere."""
+    return _start(law).clone()
+
+
+def _law_of(choices: Iterable[Choice]) -> Law:
+    """The law that the choices begin with, or else the exact one."""
+    for what, *more in choices:
+        if what == "law":
+            return Law(more[0], int(more[1]))
+    return Law()
+
+
+def walk(
+    seed: int, steps: int, tally: Tally | None = None
+) -> tuple[list[Choice], Violation | None]:
+    """Take one random walk: its choices, and the violation that ended it."""
     tally = tally or Tally()
     tally.walks += 1
     tally.rests += 1
     dice = random.Random(seed)  # noqa: S311  # the same seed, the same walk
-    course = start.clone() if start is not None else Walk()
-    taken: list[Choice] = []
+    law = Law() if dice.random() < LAWFUL else dice.choice(LAWS)
+    course = _begun(law)
+    taken: list[Choice] = [("law", law.kind, str(law.ms))]
     try:
         for number in range(steps):
             choice = course.choose(dice, number)
@@ -342,8 +375,12 @@ def replay(
     *,
     start: Walk | None = None,
 ) -> Violation | None:
-    """Walk the same way again, or a part of it."""
-    course = start.clone() if start is not None else Walk(tell)
+    """Walk the same way again, or a part of it.
+
+    ``start`` is a walk of the choices' law that has not gone anywhere.
+    """
+    choices = tuple(choices)
+    course = Walk(tell, _law_of(choices)) if start is None else start
     try:
         for choice in choices:
             course.take(choice)
@@ -355,12 +392,12 @@ def replay(
 
 def shrink(choices: list[Choice], law: str) -> list[Choice]:
     """The choices without what is not needed for a violation of the same law."""
-    size, start = max(1, len(choices) // 2), Walk()
+    size = max(1, len(choices) // 2)
     while True:
         at, shorter = 0, False
         while at < len(choices):
             part = choices[:at] + choices[at + size :]
-            violation = replay(part, start=start)
+            violation = replay(part, start=_begun(_law_of(part)))
             if violation is not None and violation.law == law:
                 choices, shorter = part, True
             else:
@@ -377,9 +414,8 @@ def walks(
     """The walks that ended in a violation, by seed."""
     found: dict[int, tuple[list[Choice], Violation]] = {}
     with sizes_unchecked():
-        start = Walk()
         for seed in seeds:
-            taken, violation = walk(seed, steps, tally, start=start)
+            taken, violation = walk(seed, steps, tally)
             if violation is not None:
                 found[seed] = taken, violation
     return found

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
-from reconciler.model import Derived, SecretVersion
+from reconciler.model import Derived, LiveToken, SecretVersion
 from reconciler.plan import planner as plan_module
+from reconciler.plan import predecessors
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding
@@ -43,12 +44,12 @@ from reconciler.protocol.effects import (
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.run import apply as apply_module
-from reconciler.run import closing
+from reconciler.run import closing, observe
 from reconciler.run import session as session_module
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import set_version
-from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement
+from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement, Retiring, Uses
 from reconciler.state.secret import OPERATION_ID
 from reconciler.state.transitions import start_revoking
 from tests.proofs.simulation import world as world_module
@@ -288,6 +289,15 @@ def _by_time_alone(facts: RetiringFacts) -> Finding | None:
     return Finding(Action.REVOKE, Reason.SUPERSEDED)
 
 
+def _at_once(uses: Uses) -> int:
+    return 0
+
+
+def _unused_but_by_us(token: Current | Retiring, live: LiveToken | None) -> bool:
+    used_ms = live.last_used_at_ms if live is not None else None
+    return used_ms is None or used_ms <= token.ours_until_ms
+
+
 def _each_for_itself(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
     return tuple((change,) for change in changes)
 
@@ -485,6 +495,31 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="a predecessor revoked by time alone",
         patch=_replaced(plan_module, "RETIRING", (overlap, _by_time_alone)),
         world="hold",
+    ),
+    Sabotage(
+        name="a predecessor revoked as if uses were never shown late",
+        patch=_replaced(observe, "doubt_of", _at_once),
+        world="hold late uses",
+    ),
+    Sabotage(
+        name="a predecessor revoked as if every use were shown",
+        patch=_replaced(observe, "doubt_of", _at_once),
+        world="hold seldom uses",
+    ),
+    Sabotage(
+        name="a removal as if every use were shown",
+        patch=_replaced(observe, "doubt_of", _at_once),
+        world="remove seldom uses",
+    ),
+    Sabotage(
+        name="uses that are never shown taken for none",
+        patch=_replaced(observe, "doubt_of", _at_once),
+        world="hold hidden uses",
+    ),
+    Sabotage(
+        name="an adopted token taken for one that only we have used",
+        patch=_replaced(predecessors, "never_used", _unused_but_by_us),
+        world="hold adopted",
     ),
     Sabotage(
         name="a removal believed that nobody applied",

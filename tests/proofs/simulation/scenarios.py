@@ -17,6 +17,7 @@ from reconciler.plan.vocabulary import Category
 from tests.proofs.simulation.explore import Scenario, undisturbed
 from tests.proofs.simulation.models import TIMES_KEPT
 from tests.proofs.simulation.runs import Command, Wish
+from tests.proofs.simulation.shown import DEBOUNCED, LATE, NEVER, Law
 from tests.proofs.simulation.world import World
 
 START_MS = instant_ms("2026-11-22T08:00:00.000Z")
@@ -79,14 +80,14 @@ ROTATE_MANAGER = Policy(requested=frozenset({MANAGER}))
 # --- how worlds begin ---
 
 
-def bare() -> World:
+def bare(law: Law | None = None) -> World:
     """Nothing is there yet."""
-    return World(now_ms=START_MS)
+    return World(now_ms=START_MS, law=law)
 
 
-def bootstrapped(*specs: TokenSpec) -> World:
+def bootstrapped(*specs: TokenSpec, law: Law | None = None) -> World:
     """A manager and these tokens are in place, and a day has passed."""
-    world = bare()
+    world = bare(law)
     undisturbed(world, wish("boot", *specs, command=Command.BOOTSTRAP))
     if specs:
         undisturbed(world, wish("first", *specs))
@@ -153,6 +154,67 @@ def _rotated(second: Wish, *, picked_up: bool, kept: int = TIMES_KEPT) -> World:
         world.take(("read", path))
     world.take(("use", path))
     world.now_ms += MINUTE_MS
+    return world
+
+
+def shown_late() -> World:
+    """``bot`` was rotated, and one consumer uses the successor. Another used the
+    predecessor 80 minutes ago, and may have used it in the last half hour, which no
+    list shows yet.
+    """
+    return _half_changed_over(Law(LATE, HOUR_MS // 2), 70)
+
+
+def shown_seldom() -> World:
+    """The same, and the other used the predecessor 90 and 40 minutes ago: the second
+    use is never shown, because the exchange writes one in an hour.
+    """
+    return _half_changed_over(Law(DEBOUNCED, HOUR_MS), 60, 110)
+
+
+def never_shown() -> World:
+    """The same, where no use is ever shown."""
+    return _half_changed_over(Law(NEVER), 60, 110)
+
+
+def _half_changed_over(law: Law, *minutes: int) -> World:
+    world = bootstrapped(BOT, law=law)
+    undisturbed(world, wish("second", BOT, policy=ROTATE))
+    begun_ms = world.now_ms
+    for minute in minutes:
+        world.now_ms = begun_ms + minute * MINUTE_MS
+        world.use_of_a_consumer("t-first1")
+        world.take(("read", "bot"))
+        world.take(("use", "bot"))
+    world.now_ms = begun_ms + 150 * MINUTE_MS
+    return world
+
+
+def seldom_used() -> World:
+    """``bot``'s consumer used it 90 and 40 minutes ago, and the second use is never
+    shown.
+    """
+    world = bootstrapped(BOT, law=Law(DEBOUNCED, HOUR_MS))
+    world.take(("read", "bot"))
+    world.take(("use", "bot"))
+    world.now_ms += 50 * MINUTE_MS
+    world.take(("use", "bot"))
+    world.now_ms += 40 * MINUTE_MS
+    return world
+
+
+def adopted() -> World:
+    """A person's token was adopted as ``bot`` and rotated since; its overlap is over,
+    and its user has not read the successor.
+    """
+    world = bootstrapped()
+    world.take(("person", "derives and uses", "bot"))
+    adopts = wish("adopts", BOT, command=Command.ADOPT, subject="bot", token_id="p1")
+    world.now_ms += MINUTE_MS
+    undisturbed(world, adopts)
+    undisturbed(world, wish("second", BOT, policy=ROTATE))
+    world.audit.meddled = False
+    world.now_ms += 2 * HOUR_MS
     return world
 
 
@@ -246,6 +308,11 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("retire and remove", superseded, wish(_A), None),
     ("move back", moved, wish(_A, BOT), None),
     ("hold", clung_to, wish(_A, BOT), None),
+    ("hold late uses", shown_late, wish(_A, BOT), None),
+    ("hold seldom uses", shown_seldom, wish(_A, BOT), None),
+    ("hold hidden uses", never_shown, wish(_A, BOT), None),
+    ("hold adopted", adopted, wish(_A, BOT), None),
+    ("remove seldom uses", seldom_used, wish(_A), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),

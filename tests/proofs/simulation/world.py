@@ -74,7 +74,8 @@ from reconciler.protocol.recover import OWN_PROOF_MS
 from reconciler.run.effects import ListPaths, ReadMeta, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
 from reconciler.state.secret import OPERATION_ID
-from tests.proofs.simulation.invariants import Audit, Violation
+from tests.proofs.simulation.evidence import Violation
+from tests.proofs.simulation.invariants import Audit
 from tests.proofs.simulation.models import (
     PERSON,
     Exchange,
@@ -91,6 +92,7 @@ from tests.proofs.simulation.runs import (
     Run,
     Wish,
 )
+from tests.proofs.simulation.shown import Law
 
 Choice = tuple[str, ...]
 
@@ -177,8 +179,10 @@ class World:
 
     _happenings: ClassVar[dict[str, Callable[..., None]]]
 
-    def __init__(self, *, now_ms: int, faults: int = 0, ticks: int = 0) -> None:
-        self.exchange = Exchange()
+    def __init__(
+        self, *, now_ms: int, faults: int = 0, ticks: int = 0, law: Law | None = None
+    ) -> None:
+        self.exchange = Exchange(law=law or Law())
         self.vault = Vault()
         self.now_ms = now_ms
         self.faults = faults
@@ -335,7 +339,7 @@ class World:
         self.say(f"{ms} ms pass")
 
     def _lag(self) -> None:
-        self.exchange.shown = self.exchange.listing()
+        self.exchange.shown = self.exchange.listing(self.now_ms)
         self.audit.lagged = self.audit.doubtful = True
         self.say("the list lags from here on")
 
@@ -356,9 +360,16 @@ class World:
     def _use(self, path: str) -> None:
         token_id = self.picked_up.get(path, "")
         if token_id in self.exchange.live:
-            self.exchange.use(token_id, self.now_ms)
-            self.audit.used[token_id] = self.now_ms
+            self.use_of_a_consumer(token_id)
         self.say(f"the consumer of {path} uses {token_id}")
+
+    def use_of_a_consumer(self, token_id: str) -> None:
+        """Somebody other than us signs with a token that lives."""
+        exchange = self.exchange
+        before = exchange.live[token_id].last_used_at_ms
+        exchange.use(token_id, self.now_ms)
+        shown = exchange.live[token_id].last_used_at_ms != before
+        self.audit.use(token_id, self.now_ms, told=shown or bool(exchange.law.hidden_ms))
 
     def _let_lease_expire(self) -> None:
         self.ticks -= 1
@@ -560,14 +571,15 @@ class World:
             )
         self.exchange.use(signer.token_id, self.now_ms)
         if outcome == PARTIAL:
-            return Listing(tokens=(self.exchange.live[signer.token_id],))
+            seen = self.exchange.listing(self.now_ms)
+            return Listing(tokens=tuple(t for t in seen if t.token_id == signer.token_id))
         return Listing(tokens=()) if isinstance(effect, VerifyToken) else NOT_BELIEVED
 
     def _list(self, credentials: Credentials) -> Listing | Refused:
         if not self.exchange.accepts(credentials):
             return Refused(sentence="unauthorized", status=UNAUTHORIZED)
         self.exchange.use(credentials.token_id, self.now_ms)
-        return Listing(tokens=self.exchange.listing())
+        return Listing(tokens=self.exchange.listing(self.now_ms))
 
     def _arrive(self, flight: Flight, *, signer: Credentials | None = None) -> object:
         """A mutating call reaches its peer."""
@@ -634,7 +646,7 @@ class World:
                 token_id, label=where, scopes=("trading",), now_ms=self.now_ms, by=PERSON
             )
             if what != "derives":
-                exchange.use(token_id, self.now_ms)
+                self.use_of_a_consumer(token_id)
         elif what in IN_SECRETS:
             self._meddle(what, where)
         elif what == "rolls the ledger back":

@@ -1,0 +1,101 @@
+"""The laws of evidence: when a token may go because nobody seems to need it.
+
+All that is judged here is what the consumers truly did. What the lists showed of it is
+the program's affair, as far as the exchange's law (``shown``) shows it at all.
+
+    law          a token that goes as superseded, or because its label left the file
+    -----------  -----------------------------------------------------------------------
+    exact,       no consumer used it within its overlap before the run's look
+    coarse,
+    debounced
+    late MS      no consumer used it within its overlap before the instant that the look
+                 can show: MS before it
+    never        it is the manager's, or the run was told --revoke-unproven
+
+    superseded   if a list can ever have shown a consumer's use of it, and its label
+                 stays: somebody other than us uses the successor
+
+A use as old as a second does not count, nor one that is a second short of the overlap:
+a run knows the exchange's clock to a second. A consumer slower than the overlap is cut
+off lawfully, once somebody else uses the successor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from reconciler.model import HOUR_MS, SECOND_MS
+from reconciler.plan.setting import DEFAULT_OVERLAP_MS
+from tests.proofs.simulation.runs import Run
+from tests.proofs.simulation.shown import NEVER
+
+if TYPE_CHECKING:
+    from tests.proofs.simulation.world import World
+
+CLOCK_GRAIN_MS = SECOND_MS
+"""A run knows the exchange's clock to this, so neither does it know the order of what
+is closer together."""
+
+
+# it is what the search is for, not an error of the program
+class Violation(AssertionError):  # noqa: N818
+    """An invariant does not hold. ``law`` is its number or name."""
+
+    def __init__(self, law: str, sentence: str) -> None:
+        super().__init__(f"{law}: {sentence}")
+        self.law = law
+
+
+def check_evidence(world: World, token_id: str, by: str, *, not_desired: bool) -> None:
+    """Violation unless the token may go, at the moment at which its DELETE arrives."""
+    run = world.runs.get(by)
+    if run is None or run.seen is None or world.audit.lagged:
+        return
+    label, quiet_ms = _judged_as(run, token_id, not_desired=not_desired)
+    policy, manager = run.wish.policy, run.wish.manifest.manager
+    if label is None or (not_desired and policy.revoke_in_use):
+        return
+    law = world.exchange.law
+    if law.kind == NEVER and label != manager and not policy.revoke_unproven:
+        raise Violation("7", f"{by} revokes {token_id}, and nothing ever shows a use")
+    used = world.audit.used.get(token_id, ())
+    ago_ms = _within(used, run.seen.now_ms - law.hidden_ms, quiet_ms)
+    if ago_ms is not None:
+        raise Violation("7", f"{by} revokes {token_id}, which its consumer used {ago_ms} ms before")
+    if not not_desired and label != manager and not policy.revoke_unproven:
+        _check_successor(world, run, label, token_id)
+
+
+def _judged_as(run: Run, token_id: str, *, not_desired: bool) -> tuple[str | None, int]:
+    """The label that the run's look had for the token, and its overlap there."""
+    assert run.seen is not None
+    for label, entry in run.seen.ledger.tokens.items():
+        if not_desired and entry.current is not None and entry.current.token_id == token_id:
+            kept_ms = DEFAULT_OVERLAP_MS if entry.overlap_ms is None else entry.overlap_ms
+            return label, max(HOUR_MS, kept_ms)
+        for retiring in entry.retiring:
+            if retiring.token_id == token_id:
+                return label, retiring.not_before_ms - retiring.superseded_at_ms
+    return None, 0
+
+
+def _within(used: Iterable[int], until_ms: int, quiet_ms: int) -> int | None:
+    """How long before an instant it was last used, where that is within the time."""
+    found = [until_ms - used_ms for used_ms in used]
+    return next(
+        (ago for ago in found if CLOCK_GRAIN_MS < ago < quiet_ms - CLOCK_GRAIN_MS),
+        None,
+    )
+
+
+def _check_successor(world: World, run: Run, label: str, token_id: str) -> None:
+    """A token that somebody is known to have used goes once its successor is used."""
+    assert run.seen is not None
+    told_ms = world.audit.told.get(token_id)
+    known_ms = run.seen.now_ms - world.exchange.law.hidden_ms - CLOCK_GRAIN_MS
+    if told_ms is None or told_ms > known_ms or run.wish.spec(label) is None:
+        return
+    current = run.seen.ledger.tokens[label].current
+    if current is None or current.token_id not in world.audit.used:
+        raise Violation("7", f"{run.name} revokes {token_id}, and nobody uses its successor")
