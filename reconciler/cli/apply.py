@@ -7,7 +7,13 @@ import dataclasses
 
 import click
 
-from reconciler.cli.ci import in_actions, publish_report, summarise_refusal, write_summary
+from reconciler.cli.ci import (
+    commit_is_newest,
+    in_actions,
+    publish_report,
+    summarise_refusal,
+    write_summary,
+)
 from reconciler.cli.console import complain, complain_of, print_result
 from reconciler.cli.files import clear, read_text, refuse_unwritable, write_whole
 from reconciler.cli.progress import open_for_writing
@@ -17,7 +23,7 @@ from reconciler.errors import Exit, UsageError
 from reconciler.plan import Policy
 from reconciler.protocol import Approved, Report, approve
 from reconciler.render import report_last_line, stale_text, subject, why
-from reconciler.run import StalePlanError, apply_manifest
+from reconciler.run import OlderManifestError, StalePlanError, apply_manifest
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +36,11 @@ class ApplyOptions(Options):
 
 
 def apply(options: ApplyOptions) -> None:
-    """Apply the manifest, or exactly a saved plan."""
+    """Apply the manifest, or exactly a saved plan.
+
+    On the newest commit of a branch, in GitHub Actions, a manifest is no older one,
+    whatever was applied: it may be a revert.
+    """
     if not options.plan_file:
         _apply(options, None)
         return
@@ -73,10 +83,21 @@ def _apply(options: ApplyOptions, approved: Approved | None) -> None:
     if options.report:
         refuse_unwritable(options.report)
         clear(options.report)
-    with summarise_refusal("apply"), open_for_writing(options) as runner:
-        ask = approved is None and not options.yes
-        report = runner.run(apply_manifest(runner.session, approved=approved, ask=ask))
+    with summarise_refusal("apply"):
+        try:
+            report = _run(options, approved)
+        except OlderManifestError:
+            if not (in_actions() and commit_is_newest()):
+                raise
+            newest = {**options.guards, "allow_older_manifest": True}
+            report = _run(dataclasses.replace(options, guards=newest), approved)
     _finish(report, options.report)
+
+
+def _run(options: ApplyOptions, approved: Approved | None) -> Report:
+    ask = approved is None and not options.yes
+    with open_for_writing(options) as runner:
+        return runner.run(apply_manifest(runner.session, approved=approved, ask=ask))
 
 
 def _finish(report: Report, report_file: str | None) -> None:

@@ -25,6 +25,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from reconciler import __version__
 from reconciler.cli.console import complain, complain_of
@@ -34,6 +35,7 @@ from reconciler.model import SECOND_MS
 from reconciler.plan import Action, Plan, Review, is_loud
 from reconciler.protocol import Ending, Report
 from reconciler.render import (
+    OLDER_COMMIT,
     PlanSource,
     command,
     drift_issue,
@@ -60,6 +62,8 @@ class Posts:
     issue: bool = False
     reviewed: bool = False
 
+
+T = TypeVar("T")
 
 _TROUBLE = (ReconcilerError, OSError, ValueError)
 
@@ -141,19 +145,29 @@ def publish_plan(
     review: Review,
     posts: Posts,
 ) -> None:
-    """Leave in a pipeline what a plan is to leave there."""
+    """Leave in a pipeline what a plan is to leave there.
+
+    A plan counts as reviewed only on the newest commit: an older one may have been
+    taken back since, and a run of it that is started again must not bring it back.
+    """
+    newest = None
+    if posts.reviewed:
+        newest = commit_is_newest()
+        source = dataclasses.replace(source, newest=newest is True)
     write_summary(plan_summary(plan, source, guards=guards, review=review))
     outputs: dict[str, str | int | bool] = dict(_plan_outputs(plan))
     if posts.comment:
         outputs["comment-url"] = _tried(
-            "the comment", lambda: _comment(plan, source, guards, review)
+            "the comment", lambda: _comment(plan, source, guards, review), ""
         )
     if posts.issue:
-        _tried("the issue", lambda: _drift_issue(plan, source))
+        _tried("the issue", lambda: _drift_issue(plan, source), "")
     if posts.reviewed:
-        seen = _tried("the reviewed plan", lambda: _reviewed(source))
+        seen = _tried("the reviewed plan", lambda: _reviewed(source), "") if newest else ""
         reviewed = seen == plan.digest()
-        if not reviewed:
+        if newest is False:
+            notice(f"{OLDER_COMMIT}: a reviewer has to approve the apply")
+        elif not reviewed:
             notice(
                 "this plan is not the one that was reviewed in a pull request: "
                 "a reviewer has to approve the apply"
@@ -166,9 +180,23 @@ def publish_plan(
     write_outputs(outputs)
 
 
+def commit_is_newest() -> bool | None:
+    """Return whether this job's commit is the latest one of the default branch.
+
+    None where nobody can know: outside of GitHub's jobs, or where GitHub refused.
+    """
+
+    def ask() -> bool:
+        job = job_from(os.environ)
+        with GitHub(job) as github:
+            return github.is_newest(job.sha)
+
+    return _tried("the branch's latest commit", ask, None)
+
+
 def _plan_outputs(plan: Plan) -> Iterator[tuple[str, str | int | bool]]:
     counts = plan.counts()
-    yield "changes", bool(plan.acting or plan.decisions)
+    yield "changes", not plan.reached
     yield "digest", plan.digest()
     for name, action in (
         ("derives", Action.DERIVE),
@@ -179,13 +207,13 @@ def _plan_outputs(plan: Plan) -> Iterator[tuple[str, str | int | bool]]:
         yield name, counts.get(action, 0)
 
 
-def _tried(what: str, post: Callable[[], str]) -> str:
-    """Return its URL or digest, or nothing if GitHub refused (rule 1)."""
+def _tried(what: str, post: Callable[[], T], otherwise: T) -> T:
+    """Return its URL, digest or answer; ``otherwise`` if GitHub refused (rule 1)."""
     try:
         return post()
     except _TROUBLE as error:
         notice(f"{what} was not posted or read: {error}")
-        return ""
+        return otherwise
 
 
 def _comment(plan: Plan, source: PlanSource, guards: tuple[str, ...], review: Review) -> str:
@@ -211,7 +239,7 @@ def _is_about(body: str, kind: str, manifest: str) -> bool:
 def _drift_issue(plan: Plan, source: PlanSource) -> str:
     with GitHub(job_from(os.environ)) as github:
         known = github.find_issue(lambda body: _is_about(body, "drift", source.manifest))
-        if plan.acting or plan.decisions:
+        if not plan.reached:
             return github.put_issue(known, title=DRIFT_TITLE, body=drift_issue(plan, source))
         if known is not None and known.is_open:
             github.close_issue(known)
@@ -287,7 +315,7 @@ def report_failure(*, solved: bool, name: str | None = None) -> None:
                 github.close_issue(known)
             return ""
 
-    _tried("the issue", post)
+    _tried("the issue", post, "")
 
 
 def published_snapshot() -> str:

@@ -41,7 +41,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 EXIT_CODES = """\b
 Exit codes: 0 done or nothing to do; 1 error, nothing changed;
-2 changes pending (plan --detailed-exitcode); 3 the approved plan is stale;
+2 changes or a decision pending (plan --detailed-exitcode); 3 the approved plan is stale;
 4 a person is needed; 5 partly applied; 6 another run holds the lease; 64 usage."""
 
 
@@ -84,7 +84,11 @@ def validate(manifest: tuple[str, ...], form: str) -> None:
     show_default=True,
     help="Output format; gitlab is the counts for GitLab's plan widget.",
 )
-@option("--detailed-exitcode", is_flag=True, help="Exit with 2 if changes are pending.")
+@option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Exit with 2 if changes are pending, or a decision is.",
+)
 @file_option("--observed", text="Plan from a snapshot of `observe --out`, without credentials.")
 @option(
     "--base",

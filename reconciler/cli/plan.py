@@ -18,7 +18,15 @@ from pathlib import Path
 import click
 
 from reconciler.cli import formats
-from reconciler.cli.ci import Posts, in_actions, notice, publish_plan, source_of, summarise_refusal
+from reconciler.cli.ci import (
+    Posts,
+    commit_is_newest,
+    in_actions,
+    notice,
+    publish_plan,
+    source_of,
+    summarise_refusal,
+)
 from reconciler.cli.console import complain, print_result
 from reconciler.cli.files import read_text, write_whole
 from reconciler.cli.session import Options, open_for_reading, policy_of
@@ -92,7 +100,7 @@ def plan(options: PlanOptions) -> None:
         observed=observed,
         policy=policy,
         plan=make_plan(manifest, observed, now_ms=observed.now_ms, policy=policy),
-        guards=violations(manifest, observed, policy),
+        guards=_guards(options, manifest, observed, policy),
         base=options.base,
     )
     if options.out:
@@ -106,8 +114,22 @@ def plan(options: PlanOptions) -> None:
     if in_actions() or posts != Posts():
         source = source_of(names, observed.now_ms if options.observed else None)
         publish_plan(shown.plan, source, guards=shown.guards, review=shown.review, posts=posts)
-    if options.detailed_exitcode and shown.plan.acting:
+    if options.detailed_exitcode and not shown.plan.reached:
         raise click.exceptions.Exit(Exit.CHANGES_PENDING)
+
+
+def _guards(
+    options: PlanOptions, manifest: Manifest, observed: Observed, policy: Policy
+) -> tuple[str, ...]:
+    """Return what the guards say.
+
+    On the newest commit of a branch a manifest is no older one, whatever was applied:
+    it may be a revert.
+    """
+    said = violations(manifest, observed, policy)
+    back = dataclasses.replace(policy, allow_older_manifest=True)
+    without = violations(manifest, observed, back)
+    return without if said != without and options.reviewed and commit_is_newest() else said
 
 
 def _observed(options: PlanOptions) -> tuple[Manifest, Observed, Policy]:

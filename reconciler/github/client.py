@@ -5,6 +5,7 @@
     list, make and edit the comments of a pull request     pull-requests: write
     list, make and edit issues                             issues: write
     the pull request of a commit, and its comments         pull-requests: read
+    the latest commit of the default branch                contents: read
     the artifacts of runs                                  actions: read
 
 Rules this module keeps:
@@ -146,6 +147,14 @@ class GitHub:
                 return number, head
         return None
 
+    def is_newest(self, sha: str) -> bool:
+        """Return whether a commit is the latest one of the default branch.
+
+        What an older one says may have been changed since, or taken back.
+        """
+        branch = text_at(self._api.read("", "contents: read"), "default_branch")
+        return sha_of(sha) is not None and self._tip(branch) == sha
+
     # --- the snapshot ---
 
     def snapshot(self) -> str:
@@ -193,12 +202,15 @@ class GitHub:
 
     def _is_on(self, branch: str, sha: str | None) -> bool:
         """Return whether a commit is the branch's latest one or one of those before."""
-        found = self._api.read(f"branches/{quote(branch, safe='')}", "contents: read")
-        tip = sha_of(at(found, "commit", "sha"))
+        tip = self._tip(branch)
         if sha is None or tip is None:
             return False
         compared = self._api.read(f"compare/{tip}...{sha}", "contents: read")
         return compared.get("status") in {"identical", "behind"}
+
+    def _tip(self, branch: str) -> str | None:
+        found = self._api.read(f"branches/{quote(branch, safe='')}", "contents: read")
+        return sha_of(at(found, "commit", "sha"))
 
     def _newest(self, found: Iterator[dict[str, Any]], number: str, ours: Ours) -> Post | None:
         newest: Post | None = None

@@ -144,6 +144,14 @@ class Plan:
         """The holds that wait for a person."""
         return tuple(c for c in self.changes if c.needs_decision)
 
+    @property
+    def reached(self) -> bool:
+        """Whether the desired state is reached, but for what waits for its time.
+
+        One predicate for all who tell: exit code, step output, issue, last line.
+        """
+        return not self.acting and not self.decisions
+
     def counts(self) -> dict[Action, int]:
         """Count the rows by action, in the order of the actions; zeros are left out."""
         found = collections.Counter(change.action for change in self.changes)

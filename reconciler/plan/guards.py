@@ -20,9 +20,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from reconciler.model import Manifest
+from reconciler.model import Manifest, iso
 from reconciler.plan.change import EVERYTHING, Selection
-from reconciler.state import Observed, ledger_ends
+from reconciler.plan.vocabulary import Category
+from reconciler.state import Observed, ledger_ends, superseded_at_ms
 
 T = TypeVar("T", int, bool, frozenset[str])
 
@@ -82,6 +83,22 @@ def manager_missing(desired: Manifest, _: Observed, policy: Policy) -> str | Non
     )
 
 
+def older_manifest(desired: Manifest, observed: Observed, policy: Policy) -> str | None:
+    """Refuse a desired state that was applied, and another one after it.
+
+    A run that is limited to rotations or to cleaning up makes nothing of it so.
+    """
+    if policy.allow_older_manifest or not policy.applies_manifest:
+        return None
+    since_ms = superseded_at_ms(observed.ledger, desired)
+    if since_ms is None:
+        return None
+    return (
+        f"this manifest is an older one: what it says was applied, and superseded on "
+        f"{iso(since_ms)}: take the newest, or --allow-older-manifest if going back is meant"
+    )
+
+
 # --- the table ---
 
 
@@ -134,6 +151,11 @@ class Policy:
         default=False,
         text="Derive scopes again although the exchange granted others the last time.",
     )
+    allow_older_manifest: bool = _guard(
+        default=False,
+        text="Go back to a desired state that another one has superseded.",
+        check=older_manifest,
+    )
     replace: frozenset[str] = _guard(
         frozenset(),
         "Derive this label's token although a twin lives or its path is occupied",
@@ -141,6 +163,11 @@ class Policy:
     requested: frozenset[str] = frozenset()
     compromised: bool = False
     agreed: frozenset[str] | None = None
+
+    @property
+    def applies_manifest(self) -> bool:
+        """Whether changes of the manifest are within the selection."""
+        return self.selection.only not in {Category.ROTATION, Category.CLEANUP}
 
     def flags(self) -> tuple[str, ...]:
         """Return the guards that are not at their defaults, as command-line flags."""

@@ -133,13 +133,29 @@ def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Ala
     )
 
 
-def _short_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
-    """Consumers get less time to change over, or next to none from the start."""
+def _short_from_the_start(
+    head: Manifest, base: Manifest | None, observed: Observed
+) -> Alarm | None:
+    """A new label's consumers will get next to no time to change over."""
+    known = {spec.label for spec in base.tokens} if base is not None else set()
+    known |= observed.ledger.tokens.keys()
+    about = [
+        (spec.label, _length(spec.overlap_ms))
+        for spec in head.tokens
+        if spec.overlap_ms < SHORT_OVERLAP_MS and spec.label not in known
+    ]
+    return (
+        Alarm(sentence="has a short overlap from the start", about=tuple(about)) if about else None
+    )
+
+
+def _shorter_overlap(head: Manifest, base: Manifest | None, _: Observed) -> Alarm | None:
+    """Consumers get less time to change over than before."""
     had = {spec.label: spec.overlap_ms for spec in base.tokens} if base is not None else {}
     about = [
-        (spec.label, f"{_length(had.get(spec.label))} -> {_length(spec.overlap_ms)}")
+        (spec.label, f"{_length(had[spec.label])} -> {_length(spec.overlap_ms)}")
         for spec in head.tokens
-        if spec.overlap_ms < had.get(spec.label, SHORT_OVERLAP_MS)
+        if spec.label in had and spec.overlap_ms < had[spec.label]
     ]
     return (
         Alarm(
@@ -197,7 +213,8 @@ def _another_manager(head: Manifest, base: Manifest | None, _: Observed) -> Alar
 
 FINDINGS: tuple[Callable[[Manifest, Manifest | None, Observed], Alarm | None], ...] = (
     _others_paths,
-    _short_overlap,
+    _shorter_overlap,
+    _short_from_the_start,
     _rarer_rotation,
     _another_manager,
     _another_profile,

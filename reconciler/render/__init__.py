@@ -2,6 +2,7 @@
 
 from reconciler.render.annotations import code_quality, command, workflow_commands
 from reconciler.render.comment import (
+    OLDER_COMMIT,
     PlanSource,
     drift_issue,
     failure_issue,
@@ -17,6 +18,7 @@ from reconciler.render.text import plan_text, report_last_line, row_line, stale_
 from reconciler.render.words import subject, why
 
 __all__ = [
+    "OLDER_COMMIT",
     "PlanSource",
     "code_quality",
     "command",

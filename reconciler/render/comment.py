@@ -35,6 +35,8 @@ COMMENT_BYTES = 60_000
 SUMMARY_BYTES = 1_000_000
 """GitHub cuts off a step's summary at 1 MiB."""
 
+OLDER_COMMIT = "this commit is not known to be the newest of its branch"
+
 _NOTE_BYTES = 512
 _MARKER = re.compile(r"<!-- reconciler:(?P<kind>[a-z]+) (?P<json>\{[^\n]*\}) -->")
 
@@ -44,6 +46,7 @@ class PlanSource:
     """Where a plan comes from.
 
     ``taken_at_ms`` is the snapshot's instant, None if exchange and Vault were read.
+    ``newest`` says whether the commit is its branch's latest, None if nobody asked.
     """
 
     manifest: str
@@ -52,6 +55,7 @@ class PlanSource:
     version: str
     taken_at_ms: int | None
     now_ms: int
+    newest: bool | None = None
 
 
 def marker(kind: str, facts: dict[str, Any]) -> str:
@@ -162,6 +166,12 @@ def refusal_summary(command_name: str, sentence: str) -> str:
     return f"### reconciler {command_name}: refused\n\n{code(sentence)}\n"
 
 
+_BACK = (
+    "What it says may have been changed since, or taken back: approve it only if that state is "
+    "wanted again."
+)
+
+
 def failure_issue(workflow: str, run_url: str) -> str:
     """Return the rolling issue of a workflow that failed."""
     return (
@@ -204,6 +214,8 @@ def _blocks(
         )
     if sentences:
         blocks.insert(1, Block(head=" ".join(sentences)))
+    if source.newest is False:
+        blocks.insert(1, Block(head=f"> [!CAUTION]\n> **{OLDER_COMMIT.capitalize()}.** {_BACK}"))
     head = f"commit {code(source.head[:12])}, " if source.head else ""
     run = f"[run]({source.run_url}), " if source.run_url else ""
     blocks.append(

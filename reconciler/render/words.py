@@ -99,8 +99,10 @@ def not_touched_count(plan: Plan) -> int:
 def summary_line(plan: Plan) -> str:
     """Return ``2 to derive, 1 held, 5 kept, 3 not touched``, without zeros."""
     parts = [f"{number} {ACTIONS[action].counted}" for action, number in plan.counts().items()]
-    if not plan.acting:
+    if plan.reached:
         parts.insert(0, "nothing to do")
+    elif not plan.acting:
+        parts.insert(0, "waiting for a decision")
     untouched = not_touched_count(plan)
     return ", ".join([*parts, *([f"{untouched} not touched"] if untouched else [])])
 

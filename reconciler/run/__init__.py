@@ -16,6 +16,7 @@ from reconciler.run.apply import StalePlanError, apply_manifest
 from reconciler.run.bootstrap import bootstrap_manager
 from reconciler.run.driver import Driver, Events
 from reconciler.run.effects import Stage
+from reconciler.run.newest import OlderManifestError
 from reconciler.run.peers import Keys
 from reconciler.run.rollback import roll_back
 from reconciler.run.session import (
@@ -29,6 +30,7 @@ __all__ = [
     "Driver",
     "Events",
     "Keys",
+    "OlderManifestError",
     "Session",
     "Stage",
     "StalePlanError",

@@ -51,13 +51,10 @@ from reconciler.plan import (
     Change,
     Plan,
     Reason,
-    RevokeCurrent,
-    RevokeRetiring,
     row_key,
 )
 from reconciler.protocol import (
     Approved,
-    Ending,
     NoteLedger,
     Outcome,
     Report,
@@ -86,9 +83,11 @@ from reconciler.run.effects import (
     Then,
 )
 from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_rows
+from reconciler.run.lanes import current_stays, follows_current, in_lanes
 from reconciler.run.lease import LEASE_LOST, take_lease
+from reconciler.run.newest import note_manifest, refuse_guarded
 from reconciler.run.progress import Progress, report_of
-from reconciler.run.session import Outlook, Session, look, refuse_ending, refuse_guarded
+from reconciler.run.session import Outlook, Session, look, refuse_ending
 from reconciler.state import Observed, date_versions, set_uses
 
 ROUNDS = 4
@@ -121,7 +120,7 @@ def apply_manifest(
     acting = outlook.plan.acting
     if not acting and not any(c.reason is Reason.IN_PROGRESS for c in outlook.plan.changes):
         return Then(stage=report_of, arguments=(progress,))
-    yield from _refuse(session, outlook)
+    yield from _refuse(session, outlook, approved)
     if ask and acting:
         if not (yield from Ask(about=outlook.plan)):
             raise ReconcilerError("not agreed to: nothing was done")
@@ -161,9 +160,9 @@ def _refuse_lost(session: Session, outlook: Outlook) -> None:
         raise LeaseHeldError(LEASE_LOST)
 
 
-def _refuse(session: Session, outlook: Outlook) -> Step[None]:
+def _refuse(session: Session, outlook: Outlook, approved: Approved | None) -> Step[None]:
     """Ask guards and identity: whatever would stop the run half way stops it here."""
-    refuse_guarded(session, outlook.observed)
+    refuse_guarded(session, outlook.observed, approved)
     acting = outlook.plan.acting
     digest = outlook.plan.digest()
     found = yield from ask_identity(session, acting, outlook.observed, digest=digest)
@@ -236,7 +235,8 @@ def _look_again(progress: Progress) -> Stage[Progress]:
     outlook = yield from _look(progress.session, progress.approved, before=before)
     yield from NoteLedger(transition=set_uses(outlook.observed.uses))
     yield from NoteLedger(transition=date_versions(outlook.observed.living()))
-    yield from _refuse(progress.session, outlook)
+    yield from _refuse(progress.session, outlook, progress.approved)
+    yield from note_manifest(progress.session, outlook.observed)
     return Then(stage=_repair, arguments=(progress.looked(outlook),))
 
 
@@ -268,7 +268,7 @@ def _plan_afresh(progress: Progress) -> Stage[Progress]:
     session = progress.session
     outlook = yield from look(session, progress.approved, before=progress.outlook.observed)
     _refuse_lost(session, outlook)
-    refuse_guarded(session, outlook.observed)
+    refuse_guarded(session, outlook.observed, progress.approved)
     return Then(stage=_repair, arguments=(progress.looked(outlook),))
 
 
@@ -336,20 +336,6 @@ def _left_out(progress: Progress, ends: Mapping[Change, Outcome]) -> Step[Progre
     return progress
 
 
-def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
-    """Return what may go on side by side: one thing at a time about a label.
-
-    A label's revokes come before its derive. A fence of the derive writes a secret's
-    content again; were it that of a token which is being revoked beside it, consumers
-    would be given a revoked token. What goes because the label's current token goes
-    comes after that one.
-    """
-    lanes: dict[str, list[Change]] = {}
-    for change in sorted(changes, key=lambda c: (c.derives, _follows_current(c))):
-        lanes.setdefault(change.label, []).append(change)
-    return tuple(tuple(lane) for lane in lanes.values())
-
-
 # --- changes ---
 
 
@@ -362,7 +348,7 @@ def _do_all(
         halt = yield from ReadHalt()
         if halt.why is not None:
             outcome = not_tried(halt.why)
-        elif _follows_current(change) and any(_current_stays(row) for row in rows):
+        elif follows_current(change) and any(current_stays(row) for row in rows):
             outcome = held(CURRENT_STAYS)
         else:
             outcome = yield from _do(progress, change, standing)
@@ -370,15 +356,6 @@ def _do_all(
                 yield from HaltRun(sentence=outcome.sentence)
         rows.append((yield from _ended(change, outcome)))
     return tuple(rows)
-
-
-def _follows_current(change: Change) -> bool:
-    return isinstance(change.task, RevokeRetiring) and change.task.after_current
-
-
-def _current_stays(row: Row) -> bool:
-    """Whether a current token that was to go is still there."""
-    return isinstance(row.change.task, RevokeCurrent) and row.outcome.status is not Ending.APPLIED
 
 
 def _do(progress: Progress, change: Change, standing: frozenset[str]) -> Step[Outcome]:

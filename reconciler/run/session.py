@@ -6,7 +6,7 @@ import dataclasses
 
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model import SECOND_MS, Manifest, TokenSpec
-from reconciler.plan import Plan, Policy, plan, rests_on_uses, violations
+from reconciler.plan import Plan, Policy, plan, rests_on_uses
 from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken, value
 from reconciler.run.effects import ReadClock, ReadSigner, Say
 from reconciler.run.observe import take_snapshot, with_look
@@ -147,10 +147,3 @@ def refuse_ending(observed: Observed) -> None:
     ends = ledger_ends(observed)
     if ends is not None:
         raise ReconcilerError(ends)
-
-
-def refuse_guarded(session: Session, observed: Observed) -> None:
-    """Raise ReconcilerError where a guard stops the plan."""
-    sentences = violations(session.manifest, observed, session.policy)
-    if sentences:
-        raise ReconcilerError("; ".join(sentences))

@@ -49,6 +49,7 @@ from reconciler.state.ledger_text import (
     to_document,
     to_text,
 )
+from reconciler.state.manifests import remember_state, state_of, superseded_at_ms
 from reconciler.state.secret import (
     OPERATION_ID,
     TOKEN_ID,
@@ -144,6 +145,7 @@ __all__ = [
     "probably_ours",
     "record_current",
     "remember_granted",
+    "remember_state",
     "reopen_revoking",
     "retire_intent",
     "revoke_interrupted",
@@ -156,6 +158,8 @@ __all__ = [
     "set_version",
     "settle_own_uses",
     "start_revoking",
+    "state_of",
+    "superseded_at_ms",
     "text_bytes",
     "to_document",
     "to_plain",

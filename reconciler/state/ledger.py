@@ -258,10 +258,11 @@ class Uses:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """A desired state that an apply made so; ``digest`` leaves descriptions out."""
+    """A desired state that was applied; ``manifests`` explains both digests."""
 
     digest: str
     at_ms: int
+    tokens: str = dataclasses.field(default="", metadata=LEFT_OUT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

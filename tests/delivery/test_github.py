@@ -472,6 +472,48 @@ def test_the_reviewed_plan_is_recognised(
     assert (outputs["reviewed"], outputs["environment"]) == expected
 
 
+def test_a_reviewed_plan_of_an_older_commit(
+    host: stand_in.GitHub, job: Published, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was reviewed and merged, but the branch has gone on: it may have been taken
+    back. A reviewer is asked, with a line at the top.
+    """
+    job.of("new", comment=True)
+    host.state.merge_pull(REPOSITORY, 1, MERGED)
+    job.event.write_text("{}", encoding="utf-8")
+    host.state.repositories[REPOSITORY].history.append("e" * 40)
+    outputs = job.of("new", reviewed=True)
+    assert (outputs["reviewed"], outputs["environment"]) == ("false", "tokens-apply-review")
+    assert "not known to be the newest of its branch" in capsys.readouterr().err
+    top = job.summary.read_text(encoding="utf-8").rpartition("### reconciler plan")[2]
+    said = (
+        "> **This commit is not known to be the newest of its branch.** What it says may have been "
+        "changed since, or taken back: approve it only if that state is wanted again."
+    )
+    assert top.splitlines()[4:6] == ["> [!CAUTION]", said]
+    del host.state.repositories[REPOSITORY].history[-1]
+    assert job.of("new", reviewed=True)["environment"] == "tokens-apply"
+
+
+def test_a_commit_that_github_tells_nothing_of(
+    host: stand_in.GitHub,
+    job: Published,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without an answer nobody knows whether the commit is the newest: a reviewer is
+    asked as well.
+    """
+    job.of("new", comment=True)
+    host.state.merge_pull(REPOSITORY, 1, MERGED)
+    job.event.write_text("{}", encoding="utf-8")
+    token = host.issue_token(REPOSITORY, login=BOT, permissions={"pull-requests": "read"})
+    monkeypatch.setenv("GITHUB_TOKEN", token)
+    assert job.of("new", reviewed=True)["environment"] == "tokens-apply-review"
+    assert "the branch's latest commit was not posted or read" in capsys.readouterr().err
+    assert "> [!CAUTION]" in job.summary.read_text(encoding="utf-8")
+
+
 def test_a_failure_issue_names_its_workflow(host: stand_in.GitHub, job: Published) -> None:
     """A failure opens the issue, a success closes it; another workflow's stays."""
     assert job.event.exists()

@@ -69,8 +69,8 @@ def test_1_error_and_nothing_changed(fleet: Fleet) -> None:
 
 
 def test_2_changes_pending(fleet: Fleet) -> None:
-    """``plan --detailed-exitcode`` alone says 2, and only for changes: neither holds
-    nor errors are.
+    """``plan --detailed-exitcode`` alone says 2, and only for changes and decisions:
+    neither holds that wait for their time nor errors are.
     """
     fleet.defaults = {"overlap": "1h"}
     fleet.begin(BOT)
@@ -159,6 +159,12 @@ def test_4_a_decision(fleet: Fleet) -> None:
     assert "bot" in done.refusal(4)
     with fleet.untouched():
         assert reported(fleet).code == 4
+        outputs = fleet.folder / "outputs"
+        told = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(outputs)}
+        plan = fleet.attempt("plan", "--detailed-exitcode", environ=told)
+        assert plan.code == 2, "the desired state is not reached"
+        assert "waiting for a decision, 1 held, 2 kept" in plan.out
+        assert "changes=true" in outputs.read_text()
     assert reported(fleet, "--target", "other").code == 0, "what is not selected waits for nobody"
 
 

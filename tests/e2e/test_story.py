@@ -516,7 +516,7 @@ def test_what_leaves_the_file_is_revoked(fleet: Fleet) -> None:
     fleet.assert_whole()
     fleet.assert_quiet()
     fleet.write(BOT)
-    fleet.must("apply", "--yes")
+    fleet.must("apply", "--yes", "--allow-older-manifest")
     fleet.assert_whole()
     fleet.assert_quiet()
 

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.plan.change import Change, Side
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.run.apply import in_lanes
+from reconciler.run.lanes import in_lanes
 
 
 def revoke(label: str, token_id: str) -> Change:

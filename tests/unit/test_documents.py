@@ -281,6 +281,7 @@ def test_plan_document_is_whole() -> None:
             "revoke_in_use": False,
             "revoke_unproven": False,
             "retry_scopes": False,
+            "allow_older_manifest": False,
             "replace": ["a", "b"],
         },
         "capabilities": "not checked",

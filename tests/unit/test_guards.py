@@ -26,6 +26,10 @@ from tests.support.values import (
 )
 
 BOSS = spec(MANAGER, rotate_after_ms=None)
+OLDER = (
+    "this manifest is an older one: what it says was applied, and superseded on {}: take the "
+    "newest, or --allow-older-manifest if going back is meant"
+)
 LABELS = tuple(f"bot{n}" for n in range(5))
 SEEN = settled([BOSS, *(spec(label) for label in LABELS)])
 
@@ -216,7 +220,7 @@ def test_each_guard_has_a_flag_of_its_own() -> None:
     checked = [guard.flag for guard in GUARDS if guard.check is not None]
     named = [
         word
-        for said in (TOO_MANY, EMPTY, NO_MANAGER)
+        for said in (TOO_MANY, EMPTY, NO_MANAGER, OLDER)
         for word in said.split()
         if word.startswith("--")
     ]

@@ -275,7 +275,12 @@ def test_short_shows_both_ends_of_an_id(token_id: str, expected: str) -> None:
         ),
         (a_plan(RECOVER, FILES, RESTORE), "1 to recover, 1 to record, 1 to restore"),
         (a_plan(*KEEPS), "nothing to do, 5 kept"),
-        (a_plan(DECIDE, *KEEPS, foreign_unnamed=4), "nothing to do, 1 held, 5 kept, 4 not touched"),
+        (
+            a_plan(DECIDE, *KEEPS, foreign_unnamed=4),
+            "waiting for a decision, 1 held, 5 kept, 4 not touched",
+        ),
+        (a_plan(WAITS, *KEEPS), "nothing to do, 1 held, 5 kept"),
+        (a_plan(DECIDE, DUE), "1 to rotate, 1 held"),
         (a_plan(), "nothing to do"),
     ],
 )

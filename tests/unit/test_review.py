@@ -176,6 +176,39 @@ def test_findings(
     assert {f.sentence: f.about for f in found.findings} == expected
 
 
+SHORTENED = "shortens the overlap: consumers get less time to change over"
+FROM_THE_START = "has a short overlap from the start"
+
+
+@pytest.mark.parametrize(
+    ("expected", "base", "label"),
+    [
+        pytest.param({}, NoBase.NOT_GIVEN, "a", id="without a base, a known label"),
+        pytest.param({}, NoBase.UNREADABLE, "a", id="with a base that is not valid"),
+        pytest.param({FROM_THE_START: (("new", "0s"),)}, NoBase.NOT_GIVEN, "new", id="a new label"),
+        pytest.param(
+            {FROM_THE_START: (("new", "0s"),)},
+            manifest(*BASE, manager="manager"),
+            "new",
+            id="a new label of a pull request",
+        ),
+        pytest.param(
+            {SHORTENED: (("a", "1d -> 0s"),)},
+            manifest(*BASE, manager="manager"),
+            "a",
+            id="a shorter one in a pull request",
+        ),
+    ],
+)
+def test_a_short_overlap_is_told_once(
+    expected: dict[str, object], base: Manifest | NoBase, label: str
+) -> None:
+    """Where it is new or changed; a warning in every run would be looked past."""
+    head = manifest(*BASE[:1], *BASE[2:], hurried(spec(label)), manager="manager")
+    found, _ = reviewed(head, base, seen("manager", "a", "b"))
+    assert {f.sentence: f.about for f in found.findings} == expected
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(scenes(), scenes(), st.sampled_from([None, *Category]))
 def test_every_row_has_exactly_one_cause(scene: Scene, other: Scene, only: Category | None) -> None:

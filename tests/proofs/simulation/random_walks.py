@@ -97,7 +97,13 @@ SETTLING_RUNS = 4
 LAWFUL = 0.5
 """How often uses are shown at once and exactly."""
 
-LENIENT = Policy(max_missing=100, max_revocations=100, max_rotations=100, retry_scopes=True)
+LENIENT = Policy(
+    max_missing=100,
+    max_revocations=100,
+    max_rotations=100,
+    retry_scopes=True,
+    allow_older_manifest=True,
+)
 """Scopes that were once granted otherwise are asked for again: nothing else would be
 derived for the rest of a walk.
 """

@@ -58,7 +58,7 @@ def wish(
     return Wish(
         name=name,
         manifest=manifest,
-        policy=policy or Policy(),
+        policy=dataclasses.replace(policy or Policy(), allow_older_manifest=True),
         command=command,
         subject=subject,
         token_id=token_id,
@@ -73,6 +73,9 @@ SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
 
 ROTATE = Policy(requested=frozenset({"bot"}))
 COMPROMISED = Policy(requested=frozenset({"bot"}), compromised=True)
+ANY_MANIFEST = Policy(allow_older_manifest=True)
+"""The second of two runs may have either manifest."""
+
 CLEAN_UP = Policy(selection=Selection(only=Category.CLEANUP))
 ROTATE_MANAGER = Policy(requested=frozenset({MANAGER}))
 
@@ -287,7 +290,7 @@ def scenario(
     return Scenario(
         name=name,
         begin=begin,
-        fresh=dataclasses.replace(runs[-1], policy=Policy(), command=Command.APPLY),
+        fresh=dataclasses.replace(runs[-1], policy=ANY_MANIFEST, command=Command.APPLY),
     )
 
 
