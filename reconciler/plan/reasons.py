@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from reconciler.model import VersionState, iso
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
-from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS
+from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS, PROMPT_MS
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import never_used
 
@@ -101,15 +101,17 @@ def unproven(facts: Unwanted) -> Finding | None:
 def in_use(facts: Unwanted) -> Finding | None:
     """Somebody may have used it within its overlap.
 
-    A token that nobody but us was ever shown to use is excepted.
+    A token that nobody but us was ever shown to use is excepted, where uses are shown
+    promptly. Elsewhere a use soon after ours may never be shown.
     """
     live, policy = facts.live, facts.setting.policy
     if live is None or live.last_used_at_ms is None or policy.revoke_in_use:
         return None
-    if never_used(facts.current, live):
-        return None
     quiet_ms = max(IN_USE_MS, _overlap_ms(facts))
-    quiet_ms += facts.setting.doubt_within(quiet_ms) or 0
+    doubt_ms = facts.setting.doubt_within(quiet_ms) or 0
+    if doubt_ms <= PROMPT_MS and never_used(facts.current, live):
+        return None
+    quiet_ms += doubt_ms
     if facts.setting.now_ms - live.last_used_at_ms < quiet_ms:
         return Finding(Action.HOLD, Reason.IN_USE, f"last used {iso(live.last_used_at_ms)}")
     return None

@@ -15,9 +15,10 @@ the program's affair, as far as the exchange's law (``shown``) shows it at all.
     superseded   if a list can ever have shown a consumer's use of it, and its label
                  stays: somebody other than us uses the successor
 
-A use as old as a second does not count, nor one that is a second short of the overlap:
-a run knows the exchange's clock to a second. A consumer slower than the overlap is cut
-off lawfully, once somebody else uses the successor.
+A use within a minute of the derive does not count: where uses are shown so promptly, it
+is taken for our own proof. A use as old as a second does not count, nor one that is a
+second short of the overlap: a run knows the exchange's clock to a second. A consumer
+slower than the overlap is cut off lawfully, once somebody else uses the successor.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from reconciler.model import HOUR_MS, SECOND_MS
-from reconciler.plan.setting import DEFAULT_OVERLAP_MS
+from reconciler.plan.setting import DEFAULT_OVERLAP_MS, PROMPT_MS
 from tests.proofs.simulation.runs import Run
 from tests.proofs.simulation.shown import NEVER
 
@@ -59,7 +60,8 @@ def check_evidence(world: World, token_id: str, by: str, *, not_desired: bool) -
     law = world.exchange.law
     if law.kind == NEVER and label != manager and not policy.revoke_unproven:
         raise Violation("7", f"{by} revokes {token_id}, and nothing ever shows a use")
-    used = world.audit.used.get(token_id, ())
+    born_ms = world.exchange.live[token_id].created_at_ms
+    used = [u for u in world.audit.used.get(token_id, ()) if u - born_ms > PROMPT_MS]
     ago_ms = _within(used, run.seen.now_ms - law.hidden_ms, quiet_ms)
     if ago_ms is not None:
         raise Violation("7", f"{by} revokes {token_id}, which its consumer used {ago_ms} ms before")

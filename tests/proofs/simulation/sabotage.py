@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
-from reconciler.model import Derived, LiveToken, SecretVersion
+from reconciler.model import DAY_MS, Derived, LiveToken, SecretVersion
 from reconciler.plan import planner as plan_module
 from reconciler.plan import predecessors
 from reconciler.plan.change import Change
@@ -515,6 +515,11 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="uses that are never shown taken for none",
         patch=_replaced(observe, "doubt_of", _at_once),
         world="hold hidden uses",
+    ),
+    Sabotage(
+        name="a token that only we were shown to use taken for unused, however seldom that is",
+        patch=_replaced(predecessors, "PROMPT_MS", 30 * DAY_MS),
+        world="hold fresh uses",
     ),
     Sabotage(
         name="an adopted token taken for one that only we have used",

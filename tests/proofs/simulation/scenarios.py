@@ -69,6 +69,7 @@ BOT = spec("bot")
 WIDER = spec("bot", "account_creation", "trading")
 MOVED = spec("bot", path="elsewhere")
 CAT = spec("cat")
+PATIENT = dataclasses.replace(BOT, overlap_ms=2 * HOUR_MS)
 SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
 
 ROTATE = Policy(requested=frozenset({"bot"}))
@@ -206,6 +207,25 @@ def seldom_used() -> World:
     return world
 
 
+def fresh_in_use() -> World:
+    """``bot``, with two hours of overlap, was rotated twice within a minute.
+
+    It was rotated an hour before as well, so it is known that uses are shown seldom. A
+    consumer has the token of between. It used that an hour ago, within an hour of our
+    own proof, so no list shows it.
+    """
+    world = bootstrapped(PATIENT, law=Law(DEBOUNCED, HOUR_MS))
+    undisturbed(world, wish("second", PATIENT, policy=ROTATE))
+    world.now_ms += 61 * MINUTE_MS
+    undisturbed(world, wish("third", PATIENT, policy=ROTATE))
+    world.now_ms += MINUTE_MS
+    undisturbed(world, wish("fourth", PATIENT, policy=ROTATE))
+    world.now_ms += 58 * MINUTE_MS
+    world.use_of_a_consumer("t-third1")
+    world.now_ms += 63 * MINUTE_MS
+    return world
+
+
 def adopted() -> World:
     """A person's token was adopted as ``bot`` and rotated since; its overlap is over,
     and its user has not read the successor.
@@ -314,6 +334,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("hold late uses", shown_late, wish(_A, BOT), None),
     ("hold seldom uses", shown_seldom, wish(_A, BOT), None),
     ("hold hidden uses", never_shown, wish(_A, BOT), None),
+    ("hold fresh uses", fresh_in_use, wish(_A, PATIENT), None),
     ("hold adopted", adopted, wish(_A, BOT), None),
     ("remove seldom uses", seldom_used, wish(_A), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
