@@ -147,6 +147,10 @@ class Policy:
         default=False,
         text="Revoke although it is not proven how promptly the exchange shows uses.",
     )
+    ledger_restored: bool = _guard(
+        default=False,
+        text="Replace tokens that are gone though newer ones of theirs live (a restored ledger).",
+    )
     retry_scopes: bool = _guard(
         default=False,
         text="Derive scopes again although the exchange granted others the last time.",

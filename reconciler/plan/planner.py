@@ -21,6 +21,7 @@ A label has at most one row of its own, by the first line that fits:
     yes      none      what is written there ends by itself     hold ends_by_itself
     yes      none      none of that                             derive absent
     yes      current   another path is wanted, and occupied     hold occupied
+    yes      current   not listed, and an unknown newer one is  hold ledger_restored
     yes      current   not listed, and the path ends by itself  hold ends_by_itself
     yes      current   the exchange does not list it            rotate revoked_elsewhere
     yes      current   asked for as compromised                 rotate compromised

@@ -182,6 +182,15 @@ def ends_by_itself(facts: Wanted) -> Finding | None:
     return Finding(Action.HOLD, Reason.ENDS_BY_ITSELF, facts.target.life_text())
 
 
+def ledger_restored(facts: Recorded) -> Finding | None:
+    """The token is gone, and a newer one lives that only a newer ledger knows."""
+    born_ms, scopes = facts.current.created_at_ms, facts.spec.scopes
+    newer = [t for t in facts.twins if t.created_at_ms > born_ms and t.scopes == scopes]
+    if not newer or facts.setting.policy.ledger_restored:
+        return None
+    return Finding(Action.HOLD, Reason.LEDGER_RESTORED, ", ".join(t.token_id for t in newer))
+
+
 def revoked_elsewhere(_: Recorded) -> Finding | None:
     """The token is recorded, but not listed.
 
@@ -313,7 +322,7 @@ def in_sync(_: Listed) -> Finding | None:
 LEFTOVER = (*UNFINISHED, nothing_left)
 UNWANTED = (*UNFINISHED, file_missing, protected, signs, missing, unproven, in_use, not_desired)
 MISSING = (*UNFINISHED, occupied, twin, ends_by_itself, absent)
-UNLISTED = (*UNFINISHED, occupied, ends_by_itself, revoked_elsewhere)
+UNLISTED = (*UNFINISHED, occupied, ledger_restored, ends_by_itself, revoked_elsewhere)
 LISTED = (
     *UNFINISHED,
     occupied,

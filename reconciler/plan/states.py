@@ -65,6 +65,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.TWIN,
         Reason.ROLLED_BACK,
         Reason.ENDS_BY_ITSELF,
+        Reason.LEDGER_RESTORED,
     ),
     State.ABSENT: (Reason.ABSENT,),
     State.BROKEN: (

@@ -80,6 +80,7 @@ class Reason(enum.Enum):
     OCCUPIED = "occupied"
     TWIN = "twin"
     ABSENT = "absent"
+    LEDGER_RESTORED = "ledger_restored"
     REVOKED_ELSEWHERE = "revoked_elsewhere"
     ROLLED_BACK = "rolled_back"
     SCOPES_WIDENED = "scopes_widened"
@@ -145,6 +146,10 @@ SENTENCES: dict[Reason, str] = {
         "a token with this label lives that we did not derive: adopt it, or --replace the label"
     ),
     Reason.ABSENT: "no token yet",
+    Reason.LEDGER_RESTORED: (
+        "its token is gone, and a newer one lives that the ledger does not know, as after "
+        "a backup was restored: bring the newer ledger back, or --ledger-restored"
+    ),
     Reason.REVOKED_ELSEWHERE: "its token is gone from the exchange",
     Reason.ROLLED_BACK: "the secret holds a predecessor: `reconciler rollback` makes that official",
     Reason.SCOPES_WIDENED: "scopes widened",
@@ -191,6 +196,7 @@ NEEDS_DECISION = frozenset(
         Reason.OCCUPIED,
         Reason.ROLLED_BACK,
         Reason.ENDS_BY_ITSELF,
+        Reason.LEDGER_RESTORED,
         Reason.SCOPES_GRANTED,
     }
 )

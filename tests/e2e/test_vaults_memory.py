@@ -476,3 +476,34 @@ def times(fleet: Fleet) -> Iterator[tuple[str, int | None]]:
     for label, entry in fleet.ledger().tokens.items():
         assert entry.current is not None
         yield label, entry.current.version_created_at_ms
+
+
+# --- a ledger from a backup ---
+
+
+def test_a_ledger_that_looks_restored_replaces_nothing_by_itself(fleet: Fleet) -> None:
+    """The recorded token is gone and a newer one lives that only the newer ledger knew:
+    held until a person says so.
+    """
+    fleet.begin(BOT)
+    old = fleet.ledger()
+    fleet.later(minutes=5)
+    fleet.must("rotate", "--target", "bot", "--compromised", "--yes")
+    [newer] = fleet.live("bot")
+    with fleet.store() as store:
+        good = fleet.secret("prod/bot", 1)
+        latest = store.read_meta(f"{fleet.prefix}/prod/bot").latest
+        store.write(
+            f"{fleet.prefix}/prod/bot", dict(good.fields or ()), secret=good.secret, cas=latest
+        )
+    edited(fleet, lambda _: old)
+    plan = fleet.must("plan")
+    assert "a newer one lives that the ledger does not know" in plan.out
+    assert newer.token_id in plan.out
+    with fleet.untouched():
+        assert fleet.attempt("apply", "--yes").code == 4
+    fleet.must("apply", "--yes", "--ledger-restored")
+    assert newer.token_id in {t.token_id for t in fleet.live("bot")}, "a twin is not touched"
+    entry = fleet.ledger().tokens["bot"]
+    assert entry.current is not None
+    assert fleet.use("prod/bot") == entry.current.token_id

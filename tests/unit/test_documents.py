@@ -280,6 +280,7 @@ def test_plan_document_is_whole() -> None:
             "allow_missing_files": False,
             "revoke_in_use": False,
             "revoke_unproven": False,
+            "ledger_restored": False,
             "retry_scopes": False,
             "allow_older_manifest": False,
             "replace": ["a", "b"],

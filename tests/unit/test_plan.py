@@ -539,6 +539,36 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             id="revoked elsewhere",
         ),
         pytest.param(
+            row(
+                Action.HOLD,
+                Reason.LEDGER_RESTORED,
+                "newer",
+                before=dataclasses.replace(WAS, scopes=()),
+            ),
+            Case(spec=BOT, entry=HAD, tokens=(live("newer", "bot", age_ms=HOUR_MS),)),
+            id="gone, and an unknown newer one lives",
+        ),
+        pytest.param(
+            rotate(Reason.REVOKED_ELSEWHERE, before=dataclasses.replace(WAS, scopes=())),
+            Case(spec=BOT, entry=HAD, tokens=(live("other", "bot", scopes=OTHER, age_ms=1),)),
+            id="gone, and an unknown newer one has other scopes",
+        ),
+        pytest.param(
+            rotate(Reason.REVOKED_ELSEWHERE, before=dataclasses.replace(WAS, scopes=())),
+            Case(spec=BOT, entry=HAD, tokens=(live("older", "bot", age_ms=9 * DAY_MS),)),
+            id="gone, and an unknown older one lives",
+        ),
+        pytest.param(
+            rotate(Reason.REVOKED_ELSEWHERE, before=dataclasses.replace(WAS, scopes=())),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(live("newer", "bot", age_ms=HOUR_MS),),
+                policy=Policy(ledger_restored=True),
+            ),
+            id="gone, an unknown newer one lives, and a person said so",
+        ),
+        pytest.param(
             rotate(
                 Reason.REVOKED_ELSEWHERE,
                 before=dataclasses.replace(WAS, scopes=()),
@@ -1777,6 +1807,7 @@ def test_only_holds_of_desired_labels_need_a_decision() -> None:
                 Reason.OCCUPIED,
                 Reason.ROLLED_BACK,
                 Reason.ENDS_BY_ITSELF,
+                Reason.LEDGER_RESTORED,
                 Reason.SCOPES_GRANTED,
             }
         )
@@ -1792,6 +1823,7 @@ def test_each_flag_that_a_sentence_names_is_spelt_alike() -> None:
         "--allow-missing-files",
         "--revoke-in-use",
         "--revoke-unproven",
+        "--ledger-restored",
         "--retry-scopes",
         "--replace",
         "--max-rotations",
