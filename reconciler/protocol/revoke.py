@@ -7,10 +7,10 @@ The ledger says so first, then the secret goes by its version number, then the t
     ledger: retiring or         it is the point of no return
     current becomes revoking
     does the secret hold it?    soft-delete that version by number, read again
-    DELETE                      200, or 400 (unknown or revoked already): answered;
-                                no clear answer: a list decides; refused: it stays
-                                revoking
-    ledger: asked               the answer is remembered, because it proves nothing yet
+    DELETE                      200: answered; 400 (unknown, or revoked already), or no
+                                clear answer: a list decides; refused: it stays revoking
+    ledger: asked               a 200 is remembered, because it proves nothing yet: it
+                                is asked for again an hour later at the earliest
     a later, whole list lacks   ledger: closed (``run.closing``, with the last write of
     the id                      the run)
 
@@ -274,12 +274,10 @@ def finish_revoking(
         if emptied is not None:
             return emptied
     reply = yield from Revoke(token_id=token_id)
-    unknown = isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST
-    if isinstance(reply, Unclear):
-        doubtful = failed(f"not revoked yet: {reply.sentence}", token_id)
-        return dataclasses.replace(doubtful, unclear=(token_id,))
-    if isinstance(reply, Refused) and not unknown:
-        return failed(f"not revoked yet: {reply.sentence}", token_id)
+    if isinstance(reply, (Refused, Unclear)):
+        undone = failed(f"not revoked yet: {reply.sentence}", token_id)
+        refused = isinstance(reply, Refused) and reply.status != HTTP_BAD_REQUEST
+        return undone if refused else dataclasses.replace(undone, unclear=(token_id,))
     now_ms = yield from Now()
     noted = yield from WriteLedger(transition=note_asked(label, token_id, at_ms=now_ms))
     if not isinstance(noted, Recorded):
