@@ -30,13 +30,16 @@ the same effects as the protocol asks.
     keep N                     of this path, at most N versions from now on
     destroy N                  a version, for good
     undelete                   the latest version
+    forget                     the path's metadata: numbers begin at 1 again
     delete the ledger, undelete the ledger, roll the ledger back
 
 Rules this module keeps:
 
 1. Whatever a reply holds is either in the words of the answer or judged here. What the
    exchange does not promise is in neither: the order of a list, the ids, whether a
-   request's own use is in its own reply, how late a list that lags shows uses.
+   request's own use is in its own reply, how late a list that lags shows uses, the
+   time of a version. That is the same wherever the version is told of, and another one
+   for each version of a number.
 2. Nothing is answered from what was asked: every answer is read from the reply's own
    fields.
 """
@@ -91,6 +94,7 @@ from tests.proofs.simulation.world import OK
 from tests.support import values
 
 PATH = "bot"
+ABSENT = VersionState.ABSENT
 NOWHERE = Credentials(token_id="nobody", secret=Secret("bm9ib2R5"))
 STEP_MS = 1_000
 
@@ -133,6 +137,9 @@ class Outside(Protocol):
 
     def undelete(self, path: str) -> None:
         """The latest version of a path, so that it can be read again."""
+
+    def forget(self, path: str) -> None:
+        """A path's metadata, with all its versions."""
 
     def delete_ledger(self) -> None:
         """The latest version of the ledger, by its number."""
@@ -209,6 +216,10 @@ class Models:
     def undelete(self, path: str) -> None:
         """As the world's person does."""
         self._world.vault.undelete(path)
+
+    def forget(self, path: str) -> None:
+        """As the world's person does."""
+        self._world.vault.secrets.pop(path, None)
 
     def delete_ledger(self) -> None:
         """As the world's person does."""
@@ -296,6 +307,10 @@ class Adapters:
         latest = self._store.read_meta(name).latest
         self._kv.undelete_secret_versions(name, [latest], mount_point=self._mount)
 
+    def forget(self, path: str) -> None:
+        """As an operator."""
+        self._kv.delete_metadata_and_all_versions(self._path(path), mount_point=self._mount)
+
     def delete_ledger(self) -> None:
         """As an operator."""
         name = self._path(LEDGER_NAME)
@@ -327,6 +342,7 @@ class Teller:
         self._credentials = {"nobody": NOWHERE}
         self._signer: str | None = None
         self._lags = False
+        self._times: dict[tuple[str, int], int | None] = {}
 
     def tell(self, step: str) -> str:
         """What becomes of one step. ValueError if there is no such step."""
@@ -342,6 +358,14 @@ class Teller:
                 raise ValueError(f"no such step: {step}")
             return ""
         reply = self._outside.perform(effect)
+        if isinstance(effect, PutSecret) and isinstance(reply, Written):
+            before = self._times.get((path, reply.version))
+            assert reply.created_at_ms is not None
+            assert reply.created_at_ms != before, "a number came round with its time"
+            self._times[path, reply.version] = reply.created_at_ms
+        if isinstance(reply, (SecretVersion, SecretMeta)) and reply.state is not ABSENT:
+            number = reply.version_id.number
+            assert reply.created_at_ms == self._times[path, number], "a version's time moved"
         if not isinstance(reply, Listing):
             return told(reply)
         return self._listed(reply, words[1] if words[0] == "verify" else self._signer)
@@ -392,6 +416,8 @@ class Teller:
                 self._outside.destroy(path, int(number))
             case ["undelete"]:
                 self._outside.undelete(path)
+            case ["forget"]:
+                self._outside.forget(path)
             case ["delete", "the", "ledger"]:
                 self._outside.delete_ledger()
             case ["undelete", "the", "ledger"]:

@@ -205,6 +205,16 @@ VAULT: dict[str, Steps] = {
         ("read", "v0 absent"),
         ("put 0 t1", "v1"),
     ),
+    "a number comes round again, and its time tells the two apart": (
+        *puts(2),
+        ("forget", ""),
+        ("meta", "never written"),
+        ("read", "v0 absent"),
+        ("put 2 t3", "mismatch"),
+        ("put 0 note", "v1"),
+        ("meta", "v1 living, oldest v1"),
+        ("read 1", "v1 note"),
+    ),
     "a destroyed version is deleted, for all that we see": (
         *puts(1),
         ("destroy 1", ""),
