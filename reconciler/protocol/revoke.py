@@ -274,15 +274,16 @@ def finish_revoking(
         if emptied is not None:
             return emptied
     reply = yield from Revoke(token_id=token_id)
+    done = dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
+    if isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST:
+        return done  # what it means is up to the list: it may be a refusal all the same
     if isinstance(reply, (Refused, Unclear)):
         undone = failed(f"not revoked yet: {reply.sentence}", token_id)
-        refused = isinstance(reply, Refused) and reply.status != HTTP_BAD_REQUEST
-        return undone if refused else dataclasses.replace(undone, unclear=(token_id,))
+        unclear = isinstance(reply, Unclear)
+        return dataclasses.replace(undone, unclear=(token_id,)) if unclear else undone
     now_ms = yield from Now()
     noted = yield from WriteLedger(transition=note_asked(label, token_id, at_ms=now_ms))
-    if not isinstance(noted, Recorded):
-        return unrecorded(noted, token_id)
-    return dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
+    return done if isinstance(noted, Recorded) else unrecorded(noted, token_id)
 
 
 def finish_superseded(label: str, entry: Entry, reason: str) -> Step[tuple[Outcome, ...]]:

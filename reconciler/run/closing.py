@@ -39,11 +39,12 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
     if not asked:
         return progress, unchanged
     desk = yield from ReadDesk()
+    answered = {token_id for row in progress.rows for token_id in row.outcome.asked}
     waiting = {
         r.token_id: (label, r)
         for label, entry in desk.ledger.tokens.items()
         for r in entry.revoking
-        if r.asked_at_ms is not None or r.token_id in progress.shown
+        if r.asked_at_ms is not None or r.token_id in progress.shown | answered
     }
     gone: frozenset[str] = frozenset()
     if not desk.lost:
