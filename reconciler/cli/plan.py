@@ -127,9 +127,11 @@ def _guards(
     it may be a revert.
     """
     said = violations(manifest, observed, policy)
+    if not said or not options.reviewed:
+        return said
     back = dataclasses.replace(policy, allow_older_manifest=True)
     without = violations(manifest, observed, back)
-    return without if said != without and options.reviewed and commit_is_newest() else said
+    return without if said != without and commit_is_newest() else said
 
 
 def _observed(options: PlanOptions) -> tuple[Manifest, Observed, Policy]:

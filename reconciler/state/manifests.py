@@ -38,6 +38,9 @@ MANIFESTS_KEPT = 50
 DIGEST_DIGITS = 32
 
 _SAID_TO_PEOPLE = frozenset({"description", "mark"})
+_SAID = tuple(
+    field.name for field in dataclasses.fields(TokenSpec) if field.name not in _SAID_TO_PEOPLE
+)
 _MADE_SO = frozenset({"label", "scopes", "path", "protect"})
 
 
@@ -59,11 +62,8 @@ def state_of(desired: Manifest, at_ms: int) -> Applied:
 
 
 def _plain(spec: TokenSpec) -> dict[str, Any]:
-    return {
-        field.name: sorted(value) if field.name == "scopes" else value
-        for field in dataclasses.fields(spec)
-        if field.name not in _SAID_TO_PEOPLE and (value := getattr(spec, field.name)) is not None
-    }
+    said = {name: value for name in _SAID if (value := getattr(spec, name)) is not None}
+    return {**said, "scopes": sorted(spec.scopes)}
 
 
 def _digest(document: dict[str, Any]) -> str:
@@ -73,8 +73,11 @@ def _digest(document: dict[str, Any]) -> str:
 
 def superseded_at_ms(ledger: Ledger, desired: Manifest) -> int | None:
     """Return when another desired state took this one's place; None for the newest."""
-    rows, mine = ledger.manifests, state_of(desired, 0)
-    if not rows or rows[-1].digest == mine.digest:
+    rows = ledger.manifests
+    if not rows:
+        return None
+    mine = state_of(desired, 0)
+    if rows[-1].digest == mine.digest:
         return None
     for older, newer in reversed(tuple(itertools.pairwise(rows))):
         if older.digest == mine.digest:

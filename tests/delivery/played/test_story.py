@@ -107,6 +107,42 @@ def test_a_new_token_goes_from_a_pull_request_to_vault(world: World) -> None:
     assert planned(again)["changes"] == "false", "it plans from what the merge has published"
 
 
+def test_a_reverted_pull_request_is_started_again(world: World) -> None:
+    """The revert is the newest commit, and passes as any other. The run of what it took
+    back, started again, shows the very plan that was reviewed then: a reviewer is
+    asked all the same, and the identity token that waits stays where it is.
+    """
+    world.begin(BOT)
+    world.publish()
+    number, _ = world.propose(BOT, NEW)
+    merged = world.hosted.merge_pull(number)
+    world.hand_over()
+    played = world.apply(merged)
+    assert (played.result, world.asked) == ("success", []), played.log
+    reviewed = planned(played)
+
+    world.fleet.later(hours=30)
+    world.publish()
+    number, _ = world.propose(BOT, branch="revert")
+    played = world.merged(number)
+    assert played.result == "success", played.log
+    assert planned(played)["reviewed"] == "true", "a revert is reviewed like any other change"
+    assert [environment for environment, _ in world.asked] == [REVIEWED], "it revokes"
+    assert world.fleet.live("new") == []
+
+    world.hand_over()
+    world.asked.clear()
+    world.approve = lambda: False
+    with world.fleet.untouched():
+        played = world.apply(merged)
+    assert reviewed["reviewed"] == "true"
+    assert planned(played)["reviewed"] == "false"
+    assert [environment for environment, _ in world.asked] == [REVIEWED]
+    assert "not known to be the newest of its branch" in played.jobs["plan"].summary
+    assert world.waiting_identity() is not None
+    assert world.fleet.live("new") == []
+
+
 def test_what_widens_waits_for_a_person(world: World) -> None:
     """Nothing is written before a reviewer says yes and an identity was handed over;
     one issue tells of it until it is done.
