@@ -29,7 +29,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from reconciler.model import SecretVersion, VersionId, VersionState
+from reconciler.model import Secret, SecretVersion, VersionId, VersionState
 from reconciler.protocol.effects import (
     DeleteVersion,
     Done,
@@ -86,6 +86,18 @@ class Unproven:
 
 
 Verdict = Committed | NotCommitted | TakenAway | Unproven
+
+
+def believed(verdict: Verdict, secret: Secret) -> Verdict:
+    """Return the verdict on the write of a secret; what holds another one is forged.
+
+    Whoever can write the path and read the operation id can write a version that looks
+    like ours. Ours may have been there before, so that is as if it had been taken away.
+    """
+    if not isinstance(verdict, Committed):
+        return verdict
+    found = verdict.content.secret
+    return verdict if found is not None and found.same_as(secret) else TakenAway()
 
 
 def changed_since(path: str, seen: VersionId, found: VersionId) -> str:

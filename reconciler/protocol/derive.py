@@ -38,6 +38,7 @@ from reconciler.protocol.commit import (
     NotCommitted,
     TakenAway,
     Unproven,
+    believed,
     changed_since,
     resolve_commit,
 )
@@ -242,7 +243,10 @@ def _commit(
     )
     if isinstance(reply, Written):
         return reply.version_id
-    verdict = yield from resolve_commit(intent.path, intent.cas, intent.operation_id, leaving=going)
+    verdict = believed(
+        (yield from resolve_commit(intent.path, intent.cas, intent.operation_id, leaving=going)),
+        derived.secret,
+    )
     if isinstance(verdict, NotCommitted):
         return (
             yield from _drop(task, intent, derived, "the secret was changed meanwhile", verdict)

@@ -34,9 +34,10 @@ from reconciler.state import Entry, set_unsigned
 
 @value
 class Works:
-    """It signed; ``live`` is the token as that list has it."""
+    """It signed. ``live`` is the token in that list, ``listed`` is all of it."""
 
     live: LiveToken
+    listed: tuple[LiveToken, ...]
 
 
 @value
@@ -71,7 +72,7 @@ def _judged(reply: object, token_id: str, *, has_signer: bool) -> Step[Proof | O
     if isinstance(reply, Listing):
         live = reply.find(token_id)
         if live is not None:
-            return Works(live=live)
+            return Works(live=live, listed=reply.tokens)
         why = "the list that it signed lacks it"
     elif isinstance(reply, Refused):
         if not has_signer:

@@ -62,6 +62,7 @@ from reconciler.protocol.outcome import (
     with_revocations,
 )
 from reconciler.protocol.prove import (
+    Proof,
     Works,
     Wrong,
     prove_new,
@@ -293,13 +294,19 @@ def _found(
         proof = yield from prove_stored(task.label, ledger.tokens[task.label], credentials)
     if isinstance(proof, Outcome):
         return dataclasses.replace(proof, status=Ending.FAILED)
-    if intent.token_id is None and not (
-        isinstance(proof, Works) and may_be_of(task.label, intent, ledger, proof.live)
-    ):
+    if intent.token_id is None and not _is_only_one(task.label, intent, ledger, proof):
         return TakenAway()
     if isinstance(proof, Works):
         return dataclasses.replace(found, live=proof.live)
     return dataclasses.replace(found, unsigned=isinstance(proof, Wrong))
+
+
+def _is_only_one(label: str, intent: Intent, ledger: Ledger, proof: Proof) -> bool:
+    """Whether what signed can only be the token of an intent that names none."""
+    if not isinstance(proof, Works):
+        return False
+    fitting = [token for token in proof.listed if may_be_of(label, intent, ledger, token)]
+    return fitting == [proof.live]
 
 
 def _record_found(task: Recovery, intent: Intent, found: _Found, ledger: Ledger) -> Step[Outcome]:

@@ -20,6 +20,7 @@ from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion, Ve
 from reconciler.protocol.commit import (
     Committed,
     Unproven,
+    believed,
     changed_since,
     resolve_commit,
 )
@@ -185,8 +186,16 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     )
     if isinstance(reply, Written):
         return (yield from _record_rewritten(task, intent, reply.version_id))
-    verdict = yield from resolve_commit(
-        task.path, task.seen.number, operation_id, leaving=leaving(opened.ledger, task.label)
+    verdict = believed(
+        (
+            yield from resolve_commit(
+                task.path,
+                task.seen.number,
+                operation_id,
+                leaving=leaving(opened.ledger, task.label),
+            )
+        ),
+        task.secret,
     )
     if isinstance(verdict, Committed):
         return (yield from _record_rewritten(task, intent, verdict.content.version_id))

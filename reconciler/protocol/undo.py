@@ -68,10 +68,16 @@ def leaving(ledger: Ledger, label: str) -> frozenset[str]:
 
 
 def fenced_version(entry: Entry, path: str, verdict: NotCommitted) -> VersionId | None:
-    """Return the version that a fence gave the current token's content, if it did."""
+    """Return the version that a fence gave the current token's content, if it did.
+
+    Only the content of the recorded version is known to sign: a later one may hold
+    another secret beside the same id, so that is for the next plan to see.
+    """
     if entry.current is None or path != entry.path:
         return None
     if verdict.rewritten != entry.current.token_id:
+        return None
+    if entry.current.version != verdict.version - 1:
         return None
     return VersionId(verdict.version, verdict.created_at_ms)
 

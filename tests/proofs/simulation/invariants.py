@@ -27,7 +27,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
-from reconciler.model import Credentials
+from reconciler.model import MINUTE_MS, Credentials
 from reconciler.plan.vocabulary import NEEDS_DECISION
 from reconciler.protocol.effects import Derive, Effect, PutSecret
 from reconciler.state.ledger import Entry, Ledger, Retiring
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from tests.proofs.simulation.world import World
 
 USES_KEPT = 50
+
+TOLD_MS = MINUTE_MS
+"""How long after a use a run has seen it, at the latest: it looks before it acts."""
 
 BY_EVIDENCE = frozenset({"superseded", "not desired"})
 """Reasons of a revocation that rests on what is known of uses."""
@@ -91,6 +94,7 @@ class Audit:
         self.perhaps_used: frozenset[str] = frozenset()
         self.meddled = False
         self.rewound = False
+        self.vault_restored = False
 
     def clone(self) -> Audit:
         """An independent copy."""
@@ -155,6 +159,18 @@ class Audit:
             self.by_hand |= {pair}
             if version.token_id in self.revoking:
                 self.too_late |= {pair}
+
+    def restored(self, vault: Vault) -> None:
+        """Vault is what it was at an earlier instant: a person's doing, all of it."""
+        self.rewound = self.vault_restored = True
+        for path in vault.secrets:
+            content = vault.content(path)
+            if content is not None and content.token_id is not None:
+                pair = path, content.token_id
+                self.read |= {pair}
+                self.by_hand |= {pair}
+                if content.token_id in self.revoking:
+                    self.too_late |= {pair}
 
     def revived(self, path: str, version: Version | None) -> None:
         """A person undeleted a version: that is as good as writing it."""
@@ -238,7 +254,7 @@ class Audit:
         readable = any(seen == token_id for _, seen in self.read)
         if reason is None:
             self._check_unrecorded(world, token_id, by, readable=readable)
-        elif readable and reason not in FAREWELLS:
+        elif readable and reason not in FAREWELLS and not self._forgotten_commit(world, token_id):
             raise Violation(
                 "7", f"{by} revokes {token_id} ({reason}), which a consumer may have read"
             )
@@ -246,6 +262,14 @@ class Audit:
             check_evidence(world, token_id, by, not_desired=reason == "not desired")
             if reason == "superseded":
                 self._check_removal(world, token_id, by)
+
+    def _forgotten_commit(self, world: World, token_id: str) -> bool:
+        """Whether the only trace of a commit went with a backup, and no list can show
+        that anybody has the token.
+        """
+        known_ms = world.now_ms - world.exchange.law.hidden_ms - TOLD_MS
+        told_ms = self.told.get(token_id)
+        return self.vault_restored and (told_ms is None or told_ms > known_ms)
 
     def _check_ours(self, world: World, token_id: str, by: str) -> None:
         """Invariant 4."""
@@ -382,6 +406,8 @@ def check_desired(world: World, run: Run) -> None:
                 "1", f"{run.name} ends with 0, and the secret of {spec.label} does not sign"
             )
         content = world.vault.content(spec.path)
+        if content is not None and content.wrong:
+            raise Violation("1", f"{run.name} ends with 0, and the secret at {spec.path} is wrong")
         if content is None or content.token_id != current.token_id:
             found = content.token_id if content is not None else None
             raise Violation(

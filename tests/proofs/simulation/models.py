@@ -45,6 +45,9 @@ TIMES_KEPT = 10
 LEDGERS_KEPT = 12
 
 
+WRONG = Secret("no token's secret")
+
+
 def secret_of(token_id: str) -> Secret:
     """The secret of a token: the same text each time, so that a forgery shows."""
     return Secret(f"{SECRET_MARK} {token_id}")
@@ -147,7 +150,7 @@ class Version:
     """One version of a secret.
 
     ``token_id`` is the consumers' field, None for a placeholder or a text of a
-    person's.
+    person's. ``wrong``: the secret beside it does not sign.
     """
 
     token_id: str | None
@@ -157,6 +160,7 @@ class Version:
     deleted: bool = False
     destroyed: bool = False
     created_at_ms: int = 0
+    wrong: bool = False
 
     @property
     def placeholder(self) -> bool:
@@ -247,6 +251,10 @@ class Vault:
                 dataclasses.replace(found, deleted=True, destroyed=found.destroyed or destroyed),
             )
 
+    def forget(self, path: str) -> None:
+        """Delete a path's metadata: numbers begin at 1 again."""
+        self.secrets.pop(path, None)
+
     def undelete(self, path: str) -> None:
         """Bring the latest version back, unless it was destroyed; a person does so."""
         number = self.history(path).latest
@@ -275,6 +283,8 @@ class Vault:
                 version=wanted, state=VersionState.DELETED, created_at_ms=found.created_at_ms
             )
         secret = secret_of(found.token_id or "") if found.has_secret else None
+        if found.wrong:
+            secret = WRONG
         return SecretVersion(
             version=wanted,
             state=VersionState.LIVING,
@@ -399,8 +409,9 @@ def version_of(fields: tuple[tuple[str, str], ...], secret: Secret | None, *, by
     The secret must be the token's own: nothing else is ever written by us.
     """
     token_id = dict(fields).get(TOKEN_ID)
-    if secret is not None and token_id is not None:
+    wrong = secret is not None and secret.same_as(WRONG)
+    if secret is not None and token_id is not None and not wrong:
         assert secret.reveal() == secret_of(token_id).reveal(), (
             "a secret was written under another token's id"
         )
-    return Version(token_id, tuple(sorted(fields)), secret is not None, by)
+    return Version(token_id, tuple(sorted(fields)), secret is not None, by, wrong=wrong)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from reconciler.errors import Exit
 from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, TokenSpec
 from reconciler.plan.guards import Policy
+from reconciler.protocol.effects import PutSecret
 from tests.proofs.simulation.evidence import Violation
 from tests.proofs.simulation.explore import (
     LEASE_OVER_MS,
@@ -42,7 +43,7 @@ from tests.proofs.simulation.runs import Command, Run, Wish
 from tests.proofs.simulation.scenarios import MANAGER, bare, spec, wish
 from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
-from tests.proofs.simulation.world import FAULTS, IN_SECRETS, MUTATING, OK, Choice
+from tests.proofs.simulation.world import FAULTS, IN_SECRETS, MUTATING, OK, PASTS_KEPT, Choice
 
 LABELS = ("ant", "bee", "cat")
 PATHS = (*LABELS, "dog")
@@ -75,6 +76,7 @@ _WEIGHTS = {
     "lag": 0.1,
     "catch up": 0.4,
     "trim": 0.05,
+    "restore": 0.02,
 }
 KINDS, CUMULATED = tuple(_WEIGHTS), tuple(itertools.accumulate(_WEIGHTS.values()))
 VERSIONS_KEPT = ("1", "2", "4", "10")
@@ -172,10 +174,14 @@ class Walk:
         if kind == "manifest":
             label = dice.choice(LABELS)
             return ("manifest", label, dice.choice(EDITS), str(dice.randrange(4)))
-        return self._choose_person(dice)
+        return self._choose_person(dice) if kind == "person" else self._choose_restore(dice)
+
+    def _choose_restore(self, dice: random.Random) -> Choice:
+        return ("person", "restores Vault", str(dice.randint(1, PASTS_KEPT)))
 
     def _choose_run(self, dice: random.Random) -> Choice | None:
-        self.running = [run for run in self.running if not run.ended]
+        living = self.world.runs
+        self.running = [r for r in self.running if not r.ended and living.get(r.name) is r]
         if not self.running:
             return None
         run = self.world.runs.get(self.focus)
@@ -261,8 +267,11 @@ class Walk:
                     effect is not None and outcome in FAULTS.get(type(effect), ())
                 ):
                     world.take(choice)
-            case ("land", number):
-                if int(number) < len(world.flights):
+            case ("land", number) if int(number) >= len(world.flights):
+                pass
+            case ("person", "writes anew", _):
+                if not any(isinstance(f.effect, PutSecret) for f in world.flights):
+                    world.runs = {}  # a write of before would fit again
                     world.take(choice)
             case _:
                 world.take(choice)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
-from reconciler.model import DAY_MS, Derived, LiveToken, SecretVersion
+from reconciler.model import DAY_MS, Derived, LiveToken, Secret, SecretVersion, VersionId
 from reconciler.plan import planner as plan_module
 from reconciler.plan import predecessors
 from reconciler.plan.change import Change
@@ -298,6 +298,27 @@ def _unused_but_by_us(token: Current | Retiring, live: LiveToken | None) -> bool
     return used_ms is None or used_ms <= token.ours_until_ms
 
 
+# --- Vault's memory ---
+
+
+def _nobody_used_it(task: recover.Recovery, token_id: str) -> Step[None]:
+    yield from ()
+
+
+def _whatever_has_our_id(verdict: Verdict, secret: Secret) -> Verdict:
+    return verdict
+
+
+def _may_be_any(label: str, intent: Intent, ledger: Ledger, proof: object) -> bool:
+    return True
+
+
+def _copied_is_proven(entry: Entry, path: str, verdict: NotCommitted) -> VersionId | None:
+    if entry.current is None or verdict.rewritten != entry.current.token_id:
+        return None
+    return VersionId(verdict.version, verdict.created_at_ms)
+
+
 def _each_for_itself(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
     return tuple((change,) for change in changes)
 
@@ -525,6 +546,29 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="an adopted token taken for one that only we have used",
         patch=_replaced(predecessors, "never_used", _unused_but_by_us),
         world="hold adopted",
+    ),
+    Sabotage(
+        name="an interrupted token revoked, whoever used it since",
+        patch=_replaced(recover, "_own_uses_only", _nobody_used_it),
+        world="recover after a backup",
+    ),
+    Sabotage(
+        name="a forged version taken for the own commit",
+        patch=_replaced(derive, "believed", _whatever_has_our_id),
+        world="rotate",
+        act=("forges the intent's version of", "bot"),
+    ),
+    Sabotage(
+        name="a forged version taken for the commit of an interrupted derive",
+        patch=_replaced(recover, "_is_only_one", _may_be_any),
+        world="rotate",
+        act=("forges the intent's version of", "bot"),
+    ),
+    Sabotage(
+        name="a fence's copy recorded as proven, whatever it copied",
+        patch=_replaced((recover, undo), "fenced_version", _copied_is_proven),
+        world="compromised",
+        act=("spoils", "bot"),
     ),
     Sabotage(
         name="a removal believed that nobody applied",

@@ -15,7 +15,7 @@ from reconciler.plan.change import Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.vocabulary import Category
 from tests.proofs.simulation.explore import Scenario, undisturbed
-from tests.proofs.simulation.models import TIMES_KEPT
+from tests.proofs.simulation.models import TIMES_KEPT, Vault
 from tests.proofs.simulation.runs import Command, Wish
 from tests.proofs.simulation.shown import DEBOUNCED, LATE, NEVER, Law
 from tests.proofs.simulation.world import World
@@ -241,6 +241,35 @@ def adopted() -> World:
     return world
 
 
+def restored() -> World:
+    """``bot`` was rotated, and a consumer uses the new token. Then Vault was restored
+    from a backup of the middle of that: the intent names the token, and its secret is
+    not there.
+    """
+    world = bootstrapped(BOT)
+    world.acts = (("restores Vault", ""),)
+    undisturbed(world, wish("second", BOT, policy=ROTATE))
+    world.now_ms += MINUTE_MS
+    world.take(("read", "bot"))
+    world.take(("use", "bot"))
+    world.now_ms += 5 * MINUTE_MS
+    ago = next(
+        number
+        for number in range(1, len(world.pasts))
+        if _not_written_yet(world.pasts[-number])
+    )
+    world.take(("person", "restores Vault", str(ago)))
+    world.audit.meddled = False
+    return world
+
+
+def _not_written_yet(vault: Vault) -> bool:
+    ledger = vault.ledger()
+    intent = ledger.tokens["bot"].intent if ledger is not None else None
+    named = intent is not None and intent.token_id is not None
+    return named and vault.history("bot").latest == 1
+
+
 def twin() -> World:
     """A person has derived a token with ``bot``'s label, and has its secret."""
     world = bootstrapped()
@@ -337,6 +366,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("hold fresh uses", fresh_in_use, wish(_A, PATIENT), None),
     ("hold adopted", adopted, wish(_A, BOT), None),
     ("remove seldom uses", seldom_used, wish(_A), None),
+    ("recover after a backup", restored, wish(_A, BOT), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),
@@ -396,6 +426,11 @@ ACTS: tuple[Act, ...] = (
     ("overwrites", "bot"),
     ("writes the same again", "bot"),
     ("rolls back", "bot"),
+    ("spoils", "bot"),
+    ("forges the intent's version of", "bot"),
+    ("restores Vault", "1"),
+    ("restores Vault", "3"),
+    ("restores Vault", "6"),
     ("revokes", "t-first1"),
     ("revokes", "t-second1"),
     ("derives", "bot"),

@@ -73,7 +73,7 @@ from reconciler.protocol.effects import (
 from reconciler.protocol.recover import OWN_PROOF_MS
 from reconciler.run.effects import ListPaths, ReadMeta, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
-from reconciler.state.secret import OPERATION_ID
+from reconciler.state.secret import OPERATION_ID, TOKEN_ID
 from tests.proofs.simulation.evidence import Violation
 from tests.proofs.simulation.invariants import Audit
 from tests.proofs.simulation.models import (
@@ -128,6 +128,9 @@ IN_SECRETS = frozenset(
         "overwrites",
         "writes the same again",
         "rolls back",
+        "spoils",
+        "writes anew",
+        "forges the intent's version of",
     }
 )
 """What a person may do at a path."""
@@ -148,6 +151,9 @@ PEERS: dict[type[Effect[Any]], str] = {
         VAULT,
     ),
 }
+IN_VAULT = (PutSecret, PutLedger, DeleteVersion)
+PASTS_KEPT = 24
+
 MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, PutSecret, PutLedger, DeleteVersion)
 
 NO_REPLY = Unclear(sentence="no reply")
@@ -196,6 +202,7 @@ class World:
         self.coarse: frozenset[str] | None = None
         self.skew_ms: dict[str, int] = {}
         self.keyed = True
+        self.pasts: tuple[Vault, ...] = ()
         self.mutations = 0
         self.disturbed = False
         self.tell: Callable[[str], None] | None = None
@@ -220,7 +227,8 @@ class World:
             if any(what == "rolls the ledger back" for what, _ in self.acts)
             else ()
         )
-        left = self.faults, self.ticks, self.acts, past
+        pasts = tuple(vault.key() for vault in self.pasts)
+        left = self.faults, self.ticks, self.acts, past, pasts
         return hash((self.outside_key(), runs, frozenset(self.waiting), left, self.disturbed))
 
     def outside_key(self) -> int:
@@ -270,6 +278,10 @@ class World:
             return found is not None and not found.deleted
         if what == "revokes":
             return where in self.exchange.live
+        if what == "restores Vault":
+            return len(self.pasts) >= int(where)
+        if what == "forges the intent's version of":
+            return bool(self._version_of_intent(where))
         if what == "deletes the ledger":
             return not self.vault.ledger_deleted
         if what == "undeletes the ledger":
@@ -585,6 +597,7 @@ class World:
         """A mutating call reaches its peer."""
         effect = flight.effect
         self.vault.now_ms = self.now_ms
+        self._remember(effect)
         if isinstance(effect, Derive):
             token = self.exchange.derive(
                 flight.token_id,
@@ -649,12 +662,35 @@ class World:
                 self.use_of_a_consumer(token_id)
         elif what in IN_SECRETS:
             self._meddle(what, where)
+        elif what == "restores Vault":
+            self._restore(int(where))
         elif what == "rolls the ledger back":
             self.audit.rewound = vault.roll_ledger_back(int(where)) or self.audit.rewound
         else:
             assert what in {"deletes the ledger", "undeletes the ledger"}, what
             vault.ledger_deleted = what == "deletes the ledger" and bool(vault.ledgers)
         self.audit.check_contents(vault, exchange)
+
+    def _remember(self, effect: Effect[Any]) -> None:
+        """Keep Vault as it is before a write, where it may be restored."""
+        if isinstance(effect, IN_VAULT) and self._may_restore():
+            self.pasts = (*self.pasts, self.vault.clone())[-PASTS_KEPT:]
+
+    def _may_restore(self) -> bool:
+        """Whether a person may restore Vault, as in every walk."""
+        return not self.keyed or any(what == "restores Vault" for what, _ in self.acts)
+
+    def _restore(self, writes: int) -> None:
+        """Vault as a whole is what it was so many writes ago.
+
+        Meanwhile it is down: no run and no write outlives that.
+        """
+        if len(self.pasts) < writes:
+            return
+        self.vault, self.pasts = self.pasts[-writes].clone(), ()
+        self.runs = {}
+        self.flights = tuple(f for f in self.flights if not isinstance(f.effect, IN_VAULT))
+        self.audit.restored(self.vault)
 
     def _meddle(self, what: str, where: str) -> None:
         """A person's hand in a secret."""
@@ -668,14 +704,31 @@ class World:
             vault.delete(
                 where, self._version_of_intent(where), destroyed=what.startswith("destroys")
             )
-        elif what == "overwrites":
+        elif what == "forges the intent's version of":
+            self._forge(where)
+        elif what in {"overwrites", "writes anew"}:
+            if what == "writes anew":
+                vault.forget(where)
             self._write_by_hand(
                 where, Version(None, (("note", "by hand"),), has_secret=False, by=PERSON)
             )
         else:
             wanted = self._to_write_again(where, other=what == "rolls back")
             if wanted is not None:
-                self._write_by_hand(where, wanted)
+                wrong = wanted.wrong or what == "spoils"
+                self._write_by_hand(where, dataclasses.replace(wanted, wrong=wrong))
+
+    def _forge(self, path: str) -> None:
+        """Write a token of their own with the operation id of the open intent."""
+        ledger = self.vault.ledger()
+        for label, entry in ledger.tokens.items() if ledger is not None else ():
+            intent = entry.intent
+            if intent is not None and intent.path == path:
+                self._person("derives", label)
+                (*_, token_id) = self.exchange.live
+                fields = ((OPERATION_ID, intent.operation_id), (TOKEN_ID, token_id))
+                self._write_by_hand(path, Version(token_id, fields, has_secret=True, by=PERSON))
+                return
 
     def _to_write_again(self, path: str, *, other: bool) -> Version | None:
         """The content of now, or the newest one of another token."""
