@@ -22,7 +22,7 @@ from reconciler.documents import dump, load_plan, report_document
 from reconciler.errors import Exit, UsageError
 from reconciler.plan import Policy
 from reconciler.protocol import Approved, Report, approve
-from reconciler.render import report_last_line, stale_text, subject, why
+from reconciler.render import report_last_line, stale_text, subject, twin_sentence, why
 from reconciler.run import OlderManifestError, StalePlanError, apply_manifest
 
 
@@ -106,11 +106,8 @@ def _finish(report: Report, report_file: str | None) -> None:
         with contextlib.suppress(OSError, ValueError):
             print_result(f"held {subject(change.label)} ({why(change)})")
     for token in report.not_touched:
-        if token.probably_ours:
-            complain_of(
-                f"probably ours, its secret is lost: {token.token_id} ({token.label or ''}): "
-                "revoke it, or adopt it"
-            )
+        if token.probably_ours or token.perhaps_ours:
+            complain_of(f"{token.token_id} ({token.label or ''}): {twin_sentence(token)}")
     exit_code = report.exit_code
     if report_file:
         try:

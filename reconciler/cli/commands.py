@@ -279,6 +279,19 @@ def adopt(**given: Any) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
+@option("--token-id", required=True, metavar="ID", help="Its id, or four characters or more of it.")
+@YES
+@WAIT
+@MAX_MISSING
+def forget(**given: Any) -> None:
+    """Say that you have dealt with a token that is perhaps ours, or is missing."""
+    from reconciler.cli import maintain as module
+
+    module.forget(module.ForgetOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
 @SNAPSHOT_OUT
 @MAX_MISSING
 def observe(**given: Any) -> None:
@@ -380,8 +393,7 @@ def sandbox(**given: Any) -> None:
 def demo(*, fast: bool) -> None:
     """Play the whole story on this machine.
 
-    Uses the sandbox and a real OpenBao server, takes a minute, and cleans up after
-    itself.
+    Uses the sandbox and a real OpenBao server, and cleans up after a minute.
     """
     from reconciler.cli import local as module
 

@@ -15,6 +15,7 @@ from reconciler.run import (
     adopt_token,
     bootstrap_manager,
     credentials_from,
+    forget_one,
     roll_back,
     verify_secrets,
 )
@@ -25,6 +26,14 @@ class RollbackOptions(Options):
     """What ``rollback`` is given; ``target`` is a label."""
 
     target: str
+    yes: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetOptions(Options):
+    """What ``forget`` is given; ``token_id`` may be the beginning of an id."""
+
+    token_id: str
     yes: bool
 
 
@@ -45,6 +54,14 @@ def rollback(options: RollbackOptions) -> None:
     with open_for_writing(options) as runner:
         stage = roll_back(runner.session, options.target, ask=not options.yes)
         _print_outcome(options.target, runner.run(stage))
+
+
+def forget(options: ForgetOptions) -> None:
+    """Take a person's word about a token that the program can't judge."""
+    with open_for_writing(options) as runner:
+        stage = forget_one(runner.session, options.token_id, ask=not options.yes)
+        outcome = runner.run(stage)
+    print_result(f"{safe(outcome.token_id or '')}: {safe(outcome.sentence)}")
 
 
 def bootstrap(options: Options) -> None:

@@ -25,6 +25,7 @@ from reconciler.state import (
     classify,
     from_document,
     from_plain,
+    lost_of,
     to_document,
     to_plain,
 )
@@ -40,8 +41,12 @@ def snapshot_document(observed: Observed, labels: frozenset[str]) -> dict[str, A
     ``distrust``: a signer that is not ours is not named here, so nobody can check it
     again.
     """
-    kinds = classify(observed.ledger, observed.live, labels)
-    ours = [t for t in observed.live if kinds[t.token_id] is not Kind.FOREIGN]
+    kinds = classify(observed, labels)
+    ours = [
+        t
+        for t in observed.live
+        if kinds[t.token_id] is not Kind.FOREIGN or lost_of(t, observed.ledger) is not None
+    ]
     named = {token.token_id for token in ours} | observed.ledger.known_ids().keys()
     return {
         **head("snapshot", SNAPSHOT_FORMAT),

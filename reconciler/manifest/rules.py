@@ -14,6 +14,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 from reconciler.manifest import durations
@@ -235,6 +236,13 @@ def labels_and_paths(draft: Draft) -> Iterator[Problem]:
         label, path = token.get("label"), token.get("path")
         if label is None:
             continue
+        composed = unicodedata.normalize("NFC", label.text)
+        if composed != label.text:
+            yield error(
+                label.mark,
+                f"label {quoted(label.text)} holds decomposed characters (not NFC), which an"
+                f" exchange may compose - write {quoted(composed)}, typed anew",
+            )
         if labels.setdefault(label.text, label) is not label:
             yield _twice("label", label, labels)
         elif "path" in token.wrong:

@@ -28,6 +28,7 @@ from reconciler.plan.planner import plan
 from reconciler.plan.review import NoBase, Review, review_of
 from reconciler.plan.states import State
 from reconciler.plan.status import (
+    PERHAPS_OURS,
     PROBABLY_OURS,
     Lease,
     Need,
@@ -61,6 +62,7 @@ __all__ = [
     "CATEGORIES",
     "FORMAT_VERSION",
     "GUARDS",
+    "PERHAPS_OURS",
     "PROBABLY_OURS",
     "SENTENCES",
     "Action",

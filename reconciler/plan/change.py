@@ -18,7 +18,7 @@ from typing import Any
 
 from reconciler.plan.tasks import Task
 from reconciler.plan.vocabulary import CATEGORIES, NEEDS_DECISION, Action, Category, Reason
-from reconciler.state import UNWRITTEN, Kind, to_plain
+from reconciler.state import LEFT_OUT, UNWRITTEN, Kind, to_plain
 
 FORMAT_VERSION = 2
 """Of the plan document, and of what the digest is taken of."""
@@ -107,12 +107,17 @@ EVERYTHING = Selection()
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NotTouched:
-    """A live token that is not ours to change."""
+    """A live token that is not ours to change.
+
+    ``probably_ours``: it fits a derive whose answer was lost. ``perhaps_ours``: it
+    fits, but was created later than such a derive should land, or has more scopes.
+    """
 
     token_id: str
     label: str | None
     kind: Kind
     probably_ours: bool = False
+    perhaps_ours: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,12 @@ from reconciler.plan.setting import Setting
 from reconciler.state import (
     Entry,
     Kind,
+    Lost,
     Observed,
     classify,
     granted_otherwise,
     lease_held_by,
-    probably_ours,
+    lost_of,
 )
 
 
@@ -38,7 +39,7 @@ class PlanContext:
         self.specs = {spec.label: spec for spec in desired.tokens}
         self.live = observed.live_by_id()
         self.listed = frozenset(self.live)
-        self.kinds = classify(ledger, observed.live, frozenset(self.specs))
+        self.kinds = classify(observed, frozenset(self.specs))
         self.labelled = _by_label(observed.live)
         self.owners = dict(owned_paths(ledger.tokens))
         self.setting = Setting(
@@ -65,16 +66,19 @@ class PlanContext:
 
     def not_touched(self) -> tuple[NotTouched, ...]:
         """Return the twins, then the foreign tokens, each by label and id."""
-        rows = [
-            NotTouched(
-                token_id=token.token_id,
-                label=token.label,
-                kind=kind,
-                probably_ours=kind is Kind.TWIN and probably_ours(token, self.observed.ledger),
-            )
-            for token in self.observed.live
-            if (kind := self.kinds[token.token_id]) in {Kind.TWIN, Kind.FOREIGN}
-        ]
+        rows = []
+        for token in self.observed.live:
+            kind = self.kinds[token.token_id]
+            if kind in {Kind.TWIN, Kind.FOREIGN}:
+                lost = lost_of(token, self.observed.ledger)
+                row = NotTouched(
+                    token_id=token.token_id,
+                    label=token.label,
+                    kind=kind,
+                    probably_ours=lost is Lost.PROBABLY,
+                    perhaps_ours=lost is Lost.PERHAPS,
+                )
+                rows.append(row)
         return tuple(
             sorted(rows, key=lambda r: (r.kind is Kind.FOREIGN, r.label or "", r.token_id))
         )

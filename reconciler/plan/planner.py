@@ -279,7 +279,15 @@ def _current_side(context: PlanContext, entry: Entry) -> Side | None:
 
 
 def _intent_side(context: PlanContext, label: str, intent: Intent) -> Side:
-    found = interrupted(label, intent, context.observed.ledger, context.observed.live)
+    observed = context.observed
+    found = interrupted(
+        label,
+        intent,
+        observed.ledger,
+        observed.live,
+        now_ms=observed.now_ms,
+        doubt_ms=observed.doubt_ms,
+    )
     return Side(path=intent.path, token_id=found, scopes=intent.scopes, version=intent.cas)
 
 
@@ -304,7 +312,6 @@ def _new_token(context: PlanContext, facts: Wanted) -> NewToken:
     return NewToken(
         spec=facts.spec,
         seen=facts.target.version_id,
-        before=tuple(token.token_id for token in context.labelled.get(facts.label, ())),
         entry=facts.entry,
         compromised=policy.compromised and facts.label in policy.requested,
         listed=context.listed,
@@ -321,6 +328,7 @@ def _recovery(context: PlanContext, label: str) -> RecoverIntent:
         overlap_ms=spec.overlap_ms if spec is not None else DEFAULT_OVERLAP_MS,
         is_manager=label == context.desired.manager,
         uses_proven=context.setting.doubt_within(0) is not None,
+        doubt_ms=context.observed.doubt_ms,
     )
 
 

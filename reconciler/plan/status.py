@@ -33,6 +33,7 @@ from reconciler.state import (
     Retiring,
     lease_held_by,
     ledger_ends,
+    over,
 )
 
 OVERDUE_MS = DAY_MS
@@ -41,7 +42,11 @@ OVERDUE_MS = DAY_MS
 
 PROBABLY_OURS = (
     "probably ours, of an interrupted derive, and its secret is lost: "
-    "revoke it at the exchange if nobody knows it"
+    "revoke it at the exchange if nobody knows it, or `reconciler forget` it"
+)
+PERHAPS_OURS = (
+    "perhaps ours: it is much like what an interrupted derive would have made: "
+    "ask who made it, then revoke it or `reconciler forget` it"
 )
 
 _OF_PROTECTION = frozenset({Reason.PROTECT_ON, Reason.PROTECT_OFF})
@@ -189,6 +194,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
     labels = sorted(specs.keys() | observed.ledger.tokens.keys())
     context = StatusContext(manager=desired.manager, observed=observed, live=observed.live_by_id())
     holder = lease_held_by(observed.ledger, observed.now_ms)
+    past = over(observed.ledger, observed.live, now_ms=observed.now_ms)
     return Status(
         as_of_ms=observed.now_ms,
         api_url=observed.api_url,
@@ -204,7 +210,10 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         if holder is None
         else Lease(run=holder.run, who=holder.who, expires_at_ms=holder.expires_at_ms),
         abandoned=tuple(
-            sorted(observed.ledger.abandoned, key=lambda a: (a.label, a.since_ms, a.closed_at_ms))
+            sorted(
+                (a for a in observed.ledger.abandoned if a not in past),
+                key=lambda a: (a.label, a.since_ms, a.closed_at_ms),
+            )
         ),
     )
 
@@ -356,12 +365,12 @@ def _needs(chosen: Plan) -> tuple[Need, ...]:
             sentence="to derive, an apply needs an identity token",
         )
     ]
-    lost = [row for row in chosen.not_touched if row.probably_ours]
+    lost = [row for row in chosen.not_touched if row.probably_ours or row.perhaps_ours]
     twins = [
         Need(
             kind=NeedKind.TWIN,
             labels=(row.label or "",),
-            sentence=PROBABLY_OURS,
+            sentence=PROBABLY_OURS if row.probably_ours else PERHAPS_OURS,
             token_ids=(row.token_id,),
         )
         for row in lost

@@ -42,13 +42,15 @@ class RecoverIntent:
     """Finish or undo the write of a secret that an earlier run began.
 
     ``overlap_ms`` is the predecessor's, in case the write turns out to be there.
-    ``uses_proven`` is as in ``NewToken``.
+    ``uses_proven`` is as in ``NewToken``. A use may be shown late by ``doubt_ms``, None
+    while that is not proven.
     """
 
     ledger: Ledger
     overlap_ms: int
     is_manager: bool
     uses_proven: bool = False
+    doubt_ms: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,9 @@ class NewToken:
     """Derive a token, and retire its predecessor if it has one.
 
     ``entry`` is what the ledger knows of the label, ``seen`` the secret's latest
-    version, ``before`` the live ids under the label, ``listed`` all live ids, whoever
-    they belong to. ``believed_gone``: the exchange did not list the predecessor.
+    version, ``listed`` all live ids, whoever they belong to. ``can_list``: there is a
+    token to sign a list with. ``believed_gone``: the exchange did not list the
+    predecessor.
     ``compromised``: all predecessors are revoked at once, without an overlap.
     ``uses_proven``: uses are shown so promptly that a predecessor without an overlap,
     which nobody was shown to use, may go at once. ``standing`` are recorded tokens that
@@ -132,12 +135,12 @@ class NewToken:
     spec: TokenSpec
     entry: Entry
     seen: VersionId
-    before: tuple[str, ...]
     compromised: bool = False
     believed_gone: bool = False
     is_manager: bool = False
     uses_proven: bool = False
     listed: frozenset[str] = frozenset()
+    can_list: bool = True
     standing: frozenset[str] = frozenset()
 
     @property

@@ -25,6 +25,9 @@ def rests_on_uses(
     desired: Manifest, observed: Observed, policy: Policy, *, run: str | None = None
 ) -> bool:
     """Return whether a decision depends on how promptly the exchange shows uses."""
+    intents = [e.intent for e in observed.ledger.tokens.values() if e.intent is not None]
+    if any(i.kind.derives and i.token_id is None and i.listed for i in intents):
+        return True  # whether an unknown token is the intent's
     labels = {spec.label for spec in desired.tokens}
     in_question = any(
         entry.retiring or entry.intent is not None or label not in labels

@@ -102,6 +102,7 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
                 overlap_ms=task.overlap_ms,
                 is_manager=task.is_manager,
                 uses_proven=task.uses_proven,
+                doubt_ms=task.doubt_ms,
             )
             return recover_intent(recovery, task.ledger)
         case FinishRevoking(path=path, revoking=revoking, listed=listed):

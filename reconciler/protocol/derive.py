@@ -4,6 +4,7 @@ The commit point is one check-and-set write.
 
     after     the reply                    then
     --------  ---------------------------  -------------------------------------------
+    - list    none to be had               stop; nothing was done
     1 intent  not recorded                 stop; nothing was done
     2 derive  refused                      close the intent; failed
               unclear                      leave the intent open, derive no more in
@@ -23,6 +24,10 @@ The commit point is one check-and-set write.
                                            and may have been read; or leave the intent
                                            open
     6 record  not recorded, lease lost     stop; the next run records it
+
+The list is asked after the turn to derive was granted, so that it is of the moment
+before the POST: what it has can't be what the POST makes, should its answer be lost.
+Without a token to sign it with (bootstrap) nothing will be inferred.
 
 A token that is believed gone is asked once more, with its own secret, before anything
 is derived in its place: lists may lag.
@@ -46,6 +51,7 @@ from reconciler.protocol.effects import (
     AwaitTurn,
     Derive,
     Listing,
+    ListTokens,
     NewId,
     NotRecorded,
     NoTurn,
@@ -81,6 +87,7 @@ from reconciler.state import (
     Current,
     Intent,
     Retirement,
+    alike,
     close_intent,
     name_intent,
     never_used,
@@ -104,21 +111,11 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
 
     A compromised predecessor is revoked at once.
     """
+    ready = yield from _ready(task)
+    if isinstance(ready, Outcome):
+        return ready
+    task, before = ready
     label, path = task.spec.label, task.spec.path
-    content = yield from ReadSecret(path=path)
-    if isinstance(content, (Refused, Unclear)):
-        return not_tried(content.sentence)
-    if not content.version_id.is_same(task.seen):
-        return not_tried(changed_since(path, task.seen, content.version_id))
-    proven_gone = False
-    if task.believed_gone and task.predecessor is not None:
-        asked = yield from confirm_gone(label, task.entry, task.predecessor.token_id)
-        if isinstance(asked, Outcome):
-            return asked
-        proven_gone = asked
-    turn = yield from AwaitTurn()
-    if isinstance(turn, NoTurn):
-        return not_tried(turn.sentence)
     operation_id = yield from NewId()
     since_ms = yield from Now()
     intent = Intent(
@@ -126,11 +123,12 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
         operation_id=operation_id,
         run=run.run,
         since_ms=since_ms,
-        before=task.before,
+        before=tuple(sorted(t.token_id for t in before if alike(label, t.label))),
         cas=task.seen.number,
         path=path,
         scopes=task.spec.scopes,
         compromised=task.compromised,
+        listed=task.can_list,
     )
     opened = yield from WriteLedger(
         transition=open_intent(label, intent, protect=task.spec.protect)
@@ -148,14 +146,39 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
         )
     reply = yield from Derive(label=label, scopes=task.spec.scopes)
     if isinstance(reply, Derived):
-        return (
-            yield from _keep(
-                run, dataclasses.replace(task, believed_gone=proven_gone), intent, reply
-            )
-        )
+        return (yield from _keep(run, task, intent, reply))
     if isinstance(reply, Refused):
         return (yield from _close_underived(label, operation_id, failed(reply.sentence)))
     return (yield from _leave_unclear(reply.sentence))
+
+
+def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outcome]:
+    """Return the task as it is known right before its POST, and the tokens that live.
+
+    An outcome where nothing is to be derived now.
+    """
+    label, path = task.spec.label, task.spec.path
+    content = yield from ReadSecret(path=path)
+    if isinstance(content, (Refused, Unclear)):
+        return not_tried(content.sentence)
+    if not content.version_id.is_same(task.seen):
+        return not_tried(changed_since(path, task.seen, content.version_id))
+    if task.believed_gone and task.predecessor is not None:
+        asked = yield from confirm_gone(label, task.entry, task.predecessor.token_id)
+        if isinstance(asked, Outcome):
+            return asked
+        task = dataclasses.replace(task, believed_gone=asked)
+    turn = yield from AwaitTurn()
+    if isinstance(turn, NoTurn):
+        return not_tried(turn.sentence)
+    before: tuple[LiveToken, ...] = ()
+    if task.can_list:
+        listing = yield from ListTokens()
+        if not isinstance(listing, Listing):
+            return not_tried(listing.sentence)
+        before = listing.tokens
+        task = dataclasses.replace(task, listed=task.listed | {t.token_id for t in before})
+    return task, before
 
 
 def _leave_unclear(sentence: str) -> Step[Outcome]:
@@ -333,7 +356,7 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
     live = kept.checked.find(derived.token_id)
     current = Current(
         token_id=derived.token_id,
-        live_label=label,
+        live_label=label if live is None else live.label or label,
         created_at_ms=derived.created_at_ms if live is None else live.created_at_ms,
         version=kept.version.number,
         version_created_at_ms=kept.version.created_at_ms,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from reconciler.model import Derived, LiveToken, TokenSpec
 from reconciler.protocol.effects import Now, Refused, Step, StopDeriving, WriteLedger, value
-from reconciler.state import Granted, remember_granted
+from reconciler.state import Granted, alike, remember_granted
 
 
 @value
@@ -31,7 +31,7 @@ def not_as_asked(spec: TokenSpec, derived: Derived, live: LiveToken) -> NotAsAsk
             return NotAsAsked(
                 sentence=f"the exchange granted {granted} instead of {asked}", granted=scopes
             )
-    if live.label != spec.label:
+    if not alike(spec.label, live.label):
         return NotAsAsked(
             sentence=f"the exchange labelled it {live.label!r} instead of {spec.label!r}"
         )

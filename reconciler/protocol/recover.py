@@ -16,6 +16,21 @@
         prove nothing
     (e) only then                delete the fence's placeholder, DELETE the token
 
+How the token of (d) is found, if the intent does not name it:
+
+    the list has                 then
+    ---------------------------  -----------------------------------------------------
+    one that fits (``lost``),    it is the interrupted one
+    older than the doubt
+    one that fits, younger, and  look again in a moment
+    the doubt is short
+    none, before the deadline    look again until then: the derive may still land
+    of the derive
+    none, after the deadline     no token is known
+    anything, but uses are not   nothing is inferred: no token is known
+    proven, or nothing was
+    listed before the POST
+
 Nobody acts on the interrupted token before (a) and (c). A restore, rollback or adopt
 derives nothing: (d) only closes it.
 """
@@ -23,8 +38,10 @@ derives nothing: (d) only closes it.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from reconciler.model import (
+    MINUTE_MS,
     SECOND_MS,
     USE_MARGIN_MS,
     LiveToken,
@@ -98,8 +115,11 @@ from reconciler.state import (
 OWN_PROOF_MS = 5 * SECOND_MS
 """A use so shortly after the derive may be its own proof; a later one is somebody's."""
 
-LOOKS = 3
-LOOK_PAUSE_MS = SECOND_MS
+LOOKS_MS = (0, 1000, 2000, 4000, 8000, 15_000, 15_000)
+"""Before each look for an interrupted token: longer than a derive may take to land."""
+
+YOUNG_MS = MINUTE_MS
+"""A doubt about uses that is worth waiting for."""
 
 
 @value
@@ -108,6 +128,7 @@ class Recovery:
 
     ``overlap_ms`` is its predecessor's, should the commit turn out to be there.
     ``uses_proven``: the exchange shows uses promptly, so one that is not shown was not.
+    A use may be shown late by ``doubt_ms``; None while that is not proven.
     """
 
     label: str
@@ -115,6 +136,7 @@ class Recovery:
     is_manager: bool = False
     has_signer: bool = True
     uses_proven: bool = False
+    doubt_ms: int | None = None
 
 
 def recover_intent(task: Recovery, ledger: Ledger) -> Step[Outcome]:
@@ -217,23 +239,33 @@ def _abandon(label: str, intent: Intent, verdict: NotCommitted) -> Step[Outcome]
 
 
 def _find(task: Recovery, intent: Intent, ledger: Ledger) -> Step[str | Refused | Unclear | None]:
-    """The id that is the intent's: named, or the only one that it can be.
+    """Return the id that is the intent's: named, or the only one that it can be.
 
-    A young derive may still show up in the list.
+    See the table of the module: a young derive may still show up in the list.
     """
     if intent.token_id is not None or not task.has_signer:
         return intent.token_id
-    for look in range(LOOKS):
+    doubt_ms = task.doubt_ms
+    if doubt_ms is None or not intent.listed:
+        return None
+    waited_ms, began_ms = 0, None
+    for pause_ms in LOOKS_MS:
+        if pause_ms:
+            yield from Sleep(ms=pause_ms)
+            waited_ms += pause_ms
         listing = yield from ListTokens()
         if not isinstance(listing, Listing):
             return listing
-        found = interrupted(task.label, intent, ledger, listing.tokens)
         now_ms = yield from ConfirmedNow()
         if not isinstance(now_ms, int):
             return now_ms
-        if found is not None or look == LOOKS - 1 or now_ms > intent.since_ms + DERIVE_DEADLINE_MS:
+        began_ms = now_ms if began_ms is None else began_ms
+        now_ms = max(now_ms, began_ms + waited_ms)
+        known = partial(interrupted, task.label, intent, ledger, listing.tokens, now_ms=now_ms)
+        found = known(doubt_ms=doubt_ms)
+        young = doubt_ms <= YOUNG_MS and known(doubt_ms=0) is not None
+        if found is not None or (now_ms > intent.since_ms + DERIVE_DEADLINE_MS and not young):
             return found
-        yield from Sleep(ms=LOOK_PAUSE_MS)
     return None
 
 

@@ -38,6 +38,7 @@ from reconciler.model import (
     SECOND_MS,
     USE_MARGIN_MS,
     Credentials,
+    LiveToken,
     Secret,
     SecretVersion,
     VersionState,
@@ -73,6 +74,7 @@ from reconciler.state import (
     Entry,
     Retiring,
     Revoking,
+    alike,
     mark_missing,
     note_asked,
     reopen_revoking,
@@ -118,7 +120,7 @@ def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str)
         unproven = yield from _unproven(label, entry, current.token_id)
         if unproven is not None:
             return unproven
-    if live is not None and live.label != current.live_label:
+    if live is not None and not _is_called(live, current.live_label):
         return held(
             f"the exchange calls {current.token_id} {live.label!r}, "
             f"the ledger {current.live_label!r}: not revoked"
@@ -137,7 +139,7 @@ def revoke_retiring(
     late = yield from _too_old(evidence)
     if late is not None:
         return late
-    if live is not None and live.label != retiring.live_label:
+    if live is not None and not _is_called(live, retiring.live_label):
         return held(
             f"the exchange calls {token_id} {live.label!r}, "
             f"the ledger {retiring.live_label!r}: not revoked"
@@ -154,6 +156,11 @@ def revoke_retiring(
         if unproven is not None:
             return unproven
     return (yield from _start(label, token_id, reason))
+
+
+def _is_called(live: LiveToken, recorded: str) -> bool:
+    """Return whether the exchange still calls a token as recorded, or much like it."""
+    return live.label == recorded or alike(recorded, live.label)
 
 
 def own_use(token_id: str) -> Step[int]:

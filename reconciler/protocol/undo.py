@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, USE_MARGIN_MS, Derived, VersionId
+from reconciler.model import USE_MARGIN_MS, Derived, VersionId
 from reconciler.protocol.commit import NotCommitted, TakenAway, delete_placeholder
 from reconciler.protocol.effects import (
     Done,
@@ -44,6 +44,7 @@ from reconciler.protocol.effects import (
 from reconciler.protocol.outcome import Ending, Outcome, applied, failed, unrecorded
 from reconciler.protocol.revoke import finish_revoking
 from reconciler.state import (
+    CLOCK_MARGIN_MS,
     Discarded,
     Entry,
     Intent,
@@ -56,9 +57,6 @@ from reconciler.state import (
     open_intent,
     retire_intent,
 )
-
-CLOCK_MARGIN_MS = 2 * SECOND_MS
-"""The exchange's clock is known from a header of whole seconds, at both ends."""
 
 
 def leaving(ledger: Ledger, label: str) -> frozenset[str]:

@@ -15,7 +15,7 @@ from reconciler.render.comment import (
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.status import status_text
 from reconciler.render.text import plan_text, report_last_line, row_line, stale_text
-from reconciler.render.words import subject, why
+from reconciler.render.words import subject, twin_sentence, why
 
 __all__ = [
     "OLDER_COMMIT",
@@ -36,6 +36,7 @@ __all__ = [
     "stale_text",
     "status_text",
     "subject",
+    "twin_sentence",
     "why",
     "workflow_commands",
 ]

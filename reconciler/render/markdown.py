@@ -39,6 +39,7 @@ from reconciler.render.words import (
     extras,
     flags_line,
     foreign_shown,
+    is_named,
     not_touched_count,
     place_line,
     selection_line,
@@ -46,7 +47,6 @@ from reconciler.render.words import (
     summary_line,
     twin_sentence,
 )
-from reconciler.state import Kind
 
 _BETWEEN = "\n\n"
 _COUNT_BYTES = 16
@@ -320,10 +320,10 @@ def _kept(keeps: Sequence[Change]) -> Block | None:
 def _not_touched(plan: Plan) -> Block | None:
     if not not_touched_count(plan):
         return None
-    twins = [row for row in plan.not_touched if row.kind is Kind.TWIN]
+    twins = [row for row in plan.not_touched if is_named(row)]
     named, more = foreign_shown(plan)
     rows = [
-        f"- twin {code(row.label or '')} {code(row.token_id)}: {twin_sentence(row)}"
+        f"- {row.kind.value} {code(row.label or '')} {code(row.token_id)}: {twin_sentence(row)}"
         for row in twins
     ]
     rows += [

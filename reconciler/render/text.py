@@ -50,6 +50,7 @@ from reconciler.render.words import (
     extras,
     flags_line,
     foreign_shown,
+    is_named,
     not_touched_count,
     place_line,
     selection_line,
@@ -60,7 +61,6 @@ from reconciler.render.words import (
     twin_sentence,
     why,
 )
-from reconciler.state import Kind
 
 MOST_LABEL_CELLS = 32
 LEAST_LABEL_CELLS = 8
@@ -187,8 +187,8 @@ def _row(change: Change, column: int, width: int | None, paint: Paint) -> str:
 def _not_touched(plan: Plan, width: int | None, paint: Paint) -> list[str]:
     lines = [paint(f"{not_touched_count(plan)} not touched:", bold=True)]
     for row in plan.not_touched:
-        if row.kind is Kind.TWIN:
-            head = f"  twin     {subject(row.label or '')}  {safe(row.token_id)}"
+        if is_named(row):
+            head = f"  {row.kind.value:<7}  {subject(row.label or '')}  {safe(row.token_id)}"
             lines.append(paint(line(head, twin_sentence(row), width), fg="yellow"))
     named, more = foreign_shown(plan)
     lines += [

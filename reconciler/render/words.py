@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from reconciler.escape import safe
 from reconciler.plan import (
     ACTIONS,
+    PERHAPS_OURS,
     PROBABLY_OURS,
     SENTENCES,
     Change,
@@ -135,16 +136,27 @@ def selection_line(selection: Selection) -> str:
     )
 
 
+def is_named(row: NotTouched) -> bool:
+    """Return whether a person has to look at this token by name.
+
+    A twin, or one that a derive without an answer may have made; its label may have
+    been changed by the exchange.
+    """
+    return row.kind is Kind.TWIN or row.probably_ours or row.perhaps_ours
+
+
 def twin_sentence(row: NotTouched) -> str:
     """Return what a twin is, and what a person can do about it."""
     if row.probably_ours:
         return PROBABLY_OURS
+    if row.perhaps_ours:
+        return PERHAPS_OURS
     return "has a label of ours, but we did not derive it: adopt it, or leave it be"
 
 
 def foreign_shown(plan: Plan) -> tuple[tuple[NotTouched, ...], int]:
     """Return the foreign tokens that are named, and how many more there are."""
-    foreign = [row for row in plan.not_touched if row.kind is Kind.FOREIGN]
+    foreign = [row for row in plan.not_touched if row.kind is Kind.FOREIGN and not is_named(row)]
     return tuple(foreign[:FOREIGN_NAMED]), max(
         0, len(foreign) - FOREIGN_NAMED
     ) + plan.foreign_unnamed

@@ -6,7 +6,7 @@ touch an adapter. So the tests walk the very same runs through crashes and other
     session    what a run is about, and its look: a snapshot and the plan made of it
     observe    the snapshot
     lease      holding the lease around stages
-    apply, bootstrap, rollback, adopt, verify    the commands
+    apply, bootstrap, rollback, adopt, forget, verify    the commands
     effects    what a run asks beyond the protocol
     driver     performs effects in production; ``peers`` calls the exchange and Vault
 """
@@ -16,6 +16,7 @@ from reconciler.run.apply import StalePlanError, apply_manifest
 from reconciler.run.bootstrap import bootstrap_manager
 from reconciler.run.driver import Driver, Events
 from reconciler.run.effects import Stage
+from reconciler.run.forget import forget_one
 from reconciler.run.newest import OlderManifestError
 from reconciler.run.peers import Keys
 from reconciler.run.rollback import roll_back
@@ -38,6 +39,7 @@ __all__ = [
     "apply_manifest",
     "bootstrap_manager",
     "credentials_from",
+    "forget_one",
     "look_only",
     "refuse_distrusted",
     "roll_back",

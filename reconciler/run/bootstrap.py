@@ -12,19 +12,18 @@
                                           is abandoned, because nobody can list
 
 Rule this module keeps: a derive without a signer is the same protocol as any other;
-what it can't look up it leaves to the next run, recorded.
+what it can't look up it leaves to the next run, recorded. A token that was derived
+without a list before it is never inferred: it is named "probably ours".
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from reconciler.errors import PartialError, PersonNeededError, ReconcilerError
+from reconciler.errors import PersonNeededError, ReconcilerError
 from reconciler.model import Credentials, TokenSpec, VersionState
 from reconciler.plan import NewToken, owned_paths
 from reconciler.protocol import (
-    Listing,
-    ListTokens,
     NewId,
     Outcome,
     Recovery,
@@ -51,12 +50,10 @@ from reconciler.run.session import Session
 from reconciler.state import (
     LEDGER_NAME,
     Entry,
-    Intent,
     Ledger,
-    interrupted,
+    doubt_of,
     is_placeholder,
     ledger_end,
-    revoke_interrupted,
     set_profile,
 )
 
@@ -116,17 +113,16 @@ def _recover(session: Session, profile_id: int) -> Stage[Outcome]:
             overlap_ms=spec.overlap_ms,
             is_manager=True,
             has_signer=(yield from ReadSigner()).credentials is not None,
+            doubt_ms=doubt_of(ledger.uses),
         )
         recovered = yield from recover_intent(task, ledger)
         after = (yield from ReadDesk()).ledger.tokens.get(spec.label)
         if after is not None and after.intent is not None:
             yield from refuse_undone(recovered)
-    return Then(stage=_derive, arguments=(session, spec, profile_id, begun))
+    return Then(stage=_derive, arguments=(session, spec, profile_id))
 
 
-def _derive(
-    session: Session, spec: TokenSpec, profile_id: int, begun: Intent | None
-) -> Stage[Outcome]:
+def _derive(session: Session, spec: TokenSpec, profile_id: int) -> Stage[Outcome]:
     ledger = (yield from ReadDesk()).ledger
     found = yield from manager_signer(session.manifest, ledger)
     if found is not None and (yield from _signs(found)):
@@ -138,29 +134,16 @@ def _derive(
         task = yield from _task(spec, ledger)
         outcome = yield from derive_token(session.facts(profile_id), task)
         yield from refuse_undone(outcome)
-    return Then(stage=_classify, arguments=(spec.label, begun, outcome))
+    return Then(stage=_classify, arguments=(spec.label, outcome))
 
 
-def _classify(label: str, begun: Intent | None, outcome: Outcome) -> Stage[Outcome]:
-    """Now that somebody can list: revoke what an interrupted bootstrap left."""
-    if begun is not None and begun.token_id is None:
-        yield from _classify_interrupted(label, begun)
+def _classify(label: str, outcome: Outcome) -> Stage[Outcome]:
+    """Now that somebody can sign: revoke what is recorded."""
     left = (yield from ReadDesk()).ledger.tokens.get(label)
     if left is not None and left.revoking:
         ended = yield from finish_all_revoking(label, left)
         yield from refuse_undone(ended)
     return outcome
-
-
-def _classify_interrupted(label: str, begun: Intent) -> Step[None]:
-    """Record what an interrupted bootstrap left as revoking, if it can be only one."""
-    listing = yield from ListTokens()
-    if not isinstance(listing, Listing):
-        raise PartialError(listing.sentence)
-    ledger = (yield from ReadDesk()).ledger
-    found = interrupted(label, begun, ledger, listing.tokens)
-    if found is not None and found not in ledger.known_ids():
-        yield from record(revoke_interrupted(label, found))
 
 
 def _manager_spec(session: Session) -> TokenSpec:
@@ -208,7 +191,7 @@ def _task(spec: TokenSpec, ledger: Ledger) -> Step[NewToken]:
     return NewToken(
         spec=spec,
         seen=meta.version_id,
-        before=(),
+        can_list=(yield from ReadSigner()).credentials is not None,
         entry=entry,
         believed_gone=entry.current is not None,
         is_manager=True,

@@ -23,7 +23,15 @@ from functools import reduce
 from reconciler.protocol import Listing, ListTokens, Now, Sleep, Step, settled
 from reconciler.run.effects import Ended, ReadDesk, ReadHalt
 from reconciler.run.progress import Progress
-from reconciler.state import Ledger, Revoking, Transition, close_revoking, unchanged
+from reconciler.state import (
+    Ledger,
+    Revoking,
+    Transition,
+    close_revoking,
+    drop_abandoned,
+    over,
+    unchanged,
+)
 
 PAUSES_MS = (0, 500, 1000, 2000, 3000, 3500)
 """Before each list: ten seconds in all."""
@@ -35,10 +43,10 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
     Returns the progress with the rows as they ended, and the step of the ledger that
     closes what is proven.
     """
+    desk = yield from ReadDesk()
     asked = progress.asked
     if not asked:
-        return progress, unchanged
-    desk = yield from ReadDesk()
+        return progress, _tidying(progress, desk.ledger)
     answered = {token_id for row in progress.rows for token_id in row.outcome.asked}
     waiting = {
         r.token_id: (label, r)
@@ -59,7 +67,15 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
         rows.append(row)
     now_ms = yield from Now()
     steps = [_closing(*waiting[token_id], now_ms) for token_id in sorted(gone)]
+    steps.append(_tidying(progress, desk.ledger))
     return dataclasses.replace(progress, rows=tuple(rows)), _all_of(steps)
+
+
+def _tidying(progress: Progress, ledger: Ledger) -> Transition:
+    """Forget the abandoned intents that no live token can come from any more."""
+    observed = progress.outlook.observed
+    rows = over(ledger, observed.live, now_ms=observed.now_ms)
+    return drop_abandoned(rows) if rows else unchanged
 
 
 def _must_be_listed(progress: Progress, ledger: Ledger) -> frozenset[str]:

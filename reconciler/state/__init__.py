@@ -1,7 +1,15 @@
 """What is known: what the ledger remembers and what a run saw. Pure values."""
 
-from reconciler.state.codec import UNWRITTEN, from_plain, to_plain, word_of
-from reconciler.state.endings import mark_missing, note_asked, reopen_revoking
+from reconciler.state.codec import LEFT_OUT, UNWRITTEN, from_plain, to_plain, word_of
+from reconciler.state.endings import (
+    FORGOTTEN,
+    drop_abandoned,
+    forget_missing,
+    forget_token,
+    mark_missing,
+    note_asked,
+    reopen_revoking,
+)
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
     date_versions,
@@ -49,6 +57,18 @@ from reconciler.state.ledger_text import (
     to_document,
     to_text,
 )
+from reconciler.state.lost import (
+    ABANDONED_KEPT_MS,
+    CLOCK_MARGIN_MS,
+    DERIVE_DEADLINE_MS,
+    Lost,
+    alike,
+    interrupted,
+    lost_from,
+    lost_of,
+    may_be_of,
+    over,
+)
 from reconciler.state.manifests import remember_state, state_of, superseded_at_ms
 from reconciler.state.secret import (
     OPERATION_ID,
@@ -58,17 +78,13 @@ from reconciler.state.secret import (
     secret_fields,
 )
 from reconciler.state.snapshot import (
-    DERIVE_DEADLINE_MS,
     Content,
     Kind,
     Observed,
     classify,
     distrust,
-    interrupted,
-    may_be_of,
     never_used,
     only_ours,
-    probably_ours,
 )
 from reconciler.state.transitions import (
     abandon_intent,
@@ -79,14 +95,17 @@ from reconciler.state.transitions import (
     open_intent,
     record_current,
     retire_intent,
-    revoke_interrupted,
     start_revoking,
 )
 from reconciler.state.uses import Look, doubt_of, learnt, look_of, one_more_helps, together
 
 __all__ = [
+    "ABANDONED_KEPT_MS",
+    "CLOCK_MARGIN_MS",
     "DERIVE_DEADLINE_MS",
+    "FORGOTTEN",
     "LEDGER_NAME",
+    "LEFT_OUT",
     "MAX_ENTRY_BYTES",
     "OPERATION_ID",
     "SETTING",
@@ -106,12 +125,14 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "Look",
+    "Lost",
     "Observed",
     "Retirement",
     "Retiring",
     "Revoking",
     "Transition",
     "abandon_intent",
+    "alike",
     "classify",
     "close_intent",
     "close_revoking",
@@ -119,10 +140,13 @@ __all__ = [
     "date_versions",
     "distrust",
     "doubt_of",
+    "drop_abandoned",
     "drop_intent",
     "each_key_once",
     "expect_own_use",
     "few_versions",
+    "forget_missing",
+    "forget_token",
     "from_document",
     "from_plain",
     "from_text",
@@ -134,6 +158,8 @@ __all__ = [
     "ledger_end",
     "ledger_ends",
     "look_of",
+    "lost_from",
+    "lost_of",
     "mark_missing",
     "may_be_of",
     "name_intent",
@@ -142,13 +168,12 @@ __all__ = [
     "one_more_helps",
     "only_ours",
     "open_intent",
-    "probably_ours",
+    "over",
     "record_current",
     "remember_granted",
     "remember_state",
     "reopen_revoking",
     "retire_intent",
-    "revoke_interrupted",
     "secret_fields",
     "set_files",
     "set_profile",

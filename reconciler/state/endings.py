@@ -8,6 +8,10 @@
                        DELETE as if it were gone
     closed, by our     the exchange lists it again    ``reopen_revoking``
     own revocation
+    unknown, named     a person has looked at it      ``forget_token``
+    as perhaps ours
+    missing            a person knows that it is      ``forget_token``
+                       gone
 
 The rules are those of ``transitions``.
 """
@@ -16,8 +20,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.model import LiveToken
 from reconciler.state.entries import entry_of, require, transition, with_entry
-from reconciler.state.ledger import REVOKED, Entry, Ledger, Revoking
+from reconciler.state.ledger import (
+    REVOKED,
+    Abandoned,
+    Closed,
+    Entry,
+    Ledger,
+    Revoking,
+)
+from reconciler.state.lost import Lost, lost_from
+from reconciler.state.transitions import CLOSED_KEPT
+
+FORGOTTEN = "forgotten"
+"""The outcome of an id that a person took out of our hands."""
 
 NOWHERE = "_closed"
 """The path of an entry that is only there to revoke an id again.
@@ -65,3 +82,48 @@ def mark_missing(ledger: Ledger, label: str, token_id: str, *, at_ms: int) -> Le
         replace(r, missing_since_ms=at_ms) if r.token_id == token_id else r for r in entry.retiring
     )
     return with_entry(ledger, label, replace(entry, retiring=rows))
+
+
+@transition
+def drop_abandoned(ledger: Ledger, rows: tuple[Abandoned, ...]) -> Ledger:
+    """Forget abandoned intents that no live token can come from."""
+    return replace(ledger, abandoned=tuple(r for r in ledger.abandoned if r not in rows))
+
+
+@transition
+def forget_token(ledger: Ledger, label: str, token: LiveToken, *, at_ms: int) -> Ledger:
+    """Take a person's word about a token that may come from an abandoned intent.
+
+    It is an ordinary token of somebody else's from now on. An intent that it may come
+    from is forgotten with it, as each makes one token.
+    """
+    gone = [row for row in ledger.abandoned if lost_from(row, token, ledger) is not None]
+    require(bool(gone), f"no abandoned intent can have made {token.token_id}")
+    first = next((r for r in gone if lost_from(r, token, ledger) is Lost.PROBABLY), gone[0])
+    kept = tuple(
+        replace(row, before=(*row.before, token.token_id)) if row in gone else row
+        for row in ledger.abandoned
+        if row is not first
+    )
+    return _forgotten(replace(ledger, abandoned=kept), label, token.token_id, at_ms)
+
+
+@transition
+def forget_missing(ledger: Ledger, label: str, token_id: str, *, at_ms: int) -> Ledger:
+    """Take a person's word that a token which nobody can ask is gone."""
+    entry = entry_of(ledger, label)
+    current = entry.current
+    if current is not None and current.token_id == token_id:
+        require(current.missing_since_ms is not None, f"{token_id} is not missing")
+        entry = replace(entry, current=None)
+    else:
+        old = next((r for r in entry.retiring if r.token_id == token_id), None)
+        missing = old is not None and old.missing_since_ms is not None
+        require(missing, f"{token_id} is not missing")
+        entry = replace(entry, retiring=tuple(r for r in entry.retiring if r != old))
+    return _forgotten(with_entry(ledger, label, entry), label, token_id, at_ms)
+
+
+def _forgotten(ledger: Ledger, label: str, token_id: str, at_ms: int) -> Ledger:
+    row = Closed(label=label, token_id=token_id, outcome=FORGOTTEN, at_ms=at_ms)
+    return replace(ledger, closed=(*ledger.closed, row)[-CLOSED_KEPT:])

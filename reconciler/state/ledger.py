@@ -99,7 +99,8 @@ class Current:
 class Intent:
     """A write of a secret that was begun: all that a later run needs to end it.
 
-    ``before`` are the ids that had the label before the derive, ``cas`` is the version
+    ``before`` are the ids that had the label, or one like it, before the derive, and
+    ``listed`` says that they were listed directly before it. ``cas`` is the version
     that the write was made for.
     """
 
@@ -113,6 +114,7 @@ class Intent:
     scopes: tuple[str, ...]
     compromised: bool = dataclasses.field(default=False, metadata=OPTIONAL)
     token_id: str | None = dataclasses.field(default=None, metadata=OPTIONAL)
+    listed: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

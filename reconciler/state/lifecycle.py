@@ -55,7 +55,8 @@ MOVES = (
     Move(Stage.RETIRING, "record_current", Stage.CURRENT),
     Move(Stage.RETIRING, "record_current", Stage.REVOKING),
     Move(Stage.RETIRING, "start_revoking", Stage.REVOKING),
-    Move(Stage.ABSENT, "revoke_interrupted", Stage.REVOKING),
+    Move(Stage.CURRENT, "forget_missing", Stage.CLOSED),
+    Move(Stage.RETIRING, "forget_missing", Stage.CLOSED),
     Move(Stage.REVOKING, "close_revoking", Stage.CLOSED),
     Move(Stage.CLOSED, "reopen_revoking", Stage.REVOKING),
 )

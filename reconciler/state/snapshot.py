@@ -4,7 +4,7 @@ Rules this module keeps:
 
 1. Values and pure questions only: a run's ``observe`` fills the snapshot in.
 2. Each live token has exactly one of six kinds, by recorded ids and proven
-   interruptions, never by age.
+   interruptions (``lost``), never by age.
 3. A snapshot that may be partial is not believed: ``distrust`` says why, and nothing is
    planned from it.
 """
@@ -13,32 +13,22 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from reconciler.model import (
-    MINUTE_MS,
     NEVER_WRITTEN,
-    SECOND_MS,
     LiveToken,
     Manifest,
     SecretMeta,
     VersionId,
     VersionState,
 )
-from reconciler.state.ledger import Current, Intent, Ledger, Retiring, Uses
+from reconciler.state.ledger import Current, Ledger, Retiring, Uses
+from reconciler.state.lost import interrupted
 from reconciler.state.uses import Look
-
-DERIVE_DEADLINE_MS = 30 * SECOND_MS
-"""A derive without an answer by then is ambiguous; the driver has shorter timeouts."""
-
-BIRTH_MARGIN_MS = MINUTE_MS
 
 NOTHING_KNOWN = Uses()
 """Of the worth of shown uses."""
-
-
-SINCE_MARGIN_MS = 2 * SECOND_MS
-"""The exchange's clock is known from a header of whole seconds, at both ends."""
 
 
 class Kind(enum.Enum):
@@ -110,65 +100,25 @@ class Observed:
         return {token.token_id: token for token in self.live}
 
 
-def interrupted(
-    label: str, intent: Intent, ledger: Ledger, live: Iterable[LiveToken]
-) -> str | None:
-    """Return the id that can only be the open intent's, or None.
-
-    An intent that names its token is sure of it. Otherwise exactly one live token must
-    fit: it has the label, is new since the intent (not in ``before``), was never used,
-    is nowhere in the ledger (other open intents included), and was created between
-    ``since`` and the deadline of the derive, with a minute's margin at both ends.
-    """
-    if not intent.kind.derives:
-        return None
-    if intent.token_id is not None:
-        return intent.token_id
-    known = ledger.known_ids().keys() | {
-        e.intent.token_id for e in ledger.tokens.values() if e.intent is not None
-    }
-    earliest_ms = intent.since_ms - BIRTH_MARGIN_MS
-    latest_ms = intent.since_ms + DERIVE_DEADLINE_MS + BIRTH_MARGIN_MS
-    candidates = [
-        token.token_id
-        for token in live
-        if token.label == label
-        and token.token_id not in known
-        and token.token_id not in intent.before
-        and token.last_used_at_ms is None
-        and earliest_ms <= token.created_at_ms <= latest_ms
-    ]
-    return candidates[0] if len(candidates) == 1 else None
-
-
-def may_be_of(label: str, intent: Intent, ledger: Ledger, token: LiveToken) -> bool:
-    """Whether an unnamed intent may have made a token, whoever has used it since."""
-    known = ledger.known_ids().keys() | {
-        e.intent.token_id for e in ledger.tokens.values() if e.intent is not None
-    }
-    return (
-        (token.label, token.scopes) == (label, intent.scopes)
-        and token.token_id not in known
-        and token.token_id not in intent.before
-        and intent.since_ms - SINCE_MARGIN_MS
-        <= token.created_at_ms
-        <= intent.since_ms + DERIVE_DEADLINE_MS
-    )
-
-
-def classify(
-    ledger: Ledger, live: tuple[LiveToken, ...], labels: frozenset[str]
-) -> dict[str, Kind]:
+def classify(observed: Observed, labels: frozenset[str]) -> dict[str, Kind]:
     """Return the kind of each live token by id.
 
     ``labels`` are the desired ones; labels that the ledger remembers are ours as well.
     An id that we have revoked is revoking again where the list shows it, never a twin.
     """
+    ledger, live = observed.ledger, observed.live
     ours = labels | ledger.tokens.keys() | {row.label for row in ledger.abandoned}
     kinds: dict[str, Kind] = {}
     for label, entry in ledger.tokens.items():
         if entry.intent is not None:
-            found = interrupted(label, entry.intent, ledger, live)
+            found = interrupted(
+                label,
+                entry.intent,
+                ledger,
+                live,
+                now_ms=observed.now_ms,
+                doubt_ms=observed.doubt_ms,
+            )
             if found is not None:
                 kinds[found] = Kind.INTERRUPTED
         for retiring in entry.retiring:
@@ -183,14 +133,6 @@ def classify(
         or (Kind.TWIN if token.label in ours else Kind.FOREIGN)
         for token in live
     }
-
-
-def probably_ours(token: LiveToken, ledger: Ledger) -> bool:
-    """Whether a twin may come from an abandoned intent: its derive may have landed."""
-    return any(
-        row.label == token.label and row.since_ms - BIRTH_MARGIN_MS <= token.created_at_ms
-        for row in ledger.abandoned
-    )
 
 
 def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.model import DAY_MS, VersionId
+from reconciler.model import VersionId
 from reconciler.state.entries import (
     at_version,
     entry_of,
@@ -42,7 +42,8 @@ from reconciler.state.ledger import (
 CLOSED_KEPT = 200
 """The audit trail has at most so many rows; the oldest go first."""
 
-ABANDONED_KEPT_MS = 7 * DAY_MS
+ABANDONED_MOST = 200
+"""So many abandoned intents are remembered at most; the oldest go first."""
 
 
 # --- an intent: begun, named, and ended without a commit ---
@@ -101,7 +102,7 @@ def abandon_intent(
     """
     _, intent = _own(ledger, label, operation_id)
     close = close_intent(label, operation_id, outcome="abandoned", at_ms=at_ms, version=version)
-    return _remember(close(ledger), label, intent.since_ms, at_ms)
+    return _remember(close(ledger), label, intent, at_ms)
 
 
 @transition
@@ -122,7 +123,8 @@ def drop_intent(
     entry, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, gone.token_id, intent)
     if intent.token_id is None:
-        ledger = _remember(ledger, label, intent.since_ms, gone.at_ms)
+        rest = replace(intent, before=(*intent.before, gone.token_id))
+        ledger = _remember(ledger, label, rest, gone.at_ms)
     row = Revoking(
         token_id=gone.token_id,
         live_label=label,
@@ -243,18 +245,6 @@ def start_revoking(ledger: Ledger, label: str, token_id: str, *, reason: str) ->
 
 
 @transition
-def revoke_interrupted(ledger: Ledger, label: str, token_id: str) -> Ledger:
-    """Revoke an interrupted token that was found after its intent was closed.
-
-    Only the manager's can be: nobody could list tokens before.
-    """
-    entry = entry_of(ledger, label)
-    _refuse_known(ledger, token_id)
-    gone = Revoking(token_id=token_id, live_label=label, reason="interrupted")
-    return with_entry(ledger, label, replace(entry, revoking=(*entry.revoking, gone)))
-
-
-@transition
 def close_revoking(
     ledger: Ledger, label: str, token_id: str, *, outcome: str, at_ms: int
 ) -> Ledger:
@@ -308,7 +298,12 @@ def _log(ledger: Ledger, *rows: Closed) -> Ledger:
     return replace(ledger, closed=(*ledger.closed, *rows)[-CLOSED_KEPT:])
 
 
-def _remember(ledger: Ledger, label: str, since_ms: int, at_ms: int) -> Ledger:
-    row = Abandoned(label=label, since_ms=since_ms, closed_at_ms=at_ms)
-    kept = tuple(a for a in ledger.abandoned if at_ms - a.closed_at_ms <= ABANDONED_KEPT_MS)
-    return replace(ledger, abandoned=(*kept, row))
+def _remember(ledger: Ledger, label: str, intent: Intent, at_ms: int) -> Ledger:
+    row = Abandoned(
+        label=label,
+        since_ms=intent.since_ms,
+        closed_at_ms=at_ms,
+        before=intent.before,
+        scopes=intent.scopes,
+    )
+    return replace(ledger, abandoned=(*ledger.abandoned, row)[-ABANDONED_MOST:])

@@ -6,6 +6,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from reconciler.demo.openbao import OpenBaoServer
 from reconciler.sandbox import Sandbox, SandboxConfig
 from tests.support.fleet import Fleet
 
-NewFleet = Callable[[], contextlib.AbstractContextManager[Fleet]]
+NewFleet = Callable[..., contextlib.AbstractContextManager[Fleet]]
+"""Makes a fleet; what is named is how its exchange differs from the kindest one."""
 
 
 @pytest.fixture
@@ -23,11 +25,11 @@ def new_fleet(tmp_path: Path, openbao: OpenBaoServer, vault_mount: str) -> NewFl
     """
 
     @contextlib.contextmanager
-    def make() -> Iterator[Fleet]:
+    def make(**exchange: Any) -> Iterator[Fleet]:
         name = secrets.token_hex(4)
         folder = tmp_path / name
         folder.mkdir()
-        with Sandbox(config=SandboxConfig(limits=False)) as sandbox:
+        with Sandbox(config=SandboxConfig(**{"limits": False, **exchange})) as sandbox:
             one = Fleet(folder, sandbox, openbao, vault_mount, prefix=f"{name}/tokens")
             yield one
             one.assert_no_leak()

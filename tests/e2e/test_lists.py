@@ -6,6 +6,7 @@ import json
 
 from reconciler.sandbox import Fault, FaultKind, Operation
 from reconciler.sandbox.answers import ErrorShape
+from tests.e2e.conftest import NewFleet
 from tests.support.fleet import Fleet
 
 BOT = {"label": "bot", "path": "prod/bot"}
@@ -189,4 +190,122 @@ def test_a_removed_label_whose_secret_is_lost(fleet: Fleet) -> None:
     )
     fleet.must("apply", "--yes")
     assert old in ids(fleet)
+    fleet.assert_quiet()
+
+
+# --- who made what is listed ---
+
+
+def interrupt(fleet: Fleet) -> None:
+    """A derive of the label bot is done, and its answer is lost."""
+    fleet.begin()
+    fleet.write(BOT)
+    fleet.sandbox.faults.add(Fault(kind=FaultKind.LOST_REPLY, operation=Operation.DERIVE))
+    assert fleet.attempt("apply", "--yes").code == 5
+
+
+def test_an_interrupted_token_is_revoked(fleet: Fleet) -> None:
+    """The only one that it can be, once uses are proven to be shown."""
+    interrupt(fleet)
+    (lost,) = ids(fleet)
+    done = fleet.must("apply", "--yes")
+    assert f"the interrupted token {lost}" in done.out
+    assert lost not in ids(fleet)
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+def test_a_persons_token_of_other_scopes_is_not_the_interrupted_one(fleet: Fleet) -> None:
+    """Of the same label and minute; the derive itself made nothing."""
+    fleet.begin()
+    fleet.write(BOT)
+    fleet.sandbox.faults.add(Fault(kind=FaultKind.CLOSE_BEFORE, operation=Operation.DERIVE))
+    assert fleet.attempt("apply", "--yes").code == 5
+    mine = fleet.sandbox.state.derive_by_hand(label="bot", scopes=("withdrawal",))
+    fleet.later(minutes=2)
+    done = fleet.attempt("apply", "--yes")
+    assert done.code == 4, "it is a twin, which a person decides about"
+    assert mine.token_id in ids(fleet)
+    assert "probably ours" not in done.err
+
+
+def test_nothing_is_inferred_where_uses_are_not_shown(new_fleet: NewFleet) -> None:
+    """The token is named instead, and goes on being named until a person forgets it."""
+    with new_fleet(last_used_grain_ms=None) as fleet:
+        interrupt(fleet)
+        (lost,) = ids(fleet)
+        done = fleet.attempt("apply", "--yes")
+        assert done.code == 4
+        assert lost in ids(fleet)
+        assert f"{lost} (bot): probably ours" in done.err
+        fleet.later(days=9)
+        assert "probably ours" in fleet.must("plan").out
+        assert "probably ours" in fleet.must("status").out
+
+        assert fleet.attempt("forget", "--token-id", lost).code == 64, "nobody to ask"
+        fleet.must("forget", "--token-id", lost[:6], "--yes")
+        assert fleet.ledger().abandoned == ()
+        assert "probably ours" not in fleet.must("plan").out + fleet.must("status").out
+        assert lost in ids(fleet)
+        with fleet.untouched():
+            assert "already" in fleet.must("forget", "--token-id", lost, "--yes").out
+            assert "nothing is remembered" in fleet.refused(
+                1, "forget", "--token-id", "none", "--yes"
+            )
+
+
+def test_a_token_of_a_later_day_in_use_is_not_ours(new_fleet: NewFleet) -> None:
+    """Six days after a derive was given up, a person makes one with its label."""
+    with new_fleet(last_used_grain_ms=None) as fleet:
+        interrupt(fleet)
+        (lost,) = ids(fleet)
+        fleet.attempt("apply", "--yes")
+        assert "probably ours" in fleet.must("plan").out
+        fleet.sandbox.state.revoke_by_hand(lost)
+        fleet.sandbox.state.configure(last_used_grain_ms=1)
+        fleet.later(days=6)
+        mine = fleet.sandbox.state.derive_by_hand(label="bot", scopes=("trading",))
+        assert "perhaps ours" in fleet.must("plan").out
+        fleet.sandbox.state.touch(mine.token_id)
+        plan = fleet.must("plan").out
+        assert "probably ours" not in plan
+        assert "perhaps ours" not in plan
+
+
+def test_a_lost_token_whose_label_was_changed_is_named(new_fleet: NewFleet) -> None:
+    """An exchange that lowers labels: the derive works, and its loss is named."""
+    spec = {"label": "Desk Bot", "path": "prod/bot"}
+    with new_fleet(label_forms=("trim", "lower", "nfc")) as fleet:
+        fleet.begin(spec)
+        assert fleet.ledger().tokens["Desk Bot"].current is not None
+        fleet.assert_quiet()
+        fleet.sandbox.faults.add(Fault(kind=FaultKind.LOST_REPLY, operation=Operation.DERIVE))
+        assert fleet.attempt("rotate", "--target", "Desk Bot", "--yes").code == 5
+        lost = ids(fleet, "desk bot")[-1]
+        fleet.later(minutes=1)
+        done = fleet.must("apply", "--yes")
+        assert f"{lost} (desk bot): probably ours" in done.err
+        assert "probably ours" in fleet.must("plan").out
+        fleet.must("rotate", "--target", "Desk Bot", "--yes")
+        fleet.must("forget", "--token-id", lost, "--yes")
+        assert "probably ours" not in fleet.must("plan").out
+        fleet.write()
+        fleet.must("apply", "--yes", "--revoke-in-use", "--revoke-unproven")
+
+
+def test_a_missing_token_is_forgotten(fleet: Fleet) -> None:
+    """A person knows that it is gone, and nothing is asked any more."""
+    fleet.begin(BOT)
+    (old,) = ids(fleet)
+    with fleet.operator() as client:
+        client.secrets.kv.v2.destroy_secret_versions(
+            path=f"{fleet.prefix}/prod/bot", versions=[1], mount_point=fleet.mount
+        )
+    fleet.write()
+    fleet.sandbox.faults.add(
+        Fault(kind=FaultKind.PARTIAL_LIST, operation=Operation.LIST, leaves_out=(old,), count=None)
+    )
+    fleet.must("apply", "--yes")
+    fleet.must("forget", "--token-id", old, "--yes")
+    assert "bot" not in fleet.ledger().tokens
     fleet.assert_quiet()

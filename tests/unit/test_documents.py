@@ -819,7 +819,7 @@ def test_a_plan_from_a_snapshot_is_the_plan(scene: Scene) -> None:
 def test_a_snapshot_names_nobody_elses_token(scene: Scene) -> None:
     """Neither the ids nor the labels of foreign tokens stand anywhere in it."""
     labels = frozenset(wanted.label for wanted in scene.desired.tokens)
-    kinds = classify(scene.observed.ledger, scene.observed.live, labels)
+    kinds = classify(scene.observed, labels)
     text = dump(snapshot_document(scene.observed, labels))
     assert "foreign-" not in text
     assert all(

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, VersionId
+from reconciler.model import HOUR_MS, MINUTE_MS, VersionId
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
     expect_own_use,
@@ -43,7 +43,7 @@ from reconciler.state.ledger import (
 )
 from reconciler.state.ledger_text import from_text, text_bytes, to_text
 from reconciler.state.transitions import (
-    ABANDONED_KEPT_MS,
+    ABANDONED_MOST,
     CLOSED_KEPT,
     abandon_intent,
     close_intent,
@@ -53,7 +53,6 @@ from reconciler.state.transitions import (
     open_intent,
     record_current,
     retire_intent,
-    revoke_interrupted,
     start_revoking,
 )
 from tests.support.values import (
@@ -79,6 +78,13 @@ HAD = Entry(path="bot", current=NOW)
 OPEN = intent("bot", kind=IntentKind.ROTATE, cas=1)
 DRAINING = dataclasses.replace(HAD, retiring=(OLD,))
 BEGUN = dataclasses.replace(HAD, intent=OPEN)
+GIVEN_UP = Abandoned(
+    label="bot",
+    since_ms=OPEN.since_ms,
+    closed_at_ms=NOW_MS,
+    before=OPEN.before,
+    scopes=OPEN.scopes,
+)
 NAMED = dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, token_id="bot-2"))
 MOVING_INTENT = intent("prod/bot", kind=IntentKind.ROTATE)
 MOVING = dataclasses.replace(HAD, intent=MOVING_INTENT)
@@ -204,7 +210,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             dataclasses.replace(
                 with_entry(HAD, closed("abandoned")),
-                abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
+                abandoned=(GIVEN_UP,),
             ),
             with_entry(BEGUN),
             abandon_intent("bot", OP, at_ms=NOW_MS),
@@ -216,7 +222,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                     dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=5)),
                     closed("abandoned"),
                 ),
-                abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
+                abandoned=(GIVEN_UP,),
             ),
             with_entry(BEGUN),
             abandon_intent("bot", OP, at_ms=NOW_MS, version=VersionId(5)),
@@ -281,7 +287,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                         ),
                     )
                 ),
-                abandoned=(Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS),),
+                abandoned=(dataclasses.replace(GIVEN_UP, before=(*OPEN.before, DROPPED.token_id)),),
             ),
             with_entry(BEGUN),
             drop_intent("bot", OP, DROPPED),
@@ -487,17 +493,6 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             with_entry(Entry(path="bot", retiring=(OLD,))),
             start_revoking("bot", "bot-0", reason="superseded"),
             id="revoke: a predecessor of nothing",
-        ),
-        pytest.param(
-            with_entry(
-                dataclasses.replace(
-                    HAD,
-                    revoking=(Revoking(token_id="bot-2", live_label="bot", reason="interrupted"),),
-                )
-            ),
-            with_entry(HAD),
-            revoke_interrupted("bot", "bot-2"),
-            id="revoke: an interrupted token that was found late",
         ),
         pytest.param(
             with_entry(HAD, closed("superseded", "bot-9")),
@@ -709,18 +704,6 @@ EDITED = "was it edited by hand"
             id="revoke: another's",
         ),
         pytest.param(
-            "bot-0 is known already",
-            with_entry(DRAINING),
-            revoke_interrupted("bot", "bot-0"),
-            id="interrupted: known",
-        ),
-        pytest.param(
-            "does not know bot",
-            with_entry(None),
-            revoke_interrupted("bot", "bot-2"),
-            id="interrupted: no label",
-        ),
-        pytest.param(
             "bot-1 is not revoking",
             with_entry(HAD),
             close_revoking("bot", "bot-1", outcome="", at_ms=0),
@@ -766,14 +749,12 @@ def test_the_audit_trail_keeps_the_last_two_hundred() -> None:
     assert (*rows[1:], closed("refused")) == found.closed
 
 
-def test_abandoned_intents_are_kept_for_seven_days() -> None:
-    """To the millisecond; older ones go when the next one comes."""
-    kept = Abandoned(label="desk", since_ms=0, closed_at_ms=NOW_MS - 7 * DAY_MS)
-    late = Abandoned(label="desk", since_ms=0, closed_at_ms=NOW_MS - 7 * DAY_MS - 1)
-    before = dataclasses.replace(with_entry(BEGUN), abandoned=(late, kept))
-    row = Abandoned(label="bot", since_ms=OPEN.since_ms, closed_at_ms=NOW_MS)
-    assert ABANDONED_KEPT_MS == 7 * DAY_MS
-    assert abandon_intent("bot", OP, at_ms=NOW_MS)(before).abandoned == (kept, row)
+def test_so_many_abandoned_intents_are_kept() -> None:
+    """The oldest go first."""
+    old = tuple(Abandoned(label="desk", since_ms=n, closed_at_ms=n) for n in range(ABANDONED_MOST))
+    before = dataclasses.replace(with_entry(BEGUN), abandoned=old)
+    after = abandon_intent("bot", OP, at_ms=NOW_MS)(before).abandoned
+    assert after == (*old[1:], GIVEN_UP)
 
 
 @pytest.mark.parametrize(
@@ -1348,13 +1329,6 @@ class Life(RuleBasedStateMachine):
                 [entry.current.token_id] if entry.current is not None else []
             )
             self.step(start_revoking(label, data.draw(st.sampled_from(ids)), reason="x"))
-
-    @rule(data=st.data())
-    def find_late(self, data: st.DataObject) -> None:
-        """The manager's interrupted token, once somebody can list."""
-        label = self.pick(data, lambda _: True)
-        if label is not None:
-            self.step(revoke_interrupted(label, self.new_id()))
 
     @rule(data=st.data())
     @precondition(lambda self: bool(revoking_ids(self.known)))

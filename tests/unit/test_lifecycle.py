@@ -23,8 +23,10 @@ from reconciler.state import (
     abandon_intent,
     close_intent,
     close_revoking,
+    drop_abandoned,
     drop_intent,
     expect_own_use,
+    forget_missing,
     mark_missing,
     name_intent,
     note_asked,
@@ -32,7 +34,6 @@ from reconciler.state import (
     record_current,
     reopen_revoking,
     retire_intent,
-    revoke_interrupted,
     set_files,
     set_profile,
     set_protect,
@@ -54,8 +55,10 @@ from tests.support.values import (
 P = ParamSpec("P")
 NEW = "bot-2"
 """What an open intent makes, be it named yet or not; a rollback makes nothing."""
-LATE = "bot-3"
-"""The token of an intent that was closed before anybody could list."""
+
+
+MISSING_NOW = dataclasses.replace(current("bot-1", "bot"), missing_since_ms=NOW_MS)
+MISSING_BEFORE = dataclasses.replace(retiring("bot-0", "bot"), missing_since_ms=NOW_MS)
 
 
 def stage_of(known: Ledger, token_id: str) -> Stage:
@@ -77,14 +80,14 @@ def ledgers() -> Iterator[Ledger]:
     """Yield each combination of current token, intent, predecessor and revocation."""
     begun = intent("bot", kind=IntentKind.ROTATE, cas=1)
     for now, open_, old, gone in itertools.product(
-        (None, current("bot-1", "bot")),
+        (None, current("bot-1", "bot"), MISSING_NOW),
         (
             None,
             begun,
             dataclasses.replace(begun, token_id=NEW),
             intent("bot", kind=IntentKind.ROLLBACK, cas=1),
         ),
-        ((), (retiring("bot-0", "bot"),)),
+        ((), (retiring("bot-0", "bot"),), (MISSING_BEFORE,)),
         ((), (revoking("bot-9", "bot"),)),
     ):
         entry = Entry(path="bot", current=now, intent=open_, retiring=old, revoking=gone)
@@ -133,8 +136,9 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
         yield named(expect_own_use, "bot", token_id, NOW_MS, fresh=True)
         yield named(note_asked, "bot", token_id, at_ms=NOW_MS)
         yield named(mark_missing, "bot", token_id, at_ms=NOW_MS)
+        yield named(forget_missing, "bot", token_id, at_ms=NOW_MS)
     yield named(reopen_revoking, "bot", "bot-8", "bot")
-    yield named(revoke_interrupted, "bot", LATE)
+    yield named(drop_abandoned, ())
     yield named(set_version, "bot", VersionId(2))
     yield named(set_protect, "bot", protect=True)
     yield named(set_files, ["tokens.yaml"])
@@ -145,9 +149,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
 def moves() -> Iterator[Move]:
     """Yield what each transition does to each token, where the ledger lets it."""
     for before in ledgers():
-        ids = {"bot-0", "bot-1", NEW, LATE, "bot-8", "bot-9"} - (
-            {NEW} if rolls_back(before) else set()
-        )
+        ids = {"bot-0", "bot-1", NEW, "bot-8", "bot-9"} - ({NEW} if rolls_back(before) else set())
         for name, transition in transitions(before):
             try:
                 after = transition(before)

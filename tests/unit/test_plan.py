@@ -26,6 +26,7 @@ from reconciler.model import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,
+    SECOND_MS,
     USE_MARGIN_MS,
     LiveToken,
     SecretMeta,
@@ -1070,7 +1071,7 @@ def test_a_placeholder_is_looked_for_where_the_next_secret_goes(
     assert expected is case.plan().changes[0].reason
 
 
-OPEN = intent("bot", kind=IntentKind.ROTATE, cas=1)
+OPEN = dataclasses.replace(intent("bot", kind=IntentKind.ROTATE, cas=1), listed=True)
 BEGUN = dataclasses.replace(HAD, intent=OPEN, protect=True, retiring=(OLD,))
 OPEN_NOTE = f"rotate of {iso(OPEN.since_ms)}"
 ORPHAN = live("bot-2", "bot", age_ms=10 * MINUTE_MS)
@@ -1730,8 +1731,8 @@ def test_what_is_not_ours_is_listed_and_not_touched() -> None:
         live("f2", None, age_ms=0),
         live("f1", None, age_ms=0),
         live(current_id(MANAGER), MANAGER),
-        live("t3", MANAGER, age_ms=HOUR_MS + MINUTE_MS + 1),
-        live("t2", MANAGER, age_ms=HOUR_MS + MINUTE_MS),
+        live("t3", MANAGER, age_ms=HOUR_MS + 2 * SECOND_MS + 1),
+        live("t2", MANAGER, age_ms=HOUR_MS + 2 * SECOND_MS),
         live("t1", "left", age_ms=0),
         live("t0", "lost", age_ms=0),
     )
@@ -1739,7 +1740,7 @@ def test_what_is_not_ours_is_listed_and_not_touched() -> None:
     assert found.changes == (KEEP_MANAGER,)
     assert (
         NotTouched(token_id="t1", label="left", kind=Kind.TWIN),
-        NotTouched(token_id="t0", label="lost", kind=Kind.TWIN, probably_ours=True),
+        NotTouched(token_id="t0", label="lost", kind=Kind.TWIN, perhaps_ours=True),
         NotTouched(token_id="t2", label=MANAGER, kind=Kind.TWIN, probably_ours=True),
         NotTouched(token_id="t3", label=MANAGER, kind=Kind.TWIN),
         NotTouched(token_id="f1", label=None, kind=Kind.FOREIGN),
@@ -2040,7 +2041,7 @@ def test_only_recorded_ids_are_ever_revoked(world: World) -> None:
     never a twin's or a foreign one's.
     """
     known = world.seen.ledger
-    kinds = classify(known, world.seen.live, frozenset(s.label for s in world.desired.tokens))
+    kinds = classify(world.seen, frozenset(s.label for s in world.desired.tokens))
     desired = {s.label for s in world.desired.tokens}
     for change in planned(world).acting:
         token_id = change.before.token_id if change.before is not None else None
@@ -2065,9 +2066,7 @@ def test_each_live_token_is_in_one_place(world: World) -> None:
     them, and no id has two acting rows.
     """
     found = planned(world)
-    kinds = classify(
-        world.seen.ledger, world.seen.live, frozenset(s.label for s in world.desired.tokens)
-    )
+    kinds = classify(world.seen, frozenset(s.label for s in world.desired.tokens))
     assert kinds.keys() == {t.token_id for t in world.seen.live}
     others = {token_id for token_id, kind in kinds.items() if kind in {Kind.TWIN, Kind.FOREIGN}}
     assert others == {r.token_id for r in found.not_touched}

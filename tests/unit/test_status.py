@@ -367,7 +367,7 @@ def test_what_needs_a_person() -> None:
         live("id-1", "old", age_ms=31 * DAY_MS),
         live("id-2", "rolled"),
         live("id-3", "rolled"),
-        live("id-9", "twinned", age_ms=0),
+        live("id-9", "twinned", age_ms=2 * DAY_MS),
         live("id-8", "elsewhere"),
         secrets={"old": living(), "rolled": MOVED},
         contents={"rolled": Content(token_id="id-3", holder_version=1)},

@@ -153,8 +153,10 @@ def put_right(world: World, scenario: Scenario) -> None:
     wish = scenario.fresh
     if world.vault.ledger_deleted:
         nothing_without_a_ledger(world, wish)
-    owed = owed_tokens(world)
-    if manager_is_lost(world, wish.manifest.manager):
+    manager = wish.manifest.manager
+    lost = manager_is_lost(world, manager)
+    owed = owed_tokens(world, unseen=manager if lost else None)
+    if lost:
         undisturbed(world, dataclasses.replace(wish, name="rescue", command=Command.BOOTSTRAP))
         world.now_ms += SECOND_MS
     run = undisturbed(world, dataclasses.replace(wish, name="fresh"))

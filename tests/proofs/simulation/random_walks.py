@@ -315,7 +315,8 @@ class Walk:
         world.say("-- all processes are dead, and all has landed --")
         if world.vault.ledger_deleted:
             nothing_without_a_ledger(world, self.wish("lost", Command.APPLY))
-        owed = owed_tokens(world)
+        lost = manager_is_lost(world, MANAGER)
+        owed = owed_tokens(world, unseen=MANAGER if lost else None)
         for number in range(SETTLING_RUNS):
             if manager_is_lost(world, MANAGER):
                 undisturbed(world, self.wish(f"rescue{number}", Command.BOOTSTRAP))

@@ -46,6 +46,7 @@ from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.run import apply as apply_module
 from reconciler.run import closing, observe
 from reconciler.run import session as session_module
+from reconciler.state import lost
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import set_version
@@ -352,6 +353,10 @@ def _missing_twice_is_gone(
     return asked if isinstance(asked, Outcome) else None
 
 
+def _whatever_its_scopes(*_: object) -> bool:
+    return True
+
+
 def _trust(*_: object) -> None:
     pass
 
@@ -601,6 +606,13 @@ SABOTAGES: tuple[Sabotage, ...] = (
         patch=_replaced(revoke, "_unproven", _missing_twice_is_gone),
         world="hold without a secret",
         budget=MISLED,
+    ),
+    Sabotage(
+        name="an interrupted token told by its label alone",
+        patch=_replaced(lost, "_fits", _whatever_its_scopes),
+        world="rotate",
+        budget=FAULT,
+        act=("derives", "bot"),
     ),
     Sabotage(
         name="an answer taken for a revocation",

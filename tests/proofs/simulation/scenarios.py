@@ -254,9 +254,7 @@ def restored() -> World:
     world.take(("use", "bot"))
     world.now_ms += 5 * MINUTE_MS
     ago = next(
-        number
-        for number in range(1, len(world.pasts))
-        if _not_written_yet(world.pasts[-number])
+        number for number in range(1, len(world.pasts)) if _not_written_yet(world.pasts[-number])
     )
     world.take(("person", "restores Vault", str(ago)))
     world.audit.meddled = False

@@ -28,7 +28,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from reconciler.state.ledger import Intent, Ledger
-from reconciler.state.snapshot import BIRTH_MARGIN_MS, DERIVE_DEADLINE_MS
+from reconciler.state.lost import CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from tests.proofs.soak.manifest import Wanted
 from tests.proofs.soak.peers import HTTP_OK, Exchange, Vault
 from tests.proofs.soak.watcher import Watcher
@@ -309,10 +309,10 @@ def _may_be(token: Mapping[str, Any], intent: Intent, known: Collection[str]) ->
     """
     if token["revoked_at_ms"] is not None or token["token_id"] in known:
         return False
-    latest_ms = intent.since_ms + DERIVE_DEADLINE_MS + BIRTH_MARGIN_MS
+    latest_ms = intent.since_ms + DERIVE_DEADLINE_MS
     return (
         token["last_used_at_ms"] is None
-        and intent.since_ms - BIRTH_MARGIN_MS <= token["created_at_ms"] <= latest_ms
+        and intent.since_ms - CLOCK_MARGIN_MS <= token["created_at_ms"] <= latest_ms
     )
 
 

@@ -1,0 +1,171 @@
+"""Tokens whose secret may be lost: what can be inferred of them, and what only named.
+
+A derive that got no clear answer may have made a token that nobody knows the id of.
+
+    the token                              of an open intent     of an abandoned one
+    -------------------------------------  --------------------  -------------------
+    label                                  the intent's          alike (naming only)
+    scopes                                 the intent's, or what the exchange is known
+                                           to grant instead
+    recorded, or known of before the POST  no                    no
+    used, as far as uses are shown         never                 never
+    created                                between ``since`` and the deadline, which is
+                                           what the clock is not exact to wider
+    then it is                             interrupted, if no    named "probably ours";
+                                           other one fits, the   created later, or with
+                                           list before the POST  more scopes: named
+                                           is known, and it is   "perhaps ours"
+                                           older than a use may
+                                           be shown late
+
+An interrupted token is revoked. What is named is never touched: a person looks at it,
+and says so (``forget``). Labels are compared loosely for naming only, because an
+exchange may trim, lower or cut them; ids decide everything else.
+"""
+
+from __future__ import annotations
+
+import enum
+import unicodedata
+from collections.abc import Iterable
+
+from reconciler.model import DAY_MS, SECOND_MS, LiveToken
+from reconciler.state.ledger import Abandoned, Intent, Ledger
+
+CLOCK_MARGIN_MS = 2 * SECOND_MS
+"""The exchange's clock is known from a header of whole seconds, at both ends."""
+
+DERIVE_DEADLINE_MS = 42 * SECOND_MS
+"""A derive lands by then: 10 s to be sent, 30 s for the request, and the clock's 2."""
+
+ABANDONED_KEPT_MS = 7 * DAY_MS
+"""An abandoned intent is remembered for so long, and then while a token may be its."""
+
+CUT_LEAST = 16
+"""A label that was cut is recognised by at least so many characters."""
+
+
+class Lost(enum.Enum):
+    """How sure it is that a token comes from a derive whose answer was lost."""
+
+    PROBABLY = "probably"
+    PERHAPS = "perhaps"
+
+
+def alike(sent: str, shown: str | None) -> bool:
+    """Return whether a label may be what an exchange made of the one that was sent."""
+    if shown is None:
+        return False
+    ours, theirs = _normal(sent), _normal(shown)
+    return ours == theirs or (len(theirs) >= CUT_LEAST and ours.startswith(theirs))
+
+
+def _normal(label: str) -> str:
+    folded = unicodedata.normalize("NFC", label).casefold()
+    return unicodedata.normalize("NFC", folded).strip()
+
+
+def interrupted(  # noqa: PLR0913  # what is known of uses comes by name
+    label: str,
+    intent: Intent,
+    ledger: Ledger,
+    live: Iterable[LiveToken],
+    *,
+    now_ms: int,
+    doubt_ms: int | None,
+) -> str | None:
+    """Return the id that can only be the open intent's, or None.
+
+    An intent that names its token is sure of it. Otherwise exactly one live token must
+    fit, by the table above. A use may be shown late by ``doubt_ms``; None while that is
+    not proven, and then nothing is inferred.
+    """
+    if not intent.kind.derives:
+        return None
+    if intent.token_id is not None:
+        return intent.token_id
+    if doubt_ms is None or not intent.listed:
+        return None
+    found = [
+        token
+        for token in live
+        if token.label == label
+        and token.last_used_at_ms is None
+        and may_be_of(label, intent, ledger, token)
+    ]
+    if len(found) != 1 or now_ms - found[0].created_at_ms < doubt_ms:
+        return None
+    return found[0].token_id
+
+
+def may_be_of(label: str, intent: Intent, ledger: Ledger, token: LiveToken) -> bool:
+    """Whether an unnamed intent may have made a token, whoever has used it since."""
+    return (
+        alike(label, token.label)
+        and token.token_id not in _known(ledger)
+        and token.token_id not in intent.before
+        and _fits(intent.scopes, token, ledger)
+        and -CLOCK_MARGIN_MS <= token.created_at_ms - intent.since_ms <= DERIVE_DEADLINE_MS
+    )
+
+
+def _known(ledger: Ledger) -> frozenset[str]:
+    named = {e.intent.token_id for e in ledger.tokens.values() if e.intent is not None}
+    return frozenset(ledger.known_ids()) | {one for one in named if one is not None}
+
+
+def _fits(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
+    asked, found = frozenset(scopes), frozenset(token.scopes)
+    instead = {frozenset(g.granted) for g in ledger.granted if frozenset(g.asked) == asked}
+    return found == asked or found in instead
+
+
+def lost_of(token: LiveToken, ledger: Ledger) -> Lost | None:
+    """Return whether a token that is not recorded may be one whose secret is lost."""
+    if token.token_id in _known(ledger):
+        return None
+    begun = [
+        Abandoned(
+            label=label,
+            since_ms=entry.intent.since_ms,
+            closed_at_ms=entry.intent.since_ms,
+            before=entry.intent.before,
+            scopes=entry.intent.scopes,
+        )
+        for label, entry in ledger.tokens.items()
+        if entry.intent is not None and entry.intent.kind.derives and entry.intent.token_id is None
+    ]
+    found = {lost_from(row, token, ledger) for row in (*ledger.abandoned, *begun)}
+    return next((lost for lost in Lost if lost in found), None)
+
+
+def lost_from(row: Abandoned, token: LiveToken, ledger: Ledger) -> Lost | None:
+    """Return whether a token may come from this abandoned intent.
+
+    A row of schema 1 knows no scopes: then any fit.
+    """
+    age_ms = token.created_at_ms - row.since_ms
+    if (
+        token.last_used_at_ms is not None
+        or token.token_id in row.before
+        or age_ms < -CLOCK_MARGIN_MS
+        or not alike(row.label, token.label)
+        or not frozenset(row.scopes) <= frozenset(token.scopes)
+    ):
+        return None
+    exact = not row.scopes or _fits(row.scopes, token, ledger)
+    return Lost.PROBABLY if exact and age_ms <= DERIVE_DEADLINE_MS else Lost.PERHAPS
+
+
+def over(ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int) -> tuple[Abandoned, ...]:
+    """Return the abandoned intents that need no longer be remembered."""
+    known, tokens = _known(ledger), tuple(live)
+    return tuple(
+        row
+        for row in ledger.abandoned
+        if now_ms - row.closed_at_ms > ABANDONED_KEPT_MS
+        and not any(
+            token.token_id not in known and lost_from(row, token, ledger) is not None
+            for token in tokens
+        )
+    )
