@@ -95,7 +95,7 @@ def older_manifest(desired: Manifest, observed: Observed, policy: Policy) -> str
         return None
     return (
         f"this manifest is an older one: what it says was applied, and superseded on "
-        f"{iso(since_ms)}: take the newest, or --allow-older-manifest if going back is meant"
+        f"{iso(since_ms)}: take the newest, or go back by --allow-older-manifest or a saved plan"
     )
 
 

@@ -28,7 +28,7 @@ from tests.support.values import (
 BOSS = spec(MANAGER, rotate_after_ms=None)
 OLDER = (
     "this manifest is an older one: what it says was applied, and superseded on {}: take the "
-    "newest, or --allow-older-manifest if going back is meant"
+    "newest, or go back by --allow-older-manifest or a saved plan"
 )
 LABELS = tuple(f"bot{n}" for n in range(5))
 SEEN = settled([BOSS, *(spec(label) for label in LABELS)])

@@ -112,7 +112,7 @@ def test_the_guard(*, expected: bool, policy: Policy) -> None:
     assert violations(TWO, seen, policy) == ()
     refused = (
         "this manifest is an older one: what it says was applied, and superseded on "
-        "2026-11-22T09:30:00.000Z: take the newest, or --allow-older-manifest if going "
-        "back is meant"
+        "2026-11-22T09:30:00.000Z: take the newest, or go back by --allow-older-manifest or a "
+        "saved plan"
     )
     assert said == ((refused,) if expected else ())
