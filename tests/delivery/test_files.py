@@ -467,6 +467,19 @@ def test_gitlab_jobs() -> None:
     assert reports == {"codequality", "terraform"}
 
 
+def test_waits_fit_their_jobs() -> None:
+    """A run that waits for another one's lease is not ended by its own job before."""
+    waits = re.compile(r"--wait=(\d+)")
+    text = CRONJOB.read_text(encoding="utf-8")
+    _, cron = yaml.safe_load_all(text)
+    deadline_s = cron["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+    assert [int(found) for found in waits.findall(text)] == [300]
+    assert deadline_s >= 2 * 300
+    for name, job in gitlab_jobs().items():
+        waited = [int(found) for line in job["script"] for found in waits.findall(line)]
+        assert not waited or (max(waited), job["timeout"]) == (900, "1 hour"), name
+
+
 def test_cronjob_is_confined() -> None:
     """The CronJob never overlaps or repeats itself, and its container has no right that
     it does not need.
