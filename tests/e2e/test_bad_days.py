@@ -246,7 +246,14 @@ def test_vault_is_sealed_in_the_middle(tmp_path: Path) -> None:
         fleet.begin()
         fleet.write(BOT)
         sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=600))
-        sealing = threading.Timer(0.3, client.sys.seal)
+
+        def seal_during_the_derive() -> None:
+            while sandbox.state.count(Operation.DERIVE) == derives:
+                time.sleep(0.01)
+            client.sys.seal()
+
+        derives = sandbox.state.count(Operation.DERIVE)
+        sealing = threading.Thread(target=seal_during_the_derive, daemon=True)
         sealing.start()
         done = fleet.attempt("apply", "--yes")
         sealing.join()
