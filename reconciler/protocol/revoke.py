@@ -7,10 +7,11 @@ The ledger says so first, then the secret goes by its version number, then the t
     ledger: retiring or         it is the point of no return
     current becomes revoking
     does the secret hold it?    soft-delete that version by number, read again
-    DELETE                      200: answered; 400 (unknown, or revoked already), or no
-                                clear answer: a list decides; refused: it stays revoking
-    ledger: asked               a 200 is remembered, because it proves nothing yet: it
-                                is asked for again an hour later at the earliest
+    DELETE                      200: answered; 400 (unknown, or revoked already), and a
+                                list lacks it: answered; no clear answer: a list
+                                decides; else refused: it stays revoking
+    ledger: asked               an answer is remembered, because it proves nothing yet:
+                                it is asked for again an hour later at the earliest
     a later, whole list lacks   ledger: closed (``run.closing``, with the last write of
     the id                      the run)
 
@@ -283,8 +284,11 @@ def finish_revoking(
     reply = yield from Revoke(token_id=token_id)
     done = dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
     if isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST:
-        return done  # what it means is up to the list: it may be a refusal all the same
-    if isinstance(reply, (Refused, Unclear)):
+        # It may be a refusal all the same; nothing is revoked that a list still shows.
+        listing = yield from ListTokens()
+        if not isinstance(listing, Listing) or listing.find(token_id) is not None:
+            return failed(f"not revoked yet: {reply.sentence}", token_id)
+    elif isinstance(reply, (Refused, Unclear)):
         undone = failed(f"not revoked yet: {reply.sentence}", token_id)
         unclear = isinstance(reply, Unclear)
         return dataclasses.replace(undone, unclear=(token_id,)) if unclear else undone

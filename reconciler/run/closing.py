@@ -47,12 +47,11 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
     asked = progress.asked
     if not asked:
         return progress, _tidying(progress, desk.ledger)
-    answered = {token_id for row in progress.rows for token_id in row.outcome.asked}
     waiting = {
         r.token_id: (label, r)
         for label, entry in desk.ledger.tokens.items()
         for r in entry.revoking
-        if r.asked_at_ms is not None or r.token_id in progress.shown | answered
+        if r.asked_at_ms is not None or r.token_id in progress.shown
     }
     gone: frozenset[str] = frozenset()
     if not desk.lost:
