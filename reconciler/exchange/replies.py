@@ -255,8 +255,9 @@ def retry_after_of(text: str | None, *, now_ms: int) -> float | None:
 
     A date counts by the exchange's clock.
     """
-    if text is not None and _SECONDS.fullmatch(text.strip()):
-        return float(text)
+    seconds = (text or "").strip()
+    if _SECONDS.fullmatch(seconds):
+        return float(seconds)
     moment = http_date(text)
     return None if moment is None else max(0.0, moment.timestamp() - now_ms / SECOND_MS)
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any, Self
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler import __version__
@@ -860,6 +860,7 @@ ANY_JSON = st.recursive(
 
 @settings(max_examples=60, deadline=None, database=None)
 @given(document=ANY_JSON, text=st.text(max_size=40))
+@example(document=None, text="0\x1f")
 def test_no_reply_breaks_the_reader(document: Any, text: str) -> None:
     """Whatever JSON or header comes, the readers read it or say that they can't; they
     never raise.
