@@ -12,6 +12,7 @@ the program's affair, as far as the exchange's law (``shown``) shows it at all.
                  can show: MS before it
     never        it is the manager's, or the run was told --revoke-unproven
 
+    superseded   its overlap is over, by a clock that is right
     superseded   if a list can ever have shown a consumer's use of it, and its label
                  stays: somebody other than us uses the successor
 
@@ -33,6 +34,10 @@ from tests.proofs.simulation.shown import NEVER
 
 if TYPE_CHECKING:
     from tests.proofs.simulation.world import World
+
+OVERLAP_SLACK_MS = 10 * SECOND_MS
+"""By how much an overlap may be short: its start and its end are read from clocks that
+are a second wrong, and the start is read before it is recorded."""
 
 CLOCK_GRAIN_MS = SECOND_MS
 """A run knows the exchange's clock to this, so neither does it know the order of what
@@ -62,9 +67,11 @@ def check_evidence(world: World, token_id: str, by: str, *, not_desired: bool) -
         raise Violation("7", f"{by} revokes {token_id}, and nothing ever shows a use")
     born_ms = world.exchange.live[token_id].created_at_ms
     used = [u for u in world.audit.used.get(token_id, ()) if u - born_ms > PROMPT_MS]
-    ago_ms = _within(used, run.seen.now_ms - law.hidden_ms, quiet_ms)
+    ago_ms = _within(used, run.seen_ms - law.hidden_ms, quiet_ms)
     if ago_ms is not None:
         raise Violation("7", f"{by} revokes {token_id}, which its consumer used {ago_ms} ms before")
+    if not not_desired:
+        _check_overlap(world, run, token_id, quiet_ms)
     if not not_desired and label != manager and not policy.revoke_unproven:
         _check_successor(world, run, label, token_id)
 
@@ -91,11 +98,18 @@ def _within(used: Iterable[int], until_ms: int, quiet_ms: int) -> int | None:
     )
 
 
+def _check_overlap(world: World, run: Run, token_id: str, quiet_ms: int) -> None:
+    """However wrong the run's clock is, and was: the overlap is over."""
+    lived_ms = world.now_ms - world.audit.retired_ms.get(token_id, 0)
+    if lived_ms < quiet_ms - OVERLAP_SLACK_MS and not world.audit.rewound:
+        raise Violation("7", f"{run.name} revokes {token_id} after {lived_ms} ms of its overlap")
+
+
 def _check_successor(world: World, run: Run, label: str, token_id: str) -> None:
     """A token that somebody is known to have used goes once its successor is used."""
     assert run.seen is not None
     told_ms = world.audit.told.get(token_id)
-    known_ms = run.seen.now_ms - world.exchange.law.hidden_ms - CLOCK_GRAIN_MS
+    known_ms = run.seen_ms - world.exchange.law.hidden_ms - CLOCK_GRAIN_MS
     if told_ms is None or told_ms > known_ms or run.wish.spec(label) is None:
         return
     current = run.seen.ledger.tokens[label].current

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import Exit
 from reconciler.model import MINUTE_MS, Credentials
 from reconciler.plan.vocabulary import NEEDS_DECISION
-from reconciler.protocol.effects import Derive, Effect, PutSecret
+from reconciler.protocol.effects import Derive, Effect, PutSecret, Revoke
 from reconciler.state.ledger import Entry, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
@@ -86,6 +86,7 @@ class Audit:
         self.posts: collections.Counter[tuple[str, str]] = collections.Counter()
         self.used: dict[str, tuple[int, ...]] = {}
         self.told: dict[str, int] = {}
+        self.retired_ms: dict[str, int] = {}
         self.sent_ms: dict[str, int] = {}
         self.opened_ms: dict[tuple[str, str], int] = {}
         self.intent_of: dict[str, tuple[str, int]] = {}
@@ -104,6 +105,7 @@ class Audit:
         twin.revoking = dict(self.revoking)
         twin.used = dict(self.used)
         twin.told = dict(self.told)
+        twin.retired_ms = dict(self.retired_ms)
         twin.sent_ms = dict(self.sent_ms)
         twin.opened_ms = dict(self.opened_ms)
         twin.intent_of = dict(self.intent_of)
@@ -123,6 +125,9 @@ class Audit:
 
     def sent(self, world: World, run: Run, effect: Effect[Any], token_id: str) -> None:
         """A mutating call leaves a run; a derive will make ``token_id``."""
+        back = run.wish.older and not run.wish.policy.allow_older_manifest
+        if back and isinstance(effect, (Derive, Revoke)):
+            raise Violation("9", f"{run.name} makes an older manifest come true")
         if isinstance(effect, Derive):
             self.sent_ms[token_id] = world.now_ms
             mine = run.name, effect.label
@@ -178,10 +183,12 @@ class Audit:
         if version is not None:
             self.wrote(path, dataclasses.replace(version, by=PERSON))
 
-    def recorded(self, ledger: Ledger) -> None:
+    def recorded(self, ledger: Ledger, now_ms: int) -> None:
         """A version of the ledger is there."""
         places: collections.Counter[str] = collections.Counter()
         for label, entry in ledger.tokens.items():
+            for retiring in entry.retiring:
+                self.retired_ms.setdefault(retiring.token_id, now_ms)
             places.update(_ids(entry))
             self._record_entry(label, entry)
         for row in ledger.abandoned:
@@ -202,6 +209,7 @@ class Audit:
         if entry.current is not None:
             alive.append(entry.current.token_id)
             self.currents |= {entry.current.token_id}
+            self.retired_ms.pop(entry.current.token_id, None)
             if (entry.path, entry.current.token_id) not in self.read:
                 raise Violation(
                     "ledger",
@@ -345,6 +353,8 @@ class Audit:
         disturbed does not end with an error.
         """
         applies = run.wish.command is Command.APPLY
+        if applies and run.wish.older and run.exit is Exit.ERROR:
+            return  # and rightly so
         if applies and not world.disturbed and run.exit not in {Exit.DONE, Exit.PERSON_NEEDED}:
             raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
         if applies and run.exit is Exit.DONE and not self.meddled and _has_last_word(world, run):

@@ -60,6 +60,9 @@ SKEWS_MS = (0, 900, -900)
 """How far a run is wrong about the exchange's clock, which it knows from a header of
 whole seconds."""
 
+WRONG_MS = (-HOUR_MS, HOUR_MS, 26 * HOUR_MS)
+"""How far one reply's Date may be wrong."""
+
 OVERLAPS_MS = (0, HOUR_MS, 26 * HOUR_MS, 3 * DAY_MS)
 
 EDITS = ("remove", "add", "scopes", "move", "swap", "overlap")
@@ -77,6 +80,7 @@ _WEIGHTS = {
     "catch up": 0.4,
     "trim": 0.05,
     "restore": 0.02,
+    "wrong": 0.15,
 }
 KINDS, CUMULATED = tuple(_WEIGHTS), tuple(itertools.accumulate(_WEIGHTS.values()))
 VERSIONS_KEPT = ("1", "2", "4", "10")
@@ -167,6 +171,8 @@ class Walk:
             return ("pass", str(dice.choices(PAUSES_MS, (8, 4, 3, 1.5, 1, 0.5))[0]))
         if kind in {"lag", "catch up"}:
             return (kind,)
+        if kind == "wrong":
+            return ("wrong", self.focus, str(dice.choice(WRONG_MS)))
         if kind == "trim":
             return ("trim", dice.choice(VERSIONS_KEPT))
         if kind in {"read", "use"}:
@@ -310,7 +316,7 @@ class Walk:
         world = self.world
         world.runs, world.faults = {}, 0
         world.exchange.shown = None
-        world.now_ms += LEASE_OVER_MS
+        world.now_ms = max(world.now_ms + LEASE_OVER_MS, world.lease_end_ms() or 0)
         land_all(world)
         world.say("-- all processes are dead, and all has landed --")
         if world.vault.ledger_deleted:

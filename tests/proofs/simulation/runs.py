@@ -92,7 +92,7 @@ class Wish:
     """How a run is started.
 
     ``subject`` is the label of a rollback or adopt, ``token_id``
-    what is adopted.
+    what is adopted. ``older``: another manifest was applied since this one.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Wish:
     identity: bool = True
     subject: str = ""
     token_id: str = ""
+    older: bool = False
 
     def spec(self, label: str) -> TokenSpec | None:
         """The wanted token of a label."""
@@ -175,7 +176,12 @@ class Lane:
 
 
 class Run:
-    """One process. Where nobody asks for its key, it is not ``keyed``."""
+    """One process. Where nobody asks for its key, it is not ``keyed``.
+
+    ``wrong_ms`` is how far wrong it is about the exchange's time, by one reply's Date,
+    until that is ``confirmed``, once for all; ``wrong_when_seen_ms`` is how far it was
+    when it looked.
+    """
 
     def __init__(self, wish: Wish, *, keyed: bool = True) -> None:
         self.wish = wish
@@ -193,6 +199,8 @@ class Run:
         self.stages = 0
         self.rows: tuple[Row, ...] = ()
         self.seen: Observed | None = None
+        self.wrong_ms = self.wrong_when_seen_ms = 0
+        self.confirmed = False
         self.plan: Plan | None = None
         self.exit: Exit | None = None
         self.sentence = ""
@@ -229,7 +237,15 @@ class Run:
         )
         desk = self.desk.key() if self.desk is not None else None
         signer = self.signer and self.signer.token_id
-        kept = self.looks_first, self.holds_lease, self.down, signer, self.closed, self.halted
+        kept = (
+            self.wrong_ms,
+            self.looks_first,
+            self.holds_lease,
+            self.down,
+            signer,
+            self.closed,
+            self.halted,
+        )
         return self.base, lanes, desk, key_of(self.rows), kept
 
     def new_id(self, lane_number: int) -> str:
@@ -369,14 +385,25 @@ class Run:
         self.stages += 1
         for argument in stage.arguments:
             if isinstance(argument, Progress):
-                self.seen, self.plan = argument.outlook.observed, argument.outlook.plan
+                self._saw(argument.outlook.observed)
+                self.plan = argument.outlook.plan
             elif isinstance(argument, Observed):
-                self.seen = argument
+                self._saw(argument)
         if self.keyed:
             self.base = hash((self.name, stage.stage.__qualname__, key_of(stage.arguments)))
         self.main = Lane(stage.step)
         self.lanes = (self.main,)
         self._main_moved()
+
+    def _saw(self, observed: Observed) -> None:
+        if observed is not self.seen:
+            self.seen, self.wrong_when_seen_ms = observed, self.wrong_ms
+
+    @property
+    def seen_ms(self) -> int:
+        """When its last look was, by a clock that is right."""
+        assert self.seen is not None
+        return self.seen.now_ms - self.wrong_when_seen_ms
 
     def _over(self, code: Exit, sentence: str) -> None:
         assert "internal error" not in sentence, sentence

@@ -15,14 +15,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
-from reconciler.model import DAY_MS, Derived, LiveToken, Secret, SecretVersion, VersionId
+from reconciler.model import (
+    DAY_MS,
+    Derived,
+    LiveToken,
+    Manifest,
+    Secret,
+    SecretVersion,
+    VersionId,
+)
 from reconciler.plan import planner as plan_module
 from reconciler.plan import predecessors
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding
+from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RetiringFacts, overlap
-from reconciler.plan.tasks import NewToken
+from reconciler.plan.tasks import Evidence, NewToken
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.protocol import commit, derive, recover, revoke, rewrite, undo
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
@@ -44,9 +53,9 @@ from reconciler.protocol.effects import (
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.run import apply as apply_module
-from reconciler.run import closing, observe
+from reconciler.run import closing, newest, observe
 from reconciler.run import session as session_module
-from reconciler.state import lost
+from reconciler.state import Observed, lost
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import set_version
@@ -297,6 +306,17 @@ def _at_once(uses: Uses) -> int:
 def _unused_but_by_us(token: Current | Retiring, live: LiveToken | None) -> bool:
     used_ms = live.last_used_at_ms if live is not None else None
     return used_ms is None or used_ms <= token.ours_until_ms
+
+
+# --- time, and which manifest is the newest ---
+
+
+def _time_is_right(evidence: Evidence) -> Step[None]:
+    yield from ()
+
+
+def _no_guard_minds(desired: Manifest, observed: Observed, policy: Policy) -> tuple[str, ...]:
+    return ()
 
 
 # --- Vault's memory ---
@@ -551,6 +571,16 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="an adopted token taken for one that only we have used",
         patch=_replaced(predecessors, "never_used", _unused_but_by_us),
         world="hold adopted",
+    ),
+    Sabotage(
+        name="an overlap that is over by one wrong Date",
+        patch=_replaced(revoke, "_too_old", _time_is_right),
+        world="hold by a wrong clock",
+    ),
+    Sabotage(
+        name="an older manifest taken for the newest",
+        patch=_replaced(newest, "violations", _no_guard_minds),
+        world="an older manifest",
     ),
     Sabotage(
         name="an interrupted token revoked, whoever used it since",

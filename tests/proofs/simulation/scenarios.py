@@ -268,6 +268,31 @@ def _not_written_yet(vault: Vault) -> bool:
     return named and vault.history("bot").latest == 1
 
 
+def misled() -> World:
+    """``bot``, with two hours of overlap, was rotated 70 minutes ago, and its consumer
+    uses the successor. The first reply that ``A`` gets has a Date an hour ahead.
+    """
+    world = bootstrapped(PATIENT)
+    world.take(("read", "bot"))
+    world.take(("use", "bot"))
+    world.now_ms += 4 * HOUR_MS
+    undisturbed(world, wish("second", PATIENT, policy=ROTATE))
+    world.now_ms += 65 * MINUTE_MS
+    world.take(("read", "bot"))
+    world.take(("use", "bot"))
+    world.now_ms += 5 * MINUTE_MS
+    world.wrong_ms = {"A": HOUR_MS}
+    return world
+
+
+def outdated() -> World:
+    """``bot`` was in place, and a newer manifest has added ``cat``."""
+    world = bootstrapped(BOT)
+    undisturbed(world, wish("second", BOT, CAT))
+    world.now_ms += DAY_MS
+    return world
+
+
 def twin() -> World:
     """A person has derived a token with ``bot``'s label, and has its secret."""
     world = bootstrapped()
@@ -337,11 +362,15 @@ def scenario(
     return Scenario(
         name=name,
         begin=begin,
-        fresh=dataclasses.replace(runs[-1], policy=ANY_MANIFEST, command=Command.APPLY),
+        fresh=dataclasses.replace(
+            runs[-1], older=False, policy=ANY_MANIFEST, command=Command.APPLY
+        ),
     )
 
 
 _A, _B, _C = "A", "B", "C"
+
+OLDER = dataclasses.replace(wish(_A, BOT), policy=Policy(), older=True)
 
 _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("derive", bootstrapped, wish(_A, BOT), None),
@@ -364,6 +393,8 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("hold fresh uses", fresh_in_use, wish(_A, PATIENT), None),
     ("hold adopted", adopted, wish(_A, BOT), None),
     ("remove seldom uses", seldom_used, wish(_A), None),
+    ("hold by a wrong clock", misled, wish(_A, PATIENT), None),
+    ("an older manifest", outdated, OLDER, None),
     ("recover after a backup", restored, wish(_A, BOT), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),

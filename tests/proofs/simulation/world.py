@@ -22,6 +22,7 @@ and a person.
                         time passes for no other end)
     person WHAT WHERE   a person acts
     pass MS             time passes
+    wrong NAME MS       a reply's Date is wrong: so is the run's clock, until confirmed
     lag, catch up       the list stays as it is now; it shows what is again
     trim N              Vault keeps N versions of a secret from now on
     read PATH           a consumer picks up what it finds there
@@ -201,6 +202,7 @@ class World:
         self.picked_up: dict[str, str] = {}
         self.coarse: frozenset[str] | None = None
         self.skew_ms: dict[str, int] = {}
+        self.wrong_ms: dict[str, int] = {}
         self.keyed = True
         self.pasts: tuple[Vault, ...] = ()
         self.mutations = 0
@@ -216,6 +218,7 @@ class World:
         twin.runs = {name: run.clone() for name, run in self.runs.items()}
         twin.waiting = dict(self.waiting)
         twin.picked_up = dict(self.picked_up)
+        twin.wrong_ms = dict(self.wrong_ms)
         twin.audit = self.audit.clone()
         return twin
 
@@ -241,6 +244,7 @@ class World:
     def start(self, wish: Wish) -> Run:
         """A process begins."""
         run = self.runs[wish.name] = Run(wish, keyed=self.keyed)
+        run.wrong_ms = self.wrong_ms.pop(wish.name, 0)
         self._settle(run)
         return run
 
@@ -254,7 +258,7 @@ class World:
             for lane in run.ready():
                 found.extend(("run", name, str(lane), fault) for fault in self._faults(run, lane))
         found.extend(("land", str(number)) for number in range(len(self.flights)))
-        if self.ticks and self._lease_end_ms() is not None:
+        if self.ticks and self.lease_end_ms() is not None:
             found.extend(
                 [("overtake", name) for name in self.waiting]
                 if self.coarse is not None
@@ -309,7 +313,8 @@ class World:
             return ()
         return FAULTS[type(effect)]
 
-    def _lease_end_ms(self) -> int | None:
+    def lease_end_ms(self) -> int | None:
+        """When the lease that somebody holds expires; None where nobody does."""
         ledger = self.vault.ledger()
         if ledger is None or ledger.holder is None or ledger.holder.expires_at_ms <= self.now_ms:
             return None
@@ -350,6 +355,12 @@ class World:
         self.audit.doubtful = True
         self.say(f"{ms} ms pass")
 
+    def _mislead(self, name: str, ms: str) -> None:
+        run = self.runs.get(name)
+        if run is not None and not run.ended and not run.confirmed:
+            run.wrong_ms = int(ms)
+            self.say(f"the clock of {name} is wrong by {ms} ms")
+
     def _lag(self) -> None:
         self.exchange.shown = self.exchange.listing(self.now_ms)
         self.audit.lagged = self.audit.doubtful = True
@@ -388,7 +399,7 @@ class World:
         self.disturbed = True
         if sum(not run.ended for run in self.runs.values()) > 1:
             self.audit.doubtful = True  # one of them may be between two lists
-        self.now_ms = self._lease_end_ms() or self.now_ms
+        self.now_ms = self.lease_end_ms() or self.now_ms
         self.say("time passes until the lease has expired")
 
     def say(self, sentence: str) -> None:
@@ -453,7 +464,10 @@ class World:
         return True
 
     def _local(self, run: Run, lane: int, effect: Effect[Any]) -> tuple[object, object]:
-        now_ms = self.now_ms + self.skew_ms.get(run.name, 0)
+        if isinstance(effect, ConfirmedNow | AwaitTurn):
+            self.disturbed = self.disturbed or bool(run.wrong_ms)
+            run.wrong_ms, run.confirmed = 0, True  # another reply has to agree
+        now_ms = self.now_ms + self.skew_ms.get(run.name, 0) + run.wrong_ms
         if isinstance(effect, Now | ConfirmedNow):
             return now_ms, now_ms
         if isinstance(effect, NewId):
@@ -629,7 +643,7 @@ class World:
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
                 self.audit.perhaps_used |= self._used_late()
-                self.audit.recorded(effect.ledger)
+                self.audit.recorded(effect.ledger, self.now_ms)
             return Mismatch() if number is None else Written(version=number)
         assert isinstance(effect, DeleteVersion), effect
         self.vault.delete(effect.path, effect.version)
@@ -757,6 +771,7 @@ World._happenings = {
     "land": World._land,
     "tick": World._let_lease_expire,
     "pass": World._let_time_pass,
+    "wrong": World._mislead,
     "lag": World._lag,
     "catch up": World._catch_up,
     "trim": World._trim,
