@@ -54,9 +54,13 @@ def intent_open(facts: Facts) -> Finding | None:
 def revoking_left(facts: Facts) -> Finding | None:
     """Recorded revocations come before anything else that is done to the label.
 
-    One that the exchange has answered waits for a list, and holds nothing up.
+    One that the exchange has answered, in this run at least, waits for a list, and
+    holds nothing up.
     """
-    answered = all(r.asked_at_ms is not None for r in facts.entry.revoking)
+    in_this_run = facts.setting.policy.answered
+    answered = all(
+        r.asked_at_ms is not None or r.token_id in in_this_run for r in facts.entry.revoking
+    )
     return None if answered else Finding(Action.RECOVER, Reason.REVOKING_LEFT)
 
 

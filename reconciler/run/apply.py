@@ -266,7 +266,12 @@ def _repair(progress: Progress) -> Stage[Progress]:
 def _plan_afresh(progress: Progress) -> Stage[Progress]:
     """Look and plan after repairs: what else there is to do may differ now."""
     session = progress.session
-    outlook = yield from look(session, progress.approved, before=progress.outlook.observed)
+    policy = dataclasses.replace(session.policy, answered=progress.answered)
+    outlook = yield from look(
+        dataclasses.replace(session, policy=policy),
+        progress.approved,
+        before=progress.outlook.observed,
+    )
     _refuse_lost(session, outlook)
     refuse_guarded(session, outlook.observed, progress.approved)
     return Then(stage=_repair, arguments=(progress.looked(outlook),))

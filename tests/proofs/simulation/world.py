@@ -686,8 +686,10 @@ class World:
         self.audit.check_contents(vault, exchange)
 
     def _remember(self, effect: Effect[Any]) -> None:
-        """Keep Vault as it is before a write, where it may be restored."""
-        if isinstance(effect, IN_VAULT) and self._may_restore():
+        """Keep Vault as it is before a write, where it may be restored; a backup without
+        a ledger is none.
+        """
+        if isinstance(effect, IN_VAULT) and self._may_restore() and self.vault.ledgers:
             self.pasts = (*self.pasts, self.vault.clone())[-PASTS_KEPT:]
 
     def _may_restore(self) -> bool:
