@@ -30,9 +30,10 @@ _RANK = {action: rank for rank, action in enumerate(Action)}
 class Side:
     """One side of a change: the token as it is, or as it is to be.
 
-    ``version`` is the version of the secret that was seen, ``overlap_ms`` how long the
-    predecessor of the new token lives on. ``files`` are the manifest's, in the one row
-    about these.
+    ``version`` is the version of the secret that was seen; its time is told where a
+    secret is to be written over it, so that an approval is of that one. ``overlap_ms``
+    is how long the predecessor of the new token lives on. ``files`` are the manifest's,
+    in the one row about these.
     """
 
     path: str
@@ -41,6 +42,7 @@ class Side:
     version: int | None = None
     protect: bool | None = None
     overlap_ms: int | None = None
+    version_created_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     files: tuple[str, ...] = ()
 
 

@@ -98,7 +98,7 @@ from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts
-from reconciler.plan.reasons import first
+from reconciler.plan.reasons import first, written_over
 from reconciler.plan.revocations import again_rows, revoking_rows
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
@@ -218,13 +218,16 @@ def _ends_all(context: PlanContext, facts: Facts, finding: Finding) -> bool:
 
 def _own_row(context: PlanContext, facts: Facts, finding: Finding) -> Change:
     before, after, task = _sides(context, facts, finding)
+    notes = [finding.note]
+    if finding.action in {Action.DERIVE, Action.ROTATE} and isinstance(facts, Wanted):
+        notes.append(written_over(facts))
     return Change(
         label=facts.label,
         action=finding.action,
         reason=finding.reason,
         before=before,
         after=after,
-        note=finding.note,
+        note="; ".join(filter(None, notes)),
         task=task,
     )
 
@@ -252,7 +255,9 @@ def _sides(
             restored = RestoreSecret(
                 path=path, source=source or latest.number, seen=latest, entry=entry, live=facts.live
             )
-            return before, Side(path=path, version=latest.number), restored
+            at_ms = latest.created_at_ms
+            seen = Side(path=path, version=latest.number, version_created_at_ms=at_ms)
+            return before, seen, restored
         case Action.REVOKE, Unwanted(live=live):
             return (
                 before,
@@ -302,6 +307,7 @@ def _wanted_side(context: PlanContext, facts: Wanted) -> Side:
         path=spec.path,
         scopes=spec.scopes,
         version=facts.target.latest,
+        version_created_at_ms=facts.target.created_at_ms,
         protect=None if known else spec.protect,
         overlap_ms=spec.overlap_ms,
     )

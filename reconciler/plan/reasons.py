@@ -288,11 +288,20 @@ def secret_lost(facts: Listed) -> Finding | None:
         return Finding(Action.ROTATE, Reason.SECRET_LOST, "what Vault holds of it does not sign")
     if facts.current.is_in_place(facts.meta):
         return None
-    found, meta = facts.content, facts.meta
-    foreign = found is not None and meta.state is VersionState.LIVING and not found.placeholder
-    over = f"{meta.version_id} holds something else, which is written over"
-    note = over if foreign else meta.end_text()
+    note = facts.meta.end_text() if facts.meta.state is VersionState.DELETED else ""
     return Finding(Action.ROTATE, Reason.SECRET_LOST, note)
+
+
+def written_over(facts: Wanted) -> str:
+    """Tell what a new secret is written over, where that is not the label's own."""
+    content, entry = facts.target_content, facts.entry
+    if content is None or content.placeholder or not content.readable:
+        return ""
+    own = {old.token_id for old in entry.retiring}
+    own |= {entry.current.token_id} if entry.current is not None else set()
+    if facts.target.state is not VersionState.LIVING or content.token_id in own:
+        return ""
+    return f"{facts.target.version_id} holds something else, which is written over"
 
 
 PREDECESSORS_MAX = 3

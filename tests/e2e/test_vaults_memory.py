@@ -72,12 +72,21 @@ def test_a_copy_of_the_same_secret_is_put_right(fleet: Fleet) -> None:
 
 
 def test_a_rotation_never_writes_over_what_came_meanwhile(fleet: Fleet) -> None:
-    """The path is written anew between the plan's look and the derive."""
+    """The row of any rotation says what it is written over, and an approval is of that
+    content: of another one under the same number, it is stale.
+    """
     fleet.begin(BOT)
-    for label in ("bot",):
-        written_anew(fleet, "prod/bot", {"note": "imported"})
-        done = fleet.attempt("rotate", "--target", label, "--yes")
-        assert done.code in {0, 1, 4}, done
+    narrow = {**BOT, "scopes": ["trading", "account_creation"]}
+    fleet.write(narrow)
+    fleet.must("plan", "--out", "before.json")
+    written_anew(fleet, "prod/bot", {"note": "imported"})
+    fleet.must("plan", "--out", "after.json")
+    plan = fleet.must("plan").out
+    assert "scopes widened" in plan
+    assert "version 1 holds something else, which is written over" in plan
+    with fleet.untouched():
+        fleet.refused(3, "apply", "--plan", "before.json")
+    fleet.must("apply", "--plan", "after.json")
     assert fleet.secret("prod/bot", 1).field("note") == "imported"
 
 

@@ -633,6 +633,7 @@ LOST = rotate(
 )
 WILL_END = dataclasses.replace(living(1), ends_at_ms=NOW_MS + DAY_MS)
 SHORT_LIVED = dataclasses.replace(WILL_END, life_ms=DAY_MS)
+OVER_NOW = dataclasses.replace(WANTED, version_created_at_ms=NOW_MS)
 DATED = dataclasses.replace(
     HAD, current=dataclasses.replace(current("bot-1", "bot"), version_created_at_ms=NOW_MS - DAY_MS)
 )
@@ -725,7 +726,7 @@ DATED = dataclasses.replace(
             id="deleted, and an older version has it; due can wait",
         ),
         pytest.param(
-            rotate(Reason.SECRET_LOST, f"version 1 {OVER_IT}"),
+            rotate(Reason.SECRET_LOST, f"version 1 {OVER_IT}", after=OVER_NOW),
             Case(
                 spec=BOT,
                 entry=DATED,
@@ -734,6 +735,18 @@ DATED = dataclasses.replace(
                 contents={"bot": Content()},
             ),
             id="the same number again, at another time",
+        ),
+        pytest.param(
+            rotate(Reason.REQUESTED, f"version 1 {OVER_IT}", after=OVER_NOW),
+            Case(
+                spec=BOT,
+                entry=DATED,
+                tokens=(HERE,),
+                secrets={"bot": dataclasses.replace(living(1), created_at_ms=NOW_MS)},
+                contents={"bot": Content()},
+                policy=ASKED,
+            ),
+            id="the same, and a rotation was asked for: it says what it writes over",
         ),
         pytest.param(
             row(
@@ -2092,12 +2105,13 @@ def test_what_is_derived_is_what_the_manifest_says(world: World) -> None:
     assert len({c.label for c in derived}) == len(derived)
     for change in derived:
         wanted = specs[change.label]
-        version = world.seen.meta(wanted.path).latest
+        target = world.seen.meta(wanted.path)
         protect = wanted.protect if change.label not in world.seen.ledger.tokens else None
         expected = Side(
             path=wanted.path,
             scopes=wanted.scopes,
-            version=version,
+            version=target.latest,
+            version_created_at_ms=target.created_at_ms,
             protect=protect,
             overlap_ms=wanted.overlap_ms,
         )
