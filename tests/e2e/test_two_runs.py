@@ -132,18 +132,19 @@ def test_a_run_that_slept_too_long(fleet: Fleet, pause: Pause) -> None:
 
 
 def test_a_run_that_slept_with_a_token_that_nobody_knows(fleet: Fleet) -> None:
-    """The other run can't tell it from a person's of the same label and touches
-    neither; awake, the run revokes its own.
+    """The other run can't tell it from a person's of the same label and scopes, and
+    touches neither; awake, the run revokes its own.
     """
+    scopes = ("trading", "withdrawal")
     fleet.begin(BOT)
-    fleet.write({**BOT, "scopes": ["trading", "withdrawal"]})
+    fleet.write({**BOT, "scopes": list(scopes)})
     fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=400))
     with fleet.running("apply", "--yes") as process:
         until(lambda: not_pending(fleet))
         process.send_signal(signal.SIGSTOP)
         until(lambda: all(call.ended for call in fleet.sandbox.state.calls))
         theirs = fleet.live("bot")[-1].token_id
-        person = fleet.sandbox.state.derive_by_hand("bot").token_id
+        person = fleet.sandbox.state.derive_by_hand("bot", scopes).token_id
         fleet.later(minutes=2)
         fleet.must("apply", "--yes")
         ours = fleet.use("prod/bot")
