@@ -43,9 +43,12 @@ from tests.proofs.simulation.runs import Command, Run, Wish
 from tests.proofs.simulation.scenarios import MANAGER, bare, spec, wish
 from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
-from tests.proofs.simulation.world import FAULTS, IN_SECRETS, MUTATING, OK, PASTS_KEPT, Choice
+from tests.proofs.simulation.world import IN_SECRETS, IN_WALKS, MUTATING, OK, PASTS_KEPT, Choice
 
 LABELS = ("ant", "bee", "cat")
+NEARLY = ("Ant", "BEE")
+"""Labels that somebody else's tokens have, and that an exchange may write as ours."""
+
 PATHS = (*LABELS, "dog")
 SCOPES = (("trading",), ("account_creation", "trading"))
 PAUSES_MS = (
@@ -198,8 +201,8 @@ class Walk:
         effect = run.effect(lane)
         outcome = OK
         faulty = FAULTY_CHANGE if isinstance(effect, MUTATING) else FAULTY_READ
-        if effect is not None and type(effect) in FAULTS and dice.random() < faulty:
-            outcome = dice.choice(FAULTS[type(effect)])
+        if effect is not None and type(effect) in IN_WALKS and dice.random() < faulty:
+            outcome = dice.choice(IN_WALKS[type(effect)])
         return ("run", run.name, str(lane), outcome)
 
     def _choose_begin(self, dice: random.Random, number: int) -> Choice:
@@ -239,7 +242,7 @@ class Walk:
         if what == "revokes":
             ours = [t for t in self.world.exchange.live if not t.startswith("t-boot")]
             return ("person", what, dice.choice(ours) if ours else "none")
-        return ("person", what, dice.choice(LABELS))
+        return ("person", what, dice.choice((*LABELS, *NEARLY)))
 
     def _path_in_flux(self, dice: random.Random) -> str:
         """Where an intent is open, if there is one."""
@@ -270,7 +273,7 @@ class Walk:
                     return
                 effect = run.effect(int(lane))
                 if outcome == OK or (
-                    effect is not None and outcome in FAULTS.get(type(effect), ())
+                    effect is not None and outcome in IN_WALKS.get(type(effect), ())
                 ):
                     world.take(choice)
             case ("land", number) if int(number) >= len(world.flights):

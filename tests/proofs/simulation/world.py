@@ -11,6 +11,7 @@ and a person.
       … dud             a derive whose token's secret is never accepted
       … other           a derive whose token has another scope than was asked for
       … ends            a derive that ends the label's older tokens
+      … cap             a derive that ends the profile's oldest token (in walks)
       … replay          a derive answered with an older derive's reply; it makes nothing
       … sham            a revocation that is answered and does nothing
       … empty           a list without any token
@@ -98,7 +99,7 @@ from tests.proofs.simulation.shown import Law
 Choice = tuple[str, ...]
 
 OK, LOST, FAIL, REFUSE, LATE, DOWN = "ok", "lost", "fail", "refuse", "late", "down"
-DUD, OTHER, ENDS, REPLAY = "dud", "other", "ends", "replay"
+DUD, OTHER, ENDS, REPLAY, CAP = "dud", "other", "ends", "replay", "cap"
 EMPTY, PARTIAL, SHAM = "empty", "partial", "sham"
 
 FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
@@ -116,6 +117,9 @@ FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
     VerifyToken: (FAIL, REFUSE, EMPTY, PARTIAL, DOWN),
 }
 """What can go wrong with each shared effect."""
+
+IN_WALKS = {**FAULTS, Derive: (*FAULTS[Derive], CAP)}
+"""The same, in random walks."""
 
 EXCHANGE, VAULT = "exchange", "vault"
 STRANGE_SCOPE = "withdrawal"
@@ -526,8 +530,8 @@ class World:
                 run.name,
                 token_id,
             )
-        if isinstance(effect, Derive) and outcome == ENDS:
-            self._end_elders(effect.label)
+        if isinstance(effect, Derive) and outcome in {ENDS, CAP}:
+            self._end_elders(effect.label if outcome == ENDS else None)
         reply = self._arrive(flight, signer=run.signer)
         return NO_REPLY if outcome == LOST else reply
 
@@ -540,11 +544,15 @@ class World:
         ]
         return derived(self.exchange.live[ours[-1]]) if ours else NO_REPLY
 
-    def _end_elders(self, label: str) -> None:
-        """Nothing that we do: the exchange's own doing counts as a person's."""
-        for token in tuple(self.exchange.live.values()):
-            if token.label == label:
-                self.exchange.revoke(token.token_id, by=PERSON)
+    def _end_elders(self, label: str | None) -> None:
+        """Nothing that we do: the exchange's own doing counts as a person's.
+
+        Without a label it is the oldest token of all, as where there is a most.
+        """
+        live = tuple(self.exchange.live.values())
+        elders = [t for t in live if t.label == label] if label is not None else live[:1]
+        for token in elders:
+            self.exchange.revoke(token.token_id, by=PERSON)
 
     def _token_id(self, run: Run) -> str:
         made = sum(1 for by in self.exchange.made_by.values() if by == run.name)
@@ -686,8 +694,9 @@ class World:
         self.audit.check_contents(vault, exchange)
 
     def _remember(self, effect: Effect[Any]) -> None:
-        """Keep Vault as it is before a write, where it may be restored; a backup without
-        a ledger is none.
+        """Keep Vault as it is before a write, where it may be restored.
+
+        A backup without a ledger is none.
         """
         if isinstance(effect, IN_VAULT) and self._may_restore() and self.vault.ledgers:
             self.pasts = (*self.pasts, self.vault.clone())[-PASTS_KEPT:]
