@@ -13,7 +13,8 @@ found there decides:
     is not there, and the   trimmed: committed if a later version carries the
     latest is past it       operation id on, otherwise taken away
     is not there, and the   the path's metadata were deleted, perhaps with our
-    latest is before cas    version: taken away
+    latest is before cas,   version: taken away
+    or of another time
     is unreadable           unproven
 
 A fence writes the path's content again. Where nothing lives at the path, or what lives
@@ -107,11 +108,17 @@ def changed_since(path: str, seen: VersionId, found: VersionId) -> str:
 
 
 def resolve_commit(
-    path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
+    path: str,
+    cas: int,
+    operation_id: str,
+    *,
+    leaving: frozenset[str],
+    seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
     """Find out whether the write was applied, and fence where nothing was written yet.
 
-    ``leaving`` are ids that a fence must not write again.
+    ``leaving`` are ids that a fence must not write again. ``seen_at_ms`` is the time of
+    version ``cas`` as it was seen.
     """
     sentence = "Vault kept changing under the fence"
     for attempt in range(TRIES):
@@ -131,7 +138,7 @@ def resolve_commit(
             return _overtaken(ours, latest)
         if ours.state is VersionState.DELETED:
             return TakenAway()
-        if latest.version != cas:
+        if not latest.version_id.is_same(VersionId(cas, seen_at_ms)):
             return (yield from _search(path, cas, latest, operation_id))
         verdict = yield from _fence(path, latest, leaving)
         if not isinstance(verdict, Unproven):

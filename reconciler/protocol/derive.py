@@ -125,6 +125,7 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
         since_ms=since_ms,
         before=tuple(sorted(t.token_id for t in before if alike(label, t.label))),
         cas=task.seen.number,
+        cas_created_at_ms=task.seen.created_at_ms,
         path=path,
         scopes=task.spec.scopes,
         compromised=task.compromised,
@@ -266,10 +267,11 @@ def _commit(
     )
     if isinstance(reply, Written):
         return reply.version_id
-    verdict = believed(
-        (yield from resolve_commit(intent.path, intent.cas, intent.operation_id, leaving=going)),
-        derived.secret,
+    at_ms = intent.cas_created_at_ms
+    settled = yield from resolve_commit(
+        intent.path, intent.cas, intent.operation_id, leaving=going, seen_at_ms=at_ms
     )
+    verdict = believed(settled, derived.secret)
     if isinstance(verdict, NotCommitted):
         return (
             yield from _drop(task, intent, derived, "the secret was changed meanwhile", verdict)

@@ -167,7 +167,11 @@ def finish_all_revoking(label: str, entry: Entry) -> Step[Outcome]:
 def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outcome]:
     label = task.label
     verdict = yield from resolve_commit(
-        intent.path, intent.cas, intent.operation_id, leaving=leaving(ledger, label)
+        intent.path,
+        intent.cas,
+        intent.operation_id,
+        leaving=leaving(ledger, label),
+        seen_at_ms=intent.cas_created_at_ms,
     )
     if isinstance(verdict, Committed):
         found = yield from _found(task, intent, verdict.content, ledger)

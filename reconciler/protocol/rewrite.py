@@ -171,6 +171,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         since_ms=since_ms,
         before=(),
         cas=task.seen.number,
+        cas_created_at_ms=task.seen.created_at_ms,
         path=task.path,
         scopes=task.live.scopes,
         token_id=task.live.token_id,

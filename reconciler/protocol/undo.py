@@ -98,6 +98,7 @@ def record_undone(
         operation_id=(yield from NewId()),
         before=(),
         cas=verdict.empty - 1,
+        cas_created_at_ms=None,
         compromised=False,
         token_id=None,
     )

@@ -101,7 +101,7 @@ class Intent:
 
     ``before`` are the ids that had the label, or one like it, before the derive, and
     ``listed`` says that they were listed directly before it. ``cas`` is the version
-    that the write was made for.
+    that the write was made for, and ``cas_created_at_ms`` when Vault wrote that.
     """
 
     kind: IntentKind
@@ -114,6 +114,7 @@ class Intent:
     scopes: tuple[str, ...]
     compromised: bool = dataclasses.field(default=False, metadata=OPTIONAL)
     token_id: str | None = dataclasses.field(default=None, metadata=OPTIONAL)
+    cas_created_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     listed: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
 
 

@@ -110,7 +110,28 @@ def verdict_of(
     silent: type[Effect[object]] | None = None,
 ) -> Verdict:
     """What ``resolve_commit`` finds."""
-    return drive(resolve_commit(PATH, CAS, OP, leaving=leaving), Performer(vault, silent))
+    step = resolve_commit(PATH, CAS, OP, leaving=leaving, seen_at_ms=0)
+    return drive(step, Performer(vault, silent))
+
+
+def written_anew(versions: int) -> Meanwhile:
+    """The path's metadata were deleted, and so many versions written later."""
+
+    def happens(vault: Vault) -> None:
+        vault.forget(PATH)
+        vault.now_ms += 1
+        for _ in range(versions):
+            write(FOREIGN)(vault)
+
+    return happens
+
+
+@pytest.mark.parametrize("versions", [0, 1])
+def test_a_path_that_was_written_anew_proves_nothing(versions: int) -> None:
+    """Ours may have been there, and have been read, before its metadata were deleted:
+    also where the numbers fit again.
+    """
+    assert verdict_of(vault_with(COMMITTED, written_anew(versions))) == TakenAway()
 
 
 @pytest.mark.parametrize(

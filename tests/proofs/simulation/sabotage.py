@@ -129,7 +129,12 @@ def _fence_in_name_only(path: str, latest: SecretVersion, leaving: frozenset[str
 
 
 def _believe_the_reply(
-    path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
+    path: str,
+    cas: int,
+    operation_id: str,
+    *,
+    leaving: frozenset[str],
+    seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
     yield from ()
     return NotCommitted(version=cas)
@@ -145,20 +150,30 @@ def _fence_and_delete_at_once(
 
 
 def _judge_by_the_latest(
-    path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
+    path: str,
+    cas: int,
+    operation_id: str,
+    *,
+    leaving: frozenset[str],
+    seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
     latest = yield from ReadSecret(path=path)
     if isinstance(latest, SecretVersion) and latest.field(OPERATION_ID) == operation_id:
         return Committed(content=latest)
     if isinstance(latest, SecretVersion) and latest.version > cas:
         return NotCommitted(version=latest.version)
-    return (yield from _resolve(path, cas, operation_id, leaving=leaving))
+    return (yield from _resolve(path, cas, operation_id, leaving=leaving, seen_at_ms=seen_at_ms))
 
 
 def _take_the_missing_for_unwritten(
-    path: str, cas: int, operation_id: str, *, leaving: frozenset[str]
+    path: str,
+    cas: int,
+    operation_id: str,
+    *,
+    leaving: frozenset[str],
+    seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
-    verdict = yield from _resolve(path, cas, operation_id, leaving=leaving)
+    verdict = yield from _resolve(path, cas, operation_id, leaving=leaving, seen_at_ms=seen_at_ms)
     return NotCommitted(version=cas) if isinstance(verdict, TakenAway) else verdict
 
 
