@@ -78,6 +78,9 @@ ANY_MANIFEST = Policy(allow_older_manifest=True)
 """The second of two runs may have either manifest."""
 
 CLEAN_UP = Policy(selection=Selection(only=Category.CLEANUP))
+IN_USE_TOO = Policy(revoke_in_use=True)
+"""A restore signs with its token, which is a use that a removal would wait for."""
+
 ROTATE_MANAGER = Policy(requested=frozenset({MANAGER}))
 
 
@@ -399,7 +402,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),
-    ("restore, remove", overwritten, wish(_A, BOT), wish(_B)),
+    ("restore, remove", overwritten, wish(_A, BOT), wish(_B, policy=IN_USE_TOO)),
     ("put right", written_again, wish(_A, BOT), None),
     (
         "roll back",
