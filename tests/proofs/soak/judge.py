@@ -124,6 +124,8 @@ class Judge:
             intent = entry.intent
             if ledger is None or intent is None or not intent.kind.derives:
                 continue
+            if intent.token_id is None and not intent.listed:
+                continue  # nothing is inferred: a list was not asked before the derive
             known = {*intent.before, *ledger.known_ids()}
             mine = [
                 token
@@ -312,6 +314,7 @@ def _may_be(token: Mapping[str, Any], intent: Intent, known: Collection[str]) ->
     latest_ms = intent.since_ms + DERIVE_DEADLINE_MS
     return (
         token["last_used_at_ms"] is None
+        and set(token["scopes"]) == set(intent.scopes)
         and intent.since_ms - CLOCK_MARGIN_MS <= token["created_at_ms"] <= latest_ms
     )
 

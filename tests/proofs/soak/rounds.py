@@ -461,7 +461,9 @@ class Fleet:
             hold["label"] for hold in report["holds"] if hold["reason"] in DECISIONS
         )
         self._named = frozenset(
-            row["token_id"] for row in report["not_touched"] if row["probably_ours"]
+            row["token_id"]
+            for row in report["not_touched"]
+            if row["probably_ours"] or row.get("perhaps_ours")
         )
         if (code == 4) != bool(self._held):
             raise ViolationError(
