@@ -650,7 +650,7 @@ class World:
         if isinstance(effect, PutLedger):
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
-                self.audit.perhaps_used |= self._used_late()
+                self.audit.perhaps_used |= self._used_late() | frozenset(self.exchange.ended_by)
                 self.audit.recorded(effect.ledger, self.now_ms)
             return Mismatch() if number is None else Written(version=number)
         assert isinstance(effect, DeleteVersion), effect
