@@ -60,10 +60,11 @@ class RetiringFacts:
 
 
 def overlap(facts: RetiringFacts) -> Finding | None:
-    """Its time is not over."""
-    if facts.setting.now_ms >= facts.retiring.not_before_ms:
+    """Its time is not over, or a use at its end may not be shown yet."""
+    ends_ms = facts.retiring.not_before_ms + (facts.doubt_ms or 0)
+    if facts.setting.now_ms >= ends_ms:
         return None
-    return Finding(Action.HOLD, Reason.OVERLAP, f"until {iso(facts.retiring.not_before_ms)}")
+    return Finding(Action.HOLD, Reason.OVERLAP, f"until {iso(ends_ms)}")
 
 
 def content_again(facts: RetiringFacts) -> Finding | None:

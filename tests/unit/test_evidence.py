@@ -87,6 +87,18 @@ def test_a_predecessor(
     assert row_of(entry, *tokens, doubt_ms=doubt_ms, policy=policy) == expected
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize(("late_ms", "held"), [(1, True), (0, False)])
+def test_a_use_at_the_end_of_the_overlap_is_waited_for(
+    *, fresh: bool, late_ms: int, held: bool
+) -> None:
+    """Whoever read the secret last may use it up to the end, and the list is late."""
+    old = retiring("bot-0", "bot", superseded_age_ms=2 * DAY_MS - late_ms, overlap_ms=DAY_MS)
+    entry = Entry(path="bot", current=NOW, retiring=(dataclasses.replace(old, fresh=fresh),))
+    found = row_of(entry, used("bot-0", None), used("bot-1", 0), doubt_ms=DAY_MS)
+    assert found == ((Action.HOLD, Reason.OVERLAP) if held else REVOKE)
+
+
 @pytest.mark.parametrize(
     ("expected", "old"),
     [
