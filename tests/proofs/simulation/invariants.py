@@ -91,7 +91,7 @@ class Audit:
         self.opened_ms: dict[tuple[str, str], int] = {}
         self.intent_of: dict[str, tuple[str, int]] = {}
         self.abandoned_ms: dict[tuple[str, int], int] = {}
-        self.lagged = False
+        self.lagged = self.misled = False
         self.doubtful = False
         self.perhaps_used: frozenset[str] = frozenset()
         self.meddled = False
@@ -482,8 +482,14 @@ def open_revocations(world: World) -> frozenset[str]:
 
 
 def check_known(world: World, ledger: Ledger, run: Run) -> None:
-    """Invariant 3: no live token of ours is nobody's."""
+    """Invariant 3: no live token of ours is nobody's.
+
+    Where a list was partial, one may count as revoked that lives: it is revoked once
+    more after an hour.
+    """
     known = ledger.known_ids()
+    if world.audit.misled:
+        known = {**known, **dict.fromkeys(ledger.revoked_ids(), "")}
     assert run.plan is not None
     rows = run.plan.not_touched
     reported = {row.token_id for row in rows if row.probably_ours or row.perhaps_ours}

@@ -605,6 +605,7 @@ class World:
             )
         self.exchange.use(signer.token_id, self.now_ms)
         if outcome == PARTIAL:
+            self.audit.misled = True
             seen = self.exchange.listing(self.now_ms)
             return Listing(tokens=tuple(t for t in seen if t.token_id == signer.token_id))
         return Listing(tokens=()) if isinstance(effect, VerifyToken) else NOT_BELIEVED
