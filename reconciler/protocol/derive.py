@@ -16,8 +16,9 @@ The commit point is one check-and-set write.
                                            then as without an answer
               no answer                    ledger: revoking, intent closed; then
                                            DELETE
-              a predecessor vanished       go on, as the new one may be the only one
-                                           that works; derive no more in this run
+              a recorded token vanished    go on, as the new one may be the only one
+                                           that works; derive no more in this run; 5 if
+                                           it was another label's
     5 commit  written                      6
               anything else                resolve (commit.py): 6; or drop as in 4; or
                                            retire it, where its version was taken away
@@ -138,13 +139,8 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
         return unrecorded(opened)
     sent_ms = yield from Now()
     if sent_ms > since_ms + SEND_WITHIN_MS:
-        return (
-            yield from _close_underived(
-                label,
-                operation_id,
-                not_tried("too much time passed before it could be sent: run again"),
-            )
-        )
+        late = not_tried("too much time passed before it could be sent: run again")
+        return (yield from _close_underived(label, operation_id, late))
     reply = yield from Derive(label=label, scopes=task.spec.scopes)
     if isinstance(reply, Derived):
         return (yield from _keep(run, task, intent, reply))
@@ -232,11 +228,8 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
     if isinstance(checked, NotAsAsked):
         yield from take_note(task.spec, checked)
     if isinstance(checked, Refused):
-        return (
-            yield from _drop(
-                task, intent, derived, checked.sentence, NotCommitted(version=intent.cas)
-            )
-        )
+        never = NotCommitted(version=intent.cas)
+        return (yield from _drop(task, intent, derived, checked.sentence, never))
     verified_at_ms = yield from own_use(token_id)
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
@@ -251,8 +244,11 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
     )
     if not ended:
         return outcome
+    only_its_own = task.listed_predecessor.issuperset(ended)
     return dataclasses.replace(
-        outcome, sentence=f"{outcome.sentence}, but {', '.join(ended)} vanished meanwhile"
+        outcome,
+        status=outcome.status if only_its_own else Ending.FAILED,
+        sentence=f"{outcome.sentence}, but {', '.join(ended)} vanished meanwhile",
     )
 
 

@@ -551,7 +551,6 @@ class World:
         """
         live = tuple(self.exchange.live.values())
         elders = [t for t in live if t.label == label] if label is not None else live[:1]
-        self.audit.meddled = self.audit.meddled or label is None
         for token in elders:
             self.exchange.revoke(token.token_id, by=PERSON)
 
