@@ -1016,6 +1016,24 @@ def test_a_derive_that_ends_its_predecessor(fleet: Fleet) -> None:
     fleet.assert_quiet()
 
 
+def test_a_cap_that_ends_another_labels_token(fleet: Fleet) -> None:
+    """The exchange ends the oldest token, the manager's: the run is not done, and says
+    which token it was. A person bootstraps, and all is well.
+    """
+    fleet.begin(BOT)
+    (manager,) = fleet.live("reconciler")
+    fleet.write(BOT, {"label": "other"})
+    fleet.sandbox.state.configure(tokens_max=2)
+    done = fleet.attempt("apply", "--yes")
+    assert done.code == 5, done
+    assert f"{manager.token_id} vanished meanwhile" in done.out
+    fleet.sandbox.state.configure(tokens_max=None)
+    fleet.must("bootstrap")
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
 @pytest.mark.parametrize("fault", UNCLEAR_DERIVES[:2], ids=fault_id)
 def test_a_bootstrap_that_goes_wrong(fleet: Fleet, fault: Fault) -> None:
     """Nobody can list yet: repeated, it derives anew.
