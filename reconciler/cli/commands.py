@@ -284,7 +284,7 @@ def adopt(**given: Any) -> None:
 @WAIT
 @MAX_MISSING
 def forget(**given: Any) -> None:
-    """Say that you have dealt with a token that is perhaps ours, or is missing."""
+    """Take your word for a token that nobody can judge. You have dealt with it."""
     from reconciler.cli import maintain as module
 
     module.forget(module.ForgetOptions.of(given))

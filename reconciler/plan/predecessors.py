@@ -60,8 +60,12 @@ class RetiringFacts:
 
 
 def overlap(facts: RetiringFacts) -> Finding | None:
-    """Its time is not over, or a use at its end may not be shown yet."""
-    ends_ms = facts.retiring.not_before_ms + (facts.doubt_ms or 0)
+    """Its time is not over, or a use at its end may not be shown yet.
+
+    Without an overlap nobody is waited for.
+    """
+    late_ms = (facts.doubt_ms or 0) if facts.quiet_ms else 0
+    ends_ms = facts.retiring.not_before_ms + late_ms
     if facts.setting.now_ms >= ends_ms:
         return None
     return Finding(Action.HOLD, Reason.OVERLAP, f"until {iso(ends_ms)}")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -1415,7 +1416,11 @@ LABELS = st.text(
     st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Cn", "Co"]),
     min_size=1,
     max_size=12,
-).filter(lambda text: not strict_yaml._NUMBER_1_2.fullmatch(text))
+).filter(
+    lambda text: (
+        not strict_yaml._NUMBER_1_2.fullmatch(text) and unicodedata.is_normalized("NFC", text)
+    )
+)
 SEGMENTS = st.from_regex(r"[A-Za-z0-9@:+-][A-Za-z0-9_.@:+-]{0,6}", fullmatch=True).filter(
     lambda text: not strict_yaml._NUMBER_1_2.fullmatch(text)
 )
