@@ -12,7 +12,7 @@ import dataclasses
 
 from reconciler.model import LiveToken, iso
 from reconciler.plan.facts import Finding
-from reconciler.plan.setting import PROMPT_MS, Setting
+from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import Content, Entry, Retiring, never_used, only_ours
 
@@ -119,15 +119,15 @@ def unproven(facts: RetiringFacts) -> Finding | None:
 def still_used(facts: RetiringFacts) -> Finding | None:
     """Somebody may have used it within a time as long as its overlap and the doubt.
 
-    A token that nobody but us was ever shown to use is excepted, where uses are shown
-    promptly. Elsewhere a use soon after ours may never be shown.
+    A token that nobody but us was ever shown to use is excepted: a use soon after ours
+    that is never shown was waited for with the overlap (``overlap``).
 
     The manager without an overlap is excepted. Its last use is this run's own list, and
     that may lie ahead of a clock that is known to a second only.
     """
     used_at_ms = facts.live.last_used_at_ms if facts.live is not None else None
     doubt_ms = facts.doubt_ms or 0
-    if used_at_ms is None or (facts.never_used and doubt_ms <= PROMPT_MS):
+    if used_at_ms is None or facts.never_used:
         return None
     quiet_ms = facts.quiet_ms + doubt_ms
     if facts.setting.now_ms - used_at_ms >= quiet_ms or (facts.manager and facts.quiet_ms == 0):

@@ -97,6 +97,7 @@ class Audit:
         self.meddled = False
         self.rewound = False
         self.vault_restored = False
+        self.written_anew = False
 
     def clone(self) -> Audit:
         """An independent copy."""
@@ -274,12 +275,13 @@ class Audit:
                 self._check_removal(world, token_id, by)
 
     def _forgotten_commit(self, world: World, token_id: str) -> bool:
-        """Whether the only trace of a commit went with a backup, and no list can show
-        that anybody has the token.
+        """Whether the only trace of a commit is gone, and no list can show that anybody
+        has the token: with a backup, or with ledger and metadata of the path.
         """
         known_ms = world.now_ms - world.exchange.law.hidden_ms - TOLD_MS
         told_ms = self.told.get(token_id)
-        return self.vault_restored and (told_ms is None or told_ms > known_ms)
+        lost = self.vault_restored or (self.rewound and self.written_anew)
+        return lost and (told_ms is None or told_ms > known_ms)
 
     def _check_ours(self, world: World, token_id: str, by: str) -> None:
         """Invariant 4."""

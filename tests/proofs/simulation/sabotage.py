@@ -16,7 +16,6 @@ from typing import Any
 from unittest import mock
 
 from reconciler.model import (
-    DAY_MS,
     Derived,
     LiveToken,
     Manifest,
@@ -30,7 +29,7 @@ from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding
 from reconciler.plan.guards import Policy
-from reconciler.plan.predecessors import RetiringFacts, overlap
+from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
 from reconciler.plan.tasks import Evidence, NewToken
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.protocol import commit, derive, recover, revoke, rewrite, undo
@@ -55,7 +54,7 @@ from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.run import apply as apply_module
 from reconciler.run import closing, newest, observe
 from reconciler.run import session as session_module
-from reconciler.state import Observed, lost
+from reconciler.state import Observed
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import set_version
@@ -310,6 +309,12 @@ def _oldest_of_the_label(world: World, effect: Effect[Any]) -> Effect[Any]:
     return effect
 
 
+def _overlap_without_doubt(facts: RetiringFacts) -> Finding | None:
+    if facts.setting.now_ms >= facts.retiring.not_before_ms:
+        return None
+    return Finding(Action.HOLD, Reason.OVERLAP)
+
+
 def _by_time_alone(facts: RetiringFacts) -> Finding | None:
     return Finding(Action.REVOKE, Reason.SUPERSEDED)
 
@@ -386,10 +391,6 @@ def _missing_twice_is_gone(
 ) -> Step[Outcome | None]:
     asked = yield from revoke.confirm_gone(label, entry, token_id, path=path)
     return asked if isinstance(asked, Outcome) else None
-
-
-def _whatever_its_scopes(*_: object) -> bool:
-    return True
 
 
 def _trust(*_: object) -> None:
@@ -578,8 +579,8 @@ SABOTAGES: tuple[Sabotage, ...] = (
         world="hold hidden uses",
     ),
     Sabotage(
-        name="a token that only we were shown to use taken for unused, however seldom that is",
-        patch=_replaced(predecessors, "PROMPT_MS", 30 * DAY_MS),
+        name="an overlap that ends before a use at its end would be shown",
+        patch=_replaced(plan_module, "RETIRING", (_overlap_without_doubt, *RETIRING[1:])),
         world="hold fresh uses",
     ),
     Sabotage(
@@ -651,13 +652,6 @@ SABOTAGES: tuple[Sabotage, ...] = (
         patch=_replaced(revoke, "_unproven", _missing_twice_is_gone),
         world="hold without a secret",
         budget=MISLED,
-    ),
-    Sabotage(
-        name="an interrupted token told by its label alone",
-        patch=_replaced(lost, "_fits", _whatever_its_scopes),
-        world="rotate",
-        budget=FAULT,
-        act=("derives", "bot"),
     ),
     Sabotage(
         name="an answer taken for a revocation",

@@ -272,18 +272,15 @@ def _not_written_yet(vault: Vault) -> bool:
 
 
 def misled() -> World:
-    """``bot``, with two hours of overlap, was rotated 70 minutes ago, and its consumer
-    uses the successor. The first reply that ``A`` gets has a Date an hour ahead.
+    """The manager, with an hour of overlap, was rotated half an hour ago.
+
+    The first reply that ``A`` gets has a Date an hour ahead. It must be the manager:
+    elsewhere the same Date makes the worth of uses look worse, which holds the token.
     """
-    world = bootstrapped(PATIENT)
-    world.take(("read", "bot"))
-    world.take(("use", "bot"))
+    world = bootstrapped(BOT)
     world.now_ms += 4 * HOUR_MS
-    undisturbed(world, wish("second", PATIENT, policy=ROTATE))
-    world.now_ms += 65 * MINUTE_MS
-    world.take(("read", "bot"))
-    world.take(("use", "bot"))
-    world.now_ms += 5 * MINUTE_MS
+    undisturbed(world, wish("second", BOT, policy=ROTATE_MANAGER))
+    world.now_ms += 30 * MINUTE_MS
     world.wrong_ms = {"A": HOUR_MS}
     return world
 
@@ -396,7 +393,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("hold fresh uses", fresh_in_use, wish(_A, PATIENT), None),
     ("hold adopted", adopted, wish(_A, BOT), None),
     ("remove seldom uses", seldom_used, wish(_A), None),
-    ("hold by a wrong clock", misled, wish(_A, PATIENT), None),
+    ("hold by a wrong clock", misled, wish(_A, BOT), None),
     ("an older manifest", outdated, OLDER, None),
     ("recover after a backup", restored, wish(_A, BOT), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),

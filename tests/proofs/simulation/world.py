@@ -735,6 +735,7 @@ class World:
         elif what in {"overwrites", "writes anew"}:
             if what == "writes anew":
                 vault.forget(where)
+                self.audit.written_anew = True
             self._write_by_hand(
                 where, Version(None, (("note", "by hand"),), has_secret=False, by=PERSON)
             )
