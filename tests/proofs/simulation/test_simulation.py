@@ -95,6 +95,7 @@ def test_vault_keeps_few_versions(name: str, kept: int, tally: Tally) -> None:
     _assert_lawful(small_world(name, Budget(faults=1, kept=kept)), tally)
 
 
+@pytest.mark.large
 def test_two_labels_side_by_side(tally: Tally) -> None:
     """The same, without faults, for two derives that go on side by side, in every order
     and with every death.
@@ -110,6 +111,7 @@ def test_a_run_is_overtaken(name: str, tally: Tally) -> None:
     _assert_lawful(small_world(name, Budget(ticks=1, runs=2, coarse=True)), tally)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", ["remove", "retire", "roll back"])
 def test_two_runs_meet_a_fault(name: str, tally: Tally) -> None:
     """Two runs in every interleaving, and every fault at every point of them."""
