@@ -87,6 +87,7 @@ class Audit:
         self.used: dict[str, tuple[int, ...]] = {}
         self.told: dict[str, int] = {}
         self.retired_ms: dict[str, int] = {}
+        self.put_ms: dict[str, int] = {}
         self.sent_ms: dict[str, int] = {}
         self.opened_ms: dict[tuple[str, str], int] = {}
         self.intent_of: dict[str, tuple[str, int]] = {}
@@ -107,6 +108,7 @@ class Audit:
         twin.used = dict(self.used)
         twin.told = dict(self.told)
         twin.retired_ms = dict(self.retired_ms)
+        twin.put_ms = dict(self.put_ms)
         twin.sent_ms = dict(self.sent_ms)
         twin.opened_ms = dict(self.opened_ms)
         twin.intent_of = dict(self.intent_of)
@@ -149,10 +151,11 @@ class Audit:
         if told:
             self.told.setdefault(token_id, now_ms)
 
-    def wrote(self, path: str, version: Version) -> None:
+    def wrote(self, path: str, version: Version, now_ms: int = 0) -> None:
         """A version of a secret is there."""
         if version.token_id is None:
             return
+        self.put_ms[version.token_id] = max(now_ms, self.put_ms.get(version.token_id, 0))
         pair = path, version.token_id
         ours = (
             version.by != PERSON and pair not in self.by_hand
@@ -189,7 +192,8 @@ class Audit:
         places: collections.Counter[str] = collections.Counter()
         for label, entry in ledger.tokens.items():
             for retiring in entry.retiring:
-                self.retired_ms.setdefault(retiring.token_id, now_ms)
+                begun_ms = self._overlap_began(entry, retiring, now_ms)
+                self.retired_ms.setdefault(retiring.token_id, begun_ms)
             places.update(_ids(entry))
             self._record_entry(label, entry)
         for row in ledger.abandoned:
@@ -197,6 +201,13 @@ class Audit:
         twice = [token_id for token_id, count in places.items() if count > 1]
         if twice:
             raise Violation("ledger", f"{twice} stand in two places of the ledger")
+
+    def _overlap_began(self, entry: Entry, retiring: Retiring, now_ms: int) -> int:
+        """Since when the successor can be read: a run may pause before its record."""
+        current = entry.current
+        if current is None or retiring.reason not in {"rotated", "rolled back"}:
+            return now_ms
+        return min(now_ms, self.put_ms.get(current.token_id, now_ms))
 
     def _may_be_held(self, retiring: Retiring) -> bool:
         """Whether an interrupted token may retire, because somebody may use it."""

@@ -194,7 +194,8 @@ NO_HISTORY = History()
 @dataclasses.dataclass(slots=True)
 class Vault:
     """One KV version 2 mount: the secrets, and the last versions of the ledger, each as
-    its text reads. ``now_ms`` is its clock, by which it dates what is written.
+    its text reads. ``now_ms`` is its clock, by which it dates what is written; two
+    versions of one number never have the same date (``forgotten``).
     """
 
     max_versions: int = TIMES_KEPT
@@ -203,6 +204,7 @@ class Vault:
     ledger_version: int = 0
     ledger_deleted: bool = False
     now_ms: int = 0
+    forgotten: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def clone(self) -> Vault:
         """An independent copy."""
@@ -213,6 +215,7 @@ class Vault:
             self.ledger_version,
             self.ledger_deleted,
             self.now_ms,
+            dict(self.forgotten),
         )
 
     # --- secrets ---
@@ -232,7 +235,8 @@ class Vault:
         history = self.history(path)
         if history.latest != cas:
             return None
-        version = dataclasses.replace(version, created_at_ms=self.now_ms)
+        created_at_ms = max(self.now_ms, self.forgotten.get(path, -1) + 1)
+        version = dataclasses.replace(version, created_at_ms=created_at_ms)
         versions = (*history.versions, version)
         dropped = max(0, len(versions) - self.max_versions)
         self.secrets[path] = History(history.first + dropped, versions[dropped:])
@@ -253,7 +257,9 @@ class Vault:
 
     def forget(self, path: str) -> None:
         """Delete a path's metadata: numbers begin at 1 again."""
-        self.secrets.pop(path, None)
+        history = self.secrets.pop(path, None)
+        if history is not None:
+            self.forgotten[path] = max(v.created_at_ms for v in history.versions)
 
     def undelete(self, path: str) -> None:
         """Bring the latest version back, unless it was destroyed; a person does so."""

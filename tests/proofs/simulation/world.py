@@ -643,11 +643,12 @@ class World:
             version = version_of(effect.fields, effect.secret, by=flight.by)
             number = self.vault.write(effect.path, version, cas=effect.cas)
             if number is not None:
-                self.audit.wrote(effect.path, version)
+                self.audit.wrote(effect.path, version, self.now_ms)
                 self.audit.check_contents(self.vault, self.exchange)
             if number is None:
                 return Mismatch()
-            return Written(version=number, created_at_ms=self.now_ms)
+            created_at_ms = self.vault.meta(effect.path).created_at_ms
+            return Written(version=number, created_at_ms=created_at_ms)
         if isinstance(effect, PutLedger):
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
