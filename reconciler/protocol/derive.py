@@ -69,6 +69,7 @@ from reconciler.protocol.effects import (
     VerifyToken,
     WriteLedger,
     Written,
+    time_of_record,
     value,
 )
 from reconciler.protocol.granted import NotAsAsked, not_as_asked, stop_at_once, take_note
@@ -361,7 +362,7 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
         verified_at_ms=kept.verified_at_ms,
         fresh=True,
     )
-    now_ms = yield from Now()
+    now_ms = yield from time_of_record()
     old = kept.checked.find(task.predecessor.token_id) if task.predecessor is not None else None
     retirement = Retirement(
         at_ms=now_ms,

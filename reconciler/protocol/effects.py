@@ -188,6 +188,15 @@ class ConfirmedNow(Effect[int | Refused | Unclear]):
     """
 
 
+def time_of_record() -> Step[int]:
+    """Return the instant that an overlap is counted from, confirmed where it can be.
+
+    A commit has to be recorded, whatever the clock.
+    """
+    confirmed = yield from ConfirmedNow()
+    return confirmed if isinstance(confirmed, int) else (yield from Now())
+
+
 @value
 class NewId(Effect[str]):
     """A fresh random id."""

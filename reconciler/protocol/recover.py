@@ -67,6 +67,7 @@ from reconciler.protocol.effects import (
     Unclear,
     UseSigner,
     WriteLedger,
+    time_of_record,
     value,
 )
 from reconciler.protocol.outcome import (
@@ -349,7 +350,7 @@ def _record_found(task: Recovery, intent: Intent, found: _Found, ledger: Ledger)
     """Do step 6 for what was committed; what does not sign is recorded as such."""
     label, token_id, content, live = task.label, found.token_id, found.content, found.live
     entry = ledger.tokens[label]
-    now_ms = yield from Now()
+    now_ms = yield from time_of_record()
     current = Current(
         token_id=token_id,
         live_label=_live_label(label, token_id, entry, live),
@@ -359,14 +360,11 @@ def _record_found(task: Recovery, intent: Intent, found: _Found, ledger: Ledger)
         verified_at_ms=now_ms + USE_MARGIN_MS,
         unsigned=found.unsigned,
     )
+    reason = "rolled back" if intent.kind is IntentKind.ROLLBACK else "rotated"
     retirement = Retirement(
         at_ms=now_ms,
         overlap_ms=task.overlap_ms,
-        reason="compromised"
-        if intent.compromised
-        else "rolled back"
-        if intent.kind is IntentKind.ROLLBACK
-        else "rotated",
+        reason="compromised" if intent.compromised else reason,
         revoke_now=intent.compromised,
         revoke_all=intent.compromised,
     )

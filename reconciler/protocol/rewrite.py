@@ -37,6 +37,7 @@ from reconciler.protocol.effects import (
     VerifyToken,
     WriteLedger,
     Written,
+    time_of_record,
     value,
 )
 from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
@@ -216,7 +217,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
 
 
 def _record_rewritten(task: Rewrite, intent: Intent, version: VersionId) -> Step[Outcome]:
-    now_ms = yield from Now()
+    now_ms = yield from time_of_record()
     current = Current(
         token_id=task.live.token_id,
         live_label=task.live.label or "",

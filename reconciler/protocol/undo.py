@@ -40,6 +40,7 @@ from reconciler.protocol.effects import (
     Step,
     Unclear,
     WriteLedger,
+    time_of_record,
 )
 from reconciler.protocol.outcome import Ending, Outcome, applied, failed, unrecorded
 from reconciler.protocol.revoke import finish_revoking
@@ -193,7 +194,7 @@ def retire_perhaps(label: str, intent: Intent, token_id: str, *, overlap_ms: int
 
     Nothing is known of its consumers, so it goes by evidence, as any predecessor does.
     """
-    now_ms = yield from Now()
+    now_ms = yield from time_of_record()
     perhaps = Retiring(
         token_id=token_id,
         live_label=label,
