@@ -345,6 +345,9 @@ class Walk:
         ledger = world.vault.ledger()
         assert ledger is not None
         if run.seen is None:
+            content = world.vault.content(MANAGER)
+            if world.audit.rewound and content is not None and content.by == PERSON:
+                return  # of a time without a manager, and a person has its path since
             raise Violation("rest", f"an undisturbed run can't even look: {run.sentence}")
         check_left(world, run)
         check_paid(world, owed)
