@@ -176,13 +176,28 @@ def put_right(world: World, scenario: Scenario) -> None:
 
 
 def confirm_revocations(world: World, wish: Wish) -> None:
-    """An hour later, what the exchange only seemed to revoke is revoked."""
-    if not open_revocations(world):
+    """An hour later, what the exchange only seemed to revoke is revoked.
+
+    That holds for what the ledger has as revoking, and, where a list told an untruth as
+    well, for what it has as revoked.
+    """
+    gone = _recorded_as_gone(world)
+    if not open_revocations(world) and not gone:
         return
     world.now_ms += HOUR_MS + SECOND_MS
     run = undisturbed(world, dataclasses.replace(wish, name="later"))
     if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED} or open_revocations(world):
         raise Violation("rest", f"{sorted(open_revocations(world))} are revoking for ever")
+    if gone & world.exchange.live.keys():
+        raise Violation("3", f"{sorted(gone)} were recorded as revoked, and live on")
+
+
+def _recorded_as_gone(world: World) -> frozenset[str]:
+    """Tokens that live although the ledger has them as revoked."""
+    ledger = world.vault.ledger()
+    if ledger is None or world.audit.rewound:
+        return frozenset()
+    return frozenset(ledger.revoked_ids()) & world.exchange.live.keys()
 
 
 def nothing_without_a_ledger(world: World, wish: Wish) -> None:
