@@ -134,7 +134,18 @@ class ExchangeUnclearError(ExchangeError):
 
 
 class VaultError(ReconcilerError):
-    """A call to Vault did not succeed."""
+    """A call to Vault did not succeed.
+
+    ``cause`` is the sentence without ``doubt``, which says what may have been changed
+    all the same. ``again_after_ms``: the same call may succeed after so long, as Vault
+    is busy or out of reach; 0 where it does not say how long, None for what will not
+    pass by itself.
+    """
+
+    def __init__(self, cause: str, *, doubt: str = "", again_after_ms: int | None = None) -> None:
+        super().__init__(cause + doubt)
+        self.cause = cause
+        self.again_after_ms = again_after_ms
 
 
 class VaultRefusedError(VaultError):

@@ -17,10 +17,11 @@ One change, step by step (a derive is a rotation without a predecessor):
     8 close   ListTokens,                     looks again
               WriteLedger(close_revoking)
 
-Modules: ``lease`` (who may write the ledger), ``commit`` (was a write of a secret
-applied?), ``derive`` (steps 1 to 6), ``rewrite`` (restore, rollback, adopt: steps 1, 5
-and 6 for a token that lives already), ``revoke`` (step 7), ``recover``, ``undo`` (an
-intent that was not committed), and ``changes`` (from a row of the plan to its step).
+Modules: ``lease`` (who may write the ledger), ``again`` (the same call again while
+Vault is busy), ``commit`` (was a write of a secret applied?), ``derive`` (steps 1 to
+6), ``rewrite`` (restore, rollback, adopt: steps 1, 5 and 6 for a token that lives
+already), ``revoke`` (step 7), ``recover``, ``undo`` (an intent that was not committed),
+and ``changes`` (from a row of the plan to its step).
 
 Rules this package keeps:
 

@@ -1,5 +1,8 @@
 """The commit point: was a write of a secret applied, and how that is made certain.
 
+A write that finds Vault busy is sent again for a while (``again``). What it then became
+is settled here.
+
 A write with check-and-set ``cas`` can only ever become version ``cas + 1``. What is
 found there decides:
 
@@ -31,9 +34,11 @@ Rules this module keeps:
 from __future__ import annotations
 
 from reconciler.model import Secret, SecretVersion, VersionId, VersionState
+from reconciler.protocol.again import Patience, until_answered
 from reconciler.protocol.effects import (
     DeleteVersion,
     Done,
+    Mismatch,
     PutSecret,
     ReadSecret,
     Refused,
@@ -62,13 +67,14 @@ class NotCommitted:
 
     ``rewritten`` is the id whose content a fence wrote again, as version ``version``
     of the time ``created_at_ms``. ``empty`` is the number of the fence's placeholder,
-    while it is the latest version.
+    while it is the latest version. ``changed``: somebody else wrote in its place.
     """
 
     version: int
     created_at_ms: int | None = None
     rewritten: str | None = None
     empty: int | None = None
+    changed: bool = False
 
 
 @value
@@ -101,6 +107,16 @@ def believed(verdict: Verdict, secret: Secret) -> Verdict:
     return verdict if found is not None and found.same_as(secret) else TakenAway()
 
 
+def unwritten(
+    reply: Written | Mismatch | Refused | Unclear, verdict: NotCommitted | TakenAway
+) -> str:
+    """Say why a secret is not written: it was changed, or Vault did not take it."""
+    changed = isinstance(verdict, TakenAway) or verdict.changed
+    if changed or not isinstance(reply, (Refused, Unclear)):
+        return "the secret was changed meanwhile"
+    return f"the secret could not be written ({reply.sentence})"
+
+
 def changed_since(path: str, seen: VersionId, found: VersionId) -> str:
     """Say that a path is not at the version that was seen when it was decided."""
     moved = f"{seen} -> {found.number}" if seen.number != found.number else "written anew"
@@ -120,37 +136,57 @@ def resolve_commit(
     ``leaving`` are ids that a fence must not write again. ``seen_at_ms`` is the time of
     version ``cas`` as it was seen.
     """
-    sentence = "Vault kept changing under the fence"
-    for attempt in range(TRIES):
-        if attempt:
-            yield from Sleep(ms=PAUSE_MS)
-        ours = yield from ReadSecret(path=path, version=cas + 1)
-        if isinstance(ours, (Refused, Unclear)):
-            sentence = ours.sentence
-            continue
-        if ours.field(OPERATION_ID) == operation_id:
-            return Committed(content=ours)
-        latest = yield from ReadSecret(path=path)
-        if isinstance(latest, (Refused, Unclear)):
-            sentence = latest.sentence
-            continue
-        if ours.state is VersionState.LIVING:
-            return _overtaken(ours, latest)
-        if ours.state is VersionState.DELETED:
-            return TakenAway()
-        if not latest.version_id.is_same(VersionId(cas, seen_at_ms)):
-            return (yield from _search(path, cas, latest, operation_id))
-        verdict = yield from _fence(path, latest, leaving)
-        if not isinstance(verdict, Unproven):
-            return verdict
-        sentence = verdict.sentence
+    sentence, patience = "Vault kept changing under the fence", Patience()
+    pause_ms, sent = 0, False
+    for _ in range(TRIES):
+        if pause_ms:
+            yield from Sleep(ms=pause_ms)
+        seen = yield from _look(path, cas, operation_id)
+        if isinstance(seen, Committed):
+            return seen
+        reply: NotCommitted | Mismatch | Refused | Unclear
+        if isinstance(seen, tuple):
+            ours, latest = seen
+            if ours.state is VersionState.LIVING:
+                return _overtaken(ours, latest, perhaps_fence=sent)
+            if ours.state is VersionState.DELETED:
+                return TakenAway()
+            if not latest.version_id.is_same(VersionId(cas, seen_at_ms)):
+                return (yield from _search(path, cas, latest, operation_id))
+            reply, sent = (yield from _fence(path, latest, leaving)), True
+        else:
+            reply = seen
+        if isinstance(reply, NotCommitted):
+            return reply
+        if isinstance(reply, (Refused, Unclear)):
+            sentence = reply.sentence
+        pause_ms = patience.pause_ms(reply) or PAUSE_MS
     return Unproven(sentence=sentence)
 
 
-def _overtaken(ours: SecretVersion, latest: SecretVersion) -> NotCommitted:
-    """Return the verdict where version ``cas + 1`` lives and is not ours."""
+def _look(
+    path: str, cas: int, operation_id: str
+) -> Step[Committed | tuple[SecretVersion, SecretVersion] | Refused | Unclear]:
+    """Return version ``cas + 1`` and the latest, unless the former is ours already."""
+    ours = yield from ReadSecret(path=path, version=cas + 1)
+    if isinstance(ours, (Refused, Unclear)):
+        return ours
+    if ours.field(OPERATION_ID) == operation_id:
+        return Committed(content=ours)
+    latest = yield from ReadSecret(path=path)
+    return latest if isinstance(latest, (Refused, Unclear)) else (ours, latest)
+
+
+def _overtaken(
+    ours: SecretVersion, latest: SecretVersion, *, perhaps_fence: bool = False
+) -> NotCommitted:
+    """Return the verdict where version ``cas + 1`` lives and is not ours.
+
+    ``perhaps_fence``: a fence without a clear reply may have written it.
+    """
     fenced = ours.version == latest.version and is_placeholder(ours)
-    return NotCommitted(version=latest.version, empty=latest.version if fenced else None)
+    empty = latest.version if fenced else None
+    return NotCommitted(version=latest.version, empty=empty, changed=not perhaps_fence)
 
 
 def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> Step[Verdict]:
@@ -173,7 +209,9 @@ def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> St
     return TakenAway()
 
 
-def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Verdict]:
+def _fence(
+    path: str, latest: SecretVersion, leaving: frozenset[str]
+) -> Step[NotCommitted | Mismatch | Refused | Unclear]:
     """Write the next version, so that no write with this check-and-set can land."""
     token_id = latest.field(TOKEN_ID)
     again = (
@@ -189,12 +227,10 @@ def _fence(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Ve
         )
     if isinstance(reply, Written):
         return NotCommitted(version=reply.version, empty=reply.version)
-    if isinstance(reply, (Refused, Unclear)):
-        return Unproven(sentence=reply.sentence)
-    return Unproven(sentence="the secret changed under the fence")
+    return reply
 
 
 def delete_placeholder(path: str, version: int) -> Step[Refused | Unclear | None]:
     """Delete a fence's placeholder by its number. None once it is deleted."""
-    reply = yield from DeleteVersion(path=path, version=version)
+    reply = yield from until_answered(DeleteVersion(path=path, version=version))
     return None if isinstance(reply, Done) else reply

@@ -20,6 +20,7 @@ The commit point is one check-and-set write.
                                            that works; derive no more in this run; 5 if
                                            it was another label's
     5 commit  written                      6
+              busy                         the same write again, for a while
               anything else                resolve (commit.py): 6; or drop as in 4; or
                                            retire it, where its version was taken away
                                            and may have been read; or leave the intent
@@ -40,6 +41,7 @@ import dataclasses
 
 from reconciler.model import SECOND_MS, Credentials, Derived, LiveToken, VersionId
 from reconciler.plan import NewToken
+from reconciler.protocol.again import until_answered
 from reconciler.protocol.commit import (
     NotCommitted,
     TakenAway,
@@ -47,6 +49,7 @@ from reconciler.protocol.commit import (
     believed,
     changed_since,
     resolve_commit,
+    unwritten,
 )
 from reconciler.protocol.effects import (
     AwaitTurn,
@@ -259,8 +262,8 @@ def _commit(
     """Do step 5: the version that holds the new token, or an outcome."""
     label, token_id = task.spec.label, derived.token_id
     fields = secret_fields(label, derived, api_url=run.api_url, operation_id=intent.operation_id)
-    reply = yield from PutSecret(
-        path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas
+    reply = yield from until_answered(
+        PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas)
     )
     if isinstance(reply, Written):
         return reply.version_id
@@ -270,9 +273,7 @@ def _commit(
     )
     verdict = believed(settled, derived.secret)
     if isinstance(verdict, NotCommitted):
-        return (
-            yield from _drop(task, intent, derived, "the secret was changed meanwhile", verdict)
-        )
+        return (yield from _drop(task, intent, derived, unwritten(reply, verdict), verdict))
     if isinstance(verdict, TakenAway):
         retired = yield from retire_perhaps(
             label, intent, token_id, overlap_ms=task.spec.overlap_ms

@@ -80,17 +80,23 @@ def drive(step: Step[T], perform: Callable[[Effect[Any]], object]) -> T:
 
 @value
 class Refused:
-    """Certainly not done."""
+    """Certainly not done. ``again_after_ms`` as in ``Unclear``."""
 
     sentence: str
     status: int | None = None
+    again_after_ms: int | None = None
 
 
 @value
 class Unclear:
-    """It may have been done, or may still be."""
+    """It may have been done, or may still be.
+
+    ``again_after_ms``: the peer is busy or out of reach for a moment, so the same call
+    may succeed after so long; 0 where nobody says how long (``protocol.again``).
+    """
 
     sentence: str
+    again_after_ms: int | None = None
 
 
 @value

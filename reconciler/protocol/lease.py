@@ -11,6 +11,7 @@ One write of the ledger, at version v:
     reply                   then
     ----------------------  ----------------------------------------------------------
     written                 recorded
+    busy                    wait as long as Vault asks for (``again``), then as unclear
     refused                 not recorded; nothing was written
     mismatch or unclear     read: our write id is there  recorded
                             still v                      write the same again
@@ -30,6 +31,7 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import SECOND_MS
+from reconciler.protocol.again import Patience
 from reconciler.protocol.effects import (
     LeaseLost,
     Mismatch,
@@ -139,26 +141,32 @@ class LedgerWriter:
         return ledger
 
     def _put(self, ledger: Ledger) -> Step[Recorded | LeaseLost | NotRecorded]:
-        sentence = "Vault did not answer"
+        sentence, patience = "Vault did not answer", Patience(LEASE_MS // 2)
         for _ in range(SETTLE_TRIES):
             reply = yield from PutLedger(ledger=ledger, cas=self.version)
             if isinstance(reply, Written):
                 return Recorded(ledger=ledger, ends_at_ms=reply.ends_at_ms)
-            if isinstance(reply, Refused):
+            if isinstance(reply, Refused) and reply.again_after_ms is None:
                 return NotRecorded(sentence=reply.sentence, final=True)
-            if isinstance(reply, Unclear):
+            if isinstance(reply, (Refused, Unclear)):
                 sentence = reply.sentence
-            found = yield from self._look(ledger)
+            pause_ms = patience.pause_ms(reply)
+            if pause_ms is not None:
+                yield from Sleep(ms=pause_ms)
+            found = yield from self._look(ledger, patience)
             if isinstance(found, Unclear):
                 sentence = found.sentence
                 break
             if not isinstance(found, Mismatch):
                 return found
-            yield from Sleep(ms=SETTLE_PAUSE_MS)
+            if pause_ms is None:
+                yield from Sleep(ms=SETTLE_PAUSE_MS)
         self._dead = NotRecorded(sentence=sentence, final=True)
         return self._dead
 
-    def _look(self, ledger: Ledger) -> Step[Recorded | LeaseLost | Mismatch | Unclear]:
+    def _look(
+        self, ledger: Ledger, patience: Patience
+    ) -> Step[Recorded | LeaseLost | Mismatch | Unclear]:
         """Find out what became of our write.
 
         ``Mismatch``: it is not applied yet; ``Unclear``: nothing can be read.
@@ -168,7 +176,7 @@ class LedgerWriter:
             found = yield from ReadLedger()
             if isinstance(found, (Refused, Unclear)):
                 sentence = found.sentence
-                yield from Sleep(ms=SETTLE_PAUSE_MS)
+                yield from Sleep(ms=patience.pause_ms(found) or SETTLE_PAUSE_MS)
                 continue
             latest, version = found
             if version == self.version:

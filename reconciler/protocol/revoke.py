@@ -45,6 +45,7 @@ from reconciler.model import (
     VersionState,
 )
 from reconciler.plan import Evidence
+from reconciler.protocol.again import until_answered
 from reconciler.protocol.effects import (
     ConfirmedNow,
     DeleteVersion,
@@ -327,7 +328,7 @@ def _empty(path: str, token_id: str) -> Step[Outcome | None]:
             return failed(f"not revoked yet: {content.sentence}", token_id)
         if content.field(TOKEN_ID) != token_id:
             return None
-        reply = yield from DeleteVersion(path=path, version=content.version)
+        reply = yield from until_answered(DeleteVersion(path=path, version=content.version))
         if isinstance(reply, Refused):
             return failed(f"not revoked yet: {reply.sentence}", token_id)
     return failed(f"not revoked yet: {path} still holds it after deleting its version", token_id)

@@ -17,12 +17,14 @@ forgets. It never revokes the token, which was there before the intent.
 from __future__ import annotations
 
 from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion, VersionId
+from reconciler.protocol.again import until_answered
 from reconciler.protocol.commit import (
     Committed,
     Unproven,
     believed,
     changed_since,
     resolve_commit,
+    unwritten,
 )
 from reconciler.protocol.effects import (
     Listing,
@@ -183,9 +185,8 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
     fields = (*task.fields, (OPERATION_ID, operation_id))
-    reply = yield from PutSecret(
-        path=task.path, fields=fields, secret=task.secret, cas=task.seen.number
-    )
+    put = PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.seen.number)
+    reply = yield from until_answered(put)
     if isinstance(reply, Written):
         return (yield from _record_rewritten(task, intent, reply.version_id))
     verdict = believed(
@@ -209,11 +210,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     left = yield from close_rewrite(task.label, intent, verdict, outcome="not committed")
     if left is not None:
         return left
-    return failed(
-        reply.sentence
-        if isinstance(reply, (Refused, Unclear))
-        else "the secret was changed meanwhile: run again"
-    )
+    return failed(f"{unwritten(reply, verdict)}: run again")
 
 
 def _record_rewritten(task: Rewrite, intent: Intent, version: VersionId) -> Step[Outcome]:

@@ -23,6 +23,7 @@ from reconciler.errors import (
     VaultCasMismatchError,
     VaultError,
     VaultRefusedError,
+    VaultUnclearError,
 )
 from reconciler.exchange import TokenClient
 from reconciler.exchange import Turn as DeriveTurn
@@ -289,16 +290,18 @@ class Peers:
     def _read_secret(self, effect: ReadSecret) -> SecretVersion:
         return self._store.read(self._path(effect.path), version=effect.version)
 
-    def _put_secret(self, effect: PutSecret) -> Written | Mismatch:
+    def _put_secret(self, effect: PutSecret) -> Written | Mismatch | Unclear:
         return self._put(effect.path, dict(effect.fields), effect.secret, effect.cas)
 
     def _put(
         self, name: str, fields: dict[str, str], secret: Secret | None, cas: int
-    ) -> Written | Mismatch:
+    ) -> Written | Mismatch | Unclear:
         try:
             made = self._store.write(self._path(name), fields, secret=secret, cas=cas)
         except VaultCasMismatchError:  # only a write can say so: to a read it is a refusal
             return Mismatch()
+        except VaultUnclearError as error:  # whether it was done is settled by reading
+            return Unclear(sentence=error.cause, again_after_ms=error.again_after_ms)
         return Written(
             version=made.latest, created_at_ms=made.created_at_ms, ends_at_ms=made.ends_at_ms
         )
@@ -313,7 +316,7 @@ class Peers:
             return None, content.version
         return from_text(content.field(LEDGER_FIELD) or ""), content.version
 
-    def _put_ledger(self, effect: PutLedger) -> Written | Mismatch:
+    def _put_ledger(self, effect: PutLedger) -> Written | Mismatch | Unclear:
         return self._put(LEDGER_NAME, {LEDGER_FIELD: to_text(effect.ledger)}, None, effect.cas)
 
 
@@ -323,9 +326,13 @@ def _translated(perform: Callable[[Any], object]) -> Callable[[Any], object]:
     def reply(effect: Any) -> object:
         try:
             return perform(effect)
-        except (ExchangeRefusedError, VaultRefusedError) as error:
-            return Refused(sentence=str(error), status=getattr(error, "status", None))
-        except (ExchangeError, VaultError, LedgerError) as error:
+        except ExchangeRefusedError as error:
+            return Refused(sentence=str(error), status=error.status)
+        except VaultRefusedError as error:
+            return Refused(sentence=str(error), again_after_ms=error.again_after_ms)
+        except VaultError as error:
+            return Unclear(sentence=str(error), again_after_ms=error.again_after_ms)
+        except (ExchangeError, LedgerError) as error:
             return Unclear(sentence=str(error))
 
     return reply

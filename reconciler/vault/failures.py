@@ -31,6 +31,7 @@ from reconciler.errors import (
     VaultUnclearError,
 )
 from reconciler.vault.http import Call, Reply, Request, perform
+from reconciler.vault.waiting import when_again
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # a node that has not caught up with X-Vault-Index: 412 by Vault, 429 by OpenBao
@@ -41,6 +42,7 @@ _REFUSALS = frozenset({400, 401, 403, 404, 405, 415})
 _GATEWAY = frozenset({502, 504})
 # None of these has a status of its own; the texts are the same in Vault and OpenBao,
 # and compared in lower case.
+_QUOTA = "quota exceeded"
 _CAS_MISMATCH = "check-and-set parameter did not match"
 _MOUNT_MISSING = "no handler for route"
 _NAMESPACE_MISSING = "namespace not found"
@@ -84,12 +86,14 @@ class Explainer:
                 )
             case NewConnectionError():
                 return VaultRefusedError(
-                    f"nobody answers at {address}: check VAULT_ADDR, and that Vault is running"
+                    f"nobody answers at {address}: check VAULT_ADDR, and that Vault is running",
+                    again_after_ms=0,
                 )
             case ConnectTimeoutError():
                 return VaultRefusedError(
                     f"no connection to {address} within {self.connect_timeout_s:g} s: "
-                    "check VAULT_ADDR and the network between"
+                    "check VAULT_ADDR and the network between",
+                    again_after_ms=0,
                 )
             case ssl.SSLCertVerificationError():
                 return VaultRefusedError(
@@ -104,7 +108,9 @@ class Explainer:
                 )
             case ReadTimeoutError():
                 return _unclear(
-                    call, f"Vault did not answer within {self.read_timeout_s:g} s: try again"
+                    call,
+                    f"Vault did not answer within {self.read_timeout_s:g} s: try again",
+                    again_after_ms=0,
                 )
             case LocationValueError() | requests.exceptions.InvalidURL():
                 return VaultRefusedError(f"no request can be made to {address}: check VAULT_ADDR")
@@ -114,7 +120,9 @@ class Explainer:
                     "check VAULT_CACERT, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY"
                 )
             case _:
-                return _unclear(call, f"the connection to {address} broke: try again")
+                return _unclear(
+                    call, f"the connection to {address} broke: try again", again_after_ms=0
+                )
 
     def bad_reply(self, call: Call, reply: Reply, *, token_works: bool | None) -> VaultError:
         """Return the error for an answer that is not what was asked for.
@@ -131,11 +139,13 @@ class Explainer:
         if status in _BUSY:
             return _unclear(
                 call,
-                f"Vault is too busy, or this node is behind its leader ({status}): "
-                "try again in a few seconds",
+                _busy(status, errors or "", reply.retry_after_ms),
+                again_after_ms=reply.retry_after_ms or 0,
             )
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return _unclear(call, _server_failure(status, errors or ""))
+            sentence, passes = _server_failure(status, errors or "")
+            again_after_ms = reply.retry_after_ms or 0 if passes else None
+            return _unclear(call, sentence, again_after_ms=again_after_ms)
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return VaultRefusedError(
                 f"what was sent to {call.path} is larger than Vault takes: split the manifest"
@@ -208,19 +218,31 @@ def _bad_request(call: Call, errors: str) -> str:
     )
 
 
-def _server_failure(status: int, errors: str) -> str:
-    if "is sealed" in errors:
-        return "Vault is sealed: unseal it, then run again"
+def _busy(status: int, errors: str, after_ms: int | None) -> str:
+    if _QUOTA in errors:  # without `Retry-After` unless the operator turned that on
+        when = when_again(after_ms) if after_ms else "later"
+        return f"a rate limit quota of Vault's is used up ({status}): try again {when}"
+    when = when_again(after_ms)
+    return f"Vault is too busy, or this node is behind its leader ({status}): try again {when}"
+
+
+def _server_failure(status: int, errors: str) -> tuple[str, bool]:
+    """Return what a server's own failure means, and whether it may pass by itself."""
+    if "is sealed" in errors:  # also for the seconds of a restart that unseals itself
+        return "Vault is sealed: unseal it, then run again", True
     if "locked by an administrator" in errors:
-        return "an administrator has locked this Vault namespace: have it unlocked, then run again"
+        said = "an administrator has locked this Vault namespace: have it unlocked, then run again"
+        return said, False
     if "node not" in errors:  # "local node not active but active cluster node not found"
-        return "Vault has no leader at the moment: try again in a few seconds"
+        return "Vault has no leader at the moment: try again in a few seconds", True
     if status in _GATEWAY:
-        return (
+        said = (
             f"a proxy can't reach Vault behind it ({status}): "
             "try again, or check that Vault is running"
         )
-    return f"Vault failed inside ({status}): its log says why; try again"
+        return said, True
+    said = f"Vault failed inside ({status}): its log says why; try again"
+    return said, status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _stopped_at_proxy(error: ProxyError) -> bool:
@@ -243,7 +265,6 @@ def _is_about_a_file(error: OSError) -> bool:
     )
 
 
-def _unclear(call: Call, sentence: str) -> VaultUnclearError:
-    return VaultUnclearError(
-        f"{sentence} ({call.path} may have been changed all the same)" if call.changes else sentence
-    )
+def _unclear(call: Call, sentence: str, *, again_after_ms: int | None = None) -> VaultUnclearError:
+    doubt = f" ({call.path} may have been changed all the same)" if call.changes else ""
+    return VaultUnclearError(sentence, doubt=doubt, again_after_ms=again_after_ms)

@@ -17,14 +17,21 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, InsecureRequestWarning, InvalidHeader
+from urllib3.exceptions import (
+    HTTPError,
+    InsecureRequestWarning,
+    MaxRetryError,
+    ResponseError,
+)
 
+from reconciler.model import SECOND_MS
 from reconciler.net import caught
+from reconciler.vault.waiting import retry_after_ms
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -33,10 +40,10 @@ if TYPE_CHECKING:
 
 Request = Callable[[], requests.Response]
 
-_RETRY_AFTER_MAX_S = 2.0
+_RETRY_AFTER_MAX_S = 10.0
 _RETRY_BACKOFF_S = 0.2  # pauses of 0, 0.4 and 0.8 s
 _RETRIED_METHODS = frozenset({"GET", "LIST"})
-_RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+_RETRIED_STATUSES = frozenset({412, 429, 500, 502, 503, 504})
 _CAUSES_MAX = 8
 
 
@@ -59,12 +66,14 @@ class Call:
 class Reply:
     """What came back.
 
-    ``body`` is None unless it is a JSON object; ``date`` is the server's own time.
+    ``body`` is None unless it is a JSON object; ``date`` is the server's own time, and
+    ``retry_after_ms`` how long it asks to wait.
     """
 
     status: int
     body: dict[str, Any] | None
     date: str | None
+    retry_after_ms: int | None = None
 
     @property
     def errors(self) -> str | None:
@@ -120,14 +129,22 @@ class _Session(requests.Session):
 
 
 class _ReadRetry(urllib3.Retry):
-    """urllib3's retry, with an end to the pause that ``Retry-After`` asks for."""
+    """urllib3's retry, as long as ``Retry-After`` asks for no more than a moment.
+
+    A server that asks for more is not asked again: its reply stands, and says so.
+    """
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        try:
-            pause_s = super().get_retry_after(response)
-        except InvalidHeader:
-            return None
-        return None if pause_s is None else min(pause_s, _RETRY_AFTER_MAX_S)
+        headers = response.headers
+        pause_ms = retry_after_ms(headers.get("Retry-After"), headers.get("Date"))
+        return None if pause_ms is None else pause_ms / SECOND_MS
+
+    def increment(self, *args: Any, **kwargs: Any) -> Self:
+        response = kwargs.get("response")
+        asked_s = self.get_retry_after(response) if response is not None else None
+        if asked_s is not None and asked_s > _RETRY_AFTER_MAX_S:
+            raise MaxRetryError(kwargs["_pool"], "", ResponseError(ResponseError.GENERIC_ERROR))
+        return super().increment(*args, **kwargs)
 
 
 def newer_index(held: str | None, seen: str) -> str:
@@ -205,6 +222,9 @@ def perform(request: Request) -> Reply | BaseException:
         status=response.status_code,
         body=body if isinstance(body, dict) else None,
         date=response.headers.get("Date"),
+        retry_after_ms=retry_after_ms(
+            response.headers.get("Retry-After"), response.headers.get("Date")
+        ),
     )
 
 

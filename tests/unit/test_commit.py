@@ -138,20 +138,22 @@ def test_a_path_that_was_written_anew_proves_nothing(versions: int) -> None:
     ("expected", "vault"),
     [
         pytest.param(
-            NotCommitted(version=2), vault_with(write(FOREIGN)), id="another content: never"
+            NotCommitted(version=2, changed=True),
+            vault_with(write(FOREIGN)),
+            id="another content: never",
         ),
         pytest.param(
-            NotCommitted(version=3),
+            NotCommitted(version=3, changed=True),
             vault_with(write(FOREIGN), write(FOREIGN)),
             id="the latest does not matter",
         ),
         pytest.param(
-            NotCommitted(version=2, empty=2),
+            NotCommitted(version=2, empty=2, changed=True),
             vault_with(write(EMPTY)),
             id="an earlier fence's empty document",
         ),
         pytest.param(
-            NotCommitted(version=3),
+            NotCommitted(version=3, changed=True),
             vault_with(write(FOREIGN), write(EMPTY)),
             id="another content, then another intent's empty one",
         ),

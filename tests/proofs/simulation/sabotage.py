@@ -40,6 +40,7 @@ from reconciler.protocol.effects import (
     Effect,
     Listing,
     ListTokens,
+    Mismatch,
     PutLedger,
     PutSecret,
     ReadSecret,
@@ -141,7 +142,7 @@ def _believe_the_reply(
 
 def _fence_and_delete_at_once(
     path: str, latest: SecretVersion, leaving: frozenset[str]
-) -> Step[Verdict]:
+) -> Step[NotCommitted | Mismatch | Refused | Unclear]:
     verdict = yield from _fence(path, latest, leaving)
     if isinstance(verdict, NotCommitted) and verdict.empty is not None:
         yield from DeleteVersion(path=path, version=verdict.empty)

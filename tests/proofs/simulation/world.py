@@ -99,6 +99,7 @@ from tests.proofs.simulation.shown import Law
 Choice = tuple[str, ...]
 
 OK, LOST, FAIL, REFUSE, LATE, DOWN = "ok", "lost", "fail", "refuse", "late", "down"
+BUSY, TORN, LAGS = "busy", "torn", "lags"
 DUD, OTHER, ENDS, REPLAY, CAP = "dud", "other", "ends", "replay", "cap"
 EMPTY, PARTIAL, SHAM = "empty", "partial", "sham"
 
@@ -118,8 +119,18 @@ FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
 }
 """What can go wrong with each shared effect."""
 
-IN_WALKS = {**FAULTS, Derive: (*FAULTS[Derive], CAP)}
-"""The same, in random walks."""
+IN_WALKS = {
+    **FAULTS,
+    Derive: (*FAULTS[Derive], CAP),
+    PutSecret: (*FAULTS[PutSecret], BUSY, TORN, LAGS),
+    PutLedger: (*FAULTS[PutLedger], BUSY, TORN, LAGS),
+    DeleteVersion: (*FAULTS[DeleteVersion], BUSY, TORN, LAGS),
+    ReadSecret: (*FAULTS[ReadSecret], BUSY),
+    ReadLedger: (*FAULTS[ReadLedger], BUSY),
+}
+"""The same, in random walks, where Vault may also be busy: it asks to be asked again,
+and has done nothing (BUSY), has done it all the same (TORN), or does it later (LAGS).
+"""
 
 EXCHANGE, VAULT = "exchange", "vault"
 STRANGE_SCOPE = "withdrawal"
@@ -163,6 +174,10 @@ MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, PutSecret, PutLedger,
 
 NO_REPLY = Unclear(sentence="no reply")
 REFUSED = Refused(sentence="refused", status=403)
+ASK_AGAIN = Unclear(sentence="busy", again_after_ms=1000)
+UNDONE = {FAIL: NO_REPLY, DOWN: NO_REPLY, BUSY: ASK_AGAIN, REFUSE: REFUSED, SHAM: Done()}
+"""What is answered without anything being done."""
+
 NOT_BELIEVED = Unclear(
     sentence="the exchange's list lacks the token that signed it: it is not believed"
 )
@@ -495,12 +510,8 @@ class World:
             self.audit.doubtful |= isinstance(effect, (ListTokens, VerifyToken))
         if outcome == DOWN:
             run.down |= {peer}
-        if outcome in {FAIL, DOWN}:
-            return NO_REPLY
-        if outcome == REFUSE:
-            return REFUSED
-        if outcome == SHAM:
-            return Done()
+        if outcome in UNDONE:
+            return UNDONE[outcome]
         if outcome in {EMPTY, PARTIAL}:
             return self._misled(run, effect, outcome)
         refusal = self._refused_by_driver(run, effect)
@@ -517,9 +528,9 @@ class World:
         token_id = self._token_id(run) if isinstance(effect, Derive) else ""
         flight = Flight(effect, run.name, token_id)
         self.audit.sent(self, run, effect, token_id)
-        if outcome == LATE:
+        if outcome in {LATE, LAGS}:
             self.flights = (*self.flights, flight)
-            return NO_REPLY
+            return NO_REPLY if outcome == LATE else ASK_AGAIN
         if outcome == REPLAY:
             return self._replayed()
         if outcome == DUD:
@@ -533,7 +544,7 @@ class World:
         if isinstance(effect, Derive) and outcome in {ENDS, CAP}:
             self._end_elders(effect.label if outcome == ENDS else None)
         reply = self._arrive(flight, signer=run.signer)
-        return NO_REPLY if outcome == LOST else reply
+        return {LOST: NO_REPLY, TORN: ASK_AGAIN}.get(outcome, reply)
 
     def _replayed(self) -> object:
         """The newest reply to any run's derive, whoever asks."""
