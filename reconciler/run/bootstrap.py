@@ -37,15 +37,8 @@ from reconciler.protocol import (
 from reconciler.run.effects import CheckIdentity, ReadDesk, ReadSigner, Stage, Then
 from reconciler.run.identity import unallowed
 from reconciler.run.lease import holding_lease, record, refuse_undone
-from reconciler.run.observe import (
-    list_signed_by,
-    manager_signer,
-    read_ledger,
-    read_meta,
-    read_mount_life,
-    read_secret,
-    refuse_lost_ledger,
-)
+from reconciler.run.observe import list_signed_by, manager_signer, refuse_lost_ledger
+from reconciler.run.reads import read_ledger, read_meta, read_mount_life, read_secret
 from reconciler.run.session import Session
 from reconciler.state import (
     LEDGER_NAME,

@@ -15,7 +15,7 @@ effects by repeating one stage, and two runs that reach equal stages go on alike
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from reconciler.errors import ReconcilerError
@@ -122,6 +122,16 @@ class ReadMeta(Effect[SecretMeta | Refused | Unclear]):
     """Vault's metadata of a path below the prefix."""
 
     path: str
+
+
+@value
+class ReadMetas(Effect[Mapping[str, SecretMeta]]):
+    """Vault's metadata of those paths that one call brings, of which it may miss any.
+
+    None at all where Vault has no such call, or does not allow it.
+    """
+
+    paths: tuple[str, ...]
 
 
 @value

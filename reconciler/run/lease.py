@@ -39,7 +39,8 @@ from reconciler.run.effects import (
     TakeLease,
     Then,
 )
-from reconciler.run.observe import STANDBY_LAG_MS, read_ledger
+from reconciler.run.observe import STANDBY_LAG_MS
+from reconciler.run.reads import read_ledger
 from reconciler.run.session import Session
 from reconciler.state import Ledger, Transition, lease_held_by, ledger_end
 

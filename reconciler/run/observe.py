@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TypeVar
 
 from reconciler.errors import (
     ExchangeRefusedError,
@@ -27,7 +26,6 @@ from reconciler.errors import (
 from reconciler.model import Credentials, Manifest, SecretMeta, SecretVersion, VersionState
 from reconciler.protocol import (
     Listing,
-    ReadLedger,
     ReadSecret,
     Refused,
     Sleep,
@@ -38,12 +36,17 @@ from reconciler.protocol import (
 )
 from reconciler.run.effects import (
     FollowManager,
-    ListPaths,
     ReadClock,
-    ReadMeta,
-    ReadMountLife,
     ReadSigner,
     Together,
+)
+from reconciler.run.reads import (
+    READERS,
+    list_paths,
+    read_ledger,
+    read_meta,
+    read_metas,
+    read_secret,
 )
 from reconciler.state import (
     LEDGER_NAME,
@@ -64,9 +67,6 @@ from reconciler.state import (
     together,
 )
 
-R = TypeVar("R")
-
-READERS = 16
 LOOKS = 5
 LIST_LIMIT = 1000
 UNAUTHORIZED = 401
@@ -121,11 +121,11 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
     signer = yield from find_signer(manifest, ledger)
     before = yield from ReadClock()
     paths = _paths(manifest, ledger)
-    reads: list[Callable[[], Step[Listing | SecretMeta]]] = [partial(_list, signer)]
-    reads += [partial(read_meta, path) for path in paths]
-    listed, *found = yield from Together(steps=tuple(reads), width=READERS + 1)
-    assert isinstance(listed, Listing)  # noqa: S101  # the first of the reads
-    metas = {p: m for p, m in zip(paths, found, strict=True) if isinstance(m, SecretMeta)}
+    listed, metas = yield from Together(
+        steps=(partial(_list, signer), partial(read_metas, paths)), width=2
+    )
+    assert isinstance(listed, Listing)  # noqa: S101  # the first of the two
+    assert isinstance(metas, dict)  # noqa: S101  # the second
     suspects = tuple(_suspects(ledger, metas))
     looks = yield from Together(
         steps=tuple(partial(_look, *suspect) for suspect in suspects), width=READERS
@@ -133,7 +133,7 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
     after = yield from ReadClock()
     # The list is as old as its question, on the clock as it is known by now.
     now_ms = after.now_ms - (after.steady_ms - before.steady_ms)
-    known = Observed(
+    observed = Observed(
         now_ms=now_ms,
         api_url=api_url,
         place=manifest.place,
@@ -145,7 +145,7 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
         contents={path: content for (path, _, _), content in zip(suspects, looks, strict=True)},
         uses=ledger.uses if earlier is None else together(ledger.uses, earlier.uses),
     )
-    return with_look(known, earlier.look if earlier is not None else None)
+    return with_look(observed, earlier.look if earlier is not None else None)
 
 
 def with_look(observed: Observed, before: Look | None) -> Observed:
@@ -155,33 +155,7 @@ def with_look(observed: Observed, before: Look | None) -> Observed:
     return dataclasses.replace(observed, look=look, uses=uses, doubt_ms=doubt_of(uses))
 
 
-# --- reads that raise where they fail ---
-
-
-def read_ledger() -> Step[tuple[Ledger | None, int]]:
-    """Return the ledger, or None, and the number of its latest version. VaultError."""
-    return _known((yield from ReadLedger()))
-
-
-def read_meta(path: str) -> Step[SecretMeta]:
-    """Return Vault's metadata of a path. VaultError."""
-    return _known((yield from ReadMeta(path=path)))
-
-
-def read_mount_life() -> Step[int | None]:
-    """Return how long the mount lets a version live; None for ever. VaultError."""
-    return _known((yield from ReadMountLife()))
-
-
-def read_secret(path: str, version: int | None = None) -> Step[SecretVersion]:
-    """Return a version of a secret, or the latest. VaultError."""
-    return _known((yield from ReadSecret(path=path, version=version)))
-
-
-def _known(reply: R | Refused | Unclear) -> R:
-    if isinstance(reply, (Refused, Unclear)):
-        raise VaultError(reply.sentence)
-    return reply
+# --- the list ---
 
 
 def list_signed_by(signer: Credentials) -> Step[Listing | None]:
@@ -231,7 +205,7 @@ def refuse_lost_ledger(manifest: Manifest, version: int) -> Step[None]:
             f"the latest version of the ledger was deleted; bring it back with "
             f"`vault kv undelete -versions={version} -mount={where}` and run again"
         )
-    listed = _known((yield from ListPaths(limit=LIST_LIMIT)))
+    listed = yield from list_paths(limit=LIST_LIMIT)
     names = [path for path in listed if path != LEDGER_NAME]
     if names:
         raise LedgerMissingError(

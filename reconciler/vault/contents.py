@@ -55,9 +55,16 @@ class _Times(NamedTuple):
 
 def meta_of(reply: Reply) -> SecretMeta | None:
     """Return the metadata in a reply, or None where it holds none."""
-    data = reply.data if reply.status == HTTPStatus.OK else None
+    return meta_in(reply.data if reply.status == HTTPStatus.OK else None, reply.date)
+
+
+def meta_in(data: object, date: str | None) -> SecretMeta | None:
+    """Return a path's metadata, or None for what is none.
+
+    ``date`` is the server's own time, as the reply says it.
+    """
     if (
-        data is None
+        not isinstance(data, dict)
         or not isinstance(data.get("versions"), dict)
         or not _is_number(data.get("current_version"))
     ):
@@ -71,7 +78,7 @@ def meta_of(reply: Reply) -> SecretMeta | None:
         number.isdecimal() and len(number) <= _DIGITS_MAX for number in versions
     ):
         return None
-    times = _times_of(entry, reply.date)
+    times = _times_of(entry, date)
     if times is None:
         return None
     # `oldest_version` is 0 until a version was trimmed away, so count them.

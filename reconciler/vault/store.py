@@ -16,7 +16,7 @@ All methods may be used from several threads at once, ``close`` excepted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +37,7 @@ from reconciler.vault.environment import is_safe_path
 from reconciler.vault.failures import Explainer
 from reconciler.vault.http import Call, Reply, Request, open_session, perform
 from reconciler.vault.login import LoginToken, Mask, no_mask
+from reconciler.vault.scan import Scanner
 from reconciler.vault.settings import VaultSettings
 
 # Raft takes entries of 1 MiB, some 300 bytes of which are Vault's own (measured); more
@@ -59,6 +60,7 @@ class SecretStore:
         self._explainer = explainer
         self._mount = mount
         self._login = login
+        self._scanner = Scanner()
 
     @classmethod
     def connect(  # noqa: PLR0913  # keyword-only settings with defaults
@@ -178,6 +180,21 @@ class SecretStore:
         NEVER_WRITTEN where there is nothing.
         """
         return self._metadata(path)[1]
+
+    def scan_metas(self, prefix: str, names: Collection[str]) -> dict[str, SecretMeta]:
+        """Return the metadata of those names below a prefix that one call brings.
+
+        It never raises VaultError. A name that is not in it may well be there
+        (``read_meta``): see ``scan``.
+        """
+        call = self._call('"scan"', "detailed-metadata", prefix)
+        return self._scanner.metas(
+            lambda query: perform(
+                lambda: self._client.adapter.get(url=f"/v1/{call.path}", params=query)
+            ),
+            names,
+            where=f"{call.path}/*",
+        )
 
     def _metadata(self, path: str) -> tuple[Reply, SecretMeta]:
         call = self._call('"read"', "metadata", path)

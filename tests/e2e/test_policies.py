@@ -1,5 +1,5 @@
-"""The two policies of docs/install.md are enough, are least, and where one falls short
-the error names path and capability.
+"""The policies of docs/install.md are enough, are least, and where one of the first two
+falls short the error names path and capability. The third makes nothing but haste.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import pytest
 
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import VersionState
+from reconciler.run.reads import SCAN_FROM
 from reconciler.sandbox import Fault, FaultKind, Operation
 from tests.support.fleet import ROOT, Done, Fleet
+from tests.support.loopback import LoopbackServer, Reply, Request, passed_on
 from tests.support.openbao import operator
 
 INSTALL = ROOT / "docs" / "install.md"
@@ -47,10 +49,10 @@ def rules_in(text: str) -> tuple[Rule, ...]:
     )
 
 
-def test_the_page_has_both() -> None:
-    """The two blocks are there and were read whole; no rule can destroy anything."""
+def test_the_page_has_all_three() -> None:
+    """The three blocks are there and were read whole; no rule can destroy anything."""
     found = policies()
-    assert found.keys() == {"reconciler-apply", "reconciler-plan"}
+    assert found.keys() == {"reconciler-apply", "reconciler-plan", "reconciler-scan"}
     text = INSTALL.read_text(encoding="utf-8")
     assert sum(len(rules) for rules in found.values()) == len(
         re.findall(r'^path "', text, re.MULTILINE)
@@ -58,7 +60,7 @@ def test_the_page_has_both() -> None:
     granted = {
         capability for rules in found.values() for rule in rules for capability in rule.capabilities
     }
-    assert granted <= {"create", "read", "update", "list"}
+    assert granted <= {"create", "read", "update", "list", "scan"}
     assert not any("destroy" in rule.path for rules in found.values() for rule in rules)
 
 
@@ -70,7 +72,7 @@ def limited(
     """
     name = f"policy-{secrets.token_hex(6)}"
     text = "\n".join(map(str, rules))
-    for kind in ("data", "metadata", "delete"):
+    for kind in ("data", "metadata", "delete", "detailed-metadata"):
         text = text.replace(
             f"secret/{kind}/limitless/tokens", f"{fleet.mount}/{kind}/{fleet.prefix}"
         )
@@ -159,6 +161,28 @@ def test_the_plan_policy_plans_and_cannot_apply(fleet: Fleet, openbao: OpenBaoSe
         assert "1 to restore" in fleet.must("plan").out
     fleet.must("apply", "--yes")
     fleet.assert_whole()
+
+
+def test_with_scan_a_plan_is_one_call_and_without_it_the_same(
+    fleet: Fleet, openbao: OpenBaoServer
+) -> None:
+    """The third policy changes how many calls are made, not what comes of them."""
+    fleet.begin(*({"label": f"bot-{number}"} for number in range(SCAN_FROM)))
+    singly = fleet.must("plan", environ=limited(fleet, openbao, PLAN)).out
+    paths: list[str] = []
+
+    def passing(request: Request) -> Reply | None:
+        paths.append(request.path)
+        return passed_on(request, openbao.address)
+
+    with LoopbackServer(passing) as proxy:
+        environ = limited(fleet, openbao, (*PLAN, *policies()["reconciler-scan"]))
+        said = fleet.must("plan", environ={**environ, "VAULT_ADDR": proxy.url}).out
+    assert said == singly
+    assert sum("/detailed-metadata/" in path for path in paths) == 1
+    assert [path for path in paths if f"/metadata/{fleet.prefix}/" in path] == [
+        f"/v1/{fleet.mount}/metadata/{fleet.prefix}/_ledger"
+    ]
 
 
 def test_a_plan_of_the_plan_role_can_be_applied(fleet: Fleet, openbao: OpenBaoServer) -> None:

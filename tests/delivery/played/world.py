@@ -128,7 +128,7 @@ class World:
 
     def _here(self, policy: str) -> str:
         """Return a policy with our mount and paths, as the README asks."""
-        for kind in ("data", "metadata", "delete", "destroy"):
+        for kind in ("data", "metadata", "delete", "destroy", "detailed-metadata"):
             policy = policy.replace(
                 f"secret/{kind}/{_PREFIX}", f"{self.fleet.mount}/{kind}/{self.fleet.prefix}"
             )

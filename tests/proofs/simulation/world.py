@@ -73,7 +73,7 @@ from reconciler.protocol.effects import (
     Written,
 )
 from reconciler.protocol.recover import OWN_PROOF_MS
-from reconciler.run.effects import ListPaths, ReadMeta, ReadMountLife
+from reconciler.run.effects import ListPaths, ReadMeta, ReadMetas, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
 from reconciler.state.secret import OPERATION_ID, TOKEN_ID
 from tests.proofs.simulation.evidence import Violation
@@ -161,6 +161,7 @@ PEERS: dict[type[Effect[Any]], str] = {
             ReadSecret,
             ReadLedger,
             ReadMeta,
+            ReadMetas,
             ReadMountLife,
             ListPaths,
         ),
@@ -589,6 +590,8 @@ class World:
             return self.vault.read(effect.path, effect.version)
         if isinstance(effect, ReadMeta):
             return self.vault.meta(effect.path)
+        if isinstance(effect, ReadMetas):
+            return {path: self.vault.meta(path) for path in effect.paths[::2]}
         if isinstance(effect, ReadMountLife):
             return None
         if isinstance(effect, ListPaths):

@@ -1,0 +1,69 @@
+"""Reads of Vault that raise where they fail.
+
+Rules this module keeps:
+
+1. Reads that wait on Vault run side by side, within a bound.
+2. One call may bring the metadata of many paths. What it does not show is read singly
+   before it is believed to be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from reconciler.errors import VaultError
+from reconciler.model import SecretMeta, SecretVersion
+from reconciler.protocol import ReadLedger, ReadSecret, Refused, Step, Unclear
+from reconciler.run.effects import ListPaths, ReadMeta, ReadMetas, ReadMountLife, Together
+from reconciler.state import Ledger
+
+R = TypeVar("R")
+
+READERS = 16
+SCAN_FROM = 8
+"""So many paths are worth one more call, which may be refused."""
+
+
+def read_ledger() -> Step[tuple[Ledger | None, int]]:
+    """Return the ledger, or None, and the number of its latest version. VaultError."""
+    return _known((yield from ReadLedger()))
+
+
+def read_meta(path: str) -> Step[SecretMeta]:
+    """Return Vault's metadata of a path. VaultError."""
+    return _known((yield from ReadMeta(path=path)))
+
+
+def read_metas(paths: Sequence[str]) -> Step[dict[str, SecretMeta]]:
+    """Return Vault's metadata of each path, in few calls where it can. VaultError."""
+    shown: Mapping[str, SecretMeta] = {}
+    if len(paths) >= SCAN_FROM:
+        shown = yield from ReadMetas(paths=tuple(paths))
+    rest = [path for path in paths if path not in shown]
+    steps = tuple(partial(read_meta, path) for path in rest)
+    found = yield from Together(steps=steps, width=READERS)
+    metas = {**shown, **dict(zip(rest, found, strict=True))}
+    return {path: metas[path] for path in paths}
+
+
+def read_mount_life() -> Step[int | None]:
+    """Return how long the mount lets a version live; None for ever. VaultError."""
+    return _known((yield from ReadMountLife()))
+
+
+def read_secret(path: str, version: int | None = None) -> Step[SecretVersion]:
+    """Return a version of a secret, or the latest. VaultError."""
+    return _known((yield from ReadSecret(path=path, version=version)))
+
+
+def list_paths(*, limit: int) -> Step[tuple[str, ...]]:
+    """Return the paths below the prefix, at most ``limit``. VaultError."""
+    return _known((yield from ListPaths(limit=limit)))
+
+
+def _known(reply: R | Refused | Unclear) -> R:
+    if isinstance(reply, (Refused, Unclear)):
+        raise VaultError(reply.sentence)
+    return reply

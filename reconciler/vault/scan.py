@@ -1,0 +1,90 @@
+"""The metadata of many paths in one reply: OpenBao's SCAN of ``detailed-metadata``.
+
+Rules this module keeps:
+
+1. What it finds is a hint of what there is, never of what there is not: a policy's
+   ``pagination_limit`` and filters cut such a reply without a word. Whoever asks reads
+   the rest singly.
+2. No failure here is an error. HashiCorp Vault has no such call, a policy may not grant
+   it, a proxy may not let it pass: then nothing is found, and the single reads say what
+   is wrong, if anything is.
+3. Only what was asked for is kept. Pages are few, and a page without news is the last.
+
+OpenBao 2.7 answers with everything in one reply, whatever ``after`` says, and refuses a
+``limit`` above the policy's own with a 403: so none is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from http import HTTPStatus
+from typing import Any
+
+from reconciler.model import SecretMeta
+from reconciler.vault.contents import meta_in
+from reconciler.vault.http import Reply
+
+PAGES_MAX = 20
+WORTH_A_PAGE = 16
+"""So many missing paths are worth another page; fewer are read singly as quickly."""
+
+_log = logging.getLogger(__name__)
+
+Ask = Callable[[dict[str, str]], Reply | BaseException]
+"""Asks for a page; given the query's parameters."""
+
+
+class Scanner:
+    """Asks one Vault for metadata, until it says that it can't or may not."""
+
+    def __init__(self) -> None:
+        self._works = True
+
+    def metas(self, ask: Ask, wanted: Collection[str], *, where: str) -> dict[str, SecretMeta]:
+        """Return the metadata of those wanted names that the replies show.
+
+        The names are relative to the prefix that ``ask`` asks below; ``where`` is what
+        a policy must grant.
+        """
+        found: dict[str, SecretMeta] = {}
+        missing, seen, query = set(wanted), set[str](), {"scan": "true"}
+        for _ in range(PAGES_MAX if self._works else 0):
+            reply = ask(query)
+            info = _info_of(reply)
+            if info is None or not isinstance(reply, Reply):
+                self._give_up(reply, where)
+                break
+            news = info.keys() - seen
+            for name in missing & news:
+                meta = meta_in(info[name], reply.date)
+                if meta is not None:
+                    found[name] = meta
+            missing -= found.keys()
+            if not news or len(missing) < WORTH_A_PAGE:
+                break
+            seen |= news
+            query = {"scan": "true", "after": _last_of(reply, info)}
+        return found
+
+    def _give_up(self, reply: Reply | BaseException, where: str) -> None:
+        """Say once what would be faster. Another run may have more luck."""
+        self._works = False
+        if isinstance(reply, Reply) and reply.status == HTTPStatus.FORBIDDEN:
+            _log.debug("each path is read singly: on OpenBao %s with scan saves that", where)
+        else:
+            _log.debug("each path is read singly: there is no SCAN at %s", where)
+
+
+def _info_of(reply: Reply | BaseException) -> dict[str, Any] | None:
+    """Return what a page tells, by name; None for anything but a page."""
+    if not isinstance(reply, Reply) or reply.status != HTTPStatus.OK or reply.data is None:
+        return None
+    info = reply.data.get("key_info", {})  # left out where there is nothing
+    return info if isinstance(info, dict) else None
+
+
+def _last_of(reply: Reply, info: dict[str, Any]) -> str:
+    """Return the name that the next page begins after: the last in the page's order."""
+    keys = (reply.data or {}).get("keys")
+    return str(keys[-1]) if isinstance(keys, list) and keys else max(info)
