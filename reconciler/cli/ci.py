@@ -114,8 +114,9 @@ def _append(variable: str, text: str, what: str) -> None:
         # a path as the runner gave it
         with open(name, "a", encoding="utf-8") as file:  # noqa: PTH123
             file.write(text)
-    except OSError as error:
-        notice(f"{what} can't be written: {error.strerror}")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it holds what is no text"
+        notice(f"{what} can't be written: {why}")
 
 
 def source_of(names: tuple[str, ...], taken_at_ms: int | None) -> PlanSource:

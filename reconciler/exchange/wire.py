@@ -28,25 +28,23 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from reconciler import __version__
 from reconciler.errors import ExchangeRefusedError, UsageError
 from reconciler.exchange.clock import Seconds
 from reconciler.model import Credentials, Secret, iso
-from reconciler.net import caught, is_loopback, is_private
+from reconciler.net import caught, is_private, open_client
 
 # Connect, send, receive. A server that drips bytes resets the timeout of each read, not
 # the end that this gives the whole request.
 _WHOLE_REQUEST_TIMEOUTS = 3
-_CONNECTIONS_MAX = 100
 _ID_CHARACTERS_MAX = 1024
 _PORTS = range(1, 65536)
 
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _SENDING = "http11.send_request_headers.started"
 _CONNECTED = ("connect_tcp.complete", "start_tls.complete")
 
@@ -125,11 +123,13 @@ class Wire:
     """
 
     def __init__(self, base_url: str, *, timeout_s: float, monotonic: Seconds) -> None:
-        url, to_loopback = _checked_base(base_url)
+        url = _checked_base(base_url)
         self.base_url = str(url).rstrip("/")
         self.origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         self._timeout_s = timeout_s
-        self._pool = _pool(url, timeout_s=timeout_s, trust_proxies=not to_loopback)
+        self._pool = open_client(
+            self.base_url, timeout_s=timeout_s, headers=_HEADERS, keep_alive=False
+        )
         self._monotonic = monotonic
 
     def close(self) -> None:
@@ -198,8 +198,8 @@ class Wire:
         return Failure(why=why, may_have_left=may_have_left)
 
 
-def _checked_base(base_url: str) -> tuple[httpx.URL, bool]:
-    """Return the base URL, and whether it is on loopback.
+def _checked_base(base_url: str) -> httpx.URL:
+    """Return the base URL.
 
     The given text stands in no message: it may hold a password.
     """
@@ -227,40 +227,7 @@ def _checked_base(base_url: str) -> tuple[httpx.URL, bool]:
             "the exchange's URL (LIMITLESS_API_URL) must not hold a user name, query, fragment or "
             "odd path"
         )
-    return url, is_loopback(host)
-
-
-def _pool(url: httpx.URL, *, timeout_s: float, trust_proxies: bool) -> httpx.Client:
-    """Return the connections.
-
-    httpx's own transport stays in place: it finds the proxies, and repeats nothing
-    unless told to. Plain http needs no authorities, which take long to load: its
-    context knows none, so it trusts nobody.
-    """
-    try:
-        return httpx.Client(
-            verify=httpx.create_ssl_context()
-            if url.scheme == "https"
-            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            trust_env=trust_proxies,
-            http2=False,
-            timeout=httpx.Timeout(timeout_s),
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=_CONNECTIONS_MAX, max_keepalive_connections=0),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            headers={
-                "User-Agent": f"reconciler/{__version__}",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Connection": "close",
-            },
-        )
-    except (OSError, ValueError, ImportError, httpx.InvalidURL):
-        pass
-    raise UsageError(
-        "no connection can be set up: check HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and "
-        "SSL_CERT_DIR"
-    )
+    return url
 
 
 def sign(secret: Secret, *, timestamp: str, method: str, path: str, body: str) -> str:

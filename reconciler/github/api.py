@@ -4,8 +4,8 @@ Rules this module keeps:
 
 1. No redirect is followed with the token. The one redirect there is (an artifact's
    storage) is followed without it.
-2. Only reads are sent again. Every page and wait has a bound, and so has the size of a
-   download.
+2. Only reads are sent again. Every page and wait has a bound, and so have the size and
+   the time of a reply, and the size of a download.
 3. An error is raised outside every ``except``: an exception of httpx holds the request
    with its token.
 """
@@ -13,15 +13,16 @@ Rules this module keeps:
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 
-from reconciler import __version__
+from reconciler.errors import UsageError
 from reconciler.github.job import GitHubError, Job, address_of, at
-from reconciler.net import bounded, caught, is_private, repeated
+from reconciler.net import bounded, caught, is_private, open_client, repeated
 
 TIMEOUT_S = 10.0
 TRIES = 3
@@ -29,6 +30,8 @@ PAUSE_S = 1.0
 WAIT_MOST_S = 10.0
 PAGE = 100
 PAGES_MOST = 50
+REPLY_S = 30.0
+REPLY_BYTES = 16 * 1024 * 1024
 ARCHIVE_BYTES = 64 * 1024 * 1024
 
 _NEXT = re.compile(r'<(?P<url>[^>]+)>;\s*rel="next"')
@@ -61,11 +64,7 @@ class Api:
         self._job = job
         self._token = job.token
         self._sleep = sleep
-        self._http = httpx.Client(
-            timeout=TIMEOUT_S,
-            follow_redirects=False,
-            headers={"User-Agent": f"reconciler/{__version__}"},
-        )
+        self._http = _client(job.api_url)
 
     def close(self) -> None:
         """Close all connections."""
@@ -134,16 +133,22 @@ class Api:
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": "2022-11-28",
         }
-        reply = caught(
-            lambda: self._http.request(method, url, headers=headers, json=document),
-            httpx.InvalidURL,
-            httpx.HTTPError,
+        reply: httpx.Response | Exception | None = caught(
+            lambda: _whole(self._http, method, url, headers=headers, json=document),
+            *(httpx.InvalidURL, httpx.HTTPError, ValueError),
         )
         if isinstance(reply, httpx.InvalidURL):
             raise GitHubError("GitHub named an address that is none: is GITHUB_API_URL right?")
-        if not isinstance(reply, httpx.Response):
+        if isinstance(reply, ValueError):
+            raise GitHubError("what is to be told to GitHub holds characters that are no text")
+        if isinstance(reply, Exception):
             name = type(reply).__name__
             raise _BusyError(f"GitHub does not answer ({name}): try again", PAUSE_S)
+        if reply is None:
+            raise GitHubError(
+                "GitHub's reply has no end, or is too large: is GITHUB_API_URL right, or is a "
+                "proxy in between?"
+            )
         return reply
 
     def download(self, artifact_id: int) -> bytes:
@@ -167,12 +172,32 @@ class Api:
 
     def _stored(self, place: httpx.URL) -> bytes | None:
         """Return what lies there, asked for without the token; None if it is large."""
-        with self._http.stream("GET", place) as reply:
+        with _client(str(place)) as client, client.stream("GET", place) as reply:
             if reply.status_code != HTTPStatus.OK:
                 raise GitHubError(
                     f"the snapshot's storage answered with HTTP {reply.status_code}: try again"
                 )
             return bounded(reply.iter_bytes(), ARCHIVE_BYTES)
+
+
+def _client(url: str) -> httpx.Client:
+    """Return a client for the host of a URL. GitHubError for a bad environment."""
+    client = caught(lambda: open_client(url, timeout_s=TIMEOUT_S), UsageError)
+    if isinstance(client, UsageError):
+        raise GitHubError(f"GitHub can't be asked: {client}")
+    return client
+
+
+def _whole(client: httpx.Client, method: str, url: str, **sent: Any) -> httpx.Response | None:
+    """Return a reply with its body; None for one that is too large, or too slow."""
+    end_s = time.monotonic() + REPLY_S
+    with client.stream(method, url, **sent) as reply:
+        body = bounded(reply.iter_bytes(), REPLY_BYTES, end_s=end_s)
+    if body is None:
+        return None
+    kept = {"content-encoding", "content-length", "transfer-encoding"}
+    headers = [(name, text) for name, text in reply.headers.multi_items() if name not in kept]
+    return httpx.Response(reply.status_code, headers=headers, content=body)
 
 
 def _refusal(reply: httpx.Response, permission: str) -> GitHubError | None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -76,14 +77,21 @@ def job_from(environ: Mapping[str, str]) -> Job:
     if not is_private(url.scheme, url.host):
         raise GitHubError("GITHUB_API_URL is not https: the token is not sent there")
     token = environ.get("GITHUB_TOKEN", "").strip()
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise GitHubError(
+            "GITHUB_TOKEN holds characters that no token has: give the step `${{ github.token }}`"
+        )
+    server_url = environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    if isinstance(caught(lambda: address_of(server_url), GitHubError), GitHubError):
+        raise GitHubError("GITHUB_SERVER_URL is no address: leave it as the runner sets it")
     return Job(
         api_url=api_url.rstrip("/"),
-        server_url=(environ.get("GITHUB_SERVER_URL") or "https://github.com").rstrip("/"),
+        server_url=server_url.rstrip("/"),
         repository=repository,
         token=Secret(token) if token else None,
         event=_event(environ.get("GITHUB_EVENT_PATH", "")),
-        sha=environ.get("GITHUB_SHA", ""),
-        run_id=environ.get("GITHUB_RUN_ID", ""),
+        sha=sha_of(environ.get("GITHUB_SHA")) or "",
+        run_id=_number_of(environ.get("GITHUB_RUN_ID", "")),
         workflow=environ.get("GITHUB_WORKFLOW", ""),
         author=environ.get("RECONCILER_COMMENT_AUTHOR") or AUTHOR,
     )
@@ -92,12 +100,21 @@ def job_from(environ: Mapping[str, str]) -> Job:
 def _event(name: str) -> Mapping[str, Any]:
     if not name:
         return {}
-    try:
-        with open(name, encoding="utf-8") as file:  # noqa: PTH123  # a path as the runner gave it
-            found = json.loads(file.read(EVENT_CHARS))
-    except (OSError, ValueError, RecursionError):
-        raise GitHubError("GITHUB_EVENT_PATH can't be read as JSON") from None
+    path = Path(name)
+
+    def read() -> object:
+        with path.open(encoding="utf-8") as file:
+            return json.loads(file.read(EVENT_CHARS))
+
+    # what is no file may never end
+    found = caught(read, OSError, ValueError, RecursionError) if path.is_file() else None
+    if found is None or isinstance(found, Exception):
+        raise GitHubError("GITHUB_EVENT_PATH can't be read as JSON")
     return found if isinstance(found, dict) else {}
+
+
+def _number_of(text: str) -> str:
+    return text if text.isascii() and text.isdigit() else ""
 
 
 def at(value: object, *keys: str) -> object:
@@ -114,7 +131,13 @@ def sha_of(value: object) -> str | None:
 
 def address_of(text: str) -> httpx.URL:
     """Return the address that a text is. GitHubError for a text that is none."""
-    url = caught(lambda: httpx.URL(text), httpx.InvalidURL)
-    if isinstance(url, httpx.InvalidURL):
+
+    def url_of() -> httpx.URL:
+        url = httpx.URL(text)
+        _ = url.host  # asking for it is what decodes an international name
+        return url
+
+    url = caught(url_of, *(httpx.InvalidURL, ValueError))
+    if not isinstance(url, httpx.URL) or not text.isprintable():
         raise GitHubError("GITHUB_API_URL, or a place that GitHub named, is no address")
     return url

@@ -30,7 +30,8 @@ from reconciler.errors import (
     VaultRefusedError,
     VaultUnclearError,
 )
-from reconciler.vault.http import Call, Reply, Request, perform
+from reconciler.net import CertificateError
+from reconciler.vault.http import Call, EndlessReplyError, Reply, Request, perform
 from reconciler.vault.waiting import when_again
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -114,10 +115,13 @@ class Explainer:
                 )
             case LocationValueError() | requests.exceptions.InvalidURL():
                 return VaultRefusedError(f"no request can be made to {address}: check VAULT_ADDR")
-            case OSError() if _is_about_a_file(error):
-                return VaultRefusedError(
-                    "a file of certificates can't be read: "
-                    "check VAULT_CACERT, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY"
+            case CertificateError():
+                return VaultRefusedError(str(error))
+            case EndlessReplyError():
+                return _unclear(
+                    call,
+                    f"what answers at {address} goes on without an end, which Vault never does: "
+                    "check VAULT_ADDR and proxies",
                 )
             case _:
                 return _unclear(
@@ -253,16 +257,6 @@ def _stopped_at_proxy(error: ProxyError) -> bool:
     cause = error.original_error
     is_no_tunnel = type(cause) is OSError and cause.errno is None
     return isinstance(cause, ConnectTimeoutError) or is_no_tunnel
-
-
-def _is_about_a_file(error: OSError) -> bool:
-    """Return whether a file of certificates is missing or can't be read.
-
-    A missing one is a bare OSError of requests, an unreadable one a PermissionError.
-    """
-    return isinstance(error, PermissionError | IsADirectoryError) or (
-        type(error) is OSError and error.errno is None
-    )
 
 
 def _unclear(call: Call, sentence: str, *, again_after_ms: int | None = None) -> VaultUnclearError:

@@ -2,7 +2,8 @@
 
 Rules this module keeps:
 
-1. Only reads are repeated, a few times and with bounded pauses.
+1. Only reads are repeated, a few times and with bounded pauses. A reply has an end, in
+   bytes and in time.
 2. Redirects are not followed (the token would go along), and the libraries look at no
    variable, ``.netrc`` or token file.
 3. A failure is a value here: no error of ours is raised in the context of an exception
@@ -15,6 +16,7 @@ import base64
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
@@ -30,10 +32,12 @@ from urllib3.exceptions import (
 )
 
 from reconciler.model import SECOND_MS
-from reconciler.net import caught
+from reconciler.net import bounded, caught, context_for
 from reconciler.vault.waiting import retry_after_ms
 
 if TYPE_CHECKING:
+    import ssl
+
     from urllib3.response import BaseHTTPResponse
 
     from reconciler.vault.settings import VaultSettings
@@ -45,6 +49,13 @@ _RETRY_BACKOFF_S = 0.2  # pauses of 0, 0.4 and 0.8 s
 _RETRIED_METHODS = frozenset({"GET", "LIST"})
 _RETRIED_STATUSES = frozenset({412, 429, 500, 502, 503, 504})
 _CAUSES_MAX = 8
+REPLY_BYTES_MAX = 32 * 1024 * 1024
+REPLY_TIME_MAX_S = 60.0
+_CHUNK_BYTES = 64 * 1024
+
+
+class EndlessReplyError(OSError):
+    """A reply that is larger, or takes longer, than any of Vault's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +155,47 @@ class _ReadRetry(urllib3.Retry):
         asked_s = self.get_retry_after(response) if response is not None else None
         if asked_s is not None and asked_s > _RETRY_AFTER_MAX_S:
             raise MaxRetryError(kwargs["_pool"], "", ResponseError(ResponseError.GENERIC_ERROR))
-        return super().increment(*args, **kwargs)
+        again = super().increment(*args, **kwargs)
+        if response is not None:
+            response.close()  # urllib3 would read the rest of it, however long that is
+        return again
+
+
+class _Adapter(HTTPAdapter):
+    """The connections, with TLS as the settings say.
+
+    The context is made when a connection is wanted for the first time: CertificateError
+    for a variable that names nothing usable. requests would name authorities of its own
+    to each connection.
+    """
+
+    def __init__(self, settings: VaultSettings, *, threads: int, retry: urllib3.Retry) -> None:
+        self._settings = settings
+        self._threads = threads
+        self._context: ssl.SSLContext | None = None
+        self._context_lock = threading.Lock()
+        super().__init__(pool_connections=1, pool_maxsize=threads, max_retries=retry)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        with self._context_lock:
+            if self._context is None and self._settings.address.startswith("https:"):
+                self._context = context_for(self._settings.trust())
+                self.init_poolmanager(1, self._threads, **self._tls())
+        return super().get_connection_with_tls_context(*args, **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        tls = self._tls()
+        if self._context is not None:
+            tls |= {"proxy_ssl_context": self._context}
+        return super().proxy_manager_for(proxy, **options, **tls)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Add nothing to the context."""
+
+    def _tls(self) -> dict[str, Any]:
+        name = self._settings.tls_server_name
+        named = {"server_hostname": name} if name is not None else {}
+        return {"ssl_context": self._context, **named} if self._context is not None else {}
 
 
 def newer_index(held: str | None, seen: str) -> str:
@@ -184,13 +235,12 @@ def open_session(settings: VaultSettings, *, threads: int, read_retries: int) ->
     """
     session = _Session()
     session.trust_env = False
-    session.verify = False if settings.skip_verify else settings.ca_cert or True
+    session.stream = True  # ``perform`` reads to a bound
+    session.verify = not settings.skip_verify
     if settings.skip_verify:
         # Said once, as a warning of the settings. This is process-wide; only this
         # adapter uses urllib3.
         urllib3.disable_warnings(InsecureRequestWarning)
-    if settings.client_cert is not None and settings.client_key is not None:
-        session.cert = (settings.client_cert, settings.client_key)
     if settings.proxy is not None:
         proxy = settings.proxy.reveal()
         session.proxies = {"http": proxy, "https": proxy}
@@ -206,7 +256,7 @@ def open_session(settings: VaultSettings, *, threads: int, read_retries: int) ->
         backoff_factor=_RETRY_BACKOFF_S,
         raise_on_status=False,
     )
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=threads, max_retries=retry)
+    adapter = _Adapter(settings, threads=threads, retry=retry)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -214,10 +264,11 @@ def open_session(settings: VaultSettings, *, threads: int, read_retries: int) ->
 
 def perform(request: Request) -> Reply | BaseException:
     """Return what came back, or the innermost exception where nothing did."""
-    response = caught(request, OSError, HTTPError)  # all of requests' are OSError
-    if not isinstance(response, requests.Response):
-        return _innermost(response)
-    body = caught(lambda: json.loads(response.content or b"null"), ValueError, RecursionError)
+    answer = caught(lambda: _whole(request()), OSError, HTTPError)  # requests' are OSError
+    if isinstance(answer, BaseException):
+        return _innermost(answer)
+    response, content = answer
+    body = caught(lambda: json.loads(content or b"null"), ValueError, RecursionError)
     return Reply(
         status=response.status_code,
         body=body if isinstance(body, dict) else None,
@@ -226,6 +277,16 @@ def perform(request: Request) -> Reply | BaseException:
             response.headers.get("Retry-After"), response.headers.get("Date")
         ),
     )
+
+
+def _whole(response: requests.Response) -> tuple[requests.Response, bytes]:
+    """Return a reply and its body, which is read to the bound."""
+    end_s = time.monotonic() + REPLY_TIME_MAX_S
+    content = bounded(response.iter_content(_CHUNK_BYTES), REPLY_BYTES_MAX, end_s=end_s)
+    if content is None:
+        response.close()
+        raise EndlessReplyError
+    return response, content
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -11,19 +11,20 @@ Rules this module keeps:
 4. Advice is data (``VaultSettings.warnings``): the command line decides where it is
    printed.
 
-The variables are those of Vault's own CLI where it has one.
+The variables are those of Vault's own CLI where it has one, or of OpenBao's
+(``family``).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
+import re
 import urllib.parse
 from pathlib import Path
 
 from reconciler.errors import UsageError
 from reconciler.model import Secret
-from reconciler.net import caught, is_loopback
+from reconciler.net import Trust, caught, is_loopback, proxy_in, proxy_of, system_trust
 from reconciler.vault.environment import (
     Environ,
     ReadFile,
@@ -36,8 +37,16 @@ from reconciler.vault.environment import (
     url_of,
     value_of,
 )
+from reconciler.vault.family import Family
 from reconciler.vault.login import Login
 from reconciler.vault.logins import LOGINS
+
+# As Go's time.ParseDuration; a bare number is seconds.
+_LENGTH = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{0,9})?)(?P<unit>ns|us|µs|ms|s|m|h)")
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TIMEOUT_MAX_S = 60.0  # a lease lasts a minute
+_RETRIES_MAX = 10
+_SERVER_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,19 +54,50 @@ class VaultSettings:
     """Where Vault is, how TLS is checked, and a token or how to log in for one.
 
     ``address`` has a scheme, no trailing slash and no ``/v1``. ``proxy`` may carry a
-    password, hence a Secret.
+    password, hence a Secret. Where ``timeout_s`` or ``max_retries`` is None, the store
+    decides. ``from_bao`` are the variables, without their prefix, of OpenBao's family.
     """
 
     address: str
     namespace: str | None = None
     ca_cert: str | None = None
+    ca_cert_bytes: str | None = None
+    ca_path: str | None = None
+    ssl_cert_file: str | None = None
+    ssl_cert_dir: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+    tls_server_name: str | None = None
     skip_verify: bool = False
     proxy: Secret | None = None
+    timeout_s: float | None = None
+    max_retries: int | None = None
     token: Secret | None = None
     login: Login | None = None
+    from_bao: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def trust(self) -> Trust:
+        """Return whose certificates are believed, and which one is shown."""
+
+        def named(name: str, value: str | None) -> tuple[str, str] | None:
+            prefix = "BAO" if name in self.from_bao else "VAULT"
+            return None if value is None else (f"{prefix}_{name}", value)
+
+        return dataclasses.replace(
+            system_trust(
+                {
+                    "SSL_CERT_FILE": self.ssl_cert_file or "",
+                    "SSL_CERT_DIR": self.ssl_cert_dir or "",
+                }
+            ),
+            file=named("CACERT", self.ca_cert),
+            text=named("CACERT_BYTES", self.ca_cert_bytes),
+            folder=named("CAPATH", self.ca_path),
+            client_cert=named("CLIENT_CERT", self.client_cert),
+            client_key=named("CLIENT_KEY", self.client_key),
+            verify=not self.skip_verify,
+        )
 
 
 def settings_from_environment(
@@ -65,10 +105,20 @@ def settings_from_environment(
 ) -> VaultSettings:
     """Return the settings that the environment describes.
 
-    docs/install.md lists the variables. ``read_file`` reads ``~/.vault-token``.
+    docs/install.md lists the variables. ``read_file`` reads the file with the token.
     UsageError for whatever can't be meant.
     """
-    address, warnings = _address(value_of(environ, "VAULT_ADDR"))
+    family = Family(environ)
+    settings = caught(lambda: _settings(family, read_file), UsageError)
+    if isinstance(settings, UsageError):
+        raise UsageError(family.said(str(settings)))
+    said = tuple(family.said(warning) for warning in settings.warnings)
+    return dataclasses.replace(settings, warnings=(*said, *family.warnings()))
+
+
+def _settings(family: Family, read_file: ReadFile) -> VaultSettings:
+    environ = family.environ
+    address, warnings = _address(*_named_address(family))
     skip_verify = switch_of(environ, "VAULT_SKIP_VERIFY")
     if skip_verify:
         warning = (
@@ -82,20 +132,98 @@ def settings_from_environment(
         raise UsageError(
             "only one of VAULT_CLIENT_CERT and VAULT_CLIENT_KEY is set: set both, or neither"
         )
-    namespace, proxy = path_of(environ, "VAULT_NAMESPACE"), _proxy(environ, address)
+    timeout_s, max_retries, bounded = _limits(environ)
+    proxy, told = _proxy(environ, address)
     token, login = _token_or_login(environ, address, read_file)
     return VaultSettings(
         address=address,
-        namespace=namespace,
+        namespace=path_of(environ, "VAULT_NAMESPACE"),
         ca_cert=value_of(environ, "VAULT_CACERT"),
+        ca_cert_bytes=value_of(environ, "VAULT_CACERT_BYTES"),
+        ca_path=value_of(environ, "VAULT_CAPATH"),
+        ssl_cert_file=value_of(environ, "SSL_CERT_FILE"),
+        ssl_cert_dir=value_of(environ, "SSL_CERT_DIR"),
         client_cert=client_cert,
         client_key=client_key,
+        tls_server_name=_server_name(environ),
         skip_verify=skip_verify,
         proxy=proxy,
+        timeout_s=timeout_s,
+        max_retries=max_retries,
         token=token,
         login=login,
-        warnings=warnings,
+        from_bao=family.from_bao,
+        warnings=(*warnings, *bounded, *told),
     )
+
+
+def _limits(environ: Environ) -> tuple[float | None, int | None, tuple[str, ...]]:
+    """Return how long a request may take, how often a read is repeated, what to say.
+
+    Both have an end here: the program holds a lease while it waits.
+    """
+    warnings: list[str] = []
+    timeout_s = _length_s(value_of(environ, "VAULT_CLIENT_TIMEOUT") or "0") or None
+    if timeout_s is not None and timeout_s > _TIMEOUT_MAX_S:
+        timeout_s = _TIMEOUT_MAX_S
+        warnings.append(
+            f"VAULT_CLIENT_TIMEOUT is longer than this program waits: taken as {timeout_s:g} s"
+        )
+    text = value_of(environ, "VAULT_MAX_RETRIES")
+    if text is None:
+        return timeout_s, None, tuple(warnings)
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError("VAULT_MAX_RETRIES is no number of attempts: set it to something like 3")
+    is_large = len(text) > len(str(_RETRIES_MAX)) or int(text) > _RETRIES_MAX
+    if is_large:
+        warnings.append(
+            f"VAULT_MAX_RETRIES is more than this program tries: taken as {_RETRIES_MAX}"
+        )
+    return timeout_s, _RETRIES_MAX if is_large else int(text), tuple(warnings)
+
+
+def _length_s(text: str) -> float:
+    """Return a length of time as Vault's own CLI reads it, in seconds."""
+    text = f"{text}s" if text.isascii() and text.isdigit() else text
+    found = list(_LENGTH.finditer(text))
+    if not found or "".join(part[0] for part in found) != text:
+        raise UsageError(
+            "VAULT_CLIENT_TIMEOUT is no length of time: set it to something like 30s or 2m"
+        )
+    return sum(float(part["number"]) * _UNITS_S[part["unit"]] for part in found)
+
+
+def _server_name(environ: Environ) -> str | None:
+    """Return the name that the certificate is for, where the address has another."""
+    name = value_of(environ, "VAULT_TLS_SERVER_NAME")
+    if name is not None and not _SERVER_NAME.fullmatch(name):
+        raise UsageError(
+            "VAULT_TLS_SERVER_NAME is no name of a server: "
+            "set it to the one in Vault's certificate, like vault.example.com"
+        )
+    return name
+
+
+def _proxy(environ: Environ, address: str) -> tuple[Secret | None, tuple[str, ...]]:
+    """Return the proxy to go through, and what to say of it.
+
+    Vault's own variable counts for every address, as in Vault's own CLI: for this
+    machine too, and whatever NO_PROXY says.
+    """
+    for name in ("VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY"):
+        text = value_of(environ, name)
+        if text is None:
+            continue
+        proxy = proxy_in(text, name)
+        host = urllib.parse.urlsplit(proxy.reveal()).hostname or ""
+        if address.startswith("https:") or is_loopback(host):
+            return proxy, ()
+        warning = (
+            f"{name} is set, and VAULT_ADDR is plain http: the proxy, and anyone on the way to "
+            "it, can read the Vault token and every secret; use https"
+        )
+        return proxy, (warning,)
+    return proxy_of(environ, address, all_proxy=False), ()
 
 
 def _token_or_login(
@@ -114,17 +242,22 @@ def _token_or_login(
 
 
 def _token(environ: Environ, read_file: ReadFile) -> Secret:
-    """Return VAULT_TOKEN, else what is in ``~/.vault-token``, as Vault's CLI does."""
+    """Return VAULT_TOKEN, else what is in a file, as Vault's CLI does.
+
+    The file is ``~/.vault-token`` unless ``VAULT_TOKEN_PATH`` names one, as OpenBao has
+    it.
+    """
     token = credential_of(environ, "VAULT_TOKEN")
-    home = environ.get("HOME")
-    if token is None and home:
-        text = caught(lambda: read_file(Path(home, ".vault-token")), OSError, ValueError)
+    home, named = environ.get("HOME"), value_of(environ, "VAULT_TOKEN_PATH")
+    if token is None and (home or named):
+        path = Path(named) if named else Path(home or "", ".vault-token")
+        source = "the file that VAULT_TOKEN_PATH names" if named else "~/.vault-token"
+        text = caught(lambda: read_file(path), OSError, ValueError)
         if not isinstance(text, str | FileNotFoundError):
             raise UsageError(
-                "~/.vault-token can't be read: "
-                "set VAULT_TOKEN, or log in again with the vault command"
+                f"{source} can't be read: set VAULT_TOKEN, or log in again with the vault command"
             )
-        token = checked_token(text, "~/.vault-token") if isinstance(text, str) else None
+        token = checked_token(text, source) if isinstance(text, str) else None
     if token is None:
         raise UsageError(
             "there is no Vault token: set VAULT_TOKEN, "
@@ -133,33 +266,45 @@ def _token(environ: Environ, read_file: ReadFile) -> Secret:
     return token
 
 
-def _address(text: str | None) -> tuple[str, tuple[str, ...]]:
+def _named_address(family: Family) -> tuple[str, str | None]:
+    """Return the variable with the address, as Vault's own CLI chooses it, and it."""
+    if family.value("AGENT_ADDR") is not None:
+        return "VAULT_AGENT_ADDR", family.value("AGENT_ADDR")
+    if family.hides("ADDR"):
+        raise UsageError(
+            "BAO_ADDR is set to nothing, which hides what is set beside it: unset it, "
+            "or set it to Vault's address"
+        )
+    return "VAULT_ADDR", family.value("ADDR")
+
+
+def _address(name: str, text: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the address as it is used, and what to say about how it was written.
 
     What has one sensible meaning is repaired, and that is said; the rest is refused.
     """
     if text is None:
         raise UsageError(
-            "VAULT_ADDR is not set: set it to Vault's address, like https://vault.example.com:8200"
+            f"{name} is not set: set it to Vault's address, like https://vault.example.com:8200"
         )
     warnings: list[str] = []
     if "://" not in text:
         text = f"https://{text}"
-        warnings.append(f"VAULT_ADDR has no scheme: taken as {text}")
-    parts = _parts(text)
+        warnings.append(f"{name} has no scheme: taken as {text}")
+    parts = _parts(name, text)
     path = parts.path.rstrip("/")
     if path == "/v1" or path.endswith("/v1"):
         path = path.removesuffix("/v1").rstrip("/")
-        warnings.append("VAULT_ADDR ends in /v1, which is added to every call anyway: leave it out")
+        warnings.append(f"{name} ends in /v1, which is added to every call anyway: leave it out")
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         warnings.append(
-            "VAULT_ADDR is plain http: anyone on the way can read the Vault token and every "
+            f"{name} is plain http: anyone on the way can read the Vault token and every "
             "secret; use https"
         )
     return f"{parts.scheme}://{parts.netloc}{path}", tuple(warnings)
 
 
-def _parts(address: str) -> urllib.parse.SplitResult:
+def _parts(name: str, address: str) -> urllib.parse.SplitResult:
     """Return the parts of an address that can be meant.
 
     The error does not repeat the address: a password may be in it.
@@ -178,50 +323,4 @@ def _parts(address: str) -> urllib.parse.SplitResult:
         problem = "is not the address of a server"
     else:
         return parts
-    raise UsageError(
-        f"VAULT_ADDR {problem}: set it to something like https://vault.example.com:8200"
-    )
-
-
-def _proxy(environ: Environ, address: str) -> Secret | None:
-    """Return the proxy to go through: never for loopback.
-
-    It is chosen as Go's net/http does for Vault's own CLI, here and once. requests
-    would ask the environment again for every call, at a fifth of the call's time, and
-    would look for credentials in ``~/.netrc`` on the way.
-    """
-    parts = urllib.parse.urlsplit(address)
-    host = parts.hostname or ""
-    name = f"{parts.scheme}_proxy"
-    proxy = value_of(environ, name.upper()) or value_of(environ, name)
-    bypass = value_of(environ, "NO_PROXY") or value_of(environ, "no_proxy") or ""
-    if (
-        proxy is None
-        or is_loopback(host)
-        or any(_names(entry.strip().lower(), host, parts.port) for entry in bypass.split(","))
-    ):
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if not is_header_safe(proxy) or not proxy.lower().startswith(("http://", "https://")):
-        raise UsageError(
-            f"{name.upper()} is no address of an HTTP proxy: "
-            "set it to something like http://proxy.example.com:3128"
-        )
-    return Secret(proxy)
-
-
-def _names(entry: str, host: str, port: int | None) -> bool:
-    """Return whether an entry of NO_PROXY means a host.
-
-    An entry is ``*``, a name and all below it (a port may follow), an address, or a
-    network.
-    """
-    if entry == "*":
-        return True
-    try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
-    except ValueError:  # one of them is a name
-        name, _, entry_port = entry.partition(":")
-        name = name.removeprefix("*").removeprefix(".")
-        is_below = host == name or host.endswith(f".{name}")
-        return bool(name) and entry_port in {"", str(port)} and is_below
+    raise UsageError(f"{name} {problem}: set it to something like https://vault.example.com:8200")

@@ -79,12 +79,17 @@ class SecretStore:
         before it is used. UsageError for a file that holds no identity token.
         ``threads`` is how many connections are kept. ``timeouts_s`` are the seconds to
         open a connection and to wait for a reply. A read that found a busy or failing
-        server is repeated up to ``read_retries`` times, a write never.
+        server is repeated up to ``read_retries`` times, a write never. Where the
+        settings speak of them, they count.
         """
         if not is_safe_path(mount):
             raise VaultRefusedError(
                 f"the mount {mount!r} is not made of plain segments: correct it in the manifest"
             )
+        if settings.timeout_s is not None:
+            timeouts_s = (settings.timeout_s, settings.timeout_s)
+        if settings.max_retries is not None:
+            read_retries = settings.max_retries
         session = open_session(settings, threads=threads, read_retries=read_retries)
         client = hvac.Client(
             url=settings.address,

@@ -1018,22 +1018,22 @@ def test_unverified_tls_works_without_noise(tls_server: OpenBaoServer) -> None:
         (
             {"ca_cert": "missing"},
             VaultRefusedError,
-            "a file of certificates can't be read: check VAULT_CACERT",
+            "VAULT_CACERT names a file of certificates that can't be read: check it",
         ),
         (
             {"ca_cert": "junk"},
-            VaultUnclearError,
-            "TLS with {address} failed: check VAULT_ADDR, VAULT_CACERT",
+            VaultRefusedError,
+            "VAULT_CACERT names a file without a certificate",
         ),
         (
             {"client_cert": "missing", "client_key": "missing"},
             VaultRefusedError,
-            "a file of certificates can't be read",
+            "VAULT_CLIENT_CERT names a file of certificates that can't be read",
         ),
         (
             {"client_cert": "junk", "client_key": "junk"},
-            VaultUnclearError,
-            "TLS with {address} failed",
+            VaultRefusedError,
+            "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY hold no certificate with its key",
         ),
     ],
     ids=[

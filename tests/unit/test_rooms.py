@@ -40,10 +40,11 @@ ADAPTERS = frozenset({"exchange", "vault"})
 
 MAY_IMPORT = {
     "manifest": frozenset[str](),
+    "net": frozenset[str](),
     "state": frozenset[str](),
-    "exchange": frozenset[str](),
-    "github": frozenset[str](),
-    "vault": frozenset[str](),
+    "exchange": frozenset({"net"}),
+    "github": frozenset({"net"}),
+    "vault": frozenset({"net"}),
     "sandbox": frozenset[str](),
     "plan": frozenset({"state"}),
     "protocol": frozenset({"state", "plan"}),

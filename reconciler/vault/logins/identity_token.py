@@ -28,7 +28,7 @@ import httpx
 
 from reconciler.errors import UsageError, VaultError, VaultRefusedError
 from reconciler.model import Secret
-from reconciler.net import bounded, caught, repeated
+from reconciler.net import bounded, caught, open_client, repeated
 from reconciler.vault.environment import (
     Environ,
     ReadFile,
@@ -168,8 +168,10 @@ def _from_github(source: GitHubOidc, sleep: Callable[[float], None]) -> Secret:
         "Accept": "application/json",
         "Accept-Encoding": "identity",
     }
-    # The settings allow http on loopback only; a proxy would be handed the token.
-    with _client(trust_env=url.scheme != "http") as client:
+    client = caught(lambda: open_client(str(url), timeout_s=TIMEOUT_S), UsageError)
+    if isinstance(client, UsageError):
+        raise UsageError(f"GitHub can't be asked for an identity token: {client}")
+    with client:
         request = client.build_request("GET", url, headers=headers)
         status, body = repeated(
             lambda: _asked(client, request),
@@ -188,19 +190,6 @@ def _address(source: GitHubOidc) -> httpx.URL:
     url = httpx.URL(source.url).copy_merge_params({"audience": source.audience})
     _ = url.host  # asking for the host is what decodes it
     return url
-
-
-def _client(*, trust_env: bool) -> httpx.Client:
-    client = caught(
-        lambda: httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=trust_env),
-        *(OSError, ValueError, ImportError, httpx.InvalidURL),
-    )
-    if isinstance(client, httpx.Client):
-        return client
-    raise UsageError(
-        "GitHub can't be asked for an identity token: "
-        "check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE"
-    )
 
 
 def _is_passing(status: int | None) -> bool:

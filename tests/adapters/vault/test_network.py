@@ -153,11 +153,11 @@ def test_skipping_verification_is_said_each_time(strict_fleet: Fleet, strict: St
         ),
         (
             {"VAULT_CACERT": "missing"},
-            "a file of certificates can't be read: check VAULT_CACERT, VAULT_CLIENT_CERT and",
+            "VAULT_CACERT names a file of certificates that can't be read: check it",
         ),
         (
             {"VAULT_CACERT": "junk"},
-            "TLS with {} failed: check VAULT_ADDR, VAULT_CACERT, VAULT_CLIENT_CERT and",
+            "VAULT_CACERT names a file without a certificate: name one that holds the authority's",
         ),
         (
             {"VAULT_CLIENT_CERT": None, "VAULT_CLIENT_KEY": None},
@@ -169,11 +169,11 @@ def test_skipping_verification_is_said_each_time(strict_fleet: Fleet, strict: St
         ),
         (
             {"VAULT_CLIENT_KEY": "other-client.key"},
-            "TLS with {} failed: check VAULT_ADDR, VAULT_CACERT, VAULT_CLIENT_CERT",
+            "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY hold no certificate with its key: name two",
         ),
         (
             {"VAULT_CLIENT_CERT": "missing"},
-            "a file of certificates can't be read: check VAULT_CACERT, VAULT_CLIENT_CERT and",
+            "VAULT_CLIENT_CERT names a file of certificates that can't be read: check it",
         ),
     ],
     ids=str,

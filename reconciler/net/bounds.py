@@ -1,16 +1,14 @@
-"""What all HTTP clients share: where a secret may go, and what bounds a reply.
+"""What bounds a reply and a series of attempts.
 
 Rules this module keeps:
 
-1. It knows no HTTP library: a client hands over host names, chunks of bytes, and the
-   outcomes of its own requests.
-2. A secret travels over https, or over http to this machine.
-3. A body and a series of attempts have an end.
+1. It knows no HTTP library: a client hands over chunks of bytes, and the outcomes of
+   its own requests.
+2. A body and a series of attempts have an end.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -18,19 +16,6 @@ from typing import TypeVar
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine: ``localhost`` or a loopback address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # another name
-        return False
-
-
-def is_private(scheme: str, host: str) -> bool:
-    """Return whether only the host reads what is sent: https, or http on loopback."""
-    return scheme == "https" or (scheme == "http" and is_loopback(host))
 
 
 def caught(work: Callable[[], T], *kinds: type[E]) -> T | E:
