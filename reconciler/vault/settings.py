@@ -77,6 +77,16 @@ class VaultSettings:
     from_bao: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def limits(
+        self, timeouts_s: tuple[float, float], retries: int
+    ) -> tuple[tuple[float, float], int]:
+        """Return the seconds to connect and to wait, and the repeats of a read.
+
+        What is given counts where the environment says nothing.
+        """
+        both_s = timeouts_s if self.timeout_s is None else (self.timeout_s, self.timeout_s)
+        return both_s, retries if self.max_retries is None else self.max_retries
+
     def trust(self) -> Trust:
         """Return whose certificates are believed, and which one is shown."""
 

@@ -86,10 +86,7 @@ class SecretStore:
             raise VaultRefusedError(
                 f"the mount {mount!r} is not made of plain segments: correct it in the manifest"
             )
-        if settings.timeout_s is not None:
-            timeouts_s = (settings.timeout_s, settings.timeout_s)
-        if settings.max_retries is not None:
-            read_retries = settings.max_retries
+        timeouts_s, read_retries = settings.limits(timeouts_s, read_retries)
         session = open_session(settings, threads=threads, read_retries=read_retries)
         client = hvac.Client(
             url=settings.address,
