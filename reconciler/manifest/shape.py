@@ -5,37 +5,26 @@ Rules this module keeps:
 1. The schema decides. jsonschema judges by ``schemas/tokens.schema.json``, and no rule
    of shape is written down here again. Where the schema has better words than ours
    (``patternErrorMessage``, ``examples``), ``sentences`` uses them.
-2. The way around jsonschema is only a memory of its verdicts. jsonschema takes 0.2 ms
-   for a token, so 1,000 tokens would double what ``validate`` takes as a whole. A
-   verdict is therefore remembered for all tokens of the same *form*: the same keys and
-   the same values. Texts about which the schema says no more than length and pattern
-   may differ, because they are checked for each token with the schema's own numbers
-   and pattern.
+2. What the schema surely allows (``surely``) is not shown to jsonschema. Only a
+   manifest with something wrong in it waits until jsonschema is imported.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from reconciler.manifest.sentences import LONGEST_LIST, absent, frozen, sentences
+from reconciler.manifest.sentences import LONGEST_LIST, absent, sentences
 from reconciler.manifest.strict_yaml import Node
+from reconciler.manifest.surely import surely
 from reconciler.model import Problem
 from reconciler.schema_files import load_schema
 
 if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
-
-# What a text rule checks; what a token's schema may say for its verdict to depend on
-# the form alone; and what judges nothing.
-_TEXT_KEYWORDS = frozenset({"type", "minLength", "maxLength", "pattern"})
-_FORM_KEYWORDS = frozenset({"type", "required", "additionalProperties", "properties"})
-_NOTES = frozenset(
-    {"title", "description", "examples", "default", "patternErrorMessage", "$comment"}
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,23 +50,18 @@ class Judged:
 
 
 class Shape:
-    """Judges documents and tokens by the schema of the manifest.
-
-    Made once for a load: jsonschema takes 60 ms and 10 MiB to import.
-    """
+    """Judges documents and tokens by the schema of the manifest."""
 
     def __init__(self) -> None:
-        # only where a manifest is read
-        from jsonschema import Draft202012Validator  # noqa: PLC0415
-
         self.schema = load_schema("tokens")
-        token = self._resolved(self.schema["properties"]["tokens"]["items"])
+        token = self.schema["properties"]["tokens"]["items"]
         self.path = re.compile(self.schema["$defs"]["path"]["pattern"])
         self.scope = re.compile(self.schema["$defs"]["scope"]["pattern"])
-        self._document = Draft202012Validator(self.schema)
-        self._token = self._document.evolve(schema=token)
-        self._rules = self._text_rules(token)
-        self._verdicts: dict[Hashable, bool] = {}
+        self._document = {key: rule for key, rule in self.schema.items() if key != "required"}
+        self._is_surely_document = surely(self._document, self.schema)
+        self._is_surely_token = surely(token, self.schema)
+        self._token = {"$defs": self.schema["$defs"], **token}
+        self._validators: dict[int, Draft202012Validator] = {}
 
     def judge_document(self, root: Node) -> Judged:
         """Return the head of one file as judged.
@@ -89,61 +73,29 @@ class Shape:
         if isinstance(root.value, dict):
             pairs = {key: _emptied(key, child) for key, child in root.value.items()}
             bare = Node(pairs, root.file, root.at)
-        errors = self._document.iter_errors(plain(bare))
-        here = (fault for fault in errors if fault.validator != "required" or fault.absolute_path)
-        return _judged(root, here, "the manifest")
+        value = plain(bare)
+        if self._is_surely_document(value):
+            return Judged(node=root)
+        return _judged(root, self._errors(self._document, value), "the manifest")
 
     def judge_token(self, node: Node) -> Judged:
         """Return one token as judged."""
-        if self._is_surely_fine(node):
+        value = plain(node)
+        if self._is_surely_token(value):
             return Judged(node=node)
-        return _judged(node, self._token.iter_errors(plain(node)), "this token")
+        return _judged(node, self._errors(self._token, value), "this token")
+
+    def _errors(self, schema: dict[str, Any], value: Any) -> Iterator[ValidationError]:
+        # only where something may be wrong
+        from jsonschema import Draft202012Validator  # noqa: PLC0415
+
+        validator = self._validators.setdefault(id(schema), Draft202012Validator(schema))
+        return validator.iter_errors(value)
 
     def missing(self, roots: Iterable[Node]) -> Iterator[str]:
         """Yield the top keys that no file of the manifest has."""
         present = {key: child for root in roots for key, child in root.pairs.items()}
         return absent(self.schema, present)
-
-    def _is_surely_fine(self, node: Node) -> bool:
-        if not isinstance(node.value, dict):
-            return False
-        form: list[Hashable] = []
-        for key, child in node.value.items():
-            rule = self._rules.get(key)
-            if rule is None:
-                form.append((key, frozen(child)))
-            elif isinstance(child.value, str) and rule(child.value):
-                form.append(key)
-            else:
-                return False
-        verdict = self._verdicts.get(tuple(form))
-        if verdict is None:
-            verdict = self._verdicts[tuple(form)] = self._token.is_valid(plain(node))
-        return verdict
-
-    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return the schema with its local reference followed; keys beside it win."""
-        reference = schema.get("$ref")
-        if reference is None:
-            return schema
-        target: dict[str, Any] = self.schema["$defs"][reference.removeprefix("#/$defs/")]
-        return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
-
-    def _text_rules(self, token: dict[str, Any]) -> dict[str, Callable[[str], bool]]:
-        """Return a check for each property whose schema says only length, pattern."""
-        if not token.keys() <= _FORM_KEYWORDS | _NOTES:
-            return {}
-        resolved = {key: self._resolved(schema) for key, schema in token["properties"].items()}
-        return {
-            key: functools.partial(
-                _fits,
-                re.compile(schema.get("pattern", "")),
-                schema.get("minLength", 0),
-                schema.get("maxLength"),
-            )
-            for key, schema in resolved.items()
-            if schema.get("type") == "string" and schema.keys() <= _TEXT_KEYWORDS | _NOTES
-        }
 
 
 def plain(node: Node) -> Any:
@@ -154,11 +106,6 @@ def plain(node: Node) -> Any:
     if isinstance(value, list):
         return [plain(child) for child in value[:LONGEST_LIST]]
     return value
-
-
-def _fits(pattern: re.Pattern[str], least: int, most: int | None, text: str) -> bool:
-    is_long_enough = least <= len(text) and (most is None or len(text) <= most)
-    return is_long_enough and pattern.search(text) is not None
 
 
 def _emptied(key: str, node: Node) -> Node:

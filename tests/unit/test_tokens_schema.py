@@ -5,7 +5,10 @@ that decides.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,28 +246,70 @@ KEYS = st.sampled_from([*SCHEMA["$defs"]["token"]["properties"], "lable"])
 @given(
     st.lists(st.one_of(st.dictionaries(KEYS, VALUES, max_size=5), VALUES), min_size=1, max_size=4)
 )
-def test_remembered_verdicts_are_those_of_the_schema(tokens: list[Any]) -> None:
-    """Whatever was judged before, the short way says of each token what jsonschema
-    says.
-    """
+def test_what_is_surely_right_is_what_jsonschema_allows(tokens: list[Any]) -> None:
+    """The short way says of each token what jsonschema says."""
     shape = manifest_shape.Shape()
     validator = Draft202012Validator(TOKEN)
-    for token in [{"label": "a", "protect": True}, {"label": "a", "protect": 1}, *tokens, *tokens]:
-        assert shape._is_surely_fine(as_node(token)) == (
-            isinstance(token, dict) and validator.is_valid(token)
-        )
+    for token in [{"label": "a", "protect": True}, {"label": "a", "protect": 1}, *tokens]:
+        assert shape._is_surely_token(token) == validator.is_valid(token)
 
 
-def test_a_rule_that_ties_keys_together_ends_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the schema of a token ever says more than can be remembered by form,
-    jsonschema is asked for every token.
+HEADS = st.dictionaries(
+    st.sampled_from([*SCHEMA["properties"], "lable"]),
+    st.one_of(
+        VALUES,
+        st.sampled_from([1.0, 42, 2**53, -1, {"mount": "m", "prefix": "p"}, {"overlap": "1h"}, []]),
+    ),
+    max_size=7,
+)
+
+
+@settings(deadline=None, max_examples=200, database=None)
+@given(HEADS)
+def test_a_head_that_is_surely_right_is_right(head: dict[str, Any]) -> None:
+    """A yes of the short way is one of jsonschema, but for keys that another file may
+    have.
+    """
+    shape = manifest_shape.Shape()
+    if shape._is_surely_document(head):
+        faults = Draft202012Validator(SCHEMA).iter_errors(head)
+        assert [f for f in faults if f.validator != "required" or f.absolute_path] == []
+
+
+def test_a_right_manifest_waits_for_no_jsonschema(tmp_path: Path) -> None:
+    """It takes longer to import than all else that reads a manifest."""
+    (tmp_path / "tokens.yaml").write_text(
+        "version: 1\nprofile_id: 42\nmanager: a\nvault: {mount: m, prefix: p}\n"
+        "defaults: {rotate_after: 30d, overlap: 2h}\ntokens:\n"
+        "  - {label: a, scopes: [trading], path: x/a, description: d, protect: false}\n",
+        encoding="utf-8",
+    )
+    code = (
+        "import pathlib, sys; from reconciler.manifest import load_manifest; "
+        "load_manifest([pathlib.Path('tokens.yaml')]); print('jsonschema' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"
+
+
+def test_a_rule_that_is_not_known_ends_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the schema ever says more than the short way understands, jsonschema is asked
+    for every token.
     """
     schema = load_schema("tokens")
     schema["$defs"]["token"]["not"] = {"properties": {"label": {"const": "evil"}}}
     monkeypatch.setattr(manifest_shape, "load_schema", lambda _name: schema)
     shape = manifest_shape.Shape()
-    assert shape._is_surely_fine(as_node({"label": "good"}))
-    assert not shape._is_surely_fine(as_node({"label": "evil"}))
+    assert not shape._is_surely_token({"label": "good"})
+    assert shape.judge_token(as_node({"label": "good"})).problems == ()
+    assert [*shape._errors(shape._token, {"label": "evil"})] != []
 
 
 def test_a_long_list_is_cut_for_jsonschema() -> None:
