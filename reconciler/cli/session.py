@@ -160,10 +160,10 @@ def open_session(options: Options, *, events: Events, signals: Signals) -> Itera
     identity = IdentityToken(environ, source, mask=mask)
     settings = settings_from_environment(environ)
     for warning in settings.warnings:
-        complain_of(f"warning: {warning}")
+        _warn(warning)
     with (
         TokenClient(environ.get("LIMITLESS_API_URL") or DEFAULT_API_URL) as exchange,
-        SecretStore.connect(settings, mount=manifest.mount, mask=mask) as store,
+        SecretStore.connect(settings, mount=manifest.mount, mask=mask, tell=_warn) as store,
     ):
         store.check_mount()
         keys = Keys(
@@ -188,6 +188,10 @@ def open_session(options: Options, *, events: Events, signals: Signals) -> Itera
             signals=signals,
         )
         yield Runner(session=session, driver=driver)
+
+
+def _warn(sentence: str) -> None:
+    complain_of(f"warning: {sentence}")
 
 
 def open_for_reading(options: Options) -> contextlib.AbstractContextManager[Runner]:

@@ -198,7 +198,9 @@ def refuse_as_of(as_of_ms: int, now_ms: int) -> None:
 
 def _begin(progress: Progress) -> Stage[Report]:
     observed = progress.outlook.observed
-    yield from take_lease(progress.session, observed.ledger, observed.ledger_version)
+    changes = len(progress.outlook.plan.acting)
+    begin = progress.session, observed.ledger, observed.ledger_version
+    yield from take_lease(*begin, changes=changes)
     held = dataclasses.replace(progress, holds_lease=True)
     return Then(stage=_held, arguments=(_look_again, held))
 

@@ -29,6 +29,7 @@ from reconciler.protocol import (
     NewId,
     NoteLedger,
     NotRecorded,
+    Now,
     PutLedger,
     Recorded,
     Row,
@@ -58,7 +59,7 @@ from reconciler.run.effects import (
     Together,
 )
 from reconciler.run.peers import Keys, Peers
-from reconciler.state import unchanged
+from reconciler.state import lease_held_by, unchanged
 from reconciler.vault import SecretStore
 
 T = TypeVar("T")
@@ -187,6 +188,9 @@ class Driver:
     # --- the lease ---
 
     def _take_lease(self, effect: TakeLease) -> Recorded | LeaseLost | NotRecorded:
+        now_ms: int = self.perform(Now())  # type: ignore[assignment]
+        if lease_held_by(effect.ledger, now_ms, not_run=effect.run) is None:
+            self._peers.prepare(changes=effect.changes, labels=len(effect.ledger.tokens))
         self._lease.enter_context(self.signals(self))
         writer = LedgerWriter(
             run=effect.run, who=effect.who, ledger=effect.ledger, version=effect.version

@@ -176,12 +176,14 @@ class TakeLease(Effect[Recorded | LeaseLost | NotRecorded]):
     """Become the writer of the ledger read at ``version``, if the lease is free.
 
     From here on signals are held back, and the lease is renewed beside the work.
+    VaultError where Vault's token will not last for so many ``changes``.
     """
 
     run: str
     who: str
     ledger: Ledger
     version: int
+    changes: int = 1
 
 
 @value

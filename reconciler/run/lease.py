@@ -50,8 +50,8 @@ TAKE_TRIES = 3
 LEASE_LOST = "another run took the lease over"
 
 
-def take_lease(session: Session, ledger: Ledger, version: int) -> Step[None]:
-    """Take the lease of a ledger that was read at ``version``.
+def take_lease(session: Session, ledger: Ledger, version: int, *, changes: int = 1) -> Step[None]:
+    """Take the lease of a ledger that was read at ``version``, for so many changes.
 
     LeaseHeldError where another run has it for longer than ``wait_s``.
     """
@@ -61,7 +61,7 @@ def take_lease(session: Session, ledger: Ledger, version: int) -> Step[None]:
     told: set[str] = set()
     while True:
         reply = yield from TakeLease(
-            run=session.run, who=session.who, ledger=ledger, version=version
+            run=session.run, who=session.who, ledger=ledger, version=version, changes=changes
         )
         if isinstance(reply, Recorded):
             yield from _refuse_ending(session, reply, version + 1)

@@ -80,6 +80,10 @@ from reconciler.vault import SecretStore
 
 LEDGER_FIELD = "ledger"
 CONFIRM_TRIES = 3
+RUN_S, CHANGE_S = 15, 1
+"""What a run takes at most on a good day, and each of its changes."""
+RUN_USES, CHANGE_USES = 20, 12
+"""The calls of Vault that a run makes, one for each label, and those of a change."""
 UNSURE = "what time it is at the exchange is unsure, its replies don't agree: run again later"
 
 ANYTHING = Capabilities(profile_id=0, management_enabled=True, allowed_scopes=SCOPES)
@@ -277,6 +281,15 @@ class Peers:
             return error
 
     # --- Vault ---
+
+    def prepare(self, *, changes: int, labels: int) -> None:
+        """Make sure that Vault's token lasts for so many changes of so many labels.
+
+        VaultError where it will not.
+        """
+        self._store.prepare(
+            seconds=RUN_S + changes * CHANGE_S, uses=RUN_USES + labels + changes * CHANGE_USES
+        )
 
     def _path(self, name: str) -> str:
         """Return a path below the prefix as the store wants it: below the mount."""

@@ -55,13 +55,15 @@ _UPGRADING = "from non-versioned to versioned data"
 class Explainer:
     """Turns what went wrong into the error to raise.
 
-    It knows what the server is called, and the limits of time.
+    It knows what the server is called, the limits of time, and where the token is from:
+    VAULT_TOKEN, ``auth/…`` of a login, or nothing where an agent or a proxy adds it.
     """
 
     address: str
     namespace: str | None
     connect_timeout_s: float
     read_timeout_s: float
+    token_from: str = "VAULT_TOKEN"  # noqa: S105  # the name of a variable
 
     def ask(self, call: Call, request: Request) -> Reply:
         """Return what came back.
@@ -187,10 +189,19 @@ class Explainer:
             return f"Vault refuses the token: it needs {needed}, and must not have expired"
         if token_works:
             return f"the Vault token may not do this: its policy needs {needed}"
-        return (
-            "the Vault token has expired or was revoked: get a new one "
-            f"(if it is known to be good, its policy needs {needed})"
-        )
+        good = f"(if it is known to be good, its policy needs {needed})"
+        if not self.token_from:
+            return (
+                "Vault refuses the token that the agent or proxy at VAULT_ADDR adds, if it adds "
+                f"one: check its auto-auth, or set RECONCILER_VAULT_AUTH {good}"
+            )
+        if self.token_from.startswith("auth/"):
+            return (
+                f"Vault refuses the token of our own login at {self.token_from}, before its end: "
+                "check the role's token_bound_cidrs and token_num_uses, "
+                f"and whether somebody revoked it {good}"
+            )
+        return f"the Vault token has expired, is used up or was revoked: get a new one {good}"
 
 
 def _no_login(call: Call) -> str:

@@ -109,6 +109,13 @@ class VaultSettings:
             verify=not self.skip_verify,
         )
 
+    @property
+    def token_from(self) -> str:
+        """Where the token comes from; nothing where an agent or a proxy adds one."""
+        if self.login is not None:
+            return f"auth/{self.login.mount}"
+        return "VAULT_TOKEN" if self.token is not None else ""
+
 
 def settings_from_environment(
     environ: Environ, read_file: ReadFile = read_text_file
@@ -240,12 +247,14 @@ def _token_or_login(
     environ: Environ, address: str, read_file: ReadFile
 ) -> tuple[Secret | None, Login | None]:
     method = value_of(environ, "RECONCILER_VAULT_AUTH") or "token"
-    if method != "token" and method not in LOGINS:
-        *others, last = ("token", *LOGINS)
+    if method not in {"token", "none", *LOGINS}:
+        *others, last = ("token", *LOGINS, "none")
         raise UsageError(
             f"RECONCILER_VAULT_AUTH names no known way to log in: use {', '.join(others)} or {last}"
         )
     mount = path_of(environ, "RECONCILER_VAULT_AUTH_MOUNT") or method
+    if method == "none":  # an agent or a proxy adds the token
+        return None, None
     if method == "token":
         return _token(environ, read_file), None
     return None, LOGINS[method](environ, mount, address)
@@ -271,7 +280,7 @@ def _token(environ: Environ, read_file: ReadFile) -> Secret:
     if token is None:
         raise UsageError(
             "there is no Vault token: set VAULT_TOKEN, "
-            "or choose another login with RECONCILER_VAULT_AUTH"
+            "or choose another login with RECONCILER_VAULT_AUTH (none, where an agent adds it)"
         )
     return token
 

@@ -36,9 +36,11 @@ from reconciler.vault.contents import (
 from reconciler.vault.environment import is_safe_path
 from reconciler.vault.failures import Explainer
 from reconciler.vault.http import Call, Reply, Request, open_session, perform
-from reconciler.vault.login import LoginToken, Mask, no_mask
+from reconciler.vault.login import Mask, no_mask
+from reconciler.vault.mounts import refuse_engine
 from reconciler.vault.scan import Scanner
 from reconciler.vault.settings import VaultSettings
+from reconciler.vault.token import LoginToken, Tell, tell_nobody
 
 # Raft takes entries of 1 MiB, some 300 bytes of which are Vault's own (measured); more
 # gets a 500 with a misleading number.
@@ -69,6 +71,7 @@ class SecretStore:
         *,
         mount: str,
         mask: Mask = no_mask,
+        tell: Tell = tell_nobody,
         threads: int = 16,
         timeouts_s: tuple[float, float] = (3.0, 10.0),
         read_retries: int = 3,
@@ -76,7 +79,8 @@ class SecretStore:
         """Return a store on ``mount``, logged in where the settings ask for a login.
 
         Without a login nothing is sent yet. ``mask`` is told of each secret of a login
-        before it is used. UsageError for a file that holds no identity token.
+        before it is used, ``tell`` of what becomes of its token, where that is news.
+        UsageError for a file that holds no identity token.
         ``threads`` is how many connections are kept. ``timeouts_s`` are the seconds to
         open a connection and to wait for a reply. A read that found a busy or failing
         server is repeated up to ``read_retries`` times, a write never. Where the
@@ -107,8 +111,9 @@ class SecretStore:
             namespace=settings.namespace,
             connect_timeout_s=timeouts_s[0],
             read_timeout_s=timeouts_s[1],
+            token_from=settings.token_from,
         )
-        login = LoginToken(client, explainer, settings.login, mask=mask)
+        login = LoginToken(client, explainer, settings.login, mask=mask, tell=tell)
         store = cls(client, explainer, mount, login)
         try:
             login.log_in()
@@ -140,6 +145,13 @@ class SecretStore:
         self._login.log_out()
         self._client.adapter.close()
 
+    def prepare(self, *, seconds: int, uses: int) -> None:
+        """Make sure that the token lasts for a run of so long and so many calls.
+
+        VaultRefusedError where it will not.
+        """
+        self._login.prepare(seconds=seconds, uses=uses)
+
     # Reading
 
     def check_mount(self) -> None:
@@ -152,7 +164,7 @@ class SecretStore:
         call = Call(needs='"read"', path=f"sys/internal/ui/mounts/{self._mount}")
         reply = self._ask(call, lambda: self._client.adapter.get(url=f"/v1/{call.path}"))
         if reply.status == HTTPStatus.OK and reply.data is not None:
-            self._check_engine(reply.data)
+            refuse_engine(self._mount, reply.data)
             return
         if reply.status != HTTPStatus.FORBIDDEN or reply.errors is None:
             raise self._failure(call, reply)
@@ -324,21 +336,6 @@ class SecretStore:
 
     # Inside
 
-    def _check_engine(self, mount: Mapping[str, Any]) -> None:
-        if str(mount.get("path")).strip("/") != self._mount:
-            raise VaultRefusedError(
-                f"{self._mount} is not a mount but a path inside one: "
-                "name the mount itself in the manifest"
-            )
-        options = mount.get("options")
-        # mounted without a version means 1
-        version = options.get("version") if isinstance(options, dict) else None
-        if mount.get("type") != "kv" or version != "2":
-            raise VaultRefusedError(
-                f"the mount {self._mount} is not a KV engine of version 2: "
-                "use another, or run vault kv enable-versioning"
-            )
-
     def _walk(self, folder: str, *, depth: int) -> Iterator[str]:
         call = self._call('"list"', "metadata", folder, suffix="/")
         if depth == _LIST_DEPTH_MAX:
@@ -375,12 +372,12 @@ class SecretStore:
             raise self._failure(call, reply)
 
     def _ask(self, call: Call, request: Request) -> Reply:
-        token = self._client.token
-        reply = self._explainer.ask(call, request)
-        is_refusal = reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None
-        if is_refusal and self._login.renewed(token):
+        with self._login.used() as token:
             reply = self._explainer.ask(call, request)
-        return reply
+            is_refusal = reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None
+            if is_refusal and self._login.renewed(token):
+                reply = self._explainer.ask(call, request)
+            return reply
 
     def _failure(self, call: Call, reply: Reply) -> VaultError:
         token_works = None

@@ -602,7 +602,7 @@ def test_dead_token_is_told_from_a_weak_one(
         error = failure_of(lambda: store.read("p"))
     needed = f'"read" on {vault_mount}/data/p'
     sentence = (
-        "the Vault token has expired or was revoked: get a new one "
+        "the Vault token has expired, is used up or was revoked: get a new one "
         f"(if it is known to be good, its policy needs {needed})"
     )
     assert said(error) == (VaultRefusedError, sentence)
@@ -727,7 +727,8 @@ def test_login_works_and_ends(
         assert login_server.auth.token.lookup(token)["data"]["policies"] == ["default", "deploy"]
     store.close()
     with connect(settings_of(openbao, token), "secret") as after:
-        assert "has expired or was revoked" in str(failure_of(lambda: after.read("login")))
+        said_then = str(failure_of(lambda: after.read("login")))
+        assert "is used up or was revoked" in said_then
 
 
 def test_batch_token_is_let_go(openbao: OpenBaoServer, login_server: Any) -> None:

@@ -126,6 +126,11 @@ def fields(value: Any) -> Any:
             id="jwt from a file, which goes before the variable and is not read yet",
         ),
         pytest.param(
+            {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": "none", "VAULT_SECRET_ID": CANARY},
+            {"address": ADDR},
+            id="none: an agent adds the token, and ours are not looked at",
+        ),
+        pytest.param(
             {"VAULT_ADDR": f"{ADDR}/", "RECONCILER_VAULT_AUTH": "jwt", **GITHUB_ENV},
             {
                 "address": ADDR,
@@ -392,7 +397,7 @@ def test_address_is_repaired_and_said(address: str, expected: str, warning: str 
         ),
         pytest.param(
             {**TOKEN_ENV, "RECONCILER_VAULT_AUTH": CANARY},
-            "use token, approle, jwt or kub",
+            "use token, approle, jwt, kubernetes or none",
             id="unknown method",
         ),
         pytest.param(

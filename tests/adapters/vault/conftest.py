@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from tests.adapters.vault.doors import doors
 from tests.e2e.conftest import fleet, new_fleet
 from tests.support.fleet import Fleet
 
-__all__ = ["fleet", "in_the_middle", "moved", "new_fleet"]
+__all__ = ["doors", "fleet", "in_the_middle", "moved", "new_fleet"]
 
 
 def moved(fleet: Fleet, address: str, root_token: str, mount: str, **more: str) -> Fleet:

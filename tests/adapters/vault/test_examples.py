@@ -25,6 +25,7 @@ from reconciler.errors import VaultRefusedError
 from reconciler.sandbox import Sandbox, SandboxConfig
 from reconciler.vault.settings import settings_from_environment
 from reconciler.vault.store import SecretStore
+from tests.adapters.vault.doors import authority
 from tests.adapters.vault.issuers import (
     CLUSTER,
     GITHUB,
@@ -34,7 +35,6 @@ from tests.adapters.vault.issuers import (
     review,
     token_of,
 )
-from tests.adapters.vault.test_logins import authority
 from tests.e2e.test_policies import Rule, policies, rules_in, without
 from tests.support.fleet import ROOT, Fleet
 from tests.support.loopback import LoopbackServer
