@@ -465,6 +465,24 @@ def test_address_is_repaired_and_said(address: str, expected: str, warning: str 
             "RECONCILER_VAULT_AUTH_MOUNT is not a path",
             id="mount that leaves its place",
         ),
+        *(
+            pytest.param({**TOKEN_ENV, name: text}, f"{name} {sentence}", id=f"{name}={text}")
+            for name, text, sentence in (
+                ("BAO_ADDR", f"https://me:{CANARY}@a", "holds a user name or a password"),
+                ("VAULT_AGENT_ADDR", "ftp://a", "has a scheme that is neither"),
+                ("BAO_TOKEN", f"a {CANARY}", "holds whitespace"),
+                ("BAO_NAMESPACE", "..", "is not a path of plain segments"),
+                ("BAO_SKIP_VERIFY", "perhaps", "is neither true nor false"),
+                ("VAULT_TLS_SERVER_NAME", "a b", "is no name of a server"),
+                ("VAULT_PROXY_ADDR", f"socks5://me:{CANARY}@p", "is no address of an HTTP proxy"),
+                ("BAO_HTTP_PROXY", "http://", "is no address of an HTTP proxy"),
+                ("BAO_CLIENT_TIMEOUT", "-5", "is no length of time"),
+                ("VAULT_CLIENT_TIMEOUT", "5 parsecs", "is no length of time"),
+                ("VAULT_CLIENT_TIMEOUT", "1s2", "is no length of time"),
+                ("VAULT_MAX_RETRIES", "1.5", "is no number of attempts"),
+                ("BAO_MAX_RETRIES", "-1", "is no number of attempts"),
+            )
+        ),
         pytest.param(
             {**TOKEN_ENV, "HTTPS_PROXY": f"socks5://me:{CANARY}@p"},
             "HTTPS_PROXY is no address",
@@ -481,6 +499,54 @@ def test_bad_environment_is_a_sentence(environ: dict[str, str], sentence: str) -
     assert sentence in str(caught.value)
     assert CANARY not in "".join(traceback.format_exception(caught.value))
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected", "warning"),
+    [
+        ({"BAO_ADDR": ADDR}, {}, None),
+        (
+            {"BAO_ADDR": "https://b"},
+            {"address": "https://b", "from_bao": ("ADDR",)},
+            "VAULT_ADDR is",
+        ),
+        ({"BAO_TOKEN": "b"}, {"token": "b"}, "VAULT_TOKEN is set and not used: BAO_TOKEN counts"),
+        ({"VAULT_AGENT_ADDR": "https://b"}, {"address": "https://b"}, "VAULT_ADDR is set and not"),
+        ({"VAULT_PROXY_ADDR": "p"}, {"proxy": "http://p"}, None),
+        (
+            {"VAULT_PROXY_ADDR": "p", "BAO_HTTP_PROXY": "q"},
+            {"proxy": "http://p"},
+            "BAO_HTTP_PROXY is set and not used: VAULT_PROXY_ADDR counts",
+        ),
+        (
+            {"VAULT_PROXY_ADDR": "http://p", "VAULT_ADDR": "http://127.0.0.1:1"},
+            {"proxy": "http://p"},
+            "VAULT_PROXY_ADDR is set, and VAULT_ADDR is plain http",
+        ),
+        ({"VAULT_CLIENT_TIMEOUT": "30"}, {"timeout_s": 30.0}, None),
+        ({"VAULT_CLIENT_TIMEOUT": "0.5m1s"}, {"timeout_s": 31.0}, None),
+        ({"VAULT_CLIENT_TIMEOUT": "0"}, {}, None),
+        ({"BAO_CLIENT_TIMEOUT": "2h"}, {"timeout_s": 60.0}, "BAO_CLIENT_TIMEOUT is longer than"),
+        ({"VAULT_MAX_RETRIES": "2"}, {"max_retries": 2}, None),
+        ({"VAULT_MAX_RETRIES": "9" * 5000}, {"max_retries": 10}, "VAULT_MAX_RETRIES is more than"),
+        ({"VAULT_MFA": "x"}, {}, "VAULT_MFA is set and not used: it means"),
+        ({"BAO_FORMAT": "json"}, {}, "BAO_FORMAT is set and not used: it means"),
+        ({"VAULT_DISABLE_REDIRECTS": "1"}, {}, None),
+        ({"VAULT_DISABLE_REDIRECTS": "0"}, {}, "VAULT_DISABLE_REDIRECTS is set and not used"),
+        ({"VAULT_PORT": "tcp://10.0.0.1:8200", "VAULT_SERVICE_HOST": "10.0.0.1"}, {}, None),
+    ],
+    ids=str,
+)
+def test_variables_of_the_command_lines(
+    variables: dict[str, str], expected: dict[str, object], warning: str | None
+) -> None:
+    """OpenBao's win, and what is set and not used is named once; a value that is the
+    same, and what a container engine sets, is no news.
+    """
+    settings = settings_from_environment({**TOKEN_ENV, **variables}, no_files)
+    assert plain(settings) | expected == plain(settings)
+    assert len(settings.warnings) == (warning is not None)
+    assert "".join(settings.warnings).startswith(warning or "")
 
 
 @pytest.mark.parametrize("text", ["1", "t", "T", "TRUE", "true", "True"])
