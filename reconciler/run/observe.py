@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from reconciler.errors import (
@@ -206,7 +206,7 @@ def refuse_lost_ledger(manifest: Manifest, version: int) -> Step[None]:
             f"`vault kv undelete -versions={version} -mount={where}` and run again"
         )
     listed = yield from list_paths(limit=LIST_LIMIT)
-    names = [path for path in listed if path != LEDGER_NAME]
+    names = yield from _written([path for path in listed if path != LEDGER_NAME])
     if names:
         raise LedgerMissingError(
             f"there is no ledger, but {len(names)} secrets lie below the prefix "
@@ -214,6 +214,16 @@ def refuse_lost_ledger(manifest: Manifest, version: int) -> Step[None]:
             f"restore it from Vault's backup (deleted versions: `vault kv undelete -versions=N "
             f"-mount={where}`); if the secrets are not ours, choose another prefix"
         )
+
+
+def _written(paths: Sequence[str]) -> Step[list[str]]:
+    """Return the paths that hold, or held, a secret: metadata alone are none.
+
+    A folder that can't be entered counts as one.
+    """
+    folders = [path for path in paths if path.endswith("/")]
+    metas = yield from read_metas([path for path in paths if path not in folders])
+    return sorted([*folders, *(path for path, meta in metas.items() if meta.latest)])
 
 
 def find_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials]:

@@ -44,6 +44,8 @@ _GATEWAY = frozenset({502, 504})
 # None of these has a status of its own; the texts are the same in Vault and OpenBao,
 # and compared in lower case.
 _QUOTA = "quota exceeded"
+_TEMPLATE = "forbidden"
+METADATA_CAS = "metadata check-and-set parameter"
 _CAS_MISMATCH = "check-and-set parameter did not match"
 _MOUNT_MISSING = "no handler for route"
 _NAMESPACE_MISSING = "namespace not found"
@@ -162,12 +164,24 @@ class Explainer:
                 f"what answers at {self.address} (HTTP {status}) is not Vault: "
                 "check VAULT_ADDR and proxies",
             )
+        return self._refused(call, status, errors, token_works=token_works)
+
+    def _refused(
+        self, call: Call, status: int, errors: str, *, token_works: bool | None
+    ) -> VaultError:
+        """Return the error for a refusal in Vault's own words."""
         if _NAMESPACE_MISSING in errors and (call.refusals is not None or status not in _FORBIDDEN):
             return VaultRefusedError(
                 f"Vault has no namespace {self.namespace or 'root'}: check VAULT_NAMESPACE"
             )
         if call.refusals is not None:
-            return VaultRefusedError(call.refusals.get(status) or _no_login(call))
+            said = call.explain(errors) or call.refusals.get(status) or _no_login(call)
+            return VaultRefusedError(said)
+        if errors == _TEMPLATE:  # 400 of OpenBao's, 403 where it looks at no policy itself
+            return VaultRefusedError(
+                "Vault refuses whatever this token asks: one of its policies has an identity "
+                "template whose value holds /, * or +; change that policy, or what the login maps"
+            )
         if status in _FORBIDDEN:
             return VaultRefusedError(self._forbidden(call, token_works=token_works))
         if status == HTTPStatus.BAD_REQUEST and _CAS_MISMATCH in errors:
@@ -209,10 +223,11 @@ def _no_login(call: Call) -> str:
 
     Where nothing is mounted, it is a 403 to those without a token, a 404 to the others.
     """
-    bound = f", and what the role is bound to ({call.claims})" if call.claims else ""
+    bound = f", and what it is bound to ({call.claims})" if call.claims else ""
     return (
         f"Vault offers no login at {call.path.removesuffix('/login')}, or not now: "
-        f"check RECONCILER_VAULT_AUTH_MOUNT and VAULT_NAMESPACE{bound}"
+        "check RECONCILER_VAULT_AUTH_MOUNT, VAULT_NAMESPACE, "
+        f"the role's token_bound_cidrs{bound}"
     )
 
 
@@ -221,6 +236,11 @@ def _bad_request(call: Call, errors: str) -> str:
         return (
             f"nothing is mounted for {call.path}: "
             "mount a KV engine of version 2 there, or correct the manifest"
+        )
+    if METADATA_CAS in errors:
+        return (
+            f"the metadata at {call.path} were changed meanwhile, or are not read by this token, "
+            "and the mount has metadata_cas_required: run again"
         )
     if _UPGRADING in errors:
         return (

@@ -58,12 +58,17 @@ class EndlessReplyError(OSError):
     """A reply that is larger, or takes longer, than any of Vault's."""
 
 
+def _unexplained(_errors: str) -> str | None:
+    return None
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call, as far as its failure is explained by it.
 
     A policy must grant ``needs`` (quoted) on ``path``. Of a login: ``refusals`` says
-    what a status means, ``claims`` what the identity token says of itself.
+    what a status means, ``claims`` what the identity token says of itself. ``explain``
+    makes a sentence of errors of Vault's that are known, and None of all others.
     """
 
     needs: str
@@ -71,6 +76,7 @@ class Call:
     changes: bool = False
     refusals: Mapping[int, str] | None = None
     claims: str = ""
+    explain: Callable[[str], str | None] = _unexplained
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,16 @@ class Login(abc.ABC):
         gives none.
         """
 
-    def call(self, refusals: Mapping[int, str], *, claims: str = "") -> Call:
-        """Return the call of the login; ``refusals`` says what each status means."""
+    def call(
+        self,
+        refusals: Mapping[int, str],
+        *,
+        claims: str = "",
+        explain: Callable[[str], str | None] = lambda _: None,
+    ) -> Call:
+        """Return the call of the login; ``refusals`` says what each status means.
+
+        ``explain`` knows better what some errors of Vault's mean.
+        """
         path = f"auth/{self.mount}/login"
-        return Call(needs='"update"', path=path, refusals=refusals, claims=claims)
+        return Call(needs='"update"', path=path, refusals=refusals, claims=claims, explain=explain)

@@ -34,7 +34,7 @@ from reconciler.vault.contents import (
     written_of,
 )
 from reconciler.vault.environment import is_safe_path
-from reconciler.vault.failures import Explainer
+from reconciler.vault.failures import METADATA_CAS, Explainer
 from reconciler.vault.http import Call, Reply, Request, open_session, perform
 from reconciler.vault.login import Mask, no_mask
 from reconciler.vault.mounts import refuse_engine
@@ -327,12 +327,15 @@ class SecretStore:
     def expire(self, path: str, *, after_s: int) -> None:
         """Let Vault keep one version at a path, and end it so long after its write."""
         call = self._call('"create" and "update"', "metadata", path, changes=True)
-        self._change(
-            call,
-            lambda: self._kv.update_metadata(
-                path, max_versions=1, delete_version_after=f"{after_s}s", mount_point=self._mount
-            ),
-        )
+        body: dict[str, object] = {"max_versions": 1, "delete_version_after": f"{after_s}s"}
+        url = f"/v1/{call.path}"
+        reply = self._ask(call, lambda: self._client.adapter.post(url, json=body))
+        if METADATA_CAS in (reply.errors or ""):  # OpenBao's `metadata_cas_required`
+            known = self._metadata(path)[0].data or {}
+            body["metadata_cas"] = known.get("current_metadata_version", 0)
+            reply = self._ask(call, lambda: self._client.adapter.post(url, json=body))
+        if reply.status != HTTPStatus.NO_CONTENT:
+            raise self._failure(call, reply)
 
     # Inside
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -20,10 +21,12 @@ from reconciler.vault.login import Login, Mask
 from reconciler.vault.logins.identity_token import (
     GitHubOidc,
     JwtSource,
+    claims_of,
     file_from,
     identity_token,
     shown_claims,
 )
+from reconciler.vault.logins.refusals import explained
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,13 @@ class Jwt(Login):
         """Return the call with a fresh identity token, and how to send it."""
         jwt = identity_token(self.jwt, mask=mask)
         claims = shown_claims(jwt)
-        call = self.call({HTTPStatus.BAD_REQUEST: unbound(self.mount, claims)}, claims=claims)
+        says = claims_of(jwt)
+
+        def explain(errors: str) -> str | None:
+            return explained(errors, mount=self.mount, claims=says, shown=claims, now_s=time.time())
+
+        refusals: dict[int, str] = {HTTPStatus.BAD_REQUEST: unbound(self.mount, claims)}
+        call = self.call(refusals, claims=claims, explain=explain)
         return call, lambda: client.auth.jwt.jwt_login(
             self.role or "", jwt.reveal(), use_token=False, path=self.mount
         )

@@ -78,10 +78,9 @@ class Doors:
         self.client.write_data(f"auth/{self.jwt}/config", data=config)
         role = self.role(
             role_type="jwt",
-            user_claim="sub",
             bound_audiences=[audience],
             bound_claims=bound,
-            **settings,
+            **{"user_claim": "sub", **settings},
         )
         self.client.write_data(f"auth/{self.jwt}/role/deploy", data=role)
         return {

@@ -245,7 +245,7 @@ def test_a_fleet_in_a_namespace(fleet: Fleet, openbao: OpenBaoServer, namespace:
         f"nothing is mounted for {namespace.mount}/"
     )
     login = {**environ, **outside, "VAULT_SECRET_ID_WRAPPED": None, "VAULT_SECRET_ID": "any"}
-    assert "check RECONCILER_VAULT_AUTH_MOUNT and VAULT_NAMESPACE" in fleet.refused(
+    assert "check RECONCILER_VAULT_AUTH_MOUNT, VAULT_NAMESPACE" in fleet.refused(
         1, "plan", environ=login
     )
 
