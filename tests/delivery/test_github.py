@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import ci as pipeline
-from reconciler.github import GitHub, GitHubError, job_from
+from reconciler.github import GitHub, GitHubError, api, job_from
 from reconciler.github.client import ARTIFACT
 from reconciler.plan.guards import Policy
 from reconciler.plan.planner import plan
@@ -19,6 +19,7 @@ from reconciler.plan.review import NoBase, review_of
 from reconciler.render.comment import marker, read_marker
 from tests.support import github as stand_in
 from tests.support.github import Fault, problem, rate_limited
+from tests.support.http_stub import HttpStub, drip, http, say
 from tests.support.loopback import Reply
 from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
 
@@ -566,6 +567,89 @@ def test_files_that_can_not_be_written_fail_nothing(
         "text"
     )
     assert capsys.readouterr().err.startswith("::notice title=reconciler::the ")
+
+
+NO_HOST = {"GITHUB_API_URL": "https://github.invalid"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_told"),
+    [
+        *(
+            ({"NO_PROXY": entry, "no_proxy": entry, **proxy}, True)
+            for entry in ("fd00::/8", "[::1]", "::1/128,[", "\udcff")
+            for proxy in ({}, {"ALL_PROXY": "socks5://canary"})
+        ),
+        *(
+            ({name: text, **NO_HOST}, False)
+            for name, text in (
+                ("HTTPS_PROXY", "gopher://canary"),
+                ("HTTPS_PROXY", "http://canary:port"),
+                ("https_proxy", "\udcff"),
+                ("ALL_PROXY", "socks5://canary"),
+                ("SSL_CERT_FILE", "/none/canary"),
+                ("SSL_CERT_FILE", "/"),
+            )
+        ),
+        *(
+            ({"GITHUB_API_URL": text}, False)
+            for text in ("https://[::1", "https://xn--a/", "https://\udcff", "ftp://x", "x", "/")
+        ),
+        ({"GITHUB_SERVER_URL": "https://\udcff"}, False),
+        ({"GITHUB_SERVER_URL": "https://[::1"}, False),
+        *(({"GITHUB_TOKEN": text}, False) for text in ("canary 1", "\udcff", "é", "a\nb", "")),
+        *(({"GITHUB_REPOSITORY": text}, False) for text in ("\udcff", "..", "")),
+        *(({"GITHUB_EVENT_PATH": text}, False) for text in ("/", "/dev/null", "/none", "\udcff")),
+        *(({"GITHUB_SHA": text}, True) for text in ("\udcff", "x\ny", "")),
+        *(({"GITHUB_RUN_ID": text}, True) for text in ("\udcff", "../..", "٣")),
+        ({"GITHUB_WORKFLOW": "\udcff"}, True),
+        ({"RECONCILER_COMMENT_AUTHOR": "\udcff"}, True),
+        ({"GITHUB_STEP_SUMMARY": "\udcff/x", "PYTHONUTF8": "0"}, True),
+    ],
+    ids=ascii,
+)
+def test_no_environment_fails_a_plan(  # noqa: PLR0913  # pytest's fixtures
+    job: Published,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    host: stand_in.GitHub,
+    variables: dict[str, str],
+    *,
+    is_told: bool,
+) -> None:
+    """Whatever it holds, the step's outputs are there; what GitHub is not told becomes
+    a notice, without a value of a variable.
+    """
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    outputs = job.of("new", comment=True, issue=True, reviewed=True)
+    assert (outputs["changes"], outputs["derives"]) == ("true", "1")
+    assert bool(host.writes(granted=True)) == is_told
+    pipeline.report_failure(solved=False)
+    err = capsys.readouterr().err
+    assert {line.partition("::n")[0] for line in err.splitlines()} <= {""}
+    assert is_told or "was not posted or read: " in err
+    assert "canary" not in err
+
+
+def test_a_reply_of_github_without_an_end(
+    job: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It costs a bounded time and memory, and a notice."""
+    monkeypatch.setattr(api, "REPLY_BYTES", 1000)
+    monkeypatch.setattr(api, "REPLY_S", 0.3)
+    large, slow = (
+        say(http(200, [], body=b" " * 5000)),
+        drip(http(200, []) + b" " * 999, every_s=0.02),
+    )
+    for answer in (large, slow):
+        with HttpStub(otherwise=answer) as endless:
+            monkeypatch.setenv("GITHUB_API_URL", endless.url)
+            assert job.of("new", comment=True)["changes"] == "true"
+            assert len(endless.seen) == 1
+        assert "GitHub's reply has no end, or is too large" in capsys.readouterr().err
 
 
 def test_masks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
