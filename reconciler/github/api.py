@@ -5,7 +5,7 @@ Rules this module keeps:
 1. No redirect is followed with the token. The one redirect there is (an artifact's
    storage) is followed without it.
 2. Only reads are sent again. Every page and wait has a bound, and so have the size and
-   the time of a reply, and the size of a download.
+   the time of a reply and of a download.
 3. An error is raised outside every ``except``: an exception of httpx holds the request
    with its token.
 """
@@ -32,6 +32,7 @@ PAGE = 100
 PAGES_MOST = 50
 REPLY_S = 30.0
 REPLY_BYTES = 16 * 1024 * 1024
+ARCHIVE_S = 300.0
 ARCHIVE_BYTES = 64 * 1024 * 1024
 
 _NEXT = re.compile(r'<(?P<url>[^>]+)>;\s*rel="next"')
@@ -167,7 +168,10 @@ class Api:
         if isinstance(archive, httpx.HTTPError):
             raise GitHubError("the snapshot could not be downloaded: try again")
         if archive is None:
-            raise GitHubError("the published snapshot is larger than 64 MiB: it is not read")
+            raise GitHubError(
+                "the published snapshot is larger than 64 MiB, or takes longer than minutes: it is "
+                "not read"
+            )
         return archive
 
     def _stored(self, place: httpx.URL) -> bytes | None:
@@ -177,7 +181,8 @@ class Api:
                 raise GitHubError(
                     f"the snapshot's storage answered with HTTP {reply.status_code}: try again"
                 )
-            return bounded(reply.iter_bytes(), ARCHIVE_BYTES)
+            end_s = time.monotonic() + ARCHIVE_S
+            return bounded(reply.iter_bytes(), ARCHIVE_BYTES, end_s=end_s)
 
 
 def _client(url: str) -> httpx.Client:

@@ -288,7 +288,9 @@ def perform(request: Request) -> Reply | BaseException:
 def _whole(response: requests.Response) -> tuple[requests.Response, bytes]:
     """Return a reply and its body, which is read to the bound."""
     end_s = time.monotonic() + REPLY_TIME_MAX_S
-    content = bounded(response.iter_content(_CHUNK_BYTES), REPLY_BYTES_MAX, end_s=end_s)
+    # what is there already, at most: a whole chunk may take any time
+    chunks = iter(lambda: response.raw.read1(_CHUNK_BYTES, decode_content=True) or b"", b"")
+    content = bounded(chunks, REPLY_BYTES_MAX, end_s=end_s)
     if content is None:
         response.close()
         raise EndlessReplyError

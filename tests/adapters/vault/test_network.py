@@ -6,7 +6,9 @@ TLS with a private authority and client certificates, namespaces, limits of rate
 from __future__ import annotations
 
 import secrets
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,9 +18,15 @@ import hvac
 import pytest
 
 from reconciler.demo.openbao import OpenBaoServer
+from reconciler.errors import VaultUnclearError
+from reconciler.model import Secret
+from reconciler.vault import SecretStore
+from reconciler.vault import http as vault_http
+from reconciler.vault.settings import VaultSettings
 from tests.adapters.vault.conftest import in_the_middle, moved
 from tests.adapters.vault.servers import Node, initialised, static_seal
 from tests.support.fleet import Environ, Fleet
+from tests.support.http_stub import Answer, HttpStub, drip, http
 from tests.support.openbao import new_mount, new_token, operator
 
 BOT = {"label": "bot", "path": "prod/bot"}
@@ -332,3 +340,41 @@ def test_a_limit_that_is_always_reached(fleet: Fleet, openbao: OpenBaoServer) ->
             client.adapter.post(quotas, json={"enable_rate_limit_response_headers": False})
     assert said == "a rate limit quota of Vault's is used up (429): try again later"
     assert timed == "a rate limit quota of Vault's is used up (429): try again in 5 minutes"
+
+
+# --- what answers for Vault ---
+
+
+def endless(status: int) -> Answer:
+    """A reply whose body never ends, as long as somebody takes it."""
+
+    def answer(connection: socket.socket, closing: threading.Event) -> bytes:
+        connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Type: text/html\r\n\r\n".encode())
+        while not closing.is_set():
+            connection.sendall(b"<p>" * 10_000)
+        return b""
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [endless(200), endless(503), drip(http(200, body=b" " * 9999), every_s=0.01)],
+    ids=["endless", "endless and busy", "drips"],
+)
+def test_a_reply_without_an_end(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
+    """A proxy that answers for Vault gets one sentence, in bounded time and memory,
+    also for a read that is sent again.
+    """
+    monkeypatch.setattr(vault_http, "REPLY_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(vault_http, "REPLY_TIME_MAX_S", 1.0)
+    with HttpStub(otherwise=answer) as proxy:
+        settings = VaultSettings(address=proxy.url, token=Secret("token"))
+        with SecretStore.connect(settings, mount="secret", read_retries=1) as store:
+            for work in (lambda: store.read("p"), lambda: store.write("p", {}, cas=0)):
+                with pytest.raises(VaultUnclearError) as caught:
+                    work()
+                assert str(caught.value).startswith(
+                    f"what answers at {proxy.url} goes on without an end, which Vault never does: "
+                    "check VAULT_ADDR and proxies"
+                )
