@@ -69,8 +69,9 @@ class Audit:
     Each ``read`` pair is a path and a token that consumers could find there;
     ``by_hand`` are those that a person wrote, ``too_late`` those that it wrote when
     they were revoking already. ``rewound``: a person rolled the ledger back, so that
-    what it had learnt since is forgotten. ``doubtful``: lists failed, lagged or were
-    partial, or time leapt between them, so that uses prove little. ``perhaps_used`` are
+    what it had learnt since is forgotten. ``doubtful``: uses are not shown at once and
+    exactly, lists failed, lagged or were partial, or time leapt between them, so that
+    uses prove little. ``perhaps_used`` are
     tokens that were used later than their own derive's proof.
     """
 

@@ -128,6 +128,7 @@ class Walk:
     def __init__(self, tell: Callable[[str], None] | None = None, law: Law | None = None) -> None:
         self.world = bare()
         self.world.exchange.law = law or Law()
+        self.world.audit.doubtful = self.world.exchange.law != Law()
         self.world.faults, self.world.keyed = FAULTS_MOST, False
         self.world.tell = tell
         self.focus = ""
@@ -346,8 +347,8 @@ class Walk:
         assert ledger is not None
         if run.seen is None:
             content = world.vault.content(MANAGER)
-            if world.audit.rewound and content is not None and content.by == PERSON:
-                return  # of a time without a manager, and a person has its path since
+            if world.audit.rewound and content is not None:
+                return  # of a time without a manager, whose path is occupied since
             raise Violation("rest", f"an undisturbed run can't even look: {run.sentence}")
         check_left(world, run)
         check_paid(world, owed)
