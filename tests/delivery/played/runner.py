@@ -134,26 +134,50 @@ class Stage:
     elsewhere: Mapping[str, Hosted] = dataclasses.field(default_factory=dict)
     played: list[Played] = dataclasses.field(default_factory=list)
 
-    def play(self, file: str, event: Event) -> Played:
-        """Play one workflow, whether the event would start it or not."""
-        run = self.github.state.add_run(
-            self.hosted.full_name,
-            event=event.name,
-            head_branch=event.head_branch,
-            head_sha=event.head_sha,
-            path=f"{WORKFLOWS}/{file}",
-            name=file.removesuffix(".yml"),
-            head_repository=event.head_repository,
-            conclusion=None,
+    def play(self, file: str, event: Event, *, again: Played | None = None) -> Played:
+        """Play one workflow, whether the event would start it or not.
+
+        ``again`` is a run whose failed jobs, and those that need them, are started
+        again.
+        """
+        run = (
+            again.run
+            if again is not None
+            else self.github.state.add_run(
+                self.hosted.full_name,
+                event=event.name,
+                head_branch=event.head_branch,
+                head_sha=event.head_sha,
+                path=f"{WORKFLOWS}/{file}",
+                name=file.removesuffix(".yml"),
+                head_repository=event.head_repository,
+                conclusion=None,
+            )
         )
         workflow = read_workflow(self.hosted, event.sha, file)
         run.name = workflow.get("name", run.path)
-        player = _Player(self, event, run, workflow, source=(self.hosted, event.sha, file))
-        ends = dict(player.jobs(inputs=_dispatch_inputs(workflow, event), allowed=None))
+        kept = {} if again is None else succeeded(again, workflow)
+        source = self.hosted, event.sha, file
+        player = _Player(self, event, run, workflow, source=source)
+        player.keep(kept)
+        ends = {**kept, **dict(player.jobs(inputs=_dispatch_inputs(workflow, event), allowed=None))}
         played = Played(file=file, run=run, jobs=ends)
         run.status, run.conclusion = "completed", played.result
         self.played.append(played)
         return played
+
+
+def succeeded(played: Played, workflow: Mapping[str, Any]) -> dict[str, JobEnd]:
+    """Return the jobs that GitHub keeps when the failed ones are started again.
+
+    A job that needs one of those is started again as well.
+    """
+    kept: dict[str, JobEnd] = {}
+    for name, end in played.jobs.items():
+        needs = _needs(workflow["jobs"][name])
+        if end.result != "failure" and all(need in kept for need in needs):
+            kept[name] = end
+    return kept
 
 
 def read_workflow(hosted: Hosted, sha: str, file: str) -> dict[str, Any]:
@@ -200,6 +224,13 @@ class _Player:
         self._workflow = workflow
         self._hosted, self._sha, self._file = source
         self._ends: dict[str, JobEnd] = {}
+        self._attempt = "1"
+
+    def keep(self, ends: Mapping[str, JobEnd]) -> None:
+        """Take jobs over from an earlier attempt, if there are any."""
+        if ends:
+            self._ends = dict(ends)
+            self._attempt = "2"
 
     def jobs(
         self, *, inputs: Mapping[str, Any], allowed: Mapping[str, str] | None
@@ -213,7 +244,7 @@ class _Player:
         self._group(self._workflow.get("concurrency"), Context(values))
         context = Context({**values, "secrets": Strict()})
         self._env = filled(self._workflow.get("env", {}), context)
-        left = dict(self._workflow["jobs"])
+        left = {k: v for k, v in self._workflow["jobs"].items() if k not in self._ends}
         while left:
             ready = [name for name, spec in left.items() if set(_needs(spec)) <= self._ends.keys()]
             if not ready:
@@ -269,7 +300,7 @@ class _Player:
             workflow_sha=event.sha,
             run_id=str(self._run.id),
             run_number=str(self._run.number),
-            run_attempt="1",
+            run_attempt=self._attempt,
             job=job,
             server_url=stage.github.web,
             api_url=stage.github.url,
@@ -398,7 +429,7 @@ class _Player:
             event=self._event,
             run=self._run,
             facts=self._github(name),
-            folder=stage.folder / f"{self._run.id}-{name}",
+            folder=stage.folder / f"{self._run.id}-{self._attempt}-{name}",
             token=token,
             permissions=permissions,
             door=door,

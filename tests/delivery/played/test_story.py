@@ -143,6 +143,27 @@ def test_a_reverted_pull_request_is_started_again(world: World) -> None:
     assert world.fleet.live("new") == []
 
 
+def test_the_failed_job_of_an_earlier_run_is_started_again(world: World) -> None:
+    """Its plan was reviewed, but its commit need not be the newest of the branch any
+    more: without a job that looks, it applies nothing.
+    """
+    world.begin(BOT)
+    world.publish()
+    number, _ = world.propose(BOT, NEW)
+    merged = world.hosted.merge_pull(number)
+    played = world.apply(merged)
+    assert planned(played)["reviewed"] == "true"
+    assert played.results()["apply"] == "failure", "no identity waits"
+
+    world.hand_over()
+    with world.fleet.untouched():
+        again = world.stage.play("tokens-apply.yml", merged, again=played)
+    assert again.results()["apply"] == "failure", again.log
+    assert "Re-run all jobs" in again.jobs["apply"].log.text
+    assert world.waiting_identity() is not None
+    assert world.apply(merged).result == "success"
+
+
 def test_what_widens_waits_for_a_person(world: World) -> None:
     """Nothing is written before a reviewer says yes and an identity was handed over;
     one issue tells of it until it is done.
