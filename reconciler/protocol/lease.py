@@ -24,6 +24,8 @@ Rules this module keeps:
 1. Expiry only decides who waits. What makes writing safe is the check-and-set version,
    whatever the clocks say.
 2. A writer that lost once never writes again: its picture of the ledger is old.
+3. The end of a lease is told by a confirmed clock, where it can be: after a run that
+   died with a clock a day ahead, everybody would wait for a day.
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ from reconciler.protocol.effects import (
     Mismatch,
     NewId,
     NotRecorded,
-    Now,
     PutLedger,
     ReadLedger,
     Recorded,
@@ -46,6 +47,7 @@ from reconciler.protocol.effects import (
     Step,
     Unclear,
     Written,
+    time_of_record,
 )
 from reconciler.state import (
     MAX_ENTRY_BYTES,
@@ -90,7 +92,7 @@ class LedgerWriter:
 
     def take(self) -> Step[Recorded | LeaseLost | NotRecorded]:
         """Take the lease, where it is free or expired."""
-        now_ms = yield from Now()
+        now_ms = yield from time_of_record()
         holder = lease_held_by(self.ledger, now_ms, not_run=self.run)
         if holder is not None:
             return LeaseLost(sentence=f"run {holder.run} ({holder.who}) holds the lease")
@@ -116,7 +118,7 @@ class LedgerWriter:
         if self._dead is not None:
             return self._dead
         write_id = yield from NewId()
-        now_ms = yield from Now()
+        now_ms = yield from time_of_record()
         holder = Holder(run=self.run, write=write_id, who=self.who, expires_at_ms=now_ms + LEASE_MS)
         try:
             ledger = dataclasses.replace(

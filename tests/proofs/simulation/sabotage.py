@@ -30,7 +30,7 @@ from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
-from reconciler.plan.tasks import Evidence, NewToken
+from reconciler.plan.tasks import NewToken
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.protocol import commit, derive, recover, revoke, rewrite, undo
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
@@ -332,8 +332,8 @@ def _unused_but_by_us(token: Current | Retiring, live: LiveToken | None) -> bool
 # --- time, and which manifest is the newest ---
 
 
-def _time_is_right(evidence: Evidence) -> Step[None]:
-    yield from ()
+def _believe_one_reply(world: World, run: Run) -> None:
+    run.confirmed = True
 
 
 def _no_guard_minds(desired: Manifest, observed: Observed, policy: Policy) -> tuple[str, ...]:
@@ -591,7 +591,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="an overlap that is over by one wrong Date",
-        patch=_replaced(revoke, "_too_old", _time_is_right),
+        patch=_replaced(World, "_confirm", _believe_one_reply),
         world="hold by a wrong clock",
     ),
     Sabotage(

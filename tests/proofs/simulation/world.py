@@ -485,8 +485,7 @@ class World:
 
     def _local(self, run: Run, lane: int, effect: Effect[Any]) -> tuple[object, object]:
         if isinstance(effect, ConfirmedNow | AwaitTurn):
-            self.disturbed = self.disturbed or bool(run.wrong_ms)
-            run.wrong_ms, run.confirmed = 0, True  # another reply has to agree
+            self._confirm(run)
         now_ms = self.now_ms + self.skew_ms.get(run.name, 0) + run.wrong_ms
         if isinstance(effect, Now | ConfirmedNow):
             return now_ms, now_ms
@@ -498,6 +497,11 @@ class World:
             turn = Turn() if run.closed is None else NoTurn(sentence=run.closed)
             return turn, turn
         return run.local(effect, now_ms)
+
+    def _confirm(self, run: Run) -> None:
+        """Another reply has to agree with the Date that a run goes by."""
+        self.disturbed = self.disturbed or bool(run.wrong_ms)
+        run.wrong_ms, run.confirmed = 0, True
 
     def _reply(self, run: Run, effect: Effect[Any], outcome: str) -> object:
         peer = PEERS[type(effect)]
