@@ -23,6 +23,7 @@ from reconciler.model import (
 from reconciler.protocol import Listing, Now, Outcome, Rewrite, VerifyToken, rewrite_secret
 from reconciler.run.effects import Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
+from reconciler.run.newest import note_adopted
 from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import TOKEN_ID, Entry, IntentKind, Observed
 
@@ -59,6 +60,7 @@ def _look_again(
 ) -> Stage[Outcome]:
     observed = yield from look_only(session)
     live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
+    yield from note_adopted(session, observed)
     return Then(stage=_commit, arguments=(session, spec, credentials, live, observed))
 
 

@@ -10,7 +10,11 @@ own: it goes along with the writes that a run makes anyway.
     apply --plan                           no, somebody approved  yes
                                            just this
     apply --only rotation, --only cleanup  no                     no
-    adopt, rollback, bootstrap             no                     no
+    adopt                                  no                     unless it is older:
+                                                                  so an older checkout
+                                                                  does not revoke what
+                                                                  was adopted since
+    rollback, bootstrap                    no                     no
     one that has nothing to do             no                     no
 """
 
@@ -22,7 +26,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.plan import violations
 from reconciler.protocol import Approved, NoteLedger, Step
 from reconciler.run.session import Session
-from reconciler.state import Observed, remember_state, state_of
+from reconciler.state import Observed, remember_state, state_of, superseded_at_ms
 
 
 class OlderManifestError(ReconcilerError):
@@ -49,5 +53,15 @@ def note_manifest(session: Session, observed: Observed) -> Step[None]:
     """Remember the manifest with the run's next write of the ledger."""
     if not session.policy.applies_manifest:
         return
+    yield from _note(session, observed)
+
+
+def note_adopted(session: Session, observed: Observed) -> Step[None]:
+    """Remember the manifest that a token is adopted for, unless it is an older one."""
+    if superseded_at_ms(observed.ledger, session.manifest) is None:
+        yield from _note(session, observed)
+
+
+def _note(session: Session, observed: Observed) -> Step[None]:
     applied = state_of(session.manifest, observed.now_ms)
     yield from NoteLedger(transition=lambda ledger: remember_state(ledger, applied))

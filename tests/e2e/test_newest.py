@@ -38,6 +38,28 @@ def test_an_old_checkout(fleet: Fleet) -> None:
     assert "older one" in fleet.refused(1, "apply", "--yes")
 
 
+def test_what_was_adopted_since(fleet: Fleet) -> None:
+    """An older checkout does not revoke it, though no apply followed the adoption; to
+    adopt from an older checkout makes that one no newer.
+    """
+    fleet.begin(BOT)
+    old, late = (fleet.sandbox.state.derive_by_hand(label) for label in ("more", "late"))
+    fleet.write(BOT, MORE)
+    fleet.must("adopt", "--label", "more", "--token-id", old.token_id, text=old.secret)
+    fleet.write(BOT)
+    with fleet.untouched():
+        assert "older one" in fleet.refused(1, "apply", "--yes", "--revoke-in-use")
+    held = (BOT, MORE, {"label": "late"})
+    fleet.write(*held)
+    fleet.attempt("rotate", "--target", "bot", "--yes")
+    fleet.write(*held, {"label": "last"})
+    fleet.attempt("apply", "--yes")
+    fleet.write(*held)
+    fleet.must("adopt", "--label", "late", "--token-id", late.token_id, text=late.secret)
+    with fleet.untouched():
+        assert "older one" in fleet.refused(1, "apply", "--yes", "--revoke-in-use")
+
+
 def test_scopes_are_not_widened_back(fleet: Fleet) -> None:
     """The manifest before the narrowing is an older one."""
     fleet.begin(WIDE)
