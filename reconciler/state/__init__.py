@@ -60,6 +60,7 @@ from reconciler.state.ledger_text import (
 from reconciler.state.lost import (
     ABANDONED_KEPT_MS,
     CLOCK_MARGIN_MS,
+    CLOCK_WRONG_MS,
     DERIVE_DEADLINE_MS,
     Lost,
     alike,
@@ -102,6 +103,7 @@ from reconciler.state.uses import Look, doubt_of, learnt, look_of, one_more_help
 __all__ = [
     "ABANDONED_KEPT_MS",
     "CLOCK_MARGIN_MS",
+    "CLOCK_WRONG_MS",
     "DERIVE_DEADLINE_MS",
     "FORGOTTEN",
     "LEDGER_NAME",

@@ -14,9 +14,10 @@ A derive that got no clear answer may have made a token that nobody knows the id
     then it is                             interrupted, if no    named "probably ours";
                                            other one fits, the   created later, or with
                                            list before the POST  more scopes: named
-                                           is known, and it is   "perhaps ours"
-                                           older than a use may
-                                           be shown late
+                                           is known, and it is   "perhaps ours"; so is
+                                           older than a use may  one created half a
+                                           be shown late         minute before, as a
+                                                                 clock may be wrong
 
 An interrupted token is revoked. What is named is never touched: a person looks at it,
 and says so (``forget``). Labels are compared loosely for naming only, because an
@@ -34,6 +35,10 @@ from reconciler.state.ledger import Abandoned, Intent, Ledger
 
 CLOCK_MARGIN_MS = 2 * SECOND_MS
 """The exchange's clock is known from a header of whole seconds, at both ends."""
+
+CLOCK_WRONG_MS = 32 * SECOND_MS
+"""A ``Date`` that is wrong for good is wrong by no more: the exchange refuses a
+signature whose time is off by half a minute, and the header has whole seconds."""
 
 DERIVE_DEADLINE_MS = 42 * SECOND_MS
 """A derive lands by then: 10 s to be sent, 30 s for the request, and the clock's 2."""
@@ -148,13 +153,14 @@ def lost_from(row: Abandoned, token: LiveToken, ledger: Ledger) -> Lost | None:
     if (
         token.last_used_at_ms is not None
         or token.token_id in row.before
-        or age_ms < -CLOCK_MARGIN_MS
+        or age_ms < -CLOCK_WRONG_MS
         or not alike(row.label, token.label)
         or not frozenset(row.scopes) <= frozenset(token.scopes)
     ):
         return None
     exact = not row.scopes or _fits(row.scopes, token, ledger)
-    return Lost.PROBABLY if exact and age_ms <= DERIVE_DEADLINE_MS else Lost.PERHAPS
+    prompt = -CLOCK_MARGIN_MS <= age_ms <= DERIVE_DEADLINE_MS
+    return Lost.PROBABLY if exact and prompt else Lost.PERHAPS
 
 
 def over(ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int) -> tuple[Abandoned, ...]:

@@ -15,6 +15,7 @@ from reconciler.state.ledger import Abandoned, Entry, Granted, Intent, IntentKin
 from reconciler.state.lost import (
     ABANDONED_KEPT_MS,
     CLOCK_MARGIN_MS,
+    CLOCK_WRONG_MS,
     DERIVE_DEADLINE_MS,
     Lost,
     alike,
@@ -276,7 +277,12 @@ AT_ONCE = live("t", "bot", age_ms=DAY_MS)
         pytest.param(
             Lost.PROBABLY, live("t", "bot", age_ms=DAY_MS + CLOCK_MARGIN_MS), id="clocks differ"
         ),
-        pytest.param(None, live("t", "bot", age_ms=DAY_MS + CLOCK_MARGIN_MS + 1), id="older"),
+        pytest.param(
+            Lost.PERHAPS,
+            live("t", "bot", age_ms=DAY_MS + CLOCK_MARGIN_MS + 1),
+            id="by a clock that is wrong for good",
+        ),
+        pytest.param(None, live("t", "bot", age_ms=DAY_MS + CLOCK_WRONG_MS + 1), id="older"),
         pytest.param(
             Lost.PROBABLY, live("t", "bot", age_ms=DAY_MS - DERIVE_DEADLINE_MS), id="the last one"
         ),
