@@ -9,7 +9,9 @@ each list is signed, so its signer was used. What lists show of that use is the 
     lag: how late a use may be   at a list that follows another list of the same run by
                                  the same signer: the time of the list minus the
                                  signer's use that it shows; the creation counts where
-                                 it shows none. The largest one counts.
+                                 it shows none. The largest one counts. A use of the
+                                 future shows that our clock is behind: by so much
+                                 what we know of our own uses is wrong as well.
     gap: how coarse uses may be  the distance between two different uses ever shown for
                                  one signer. The smallest one counts: no rounding and
                                  no "at most once in a while" can be larger.
@@ -36,6 +38,9 @@ from reconciler.model import DAY_MS, SECOND_MS, LiveToken
 from reconciler.state.ledger import ShownUse, Uses, UseSample
 
 KEPT_MS = 30 * DAY_MS
+
+CLOCK_GRAIN_MS = 2 * SECOND_MS
+"""The exchange's clock is known from headers of whole seconds."""
 
 TELLING_MS = 10 * SECOND_MS
 """Lists further apart than this tell nothing by showing the use of the first one."""
@@ -90,7 +95,8 @@ def _lag_ms(look: Look, before: Look | None) -> int | None:
     shows_the_last = look.used_at_ms is not None and shown_ms >= before.at_ms - SECOND_MS
     if shows_the_last and look.at_ms - before.at_ms > TELLING_MS:
         return None
-    return max(0, look.at_ms - shown_ms)
+    lag_ms = look.at_ms - shown_ms
+    return -lag_ms if lag_ms < -CLOCK_GRAIN_MS else max(0, lag_ms)
 
 
 def _gap_ms(look: Look, shown: ShownUse | None) -> int | None:

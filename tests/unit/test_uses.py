@@ -179,6 +179,17 @@ def test_a_list_without_its_signer_is_no_look() -> None:
     assert look_of("b", [live("a", "it")], at_ms=NOW_MS) is None
 
 
+def test_a_use_of_the_future_shows_that_our_clock_is_behind() -> None:
+    """So what we know of our own uses is wrong by as much; a second is its grain."""
+    first = Look(signer_id="a", at_ms=NOW_MS, created_at_ms=0, used_at_ms=None)
+    ahead = dataclasses.replace(first, used_at_ms=NOW_MS + 25 * SECOND_MS)
+    (sample,) = learnt(Uses(), ahead, first).samples
+    assert sample.lag_ms == 25 * SECOND_MS
+    grain = dataclasses.replace(first, used_at_ms=NOW_MS + SECOND_MS)
+    (sample,) = learnt(Uses(), grain, first).samples
+    assert sample.lag_ms == 0
+
+
 def test_a_late_list_that_shows_the_one_before_is_passed_over() -> None:
     """It says only that the use was shown within the time between the two."""
     first = Look(signer_id="a", at_ms=NOW_MS, created_at_ms=0, used_at_ms=None)
