@@ -20,6 +20,7 @@ from reconciler.protocol.effects import (
     Listing,
     ListTokens,
     NotRecorded,
+    Now,
     Recorded,
     Refused,
     Step,
@@ -27,9 +28,13 @@ from reconciler.protocol.effects import (
     WriteLedger,
     value,
 )
+from reconciler.protocol.lease import LEASE_MS
 from reconciler.protocol.outcome import Outcome, applied, not_tried, unrecorded
-from reconciler.protocol.own_use import sign_stored
-from reconciler.state import Entry, set_unsigned
+from reconciler.protocol.own_use import SIGN_BEFORE_MS, TOO_LATE, sign_stored
+from reconciler.state import Entry, set_unsigned, unchanged
+
+SIGN_WITHIN_MS = LEASE_MS - SIGN_BEFORE_MS
+"""How long after the lease was renewed a token may be signed with."""
 
 
 @value
@@ -62,7 +67,17 @@ def prove_stored(label: str, entry: Entry, credentials: Credentials) -> Step[Pro
 
 
 def prove_new(credentials: Credentials, *, has_signer: bool) -> Step[Proof | Outcome]:
-    """Prove what a derive wrote; uses until it is recorded count as ours."""
+    """Prove what a derive wrote; uses until it is recorded count as ours.
+
+    Another run may have recorded it since this one last held the lease: then a use by
+    this one would pass for a consumer's. So the lease is renewed right before.
+    """
+    renewed_ms = yield from Now()
+    renewed = yield from WriteLedger(transition=unchanged)
+    if not isinstance(renewed, Recorded):
+        return unrecorded(renewed, credentials.token_id)
+    if (yield from Now()) > renewed_ms + SIGN_WITHIN_MS:
+        return not_tried(TOO_LATE)
     reply = yield from VerifyToken(credentials=credentials)
     return (yield from _judged(reply, credentials.token_id, has_signer=has_signer))
 
