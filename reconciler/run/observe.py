@@ -279,9 +279,12 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
     version = yield from holder_version(
         entry.path, latest.version, current.token_id, recorded=current.version
     )
-    if version is not None:
-        return credentials_of((yield from read_secret(entry.path, version)))
-    return found if found is not None and is_unrecorded(entry, found.token_id) else None
+    unrecorded = unrecorded_token(entry)
+    if version is None and unrecorded is not None:
+        version = yield from holder_version(entry.path, latest.version, unrecorded)
+    if version is None:
+        return None
+    return credentials_of((yield from read_secret(entry.path, version)))
 
 
 def _predecessors_pair(entry: Entry, latest: int) -> Step[Credentials | None]:
@@ -293,10 +296,10 @@ def _predecessors_pair(entry: Entry, latest: int) -> Step[Credentials | None]:
     return None
 
 
-def is_unrecorded(entry: Entry, token_id: str) -> bool:
-    """Tell whether the open intent made this token, and only its record is missing."""
+def unrecorded_token(entry: Entry) -> str | None:
+    """Return the token that the open intent names, if it is for the label's path."""
     intent = entry.intent
-    return intent is not None and intent.path == entry.path and intent.token_id == token_id
+    return intent.token_id if intent is not None and intent.path == entry.path else None
 
 
 # --- paths ---

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.run.observe import is_unrecorded
+from reconciler.run.observe import unrecorded_token
 from reconciler.state.ledger import Entry, IntentKind
 from tests.support.values import current, intent
 
@@ -43,4 +43,4 @@ def test_a_committed_manager_signs_before_it_is_recorded(
     """A rotation that died right after its commit locks nobody out, even where Vault
     keeps one version only.
     """
-    assert is_unrecorded(entry, token_id) == expected
+    assert (unrecorded_token(entry) == token_id) == expected
