@@ -15,6 +15,9 @@ of the design, by number).
 7. A token that a consumer may have read goes only because it was superseded,
    compromised or is not desired.
 
+9. No older manifest comes true, unless that is allowed.
+10. No derive for a path at which versions end by themselves, save in an emergency.
+
 Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
 revoking, a current or retiring token was committed before it was recorded, no secret
 stands in it) and ``rest`` (no intent, no revoking id, no placeholder is left over).
@@ -27,7 +30,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
-from reconciler.model import MINUTE_MS, Credentials
+from reconciler.model import MINUTE_MS, SECOND_MS, Credentials
 from reconciler.plan.vocabulary import NEEDS_DECISION
 from reconciler.protocol.effects import Derive, Effect, PutSecret, Revoke
 from reconciler.state.ledger import Entry, Ledger, Retiring
@@ -93,6 +96,7 @@ class Audit:
         self.opened_ms: dict[tuple[str, str], int] = {}
         self.intent_of: dict[str, tuple[str, int]] = {}
         self.abandoned_ms: dict[tuple[str, int], int] = {}
+        self.ends_since_ms: dict[str, int] = {}
         self.lagged = self.misled = False
         self.doubtful = False
         self.perhaps_used: frozenset[str] = frozenset()
@@ -133,6 +137,7 @@ class Audit:
         if back and isinstance(effect, (Derive, Revoke)):
             raise Violation("9", f"{run.name} makes an older manifest come true")
         if isinstance(effect, Derive):
+            self._check_lasting(run, effect.label)
             self.sent_ms[token_id] = world.now_ms
             mine = run.name, effect.label
             self.intent_of[token_id] = effect.label, self.opened_ms.get(mine, world.now_ms)
@@ -145,6 +150,15 @@ class Audit:
                         f"{self.intents[mine]} intents"
                     ),
                 )
+
+    def _check_lasting(self, run: Run, label: str) -> None:
+        """No derive where versions end by themselves, if a look showed that."""
+        spec = run.wish.spec(label)
+        since_ms = self.ends_since_ms.get(spec.path) if spec is not None else None
+        if run.wish.policy.compromised:
+            return  # no place is bad enough for an emergency to wait
+        if since_ms is not None and run.seen is not None and run.seen_ms > since_ms + SECOND_MS:
+            raise Violation("10", f"{run.name} derives {label}, whose secret will end by itself")
 
     def use(self, token_id: str, now_ms: int, *, told: bool) -> None:
         """Somebody other than us signed with a token; ``told``: a list shows that."""
@@ -174,6 +188,9 @@ class Audit:
     def restored(self, vault: Vault) -> None:
         """Vault is what it was at an earlier instant: a person's doing, all of it."""
         self.rewound = self.vault_restored = True
+        self.ends_since_ms = {
+            path: s for path, s in self.ends_since_ms.items() if path in vault.lives
+        }
         for path in vault.secrets:
             content = vault.content(path)
             if content is not None and content.token_id is not None:

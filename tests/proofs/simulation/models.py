@@ -160,6 +160,7 @@ class Version:
     deleted: bool = False
     destroyed: bool = False
     created_at_ms: int = 0
+    ends_at_ms: int | None = None
     wrong: bool = False
 
     @property
@@ -195,7 +196,8 @@ NO_HISTORY = History()
 class Vault:
     """One KV version 2 mount: the secrets, and the last versions of the ledger, each as
     its text reads. ``now_ms`` is its clock, by which it dates what is written; two
-    versions of one number never have the same date (``forgotten``).
+    versions of one number never have the same date (``forgotten``). What is written at
+    a path of ``lives`` ends by itself after so long.
     """
 
     max_versions: int = TIMES_KEPT
@@ -205,6 +207,8 @@ class Vault:
     ledger_deleted: bool = False
     now_ms: int = 0
     forgotten: dict[str, int] = dataclasses.field(default_factory=dict)
+    lives: dict[str, int] = dataclasses.field(default_factory=dict)
+    ending: frozenset[str] = frozenset()
 
     def clone(self) -> Vault:
         """An independent copy."""
@@ -216,6 +220,8 @@ class Vault:
             self.ledger_deleted,
             self.now_ms,
             dict(self.forgotten),
+            dict(self.lives),
+            self.ending,
         )
 
     # --- secrets ---
@@ -236,7 +242,10 @@ class Vault:
         if history.latest != cas:
             return None
         created_at_ms = max(self.now_ms, self.forgotten.get(path, -1) + 1)
-        version = dataclasses.replace(version, created_at_ms=created_at_ms)
+        ends_at_ms = created_at_ms + self.lives[path] if path in self.lives else None
+        version = dataclasses.replace(version, created_at_ms=created_at_ms, ends_at_ms=ends_at_ms)
+        if ends_at_ms is not None:
+            self.ending |= {path}
         versions = (*history.versions, version)
         dropped = max(0, len(versions) - self.max_versions)
         self.secrets[path] = History(history.first + dropped, versions[dropped:])
@@ -254,6 +263,14 @@ class Vault:
                 number,
                 dataclasses.replace(found, deleted=True, destroyed=found.destroyed or destroyed),
             )
+
+    def let_end(self, now_ms: int) -> None:
+        """Soft-delete what has ended by now."""
+        self.now_ms = now_ms
+        for path in self.ending:
+            for at, version in enumerate(self.history(path).versions):
+                if version.ends_at_ms is not None and version.ends_at_ms <= now_ms:
+                    self.delete(path, self.history(path).first + at)
 
     def forget(self, path: str) -> None:
         """Delete a path's metadata: numbers begin at 1 again."""
@@ -297,6 +314,7 @@ class Vault:
             fields=found.fields,
             secret=secret,
             created_at_ms=found.created_at_ms,
+            ends_at_ms=found.ends_at_ms,
         )
 
     def meta(self, path: str) -> SecretMeta:
@@ -306,13 +324,15 @@ class Vault:
             return SecretMeta(latest=self.ledger_version, state=state, oldest=1)
         history = self.history(path)
         if not history.versions:
-            return NEVER_WRITTEN
+            return dataclasses.replace(NEVER_WRITTEN, life_ms=self.lives.get(path))
         state = VersionState.DELETED if history.versions[-1].deleted else VersionState.LIVING
         return SecretMeta(
             latest=history.latest,
             state=state,
             oldest=history.first,
             created_at_ms=history.versions[-1].created_at_ms,
+            ends_at_ms=history.versions[-1].ends_at_ms,
+            life_ms=self.lives.get(path),
         )
 
     def paths(self) -> tuple[str, ...]:
@@ -359,6 +379,7 @@ class Vault:
             self.ledger_version,
             self.ledger_deleted,
             self.max_versions,
+            frozenset(self.lives.items()),
         )
 
 

@@ -43,7 +43,15 @@ from tests.proofs.simulation.runs import Command, Run, Wish
 from tests.proofs.simulation.scenarios import MANAGER, bare, spec, wish
 from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
-from tests.proofs.simulation.world import IN_SECRETS, IN_WALKS, MUTATING, OK, PASTS_KEPT, Choice
+from tests.proofs.simulation.world import (
+    IN_SECRETS,
+    IN_WALKS,
+    MUTATING,
+    OK,
+    PASTS_KEPT,
+    STRANGERS,
+    Choice,
+)
 
 LABELS = ("ant", "bee", "cat")
 NEARLY = ("Ant", "BEE")
@@ -62,6 +70,10 @@ PAUSES_MS = (
 SKEWS_MS = (0, 900, -900)
 """How far a run is wrong about the exchange's clock, which it knows from a header of
 whole seconds."""
+
+FOR_GOOD_MS = (0, 0, 25 * SECOND_MS, -25 * SECOND_MS)
+"""How far every Date of a walk is wrong: by more than half a minute no signature that
+goes by it is accepted, and the machine's own clock counts."""
 
 WRONG_MS = (-HOUR_MS, HOUR_MS, 26 * HOUR_MS)
 """How far one reply's Date may be wrong."""
@@ -235,7 +247,7 @@ class Walk:
             return dice.choice(
                 (("person", "deletes the ledger", ""), ("person", "rolls the ledger back", back))
             )
-        what = dice.choice((*BY_HAND, "revokes", "derives", "derives and uses"))
+        what = dice.choice((*BY_HAND, "revokes", *STRANGERS))
         if what.endswith("version of"):
             return ("person", what, self._path_in_flux(dice))
         if what in BY_HAND:
@@ -385,7 +397,11 @@ def walk(
     law = Law() if dice.random() < LAWFUL else dice.choice(LAWS)
     course = _begun(law)
     taken: list[Choice] = [("law", law.kind, str(law.ms))]
+    if ahead_ms := dice.choice(FOR_GOOD_MS):
+        taken.append(("clock", str(ahead_ms)))
     try:
+        for first in taken:
+            course.take(first)
         for number in range(steps):
             choice = course.choose(dice, number)
             if choice is not None:

@@ -199,7 +199,7 @@ class Run:
         self.stages = 0
         self.rows: tuple[Row, ...] = ()
         self.seen: Observed | None = None
-        self.wrong_ms = self.wrong_when_seen_ms = 0
+        self.wrong_ms = self.wrong_when_seen_ms = self.date_ahead_ms = 0
         self.confirmed = False
         self.plan: Plan | None = None
         self.exit: Exit | None = None
@@ -403,7 +403,7 @@ class Run:
     def seen_ms(self) -> int:
         """When its last look was, by a clock that is right."""
         assert self.seen is not None
-        return self.seen.now_ms - self.wrong_when_seen_ms
+        return self.seen.now_ms - self.wrong_when_seen_ms - self.date_ahead_ms
 
     def _over(self, code: Exit, sentence: str) -> None:
         assert "internal error" not in sentence, sentence

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -24,7 +24,7 @@ from reconciler.model import (
     VersionId,
 )
 from reconciler.plan import planner as plan_module
-from reconciler.plan import predecessors
+from reconciler.plan import predecessors, reasons
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding
@@ -55,7 +55,7 @@ from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.run import apply as apply_module
 from reconciler.run import closing, newest, observe
 from reconciler.run import session as session_module
-from reconciler.state import Observed
+from reconciler.state import Observed, lost
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import set_version
@@ -347,6 +347,13 @@ def _nobody_used_it(task: recover.Recovery, token_id: str) -> Step[None]:
     yield from ()
 
 
+def _whatever_scopes(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
+    return True
+
+
+_LASTING = tuple(reason for reason in reasons.LISTED if reason is not reasons.ends_by_itself)
+
+
 def _whatever_has_our_id(verdict: Verdict, secret: Secret) -> Verdict:
     return verdict
 
@@ -603,6 +610,18 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="an interrupted token revoked, whoever used it since",
         patch=_replaced(recover, "_own_uses_only", _nobody_used_it),
         world="recover after a backup",
+    ),
+    Sabotage(
+        name="an interrupted token told by its label alone",
+        patch=_replaced(lost, "_fits", _whatever_scopes),
+        world="rotate",
+        budget=FAULT,
+        act=("derives with more", "bot"),
+    ),
+    Sabotage(
+        name="a place where versions end taken for one that lasts",
+        patch=_replaced(reasons, "LISTED", _LASTING),
+        world="rotate where versions end",
     ),
     Sabotage(
         name="a forged version taken for the own commit",

@@ -285,6 +285,17 @@ def misled() -> World:
     return world
 
 
+def ending() -> World:
+    """``bot`` is in place, and what is written at its path has ended by itself for an
+    hour.
+    """
+    world = settled()
+    world.take(("person", "lets end what is written at", "bot"))
+    world.audit.meddled = False
+    world.now_ms += HOUR_MS
+    return world
+
+
 def outdated() -> World:
     """``bot`` was in place, and a newer manifest has added ``cat``."""
     world = bootstrapped(BOT)
@@ -395,6 +406,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("remove seldom uses", seldom_used, wish(_A), None),
     ("hold by a wrong clock", misled, wish(_A, BOT), None),
     ("an older manifest", outdated, OLDER, None),
+    ("rotate where versions end", ending, wish(_A, WIDER), None),
     ("recover after a backup", restored, wish(_A, BOT), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),

@@ -23,6 +23,7 @@ and a person.
                         time passes for no other end)
     person WHAT WHERE   a person acts
     pass MS             time passes
+    clock MS            every Date is wrong by so much, for good (in walks)
     wrong NAME MS       a reply's Date is wrong: so is the run's clock, until confirmed
     lag, catch up       the list stays as it is now; it shows what is again
     trim N              Vault keeps N versions of a secret from now on
@@ -46,7 +47,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from reconciler.model import Credentials, Derived, LiveToken, SecretVersion
+from reconciler.model import HOUR_MS, Credentials, Derived, LiveToken, SecretVersion
 from reconciler.protocol.effects import (
     AwaitTurn,
     ConfirmedNow,
@@ -147,9 +148,21 @@ IN_SECRETS = frozenset(
         "spoils",
         "writes anew",
         "forges the intent's version of",
+        "lets end what is written at",
     }
 )
 """What a person may do at a path."""
+
+ENDS_AFTER_MS = 2 * HOUR_MS
+"""The life of a version where a person lets versions end by themselves."""
+
+STRANGERS = {
+    "derives": ("trading",),
+    "derives and uses": ("trading",),
+    "derives with less": (),
+    "derives with more": ("trading", STRANGE_SCOPE),
+}
+"""Tokens that a person makes at the exchange, with their scopes."""
 
 PEERS: dict[type[Effect[Any]], str] = {
     **dict.fromkeys((Derive, Revoke, ListTokens, VerifyToken), EXCHANGE),
@@ -222,6 +235,7 @@ class World:
         self.picked_up: dict[str, str] = {}
         self.coarse: frozenset[str] | None = None
         self.skew_ms: dict[str, int] = {}
+        self.date_ahead_ms = 0
         self.wrong_ms: dict[str, int] = {}
         self.keyed = True
         self.pasts: tuple[Vault, ...] = ()
@@ -265,6 +279,7 @@ class World:
         """A process begins."""
         run = self.runs[wish.name] = Run(wish, keyed=self.keyed)
         run.wrong_ms = self.wrong_ms.pop(wish.name, 0)
+        run.date_ahead_ms = self.date_ahead_ms
         self._settle(run)
         return run
 
@@ -342,6 +357,7 @@ class World:
 
     def take(self, choice: Choice) -> None:
         """Let it happen. Violation where that breaks an invariant."""
+        self.vault.let_end(self.now_ms)
         what, *more = choice
         self._happenings[what](self, *more)
 
@@ -380,6 +396,10 @@ class World:
         if run is not None and not run.ended and not run.confirmed:
             run.wrong_ms = int(ms)
             self.say(f"the clock of {name} is wrong by {ms} ms")
+
+    def _set_clock(self, ms: str) -> None:
+        self.date_ahead_ms = int(ms)
+        self.say(f"every Date is wrong by {ms} ms from here on")
 
     def _lag(self) -> None:
         self.exchange.shown = self.exchange.listing(self.now_ms)
@@ -486,7 +506,8 @@ class World:
     def _local(self, run: Run, lane: int, effect: Effect[Any]) -> tuple[object, object]:
         if isinstance(effect, ConfirmedNow | AwaitTurn):
             self._confirm(run)
-        now_ms = self.now_ms + self.skew_ms.get(run.name, 0) + run.wrong_ms
+        ahead_ms = self.date_ahead_ms + self.skew_ms.get(run.name, 0)
+        now_ms = self.now_ms + ahead_ms + run.wrong_ms
         if isinstance(effect, Now | ConfirmedNow):
             return now_ms, now_ms
         if isinstance(effect, NewId):
@@ -665,8 +686,10 @@ class World:
                 self.audit.check_contents(self.vault, self.exchange)
             if number is None:
                 return Mismatch()
-            created_at_ms = self.vault.meta(effect.path).created_at_ms
-            return Written(version=number, created_at_ms=created_at_ms)
+            made = self.vault.meta(effect.path)
+            return Written(
+                version=number, created_at_ms=made.created_at_ms, ends_at_ms=made.ends_at_ms
+            )
         if isinstance(effect, PutLedger):
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
@@ -695,12 +718,12 @@ class World:
         vault, exchange = self.vault, self.exchange
         if what == "revokes":
             exchange.revoke(where, by=PERSON)
-        elif what in {"derives", "derives and uses"}:
+        elif what in STRANGERS:
             token_id = f"p{sum(1 for by in exchange.made_by.values() if by == PERSON) + 1}"
             exchange.derive(
-                token_id, label=where, scopes=("trading",), now_ms=self.now_ms, by=PERSON
+                token_id, label=where, scopes=STRANGERS[what], now_ms=self.now_ms, by=PERSON
             )
-            if what != "derives":
+            if what == "derives and uses":
                 self.use_of_a_consumer(token_id)
         elif what in IN_SECRETS:
             self._meddle(what, where)
@@ -751,6 +774,9 @@ class World:
             )
         elif what == "forges the intent's version of":
             self._forge(where)
+        elif what == "lets end what is written at":
+            vault.lives = {} if vault.lives else {where: ENDS_AFTER_MS}
+            self.audit.ends_since_ms = {} if not vault.lives else {where: self.now_ms}
         elif what in {"overwrites", "writes anew"}:
             if what == "writes anew":
                 vault.forget(where)
@@ -804,6 +830,7 @@ World._happenings = {
     "tick": World._let_lease_expire,
     "pass": World._let_time_pass,
     "wrong": World._mislead,
+    "clock": World._set_clock,
     "lag": World._lag,
     "catch up": World._catch_up,
     "trim": World._trim,
