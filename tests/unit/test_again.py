@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.protocol.again import BOUND_MS, PAUSES_MS, Patience, until_answered
 from reconciler.protocol.effects import (
+    ConfirmedNow,
     Effect,
     Mismatch,
     NewId,
@@ -97,7 +98,7 @@ def test_the_ledger_waits_before_it_looks(landed: bool) -> None:  # noqa: FBT001
     before, written = ledger(), []
     refused = Refused(sentence="nobody there", again_after_ms=0)
     busy = Unclear(sentence="busy", again_after_ms=2000) if landed else refused
-    replies = {NewId: "w", Now: NOW_MS}
+    replies = {NewId: "w", Now: NOW_MS, ConfirmedNow: NOW_MS}
     asked: list[Effect[object]] = []
 
     def perform(effect: Effect[object]) -> object:
@@ -111,7 +112,7 @@ def test_the_ledger_waits_before_it_looks(landed: bool) -> None:  # noqa: FBT001
 
     writer = LedgerWriter(run="r", who="test", ledger=before, version=1)
     assert isinstance(drive(writer.write(unchanged), perform), Recorded)
-    kinds = [type(effect) for effect in asked if not isinstance(effect, (NewId, Now))]
+    kinds = [type(effect) for effect in asked if not isinstance(effect, (NewId, Now, ConfirmedNow))]
     assert kinds == [PutLedger, Sleep, ReadLedger, *([] if landed else [PutLedger])]
 
 
