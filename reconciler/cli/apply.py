@@ -7,13 +7,7 @@ import dataclasses
 
 import click
 
-from reconciler.cli.ci import (
-    commit_is_newest,
-    in_actions,
-    publish_report,
-    summarise_refusal,
-    write_summary,
-)
+from reconciler.cli.ci import in_actions, summarise_refusal, write_summary
 from reconciler.cli.console import complain, complain_of, print_result
 from reconciler.cli.files import clear, read_text, refuse_unwritable, write_whole
 from reconciler.cli.progress import open_for_writing
@@ -87,7 +81,7 @@ def _apply(options: ApplyOptions, approved: Approved | None) -> None:
         try:
             report = _run(options, approved)
         except OlderManifestError:
-            if not (in_actions() and commit_is_newest()):
+            if not (in_actions() and _is_newest()):
                 raise
             newest = {**options.guards, "allow_older_manifest": True}
             report = _run(dataclasses.replace(options, guards=newest), approved)
@@ -118,7 +112,15 @@ def _finish(report: Report, report_file: str | None) -> None:
     if report.sentence:
         complain_of(f"{'error' if exit_code else 'note'}: {report.sentence}")
     if in_actions():
+        from reconciler.cli.posts import publish_report
+
         publish_report(report, exit_code)
     with contextlib.suppress(OSError, ValueError):
         print_result(report_last_line(report))
     raise click.exceptions.Exit(exit_code)
+
+
+def _is_newest() -> bool:
+    from reconciler.cli.posts import commit_is_newest
+
+    return commit_is_newest() is True

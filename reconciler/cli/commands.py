@@ -368,7 +368,7 @@ def failure(*, solved: bool, name: str | None) -> None:
 
     The command itself never fails.
     """
-    from reconciler.cli import ci as module
+    from reconciler.cli import posts as module
 
     module.report_failure(solved=solved, name=name)
 

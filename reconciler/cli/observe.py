@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.cli import ci
+from reconciler.cli import posts
 from reconciler.cli.files import write_whole
 from reconciler.cli.session import Options, open_for_reading
 from reconciler.documents import dump, snapshot_document
@@ -28,4 +28,4 @@ def observe(options: ObserveOptions) -> None:
 
 def fetch_snapshot(out: str) -> None:
     """Write the snapshot that the default branch published last."""
-    write_whole(out, ci.published_snapshot())
+    write_whole(out, posts.published_snapshot())

@@ -18,15 +18,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli import formats
-from reconciler.cli.ci import (
-    Posts,
-    commit_is_newest,
-    in_actions,
-    notice,
-    publish_plan,
-    source_of,
-    summarise_refusal,
-)
+from reconciler.cli.ci import Posts, in_actions, notice, summarise_refusal
 from reconciler.cli.console import complain, print_result
 from reconciler.cli.files import read_text, write_whole
 from reconciler.cli.session import Options, open_for_reading, policy_of
@@ -112,6 +104,8 @@ def plan(options: PlanOptions) -> None:
         reviewed=bool(options.reviewed),
     )
     if in_actions() or posts != Posts():
+        from reconciler.cli.posts import publish_plan, source_of
+
         source = source_of(names, observed.now_ms if options.observed else None)
         publish_plan(shown.plan, source, guards=shown.guards, review=shown.review, posts=posts)
     if options.detailed_exitcode and not shown.plan.reached:
@@ -129,6 +123,8 @@ def _guards(
     said = violations(manifest, observed, policy)
     if not said or not options.reviewed:
         return said
+    from reconciler.cli.posts import commit_is_newest
+
     back = dataclasses.replace(policy, allow_older_manifest=True)
     without = violations(manifest, observed, back)
     return without if said != without and commit_is_newest() else said

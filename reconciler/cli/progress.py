@@ -15,16 +15,9 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from reconciler.cli.console import colour_wanted, columns, complain, print_result
 from reconciler.cli.session import Options, Runner, StderrEvents, open_session
@@ -34,6 +27,9 @@ from reconciler.plan import Change, Plan
 from reconciler.protocol import Row
 from reconciler.render import plan_text, row_line
 from reconciler.run import Driver
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 class LineProgress(StderrEvents):
@@ -67,10 +63,18 @@ class BarProgress(LineProgress):
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID | None = None
 
     def started(self, changes: Sequence[Change]) -> None:
         """Draw a bar for these changes, in place of an earlier one."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         self.close()
         columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, transient=True)
@@ -80,7 +84,7 @@ class BarProgress(LineProgress):
     def ended(self, row: Row) -> None:
         """Print the line above the bar, and move the bar."""
         super().ended(row)
-        if self._progress is not None:
+        if self._progress is not None and self._task is not None:
             self._progress.advance(self._task)
 
     def line(self, text: str) -> None:

@@ -4,11 +4,16 @@ Pure: values to dictionaries, and text to values. No document holds a secret, be
 value that one is made from does.
 """
 
-from reconciler.documents.json import dump
-from reconciler.documents.plan import load_plan, plan_document, plan_widget
-from reconciler.documents.report import report_document
-from reconciler.documents.snapshot import load_snapshot, snapshot_document
-from reconciler.documents.status import status_document
+from typing import TYPE_CHECKING
+
+from reconciler import on_demand
+
+if TYPE_CHECKING:
+    from reconciler.documents.json import dump
+    from reconciler.documents.plan import load_plan, plan_document, plan_widget
+    from reconciler.documents.report import report_document
+    from reconciler.documents.snapshot import load_snapshot, snapshot_document
+    from reconciler.documents.status import status_document
 
 __all__ = [
     "dump",
@@ -20,3 +25,14 @@ __all__ = [
     "snapshot_document",
     "status_document",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "json": ("dump",),
+        "plan": ("load_plan", "plan_document", "plan_widget"),
+        "report": ("report_document",),
+        "snapshot": ("load_snapshot", "snapshot_document"),
+        "status": ("status_document",),
+    },
+)

@@ -3,59 +3,64 @@
 ``plan(desired, observed)`` is a pure function of its arguments.
 """
 
-from reconciler.plan.alarms import (
-    Alarm,
-    alarms_of,
-    gained_scopes,
-    is_loud,
-    path_note,
-    plus_minus,
-    scope_note,
-)
-from reconciler.plan.change import (
-    FORMAT_VERSION,
-    Change,
-    NotTouched,
-    Plan,
-    Selection,
-    Side,
-    order,
-    row_key,
-)
-from reconciler.plan.context import owned_paths
-from reconciler.plan.guards import GUARDS, Guard, Policy, violations
-from reconciler.plan.planner import plan
-from reconciler.plan.review import NoBase, Review, review_of
-from reconciler.plan.states import State
-from reconciler.plan.status import (
-    PERHAPS_OURS,
-    PROBABLY_OURS,
-    Lease,
-    Need,
-    NeedKind,
-    OpenIntent,
-    Predecessor,
-    Status,
-    TokenStatus,
-    status_of,
-)
-from reconciler.plan.tasks import (
-    Evidence,
-    FinishRevoking,
-    NewToken,
-    RecordFiles,
-    RecordProtection,
-    RecordVersion,
-    RecoverIntent,
-    RemovePlaceholder,
-    RestoreSecret,
-    RevokeAgain,
-    RevokeCurrent,
-    RevokeRetiring,
-    Task,
-)
-from reconciler.plan.uses_decide import rests_on_uses
-from reconciler.plan.vocabulary import ACTIONS, CATEGORIES, SENTENCES, Action, Category, Reason
+from typing import TYPE_CHECKING
+
+from reconciler import on_demand
+
+if TYPE_CHECKING:
+    from reconciler.plan.alarms import (
+        Alarm,
+        alarms_of,
+        gained_scopes,
+        is_loud,
+        path_note,
+        plus_minus,
+        scope_note,
+    )
+    from reconciler.plan.change import (
+        FORMAT_VERSION,
+        Change,
+        NotTouched,
+        Plan,
+        Selection,
+        Side,
+        order,
+        row_key,
+    )
+    from reconciler.plan.context import owned_paths
+    from reconciler.plan.guards import GUARDS, Guard, Policy, violations
+    from reconciler.plan.planner import plan
+    from reconciler.plan.review import NoBase, Review, review_of
+    from reconciler.plan.states import State
+    from reconciler.plan.status import (
+        PERHAPS_OURS,
+        PROBABLY_OURS,
+        Lease,
+        Need,
+        NeedKind,
+        OpenIntent,
+        Predecessor,
+        Status,
+        TokenStatus,
+        status_of,
+    )
+    from reconciler.plan.tasks import (
+        Evidence,
+        FinishRevoking,
+        NewToken,
+        RecordFiles,
+        RecordProtection,
+        RecordVersion,
+        RecoverIntent,
+        RemovePlaceholder,
+        RestoreSecret,
+        RevokeAgain,
+        RevokeCurrent,
+        RevokeRetiring,
+        Task,
+    )
+    from reconciler.plan.uses_decide import rests_on_uses
+    from reconciler.plan.vocabulary import ACTIONS, CATEGORIES, SENTENCES, Action, Category, Reason
 
 __all__ = [
     "ACTIONS",
@@ -114,3 +119,62 @@ __all__ = [
     "status_of",
     "violations",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "alarms": (
+            "Alarm",
+            "alarms_of",
+            "gained_scopes",
+            "is_loud",
+            "path_note",
+            "plus_minus",
+            "scope_note",
+        ),
+        "change": (
+            "FORMAT_VERSION",
+            "Change",
+            "NotTouched",
+            "Plan",
+            "Selection",
+            "Side",
+            "order",
+            "row_key",
+        ),
+        "context": ("owned_paths",),
+        "guards": ("GUARDS", "Guard", "Policy", "violations"),
+        "planner": ("plan",),
+        "review": ("NoBase", "Review", "review_of"),
+        "states": ("State",),
+        "status": (
+            "PERHAPS_OURS",
+            "PROBABLY_OURS",
+            "Lease",
+            "Need",
+            "NeedKind",
+            "OpenIntent",
+            "Predecessor",
+            "Status",
+            "TokenStatus",
+            "status_of",
+        ),
+        "tasks": (
+            "Evidence",
+            "FinishRevoking",
+            "NewToken",
+            "RecordFiles",
+            "RecordProtection",
+            "RecordVersion",
+            "RecoverIntent",
+            "RemovePlaceholder",
+            "RestoreSecret",
+            "RevokeAgain",
+            "RevokeCurrent",
+            "RevokeRetiring",
+            "Task",
+        ),
+        "uses_decide": ("rests_on_uses",),
+        "vocabulary": ("ACTIONS", "CATEGORIES", "SENTENCES", "Action", "Category", "Reason"),
+    },
+)

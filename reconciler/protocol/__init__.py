@@ -31,65 +31,70 @@ Rules this package keeps:
 3. What is unproven is left as it is, for the next run: nothing is deleted on a guess.
 """
 
-from reconciler.protocol.changes import ends_at_once, facts_of, standing_of, step_of
-from reconciler.protocol.derive import derive_token
-from reconciler.protocol.effects import (
-    AwaitTurn,
-    ConfirmedNow,
-    DeleteVersion,
-    Derive,
-    Done,
-    Effect,
-    LeaseLost,
-    Listing,
-    ListTokens,
-    Mismatch,
-    NewId,
-    NoteLedger,
-    NotRecorded,
-    NoTurn,
-    Now,
-    PutLedger,
-    PutSecret,
-    ReadLedger,
-    ReadSecret,
-    Recorded,
-    Refused,
-    Revoke,
-    Sleep,
-    Step,
-    StopDeriving,
-    Turn,
-    Unclear,
-    UseSigner,
-    VerifyToken,
-    WriteLedger,
-    Written,
-    drive,
-    value,
-)
-from reconciler.protocol.lease import LedgerWriter
-from reconciler.protocol.outcome import (
-    Ending,
-    Outcome,
-    Run,
-    applied,
-    failed,
-    held,
-    not_tried,
-    settled,
-    unrecorded,
-)
-from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
-from reconciler.protocol.recover import (
-    Recovery,
-    finish_all_revoking,
-    recover_intent,
-)
-from reconciler.protocol.repair import fix_version, remove_placeholder
-from reconciler.protocol.report import Approved, Report, Row, approve
-from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_retiring
-from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback
+from typing import TYPE_CHECKING
+
+from reconciler import on_demand
+
+if TYPE_CHECKING:
+    from reconciler.protocol.changes import ends_at_once, facts_of, standing_of, step_of
+    from reconciler.protocol.derive import derive_token
+    from reconciler.protocol.effects import (
+        AwaitTurn,
+        ConfirmedNow,
+        DeleteVersion,
+        Derive,
+        Done,
+        Effect,
+        LeaseLost,
+        Listing,
+        ListTokens,
+        Mismatch,
+        NewId,
+        NoteLedger,
+        NotRecorded,
+        NoTurn,
+        Now,
+        PutLedger,
+        PutSecret,
+        ReadLedger,
+        ReadSecret,
+        Recorded,
+        Refused,
+        Revoke,
+        Sleep,
+        Step,
+        StopDeriving,
+        Turn,
+        Unclear,
+        UseSigner,
+        VerifyToken,
+        WriteLedger,
+        Written,
+        drive,
+        value,
+    )
+    from reconciler.protocol.lease import LedgerWriter
+    from reconciler.protocol.outcome import (
+        Ending,
+        Outcome,
+        Run,
+        applied,
+        failed,
+        held,
+        not_tried,
+        settled,
+        unrecorded,
+    )
+    from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
+    from reconciler.protocol.recover import (
+        Recovery,
+        finish_all_revoking,
+        recover_intent,
+    )
+    from reconciler.protocol.repair import fix_version, remove_placeholder
+    from reconciler.protocol.report import Approved, Report, Row, approve
+    from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_retiring
+    from reconciler.protocol.rewrite import Place, Rewrite, restore, rewrite_secret, rollback
 
 __all__ = [
     "OWN_USE_MS",
@@ -161,3 +166,64 @@ __all__ = [
     "unrecorded",
     "value",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "changes": ("ends_at_once", "facts_of", "standing_of", "step_of"),
+        "derive": ("derive_token",),
+        "effects": (
+            "AwaitTurn",
+            "ConfirmedNow",
+            "DeleteVersion",
+            "Derive",
+            "Done",
+            "Effect",
+            "LeaseLost",
+            "Listing",
+            "ListTokens",
+            "Mismatch",
+            "NewId",
+            "NoteLedger",
+            "NotRecorded",
+            "NoTurn",
+            "Now",
+            "PutLedger",
+            "PutSecret",
+            "ReadLedger",
+            "ReadSecret",
+            "Recorded",
+            "Refused",
+            "Revoke",
+            "Sleep",
+            "Step",
+            "StopDeriving",
+            "Turn",
+            "Unclear",
+            "UseSigner",
+            "VerifyToken",
+            "WriteLedger",
+            "Written",
+            "drive",
+            "value",
+        ),
+        "lease": ("LedgerWriter",),
+        "outcome": (
+            "Ending",
+            "Outcome",
+            "Run",
+            "applied",
+            "failed",
+            "held",
+            "not_tried",
+            "settled",
+            "unrecorded",
+        ),
+        "own_use": ("OWN_USE_MS", "SIGN_BEFORE_MS", "TOO_LATE"),
+        "recover": ("Recovery", "finish_all_revoking", "recover_intent"),
+        "repair": ("fix_version", "remove_placeholder"),
+        "report": ("Approved", "Report", "Row", "approve"),
+        "revoke": ("finish_revoking", "revoke_current", "revoke_retiring"),
+        "rewrite": ("Place", "Rewrite", "restore", "rewrite_secret", "rollback"),
+    },
+)

@@ -1,21 +1,26 @@
 """What people read: text, Markdown, annotations. Pure: values in, text out."""
 
-from reconciler.render.annotations import code_quality, command, workflow_commands
-from reconciler.render.comment import (
-    OLDER_COMMIT,
-    PlanSource,
-    drift_issue,
-    failure_issue,
-    plan_comment,
-    plan_summary,
-    read_marker,
-    refusal_summary,
-    report_summary,
-)
-from reconciler.render.markdown import plan_markdown
-from reconciler.render.status import status_text
-from reconciler.render.text import plan_text, report_last_line, row_line, stale_text
-from reconciler.render.words import subject, twin_sentence, why
+from typing import TYPE_CHECKING
+
+from reconciler import on_demand
+
+if TYPE_CHECKING:
+    from reconciler.render.annotations import code_quality, command, workflow_commands
+    from reconciler.render.comment import (
+        OLDER_COMMIT,
+        PlanSource,
+        drift_issue,
+        failure_issue,
+        plan_comment,
+        plan_summary,
+        read_marker,
+        refusal_summary,
+        report_summary,
+    )
+    from reconciler.render.markdown import plan_markdown
+    from reconciler.render.status import status_text
+    from reconciler.render.text import plan_text, report_last_line, row_line, stale_text
+    from reconciler.render.words import subject, twin_sentence, why
 
 __all__ = [
     "OLDER_COMMIT",
@@ -40,3 +45,25 @@ __all__ = [
     "why",
     "workflow_commands",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "annotations": ("code_quality", "command", "workflow_commands"),
+        "comment": (
+            "OLDER_COMMIT",
+            "PlanSource",
+            "drift_issue",
+            "failure_issue",
+            "plan_comment",
+            "plan_summary",
+            "read_marker",
+            "refusal_summary",
+            "report_summary",
+        ),
+        "markdown": ("plan_markdown",),
+        "status": ("status_text",),
+        "text": ("plan_text", "report_last_line", "row_line", "stale_text"),
+        "words": ("subject", "twin_sentence", "why"),
+    },
+)

@@ -11,21 +11,26 @@ touch an adapter. So the tests walk the very same runs through crashes and other
     driver     performs effects in production; ``peers`` calls the exchange and Vault
 """
 
-from reconciler.run.adopt import adopt_token, credentials_from
-from reconciler.run.apply import StalePlanError, apply_manifest
-from reconciler.run.bootstrap import bootstrap_manager
-from reconciler.run.driver import Driver, Events
-from reconciler.run.effects import Stage
-from reconciler.run.forget import forget_one
-from reconciler.run.newest import OlderManifestError
-from reconciler.run.peers import Keys
-from reconciler.run.rollback import roll_back
-from reconciler.run.session import (
-    Session,
-    look_only,
-    refuse_distrusted,
-)
-from reconciler.run.verify import verify_secrets
+from typing import TYPE_CHECKING
+
+from reconciler import on_demand
+
+if TYPE_CHECKING:
+    from reconciler.run.adopt import adopt_token, credentials_from
+    from reconciler.run.apply import StalePlanError, apply_manifest
+    from reconciler.run.bootstrap import bootstrap_manager
+    from reconciler.run.driver import Driver, Events
+    from reconciler.run.effects import Stage
+    from reconciler.run.forget import forget_one
+    from reconciler.run.newest import OlderManifestError
+    from reconciler.run.peers import Keys
+    from reconciler.run.rollback import roll_back
+    from reconciler.run.session import (
+        Session,
+        look_only,
+        refuse_distrusted,
+    )
+    from reconciler.run.verify import verify_secrets
 
 __all__ = [
     "Driver",
@@ -45,3 +50,20 @@ __all__ = [
     "roll_back",
     "verify_secrets",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "adopt": ("adopt_token", "credentials_from"),
+        "apply": ("StalePlanError", "apply_manifest"),
+        "bootstrap": ("bootstrap_manager",),
+        "driver": ("Driver", "Events"),
+        "effects": ("Stage",),
+        "forget": ("forget_one",),
+        "newest": ("OlderManifestError",),
+        "peers": ("Keys",),
+        "rollback": ("roll_back",),
+        "session": ("Session", "look_only", "refuse_distrusted"),
+        "verify": ("verify_secrets",),
+    },
+)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import ci as pipeline
+from reconciler.cli import posts
 from reconciler.github import GitHub, GitHubError, api, job_from
 from reconciler.github.client import ARTIFACT
 from reconciler.plan.guards import Policy
@@ -364,8 +365,8 @@ class Published:
         made = plan(head, state, now_ms=NOW_MS)
         seen = review_of(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
         self.outputs.unlink(missing_ok=True)
-        source = pipeline.source_of(("tokens.yaml",), NOW_MS)
-        pipeline.publish_plan(made, source, guards=(), review=seen, posts=pipeline.Posts(**wanted))
+        source = posts.source_of(("tokens.yaml",), NOW_MS)
+        posts.publish_plan(made, source, guards=(), review=seen, posts=pipeline.Posts(**wanted))
         return dict(
             line.split("=", 1) for line in self.outputs.read_text(encoding="utf-8").splitlines()
         )
@@ -521,7 +522,7 @@ def test_a_failure_issue_names_its_workflow(host: stand_in.GitHub, job: Publishe
     other = marker("failure", {"workflow": "another"})
     host.state.add_issue(REPOSITORY, login=BOT, body=other, labels=("reconciler",))
     for solved in (False, False, True, True):
-        pipeline.report_failure(solved=solved)
+        posts.report_failure(solved=solved)
     issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
     assert [(i.state, i.title) for i in issues] == [
         ("open", ""),
@@ -536,9 +537,9 @@ def test_a_failure_issue_by_name(host: stand_in.GitHub, job: Published) -> None:
     """
     assert job.event.exists()
     for name in ("tokens-apply a.yaml", "tokens-drift a.yaml"):
-        pipeline.report_failure(solved=False, name=name)
-    pipeline.report_failure(solved=True, name="tokens-drift a.yaml")
-    pipeline.report_failure(solved=True)
+        posts.report_failure(solved=False, name=name)
+    posts.report_failure(solved=True, name="tokens-drift a.yaml")
+    posts.report_failure(solved=True)
     issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
     assert [(i.state, i.title.partition(": ")[2]) for i in issues] == [
         ("open", "tokens-apply a.yaml"),
@@ -627,7 +628,7 @@ def test_no_environment_fails_a_plan(  # noqa: PLR0913  # pytest's fixtures
     outputs = job.of("new", comment=True, issue=True, reviewed=True)
     assert (outputs["changes"], outputs["derives"]) == ("true", "1")
     assert bool(host.writes(granted=True)) == is_told
-    pipeline.report_failure(solved=False)
+    posts.report_failure(solved=False)
     err = capsys.readouterr().err
     assert {line.partition("::n")[0] for line in err.splitlines()} <= {""}
     assert is_told or "was not posted or read: " in err

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -261,6 +262,29 @@ def test_another_room_is_entered_by_its_face(name: str) -> None:
     assert [
         (room, what) for room, what in faces(name) if what is None or what not in public(room)
     ] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_face_on_demand_says_the_same_three_times(room: str) -> None:
+    """To the type checker, to ``__all__`` and to ``on_demand``."""
+    tree = TREES[f"reconciler.{room}"]
+    tables = [
+        ast.literal_eval(call.args[1])
+        for call in calls(tree)
+        if isinstance(call.func, ast.Name) and call.func.id == "on_demand"
+    ]
+    typed = {
+        node.module.rpartition(".")[2]: tuple(alias.name for alias in node.names)
+        for block in tree.body
+        if isinstance(block, ast.If) and type_checking(block)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and node.module is not None
+    }
+    assert tables == ([typed] if typed else [])
+    if typed:
+        assert {name for names in typed.values() for name in names} == public(room)
+        face = importlib.import_module(f"reconciler.{room}")
+        assert [name for name in public(room) if not hasattr(face, name)] == []
 
 
 @pytest.mark.parametrize("room", ROOMS)
