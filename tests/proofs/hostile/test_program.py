@@ -46,6 +46,9 @@ VARIABLES = (
         "VAULT_CLIENT_CERT",
         "VAULT_CLIENT_KEY",
     ),
+    *("VAULT_CAPATH", "VAULT_CACERT_BYTES", "VAULT_TLS_SERVER_NAME", "VAULT_PROXY_ADDR"),
+    *("VAULT_CLIENT_TIMEOUT", "VAULT_MAX_RETRIES", "VAULT_AGENT_ADDR", "VAULT_TOKEN_PATH"),
+    *("BAO_ADDR", "BAO_TOKEN", "BAO_CACERT", "BAO_NAMESPACE", "SSL_CERT_DIR", "ALL_PROXY"),
     *(
         "VAULT_SKIP_VERIFY",
         "RECONCILER_VAULT_AUTH",
@@ -90,7 +93,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-SECRET = frozenset({"VAULT_TOKEN", "LIMITLESS_TOKEN_SECRET", "HTTPS_PROXY", "HTTP_PROXY"})
+ADDRESSES = frozenset({"VAULT_ADDR", "BAO_ADDR", "VAULT_AGENT_ADDR", "LIMITLESS_API_URL"})
+SECRET = frozenset(
+    {
+        *("VAULT_TOKEN", "BAO_TOKEN", "LIMITLESS_TOKEN_SECRET"),
+        *("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "VAULT_PROXY_ADDR"),
+    }
+)
 NOWHERE = {
     "HOME": "/nonexistent",
     "PATH": os.defpath,
@@ -104,15 +113,12 @@ def test_a_variable_with_garbage(folder: Path, name: str) -> None:
     """Whatever a variable holds: one sentence, and nothing of a value that may be a
     secret.
     """
-    values = (*GARBAGE, *(URLS if name in {"VAULT_ADDR", "LIMITLESS_API_URL"} else ()))
+    values = (*GARBAGE, *(URLS if name in ADDRESSES else ()))
     for value in values:
         done = ran(folder, {**NOWHERE, name: value}, "plan")
         assert_lawful(done)
         assert done.code in {1, 4, 64}, (value, done)
-        if (
-            name in {"VAULT_TOKEN", "LIMITLESS_TOKEN_SECRET", "HTTPS_PROXY", "HTTP_PROXY"}
-            and value not in NOWHERE["VAULT_ADDR"]
-        ):
+        if name in SECRET and value not in NOWHERE["VAULT_ADDR"]:
             assert value not in done.err
 
 
