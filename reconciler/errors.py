@@ -122,6 +122,19 @@ class ExchangeUnauthorizedError(ExchangeRefusedError):
     """401: the credential or the clock was refused."""
 
 
+class ExchangeBusyError(ExchangeRefusedError):
+    """429, or not sent because of one: the exchange asks to wait.
+
+    ``wait_s`` is for how many seconds, None where it names no time.
+    """
+
+    def __init__(
+        self, sentence: str, *, status: int | None = None, wait_s: float | None = None
+    ) -> None:
+        super().__init__(sentence, status=status)
+        self.wait_s = wait_s
+
+
 class ExchangeUnreachableError(ExchangeRefusedError):
     """The connection was never opened, so nothing was done."""
 

@@ -200,6 +200,32 @@ class LiveToken:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """An entry of the exchange's list that can't be read.
+
+    ``position`` counts from 1; id and label are None where they can't be read either.
+    """
+
+    position: int
+    token_id: str | None
+    label: str | None
+    why: str
+
+    def __str__(self) -> str:
+        """Return ``entry 3 of the exchange's list (abc) can't be read: …``."""
+        named = f" ({self.token_id[:64]})" if self.token_id is not None else ""
+        return f"entry {self.position} of the exchange's list{named} can't be read: {self.why}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TokenList:
+    """The exchange's list in its order, and the entries that can't be read."""
+
+    tokens: tuple[LiveToken, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Derived:
     """The reply to a derive: the only moment at which the secret is to be had."""
 

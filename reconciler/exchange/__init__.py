@@ -4,9 +4,19 @@
 """
 
 from reconciler.exchange.client import DEFAULT_API_URL, TokenClient
-from reconciler.exchange.pacing import Turn
+from reconciler.exchange.pacing import PAUSE_MAX_S, Turn
 from reconciler.exchange.replies import SKEW_WARN_MS
+from reconciler.exchange.shared import Shared
 from reconciler.exchange.wire import sign
 from reconciler.model import SCOPES
 
-__all__ = ["DEFAULT_API_URL", "SCOPES", "SKEW_WARN_MS", "TokenClient", "Turn", "sign"]
+__all__ = [
+    "DEFAULT_API_URL",
+    "PAUSE_MAX_S",
+    "SCOPES",
+    "SKEW_WARN_MS",
+    "Shared",
+    "TokenClient",
+    "Turn",
+    "sign",
+]

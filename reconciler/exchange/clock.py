@@ -281,14 +281,17 @@ def _is_by(measured: _Measured, ahead_ms: float, *, rather_than: _Measured | Non
     return apart_ms < min(OTHER_TIME_MS, other_ms)
 
 
-def http_date(text: str | None) -> dt.datetime | None:
-    """Return the instant of an HTTP date, or None for one that makes no sense."""
+def http_date(text: str | None, *, any_year: bool = False) -> dt.datetime | None:
+    """Return the instant of an HTTP date, or None for one that makes no sense.
+
+    With ``any_year`` a century makes sense, too.
+    """
     if text is None:
         return None
     try:
         moment = email.utils.parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    if moment.year not in _YEARS:
+    if moment.year not in _YEARS and not any_year:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)

@@ -1,22 +1,21 @@
-"""What the exchange answered: documents read into values, and what became of a call.
+"""What the exchange answered: what became of a call, and whether to make it again.
 
 Rules this module keeps:
 
 1. What became of a call is read from its status, never from a text. A refusal means
    certainly not done; whatever proves neither success nor refusal is unclear.
-2. A document is read whole or not at all; unknown keys and scopes are no fault.
-3. An error is built from values: it has one sentence, and nothing of the reply.
+2. An error is built from values: it has one sentence, and nothing of the reply.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 import re
 from http import HTTPStatus
-from typing import Any
 
 from reconciler.errors import (
+    ExchangeBusyError,
     ExchangeError,
     ExchangeRefusedError,
     ExchangeUnauthorizedError,
@@ -24,28 +23,23 @@ from reconciler.errors import (
     ExchangeUnreachableError,
 )
 from reconciler.exchange.clock import http_date
-from reconciler.exchange.wire import Failure, is_header_text, key_of
+from reconciler.exchange.pacing import PAUSE_MAX_S
+from reconciler.exchange.wire import Failure
 from reconciler.model import (
     SECOND_MS,
-    Capabilities,
     Credentials,
-    Derived,
-    LiveToken,
     Secret,
-    instant_ms,
-    scope_set,
+    iso,
 )
-from reconciler.net import caught
 
 SKEW_WARN_MS = 5 * SECOND_MS
 """A difference of clocks that a person is told of; the exchange accepts 30 s."""
 
-MAX_TOKENS = 10_000
-RETRY_AFTER_MAX_S = 60.0
+TRY_LATER = ": try again later"
 CHECK_URL = "is LIMITLESS_API_URL right, or is a proxy in between?"
 
-_PROFILES = range(2**63)
-_SECONDS = re.compile(r"[0-9]{1,9}")
+_SECONDS = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?")
+_LATER_S = 24 * 3600.0  # beyond it no date is named
 
 _RETRIED = frozenset(
     {
@@ -82,7 +76,7 @@ class Operation:
     invalid: str  # what a 400 means
     success: frozenset[int]
     refused: frozenset[int]
-    doubt: str = ": try again later"  # what to reckon with where the outcome is unclear
+    doubt: str = TRY_LATER  # what to reckon with where the outcome is unclear
     reads_body: bool = True
 
 
@@ -106,6 +100,12 @@ LIST = Operation(
     success=_OK,
     refused=_REFUSED | _REDIRECTS,
 )
+PROFILE = Operation(
+    what="tell the profile",
+    invalid="the request isn't valid",
+    success=_OK,
+    refused=_REFUSED | _REDIRECTS,
+)
 REVOKE = Operation(
     what="revoke a token",
     invalid="the token is unknown or already revoked",
@@ -125,126 +125,18 @@ class Reply:
     is_html: bool
     retry_after_s: float | None
     signed_ahead_ms: float
+    for_all: bool = False  # a 429 that is not about the credential
 
 
-# --- documents ---
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Nothing was sent: of a pause that was asked for, ``rest_s`` seconds are left."""
+
+    rest_s: float
 
 
-def document_of(body: bytes | None) -> Any:
-    """Return the JSON document of a body, or None where there is none.
-
-    ``null`` is None too, as it is none of the expected documents.
-    """
-    document = caught(lambda: json.loads(body or b""), ValueError, RecursionError)
-    return None if isinstance(document, Exception) else document
-
-
-def capabilities_of(document: Any) -> Capabilities | None:
-    """Return the capabilities in a document, or None where it holds none."""
-    match document:
-        case {
-            "partnerProfileId": int(profile_id),
-            "tokenManagementEnabled": bool(enabled),
-            "allowedScopes": list(allowed),
-        }:
-            scopes = _scopes(allowed)
-            if scopes is not None and not isinstance(profile_id, bool) and profile_id in _PROFILES:
-                return Capabilities(
-                    profile_id=profile_id, management_enabled=enabled, allowed_scopes=scopes
-                )
-    return None
-
-
-def derived_of(document: Any) -> Derived | None:
-    """Return the new token in a document, or None where it can't be read.
-
-    ``apiKey`` repeats ``tokenId``. Where the two differ, nobody knows which one signs.
-    """
-    match document:
-        case {
-            "tokenId": str(token_id),
-            "secret": str(secret),
-            "createdAt": str(created_at),
-            "scopes": list(granted),
-            "profile": {"id": int(profile_id), **profile},
-        } if (
-            is_header_text(token_id)
-            and document.get("apiKey") in (None, token_id)
-            and key_of(secret)
-        ):
-            created_at_ms, scopes, account = (
-                _instant_ms(created_at),
-                _scopes(granted),
-                profile.get("account") or "",
-            )
-            if (
-                created_at_ms is None
-                or scopes is None
-                or not isinstance(account, str)
-                or isinstance(profile_id, bool)
-            ):
-                return None
-            return Derived(
-                token_id=token_id,
-                secret=Secret(secret),
-                scopes=scopes,
-                created_at_ms=created_at_ms,
-                profile_id=profile_id,
-                account=_printable(account),
-            )
-    return None
-
-
-def listing_of(document: Any) -> tuple[LiveToken, ...] | None:
-    """Return the list, if every entry can be read and no id comes twice; else None."""
-    if not isinstance(document, list) or len(document) > MAX_TOKENS:
-        return None
-    tokens = [token for token in map(_live_token, document) if token is not None]
-    if len(tokens) != len(document) or len({token.token_id for token in tokens}) != len(tokens):
-        return None
-    return tuple(tokens)
-
-
-def _live_token(entry: Any) -> LiveToken | None:
-    """Return an entry of the list, or None where it can't be read.
-
-    Missing scopes make it unreadable: taken for none, they would look like a change.
-    """
-    match entry:
-        case {"tokenId": str(token_id), "createdAt": str(created_at), "scopes": list(granted)} if (
-            token_id
-        ):
-            label, used_at = entry.get("label"), entry.get("lastUsedAt")
-            created_at_ms, scopes = _instant_ms(created_at), _scopes(granted)
-            used_at_ms = _instant_ms(used_at) if isinstance(used_at, str) else None
-            if created_at_ms is None or scopes is None or not isinstance(label, str | None):
-                return None
-            if (used_at is not None and used_at_ms is None) or _printable(token_id) != token_id:
-                return None
-            return LiveToken(
-                token_id=token_id,
-                label=None if label is None else _printable(label),
-                scopes=scopes,
-                created_at_ms=created_at_ms,
-                last_used_at_ms=used_at_ms,
-            )
-    return None
-
-
-def _scopes(names: list[Any]) -> tuple[str, ...] | None:
-    return (
-        scope_set(map(_printable, names)) if all(isinstance(name, str) for name in names) else None
-    )
-
-
-def _printable(text: str) -> str:
-    """Return the text without halves of surrogate pairs, which no output can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _instant_ms(text: str) -> int | None:
-    instant = caught(lambda: instant_ms(text), ValueError, OverflowError)
-    return instant if isinstance(instant, int) else None
+Outcome = Reply | Closed | Failure
+"""What became of one attempt."""
 
 
 # --- another attempt ---
@@ -253,27 +145,34 @@ def _instant_ms(text: str) -> int | None:
 def retry_after_of(text: str | None, *, now_ms: int) -> float | None:
     """Return the seconds that ``Retry-After`` asks for, or None where it asks nothing.
 
-    A date counts by the exchange's clock.
+    A date counts by the exchange's clock; one in the past asks for no time at all.
     """
     seconds = (text or "").strip()
     if _SECONDS.fullmatch(seconds):
         return float(seconds)
-    moment = http_date(text)
+    moment = http_date(seconds, any_year=True)
     return None if moment is None else max(0.0, moment.timestamp() - now_ms / SECOND_MS)
 
 
-def pause_of(outcome: Reply | Failure, backoff_s: float) -> float | None:
+def is_busy(outcome: Outcome) -> bool:
+    """Return whether an attempt was answered by a 429."""
+    return isinstance(outcome, Reply) and outcome.status == HTTPStatus.TOO_MANY_REQUESTS
+
+
+def pause_of(outcome: Outcome, backoff_s: float) -> float | None:
     """Return the seconds to wait before another attempt.
 
     None where another attempt makes no sense, or the exchange asks for more than a
     minute.
     """
+    if isinstance(outcome, Closed):
+        return None
     if isinstance(outcome, Failure):
         return backoff_s
     if outcome.status not in _RETRIED:
         return None
     pause_s = max(backoff_s, outcome.retry_after_s or 0.0)
-    return pause_s if pause_s <= RETRY_AFTER_MAX_S else None
+    return pause_s if pause_s <= PAUSE_MAX_S else None
 
 
 # --- what became of a call ---
@@ -281,15 +180,19 @@ def pause_of(outcome: Reply | Failure, backoff_s: float) -> float | None:
 
 def error_of(
     operation: Operation,
-    outcome: Reply | Failure,
+    outcome: Outcome,
     signer: Credentials | Secret,
     *,
     offset_ms: int,
+    now_ms: int,
 ) -> ExchangeError:
     """Return the error that says what became of a call that did not succeed.
 
-    ``offset_ms`` is how far the exchange's clock is ahead of this machine's.
+    ``offset_ms`` is how far the exchange's clock is ahead of this machine's, ``now_ms``
+    what it shows.
     """
+    if isinstance(outcome, Closed):
+        return closed_error(outcome, now_ms=now_ms)
     if isinstance(outcome, Failure):
         if outcome.may_have_left:
             return ExchangeUnclearError(
@@ -302,15 +205,55 @@ def error_of(
         why = "is in maintenance" if status in _MAINTENANCE else "gave no clear answer"
         return ExchangeUnclearError(
             f"asked to {operation.what}, the exchange {why} (status "
-            f"{status}){operation.doubt}{page}",
+            f"{status}){_doubt(operation, outcome, now_ms)}{page}",
             status=status,
         )
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return _busy_error(operation, outcome, now_ms=now_ms)
     if status == HTTPStatus.UNAUTHORIZED:
         return ExchangeUnauthorizedError(_unauthorized(signer, offset_ms) + page, status=status)
     return ExchangeRefusedError(
         f"the exchange refuses to {operation.what}: {_refusal(operation, status)}{page}",
         status=status,
     )
+
+
+def closed_error(closed: Closed, *, now_ms: int) -> ExchangeBusyError:
+    """Return the error of a call that was not sent, because of an earlier answer."""
+    return ExchangeBusyError(
+        f"the exchange asked to wait: {_until(closed.rest_s, now_ms)}; nothing was sent",
+        wait_s=closed.rest_s,
+    )
+
+
+def _busy_error(operation: Operation, reply: Reply, *, now_ms: int) -> ExchangeBusyError:
+    """Return the error of a 429, which blames the credential only where it is meant."""
+    who = "from this machine or network" if reply.for_all else "with this credential"
+    page = ", by a page of its edge" if reply.is_html else ""
+    asked_s = reply.retry_after_s
+    then = "wait a minute and try again" if asked_s is None else _until(asked_s, now_ms)
+    return ExchangeBusyError(
+        f"the exchange refuses to {operation.what}: too many requests {who} "
+        f"(status {reply.status}{page}): {then}",
+        status=reply.status,
+        wait_s=asked_s,
+    )
+
+
+def _doubt(operation: Operation, reply: Reply, now_ms: int) -> str:
+    """Return what to reckon with, and when to come back where the exchange says so."""
+    asked_s = reply.retry_after_s
+    if asked_s is None or asked_s <= PAUSE_MAX_S or reply.status not in _MAINTENANCE:
+        return operation.doubt
+    doubt = "" if operation.doubt == TRY_LATER else operation.doubt
+    return f"{doubt}{';' if doubt else ':'} {_until(asked_s, now_ms)}"
+
+
+def _until(rest_s: float, now_ms: int) -> str:
+    if rest_s > _LATER_S:
+        return "it asks for more than a day, so ask the exchange before you run again"
+    at_ms = now_ms + math.ceil(rest_s) * SECOND_MS
+    return f"run again after {iso(at_ms - at_ms % SECOND_MS).replace('.000Z', 'Z')}"
 
 
 def _refusal(operation: Operation, status: int) -> str:
@@ -322,8 +265,6 @@ def _refusal(operation: Operation, status: int) -> str:
             )
         case HTTPStatus.NOT_FOUND:
             why = "there is no such address, check LIMITLESS_API_URL"
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            why = "too many requests with this credential, wait a minute and try again"
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
             why = operation.invalid
         case _:

@@ -5,7 +5,8 @@ One change, step by step (a derive is a rotation without a predecessor):
     step      effect                          after a crash, recovery
     --------  ------------------------------  ----------------------------------------
     1 intent  WriteLedger(open_intent)        fences, finds no token, abandons it
-    2 derive  Derive, once                    fences, revokes the interrupted token
+    2 derive  Derive, once; after a 429 with  fences, revokes the interrupted token
+              WriteLedger(renew_intent)
     3 name    WriteLedger(name_intent)        fences, revokes the named token
     4 verify  VerifyToken                     does the same
     5 commit  PutSecret(cas of step 1)        finds the operation id at version
@@ -18,10 +19,10 @@ One change, step by step (a derive is a rotation without a predecessor):
               WriteLedger(close_revoking)
 
 Modules: ``lease`` (who may write the ledger), ``again`` (the same call again while
-Vault is busy), ``commit`` (was a write of a secret applied?), ``derive`` (steps 1 to
-6), ``rewrite`` (restore, rollback, adopt: steps 1, 5 and 6 for a token that lives
-already), ``revoke`` (step 7), ``recover``, ``undo`` (an intent that was not committed),
-and ``changes`` (from a row of the plan to its step).
+Vault is busy), ``commit`` (was a write of a secret applied?), ``send`` (steps 1 and 2),
+``derive`` (steps 3 to 6), ``rewrite`` (restore, rollback, adopt: steps 1, 5 and 6 for a
+token that lives already), ``revoke`` (step 7), ``recover``, ``undo`` (an intent that
+was not committed), and ``changes`` (from a row of the plan to its step).
 
 Rules this package keeps:
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from reconciler.protocol.derive import derive_token
     from reconciler.protocol.effects import (
         AwaitTurn,
+        Busy,
         ConfirmedNow,
         DeleteVersion,
         Derive,
@@ -102,6 +104,7 @@ __all__ = [
     "TOO_LATE",
     "Approved",
     "AwaitTurn",
+    "Busy",
     "ConfirmedNow",
     "DeleteVersion",
     "Derive",

@@ -6,9 +6,7 @@ The commit point is one check-and-set write.
     --------  ---------------------------  -------------------------------------------
     - list    none to be had               stop; nothing was done
     1 intent  not recorded                 stop; nothing was done
-    2 derive  refused                      close the intent; failed
-              unclear                      leave the intent open, derive no more in
-                                           this run
+    2 derive  (``send`` has the table)     close the intent, or leave it open
     3 name    not recorded, lease lost     DELETE the token if it is proven new; stop
               known already                it was an old reply: as unclear, and
                                            nothing is deleted
@@ -27,19 +25,14 @@ The commit point is one check-and-set write.
                                            open
     6 record  not recorded, lease lost     stop; the next run records it
 
-The list is asked after the turn to derive was granted, so that it is of the moment
-before the POST: what it has can't be what the POST makes, should its answer be lost.
-Without a token to sign it with (bootstrap) nothing will be inferred.
-
-A token that is believed gone is asked once more, with its own secret, before anything
-is derived in its place: lists may lag.
+Steps 1 and 2 are ``send``'s.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, Credentials, Derived, LiveToken, VersionId
+from reconciler.model import Credentials, Derived, LiveToken, VersionId
 from reconciler.plan import NewToken
 from reconciler.protocol.again import until_answered
 from reconciler.protocol.commit import (
@@ -47,27 +40,18 @@ from reconciler.protocol.commit import (
     TakenAway,
     Unproven,
     believed,
-    changed_since,
     resolve_commit,
     unwritten,
 )
 from reconciler.protocol.effects import (
-    AwaitTurn,
-    Derive,
     Listing,
-    ListTokens,
-    NewId,
     NotRecorded,
-    NoTurn,
-    Now,
     PutSecret,
-    ReadSecret,
     Recorded,
     Refused,
     Sleep,
     Step,
     StopDeriving,
-    Unclear,
     UseSigner,
     VerifyToken,
     WriteLedger,
@@ -82,30 +66,21 @@ from reconciler.protocol.outcome import (
     Run,
     applied,
     failed,
-    not_tried,
     unrecorded,
     with_revocations,
 )
-from reconciler.protocol.revoke import confirm_gone, finish_superseded, own_use
+from reconciler.protocol.revoke import finish_superseded, own_use
+from reconciler.protocol.send import close_underived, leave_unclear, send_derive
 from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke_unrecorded
 from reconciler.state import (
     Current,
     Intent,
     Retirement,
-    alike,
-    close_intent,
     name_intent,
     never_used,
-    open_intent,
     record_current,
     secret_fields,
 )
-
-SEND_WITHIN_MS = 10 * SECOND_MS
-"""A POST that would go out later than this after its intent is not sent.
-
-A run that was paused derives nothing.
-"""
 
 VERIFY_TRIES = 6
 VERIFY_PAUSE_MS = 500
@@ -116,95 +91,10 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
 
     A compromised predecessor is revoked at once.
     """
-    ready = yield from _ready(task)
-    if isinstance(ready, Outcome):
-        return ready
-    task, before = ready
-    label, path = task.spec.label, task.spec.path
-    operation_id = yield from NewId()
-    since_ms = yield from Now()
-    intent = Intent(
-        kind=task.kind,
-        operation_id=operation_id,
-        run=run.run,
-        since_ms=since_ms,
-        before=tuple(sorted(t.token_id for t in before if alike(label, t.label))),
-        cas=task.seen.number,
-        cas_created_at_ms=task.seen.created_at_ms,
-        path=path,
-        scopes=task.spec.scopes,
-        compromised=task.compromised,
-        listed=task.can_list,
-    )
-    opened = yield from WriteLedger(
-        transition=open_intent(label, intent, protect=task.spec.protect)
-    )
-    if not isinstance(opened, Recorded):
-        return unrecorded(opened)
-    sent_ms = yield from Now()
-    if sent_ms > since_ms + SEND_WITHIN_MS:
-        late = not_tried("too much time passed before it could be sent: run again")
-        return (yield from _close_underived(label, operation_id, late))
-    reply = yield from Derive(label=label, scopes=task.spec.scopes)
-    if isinstance(reply, Derived):
-        return (yield from _keep(run, task, intent, reply))
-    if isinstance(reply, Refused):
-        return (yield from _close_underived(label, operation_id, failed(reply.sentence)))
-    return (yield from _leave_unclear(reply.sentence))
-
-
-def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outcome]:
-    """Return the task as it is known right before its POST, and the tokens that live.
-
-    An outcome where nothing is to be derived now.
-    """
-    label, path = task.spec.label, task.spec.path
-    content = yield from ReadSecret(path=path)
-    if isinstance(content, (Refused, Unclear)):
-        return not_tried(content.sentence)
-    if not content.version_id.is_same(task.seen):
-        return not_tried(changed_since(path, task.seen, content.version_id))
-    if task.believed_gone and task.predecessor is not None:
-        asked = yield from confirm_gone(label, task.entry, task.predecessor.token_id)
-        if isinstance(asked, Outcome):
-            return asked
-        task = dataclasses.replace(task, believed_gone=asked)
-    turn = yield from AwaitTurn()
-    if isinstance(turn, NoTurn):
-        return not_tried(turn.sentence)
-    before: tuple[LiveToken, ...] = ()
-    if task.can_list:
-        listing = yield from ListTokens()
-        if not isinstance(listing, Listing):
-            return not_tried(listing.sentence)
-        before = listing.tokens
-        task = dataclasses.replace(task, listed=task.listed | {t.token_id for t in before})
-    return task, before
-
-
-def _leave_unclear(sentence: str) -> Step[Outcome]:
-    """Leave the intent open, because what became of the derive can't be known now.
-
-    This run derives no more.
-    """
-    yield from StopDeriving(sentence="an earlier derive of this run got no clear answer")
-    return failed(
-        f"the derive may have been done: {sentence}; "
-        "the next run finds out and revokes what it left"
-    )
-
-
-def _close_underived(label: str, operation_id: str, outcome: Outcome) -> Step[Outcome]:
-    """Nothing was derived: the intent is closed."""
-    now_ms = yield from Now()
-    step = close_intent(
-        label,
-        operation_id,
-        outcome="not derived" if outcome.token_id is None else outcome.sentence,
-        at_ms=now_ms,
-    )
-    reply = yield from WriteLedger(transition=step)
-    return outcome if isinstance(reply, Recorded) else unrecorded(reply)
+    sent = yield from send_derive(run, task)
+    if isinstance(sent, Outcome):
+        return sent
+    return (yield from _keep(run, sent.task, sent.intent, sent.derived))
 
 
 def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Outcome]:
@@ -212,11 +102,11 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
     label, token_id = task.spec.label, derived.token_id
     yield from stop_at_once(task.spec, derived)
     if _lived_before(task, token_id):
-        return (yield from _leave_unclear(f"the exchange answered with an old reply ({token_id})"))
+        return (yield from leave_unclear(f"the exchange answered with an old reply ({token_id})"))
     named = yield from WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
     if isinstance(named, NotRecorded) and named.contradicted:
         return (
-            yield from _leave_unclear(f"the exchange answered with an old reply ({named.sentence})")
+            yield from leave_unclear(f"the exchange answered with an old reply ({named.sentence})")
         )
     if not isinstance(named, Recorded):
         outcome = unrecorded(named, token_id)
@@ -227,7 +117,7 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
             f"instead of {run.profile_id}: revoke it there"
         )
         yield from StopDeriving(sentence="the exchange derives for another profile")
-        return (yield from _close_underived(label, intent.operation_id, failed(stray, token_id)))
+        return (yield from close_underived(label, intent.operation_id, failed(stray, token_id)))
     checked = yield from _verify(task, derived)
     if isinstance(checked, NotAsAsked):
         yield from take_note(task.spec, checked)

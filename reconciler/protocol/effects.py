@@ -7,8 +7,8 @@ Rules this module keeps:
 2. A protocol step is a generator that yields effects and is sent replies. The
    production driver performs them on the real adapters; the tests' drivers perform them
    on models and may crash, delay, lose or repeat at each of them.
-3. ``Refused`` means certainly not done; ``Unclear`` means it may have been done, or may
-   still be. Nothing in between exists.
+3. ``Refused`` and ``Busy`` mean certainly not done; ``Unclear`` means it may have been
+   done, or may still be. Nothing in between exists.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from reconciler.model import (
     LiveToken,
     Secret,
     SecretVersion,
+    Unreadable,
     VersionId,
 )
 from reconciler.state import Ledger, Transition
@@ -88,6 +89,17 @@ class Refused:
 
 
 @value
+class Busy:
+    """Certainly not done, and to be asked again with a turn taken anew.
+
+    ``later``: not within this run; the sentence says when.
+    """
+
+    sentence: str
+    later: bool = False
+
+
+@value
 class Unclear:
     """It may have been done, or may still be.
 
@@ -106,9 +118,10 @@ class Done:
 
 @value
 class Listing:
-    """All live tokens, whole."""
+    """All live tokens, whole, save entries of others that can't be read."""
 
     tokens: tuple[LiveToken, ...]
+    unreadable: tuple[Unreadable, ...] = ()
 
     def find(self, token_id: str) -> LiveToken | None:
         """The token of that id, if it lives."""
@@ -229,15 +242,15 @@ class VerifyToken(Effect[Listing | Refused | Unclear]):
 
 @value
 class AwaitTurn(Effect[Turn | NoTurn]):
-    """Wait until the identity's limits let the next POST out.
+    """Wait until the identity's limits let the next POST out, after a 429 too.
 
     So an intent is written directly before its POST.
     """
 
 
 @value
-class Derive(Effect[Derived | Refused | Unclear]):
-    """One POST, never repeated."""
+class Derive(Effect[Derived | Refused | Busy | Unclear]):
+    """One POST. Only a busy exchange is asked again, by the protocol."""
 
     label: str
     scopes: tuple[str, ...]

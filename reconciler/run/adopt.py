@@ -23,6 +23,7 @@ from reconciler.model import (
 from reconciler.protocol import Listing, Now, Outcome, Rewrite, VerifyToken, rewrite_secret
 from reconciler.run.effects import Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
+from reconciler.run.listing import check_profile
 from reconciler.run.newest import note_adopted
 from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import TOKEN_ID, Entry, IntentKind, Observed
@@ -48,6 +49,8 @@ def adopt_token(
             "the list that the token signed does not have it: it is of another profile, "
             "or the list lags"
         )
+    whose = f"the token {credentials.token_id}"
+    yield from check_profile(session.manifest, observed.ledger, credentials, whose=whose)
     begin = session, observed.ledger, observed.ledger_version, _look_again
     return Then(stage=holding_lease, arguments=(*begin, session, spec, credentials, other_label))
 

@@ -37,7 +37,8 @@ from reconciler.protocol import (
 from reconciler.run.effects import CheckIdentity, ReadDesk, ReadSigner, Stage, Then
 from reconciler.run.identity import unallowed
 from reconciler.run.lease import holding_lease, record, refuse_undone
-from reconciler.run.observe import list_signed_by, manager_signer, refuse_lost_ledger
+from reconciler.run.listing import list_signed_by, refuse_wrong_exchange
+from reconciler.run.observe import manager_signer, refuse_lost_ledger
 from reconciler.run.reads import read_ledger, read_meta, read_mount_life, read_secret
 from reconciler.run.session import Session
 from reconciler.state import (
@@ -65,8 +66,7 @@ def bootstrap_manager(session: Session) -> Stage[Outcome]:
         ledger = Ledger(ledger_id=ledger_id, api_url=session.api_url, files=manifest.files)
     else:
         ledger = found
-    if ledger.api_url != session.api_url:
-        raise ReconcilerError(f"the ledger belongs to {ledger.api_url}, not to {session.api_url}")
+    refuse_wrong_exchange(ledger, session.api_url)
     yield from _refuse_ending(session)
     signer = yield from manager_signer(manifest, ledger)
     if signer is not None and (yield from _signs(signer)):

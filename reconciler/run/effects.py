@@ -118,6 +118,13 @@ class ReadClock(Effect[Clock]):
 
 
 @value
+class ReadProfile(Effect[int | None]):
+    """The profile that a pair belongs to; None where the exchange does not say."""
+
+    credentials: Credentials
+
+
+@value
 class ReadMeta(Effect[SecretMeta | Refused | Unclear]):
     """Vault's metadata of a path below the prefix."""
 

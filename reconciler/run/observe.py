@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from reconciler.errors import (
-    ExchangeRefusedError,
-    ExchangeUnclearError,
     PersonNeededError,
     ReconcilerError,
     UsageError,
@@ -32,13 +30,19 @@ from reconciler.protocol import (
     Step,
     Unclear,
     UseSigner,
-    VerifyToken,
 )
 from reconciler.run.effects import (
     FollowManager,
     ReadClock,
     ReadSigner,
     Together,
+)
+from reconciler.run.listing import (
+    BOOTSTRAP,
+    check_signers_profile,
+    judge_unreadable,
+    list_for_run,
+    refuse_wrong_exchange,
 )
 from reconciler.run.reads import (
     READERS,
@@ -69,8 +73,6 @@ from reconciler.state import (
 
 LOOKS = 5
 LIST_LIMIT = 1000
-UNAUTHORIZED = 401
-BOOTSTRAP = "run `reconciler bootstrap` with an identity token"
 
 STANDBY_LAG_MS = 250
 """A run's first read may be of a standby that has not heard of the last run's writes.
@@ -118,14 +120,18 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
         yield from refuse_lost_ledger(manifest, version)
         where = f"{manifest.place}/{LEDGER_NAME}"
         raise NoSignerError(f"there is no ledger at {where} yet: {BOOTSTRAP}")
+    refuse_wrong_exchange(ledger, api_url)
     signer = yield from find_signer(manifest, ledger)
     before = yield from ReadClock()
     paths = _paths(manifest, ledger)
     listed, metas = yield from Together(
-        steps=(partial(_list, signer), partial(read_metas, paths)), width=2
+        steps=(partial(list_for_run, signer), partial(read_metas, paths)), width=2
     )
     assert isinstance(listed, Listing)  # noqa: S101  # the first of the two
     assert isinstance(metas, dict)  # noqa: S101  # the second
+    unreadable = yield from judge_unreadable(manifest, ledger, listed)
+    if earlier is None:
+        yield from check_signers_profile(manifest, ledger, signer)
     suspects = tuple(_suspects(ledger, metas))
     looks = yield from Together(
         steps=tuple(partial(_look, *suspect) for suspect in suspects), width=READERS
@@ -143,6 +149,7 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
         signer_id=signer.token_id,
         secrets=metas,
         contents={path: content for (path, _, _), content in zip(suspects, looks, strict=True)},
+        foreign_unnamed=unreadable,
         uses=ledger.uses if earlier is None else together(ledger.uses, earlier.uses),
     )
     return with_look(observed, earlier.look if earlier is not None else None)
@@ -153,42 +160,6 @@ def with_look(observed: Observed, before: Look | None) -> Observed:
     look = look_of(observed.signer_id, observed.live, at_ms=observed.now_ms)
     uses = observed.uses if look is None else learnt(observed.uses, look, before)
     return dataclasses.replace(observed, look=look, uses=uses, doubt_ms=doubt_of(uses))
-
-
-# --- the list ---
-
-
-def list_signed_by(signer: Credentials) -> Step[Listing | None]:
-    """Return the list that a token signs; None where its signature is refused.
-
-    ExchangeError where there is no list for another reason.
-    """
-    reply = yield from VerifyToken(credentials=signer)
-    if isinstance(reply, Listing):
-        return reply
-    if isinstance(reply, Unclear):
-        raise ExchangeUnclearError(reply.sentence)
-    if reply.status == UNAUTHORIZED:
-        return None
-    raise ExchangeRefusedError(reply.sentence)
-
-
-def _list(signer: Credentials) -> Step[Listing]:
-    reply = yield from VerifyToken(credentials=signer)
-    if isinstance(reply, Listing):
-        return reply
-    if isinstance(reply, Unclear):
-        raise ExchangeUnclearError(reply.sentence)
-    if reply.status != UNAUTHORIZED:
-        raise ExchangeRefusedError(reply.sentence)
-    if (yield from ReadSigner()).pinned:
-        raise PersonNeededError(
-            f"{reply.sentence}; LIMITLESS_TOKEN_ID and _SECRET sign: unset them, "
-            "or set a pair that works"
-        )
-    raise PersonNeededError(
-        f"{reply.sentence}; if the clock is right, the manager's token is gone: {BOOTSTRAP}"
-    )
 
 
 # --- the ledger and the signer ---

@@ -7,7 +7,9 @@ Rules this module keeps:
 2. If the token that signed a list is missing from it, the list is incomplete and the
    reply unclear. The token that signs is never revoked.
 3. After a person asked for a stop no new POST goes out; what is in flight is finished.
-4. A derive waits for a time that no reply contradicts: its token is looked for by it.
+4. An entry of a list that can't be read is left out, and told, where it is surely not
+   ours; one that may be ours makes the reply unclear.
+5. A derive waits for a time that no reply contradicts: its token is looked for by it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.errors import (
+    ExchangeBusyError,
     ExchangeError,
     ExchangeRefusedError,
     ReconcilerError,
@@ -25,7 +28,7 @@ from reconciler.errors import (
     VaultRefusedError,
     VaultUnclearError,
 )
-from reconciler.exchange import TokenClient
+from reconciler.exchange import PAUSE_MAX_S, Shared, TokenClient
 from reconciler.exchange import Turn as DeriveTurn
 from reconciler.model import (
     SCOPES,
@@ -39,6 +42,7 @@ from reconciler.model import (
 )
 from reconciler.protocol import (
     AwaitTurn,
+    Busy,
     ConfirmedNow,
     DeleteVersion,
     Derive,
@@ -72,10 +76,18 @@ from reconciler.run.effects import (
     ReadMeta,
     ReadMetas,
     ReadMountLife,
+    ReadProfile,
     ReadSigner,
     Signer,
 )
-from reconciler.state import LEDGER_NAME, Ledger, LedgerError, from_text, to_text
+from reconciler.state import (
+    LEDGER_NAME,
+    Ledger,
+    LedgerError,
+    from_text,
+    to_text,
+    unreadable_of_ours,
+)
 from reconciler.vault import SecretStore
 
 LEDGER_FIELD = "ledger"
@@ -85,6 +97,8 @@ RUN_S, CHANGE_S = 15, 1
 RUN_USES, CHANGE_USES = 20, 12
 """The calls of Vault that a run makes, one for each label, and those of a change."""
 UNSURE = "what time it is at the exchange is unsure, its replies don't agree: run again later"
+
+UNREADABLE = "ask the exchange what it means"
 
 ANYTHING = Capabilities(profile_id=0, management_enabled=True, allowed_scopes=SCOPES)
 """What an identity may do that nobody asks about."""
@@ -128,6 +142,8 @@ class Peers:
         self._signer = keys.signer
         self._follows_manager = False  # the pinned pair is the manager's own
         self._no_more_derives: str | None = None
+        self._shared: Shared[object] = Shared(Unclear(sentence="the list was not asked for"))
+        self._ledger: Ledger | None = None  # as it was read or written last
         self._turns = threading.local()
         table: dict[type[Effect[Any]], Callable[[Any], object]] = {
             Now: lambda _: self._exchange.clock().now_ms(),
@@ -146,6 +162,7 @@ class Peers:
             ReadSecret: self._read_secret,
             PutSecret: self._put_secret,
             DeleteVersion: self._delete_version,
+            ReadProfile: self._read_profile,
             ReadMeta: self._read_meta,
             ReadMetas: lambda effect: self._store.scan_metas(self._prefix, effect.paths),
             ReadMountLife: lambda _: self._store.mount_life_ms(),
@@ -157,20 +174,33 @@ class Peers:
 
     # --- the exchange ---
 
-    def _list(self, _: ListTokens) -> Listing | Unclear | Refused:
+    def _list(self, _: ListTokens) -> object:
         signer = self._signer
         if signer is None:
             return Refused(sentence="there is no token to sign with: run `reconciler bootstrap`")
-        return self._listing(signer)
+        listing = _translated(lambda leaving: self._listing(signer, leaving=leaving))
+        return self._shared.ask(signer.token_id, listing)
 
     def _verify(self, effect: VerifyToken) -> Listing | Unclear | Refused:
         """List with the given token; the caller judges whether the list holds it."""
         return self._listing(effect.credentials, partial_is_listing=True)
 
+    def _read_profile(self, effect: ReadProfile) -> int | None:
+        return self._exchange.signed_by(effect.credentials).get_profile_id()
+
     def _listing(
-        self, signer: Credentials, *, partial_is_listing: bool = False
+        self,
+        signer: Credentials,
+        *,
+        partial_is_listing: bool = False,
+        leaving: Callable[[], None] = lambda: None,
     ) -> Listing | Unclear | Refused:
-        listing = Listing(tokens=self._exchange.signed_by(signer).list_tokens())
+        found = self._exchange.signed_by(signer).list_entries(leaving=leaving)
+        if self._ledger is not None:
+            ours = unreadable_of_ours(self._ledger, found)
+            if ours is not None:
+                return Unclear(sentence=f"{ours}, and it may be ours: {UNREADABLE}")
+        listing = Listing(tokens=found.tokens, unreadable=found.unreadable)
         if listing.find(signer.token_id) is None and not partial_is_listing:
             return Unclear(
                 sentence="the exchange's list lacks the token that signed it: it is not believed"
@@ -193,9 +223,11 @@ class Peers:
                 self._exchange.get_capabilities(identity)  # its reply tells the time
             if clock.is_in_doubt:
                 return NoTurn(sentence=UNSURE)
-            self._turns.turn = self._exchange.wait_turn_to_derive(identity)
+            self._turns.turn = self._exchange.wait_turn_to_derive(
+                identity, stopped=self._stopping.is_set
+            )
         except ExchangeError as error:
-            return NoTurn(sentence=str(error))
+            return self._closed() or NoTurn(sentence=str(error))
         closed = self._closed()
         if closed is not None:
             self.release_turn()
@@ -216,7 +248,7 @@ class Peers:
             turn.release()
             self._turns.turn = None
 
-    def _derive(self, effect: Derive) -> Derived | Refused:
+    def _derive(self, effect: Derive) -> Derived | Refused | Busy:
         turn: DeriveTurn | None = getattr(self._turns, "turn", None)
         identity = self._keys.identity()
         if identity is None or turn is None:
@@ -227,6 +259,9 @@ class Peers:
             return self._exchange.derive_token(
                 identity, label=effect.label, scopes=effect.scopes, turn=turn
             )
+        except ExchangeBusyError as error:
+            later = error.wait_s is not None and error.wait_s > PAUSE_MAX_S
+            return Busy(sentence=str(error), later=later)
         finally:
             self.release_turn()
 
@@ -269,7 +304,7 @@ class Peers:
         for _try in range(CONFIRM_TRIES):
             if clock.is_confirmed or self._signer is None:
                 break
-            self._exchange.signed_by(self._signer).list_tokens()
+            self._exchange.signed_by(self._signer).list_entries()
         if clock.is_confirmed:
             return clock.now_ms()
         return Unclear(sentence=UNSURE)
@@ -329,9 +364,11 @@ class Peers:
         content = self._store.read(self._path(LEDGER_NAME))
         if content.state is not VersionState.LIVING:
             return None, content.version
-        return from_text(content.field(LEDGER_FIELD) or ""), content.version
+        self._ledger = from_text(content.field(LEDGER_FIELD) or "")
+        return self._ledger, content.version
 
     def _put_ledger(self, effect: PutLedger) -> Written | Mismatch | Unclear:
+        self._ledger = effect.ledger
         return self._put(LEDGER_NAME, {LEDGER_FIELD: to_text(effect.ledger)}, None, effect.cas)
 
 

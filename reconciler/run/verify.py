@@ -40,6 +40,10 @@ from reconciler.state import (
 )
 
 VERIFY_LANES = 8
+PACE_MS = 200
+"""For each secret: the client sends ten requests a second, and the exchange may ask for
+a pause.
+"""
 
 
 @value
@@ -67,7 +71,7 @@ def _record_and_verify(session: Session) -> Stage[tuple[Verified, ...]]:
     observed = yield from look_only(session)
     entries = observed.ledger.tokens.items()
     waiting = {label: e for label, e in entries if e.retiring and not _is_proven(observed, e)}
-    until_ms = (yield from Now()) + OWN_USE_MS
+    until_ms = (yield from Now()) + OWN_USE_MS + len(session.manifest.tokens) * PACE_MS
     if waiting:
         yield from record(partial(_expect_own_uses, observed, tuple(waiting.items()), until_ms))
     found = yield from _verify_all(session, observed, until_ms if waiting else None)

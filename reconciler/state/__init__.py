@@ -86,6 +86,7 @@ from reconciler.state.snapshot import (
     distrust,
     never_used,
     only_ours,
+    wrong_exchange,
 )
 from reconciler.state.transitions import (
     abandon_intent,
@@ -95,9 +96,11 @@ from reconciler.state.transitions import (
     name_intent,
     open_intent,
     record_current,
+    renew_intent,
     retire_intent,
     start_revoking,
 )
+from reconciler.state.unreadable import unreadable_of_ours
 from reconciler.state.uses import Look, doubt_of, learnt, look_of, one_more_helps, together
 
 __all__ = [
@@ -174,6 +177,7 @@ __all__ = [
     "record_current",
     "remember_granted",
     "remember_state",
+    "renew_intent",
     "reopen_revoking",
     "retire_intent",
     "secret_fields",
@@ -193,5 +197,7 @@ __all__ = [
     "to_text",
     "together",
     "unchanged",
+    "unreadable_of_ours",
     "word_of",
+    "wrong_exchange",
 ]

@@ -107,14 +107,15 @@ def may_be_of(label: str, intent: Intent, ledger: Ledger, token: LiveToken) -> b
     """Whether an unnamed intent may have made a token, whoever has used it since."""
     return (
         alike(label, token.label)
-        and token.token_id not in _known(ledger)
+        and token.token_id not in known_of(ledger)
         and token.token_id not in intent.before
         and _fits(intent.scopes, token, ledger)
         and -CLOCK_MARGIN_MS <= token.created_at_ms - intent.since_ms <= DERIVE_DEADLINE_MS
     )
 
 
-def _known(ledger: Ledger) -> frozenset[str]:
+def known_of(ledger: Ledger) -> frozenset[str]:
+    """Return each id of the ledger, those that open intents name among them."""
     named = {e.intent.token_id for e in ledger.tokens.values() if e.intent is not None}
     return frozenset(ledger.known_ids()) | {one for one in named if one is not None}
 
@@ -127,7 +128,7 @@ def _fits(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
 
 def lost_of(token: LiveToken, ledger: Ledger) -> Lost | None:
     """Return whether a token that is not recorded may be one whose secret is lost."""
-    if token.token_id in _known(ledger):
+    if token.token_id in known_of(ledger):
         return None
     begun = [
         Abandoned(
@@ -165,7 +166,7 @@ def lost_from(row: Abandoned, token: LiveToken, ledger: Ledger) -> Lost | None:
 
 def over(ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int) -> tuple[Abandoned, ...]:
     """Return the abandoned intents that need no longer be remembered."""
-    known, tokens = _known(ledger), tuple(live)
+    known, tokens = known_of(ledger), tuple(live)
     return tuple(
         row
         for row in ledger.abandoned

@@ -65,8 +65,9 @@ class Observed:
     """Everything that a plan is made from.
 
     ``now_ms`` is the exchange's clock right before the list call, ``place`` is
-    ``mount/prefix`` in Vault. ``foreign_unnamed`` counts the foreign tokens that a
-    published snapshot does not name. A use that the list shows may be late by
+    ``mount/prefix`` in Vault. ``foreign_unnamed`` counts the foreign tokens that are
+    not named: those that a published snapshot leaves out, and those whose entry in the
+    list can't be read. A use that the list shows may be late by
     ``doubt_ms``; None while nothing proves a bound. ``uses`` is what that is known
     from: the ledger's samples and this run's. ``look`` is what the list showed of its
     signer.
@@ -135,6 +136,17 @@ def classify(observed: Observed, labels: frozenset[str]) -> dict[str, Kind]:
     }
 
 
+def wrong_exchange(ledger: Ledger, api_url: str) -> str | None:
+    """Return in one sentence that the ledger is another exchange's, or None."""
+    if ledger.api_url == api_url:
+        return None
+    return (
+        f"the ledger belongs to {ledger.api_url}, "
+        f"but LIMITLESS_API_URL says {api_url}: "
+        "use the right one, or another vault prefix for this exchange"
+    )
+
+
 def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str | None:
     """Return in one sentence why the snapshot can't be believed, or None if it can."""
     ledger, profile_id = observed.ledger, desired.profile_id
@@ -145,12 +157,9 @@ def distrust(observed: Observed, desired: Manifest, *, max_missing: int) -> str 
             f"and the manifest's secrets lie at {desired.place}: "
             "take it again with this manifest, or put mount and prefix back"
         )
-    if ledger.api_url != observed.api_url:
-        return (
-            f"the ledger belongs to {ledger.api_url}, "
-            f"but LIMITLESS_API_URL says {observed.api_url}: "
-            "use the right one, or another vault prefix for this exchange"
-        )
+    wrong = wrong_exchange(ledger, observed.api_url)
+    if wrong is not None:
+        return wrong
     if profile_id is not None and ledger.profile_id not in {None, profile_id}:
         return (
             f"the ledger belongs to profile {ledger.profile_id}, "

@@ -62,6 +62,17 @@ def open_intent(ledger: Ledger, label: str, intent: Intent, *, protect: bool | N
 
 
 @transition
+def renew_intent(
+    ledger: Ledger, label: str, operation_id: str, *, since_ms: int, before: tuple[str, ...]
+) -> Ledger:
+    """Record that an intent's POST is sent again, because it was certainly not done."""
+    entry, intent = _own(ledger, label, operation_id)
+    require(intent.token_id is None, f"the intent of {label} has a token already")
+    renewed = replace(intent, since_ms=since_ms, before=before)
+    return with_entry(ledger, label, replace(entry, intent=renewed))
+
+
+@transition
 def name_intent(ledger: Ledger, label: str, operation_id: str, token_id: str) -> Ledger:
     """Record the id of the derived token, before anybody uses it: step 3.
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from reconciler import __version__
 from reconciler.errors import (
+    ExchangeBusyError,
     ExchangeError,
     ExchangeRefusedError,
     ExchangeUnauthorizedError,
@@ -31,8 +32,8 @@ from reconciler.errors import (
     ExchangeUnreachableError,
     UsageError,
 )
-from reconciler.exchange import client as exchange
-from reconciler.exchange import replies
+from reconciler.exchange import bodies, replies
+from reconciler.exchange import calls as exchange
 from reconciler.exchange.client import TokenClient
 from reconciler.exchange.clock import ExchangeClock, http_date
 from reconciler.exchange.wire import sign
@@ -40,7 +41,7 @@ from reconciler.model import Capabilities, Credentials, LiveToken, Secret, insta
 from tests.support.http_stub import Answer, HttpStub, Seen, drip, drop, hang, http, reset, say
 
 START_S = 1_774_269_296.789  # 2026-03-23T12:34:56.789Z
-GAP_S = 0.310
+GAP_S = 0.301
 
 IDENTITY = "eyJhbGciOiJFUzI1NiJ9.canary-identity.c2ln"
 KEY_TEXT = "Y2FuYXJ5LXNlY3JldC1rZXk="  # canary-secret-key
@@ -490,11 +491,9 @@ def test_https_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             client.derive_token(IDENTITY)
         (seen,) = proxy.seen
-        (lane,) = client._shared.lanes.values()
+        (lane,) = client._calls._lanes.values()
     assert (seen.method, seen.target) == ("CONNECT", "exchange.invalid:443")
-    assert lane._between_sends.next_s == float("-inf"), (
-        "a CONNECT is not the request, whose gap starts later"
-    )
+    assert lane._last is None, "a CONNECT is not the request, whose gap starts later"
     assert "identity" not in seen.headers
 
 
@@ -512,7 +511,7 @@ def test_every_status_of_a_derive() -> None:
     )
     expected |= (
         dict.fromkeys(REFUSED, ExchangeRefusedError)
-        | {401: ExchangeUnauthorizedError}
+        | {401: ExchangeUnauthorizedError, 429: ExchangeBusyError}
         | dict.fromkeys((200, 201))
     )
     script = [
@@ -734,7 +733,7 @@ def test_replies_beyond_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     read.
     """
     monkeypatch.setattr(exchange, "MAX_REPLY_BYTES", 1000)
-    monkeypatch.setattr(replies, "MAX_TOKENS", 3)
+    monkeypatch.setattr(bodies, "MAX_TOKENS", 3)
     packed = http(200, body=gzip.compress(b"[]"), headers={"Content-Encoding": "gzip"})
     many = [TOKEN | {"tokenId": str(number)} for number in range(4)]
     with (
@@ -811,9 +810,28 @@ def test_list_unreadably(document: Any) -> None:
     with (
         HttpStub(say(http(200, document))) as stub,
         client_of(stub) as client,
-        pytest.raises(ExchangeUnclearError, match="list can't be read"),
+        pytest.raises(ExchangeUnclearError, match=r"list( \(\S+\))? can't be read"),
     ):
         client.list_tokens()
+
+
+def test_an_entry_that_cannot_be_read_is_named() -> None:
+    """It is told beside the entries that can: its place, its id, and what is wrong."""
+    nameless = without(TOKEN, "tokenId") | {"label": "bot\ud800"}
+    wrong = TOKEN | {"tokenId": "x", "scopes": None, "label": 7}
+    twice = TOKEN | {"tokenId": "2"}
+    document = [TOKEN, nameless, wrong, "canary", twice, twice]
+    with HttpStub(say(http(200, document))) as stub, client_of(stub) as client:
+        found = client.list_entries()
+    assert found.tokens == (LIVE,)
+    assert [str(entry) for entry in found.unreadable] == [
+        "entry 2 of the exchange's list can't be read: its tokenId is no text",
+        "entry 3 of the exchange's list (x) can't be read: its label is no text",
+        "entry 4 of the exchange's list can't be read: it is no object",
+        "entry 5 of the exchange's list (2) can't be read: its id stands there twice",
+        "entry 6 of the exchange's list (2) can't be read: its id stands there twice",
+    ]
+    assert [entry.label for entry in found.unreadable] == ["bot\ufffd", None, None, "bot", "bot"]
 
 
 @pytest.mark.parametrize("status", [201, 204, 206])
@@ -865,7 +883,12 @@ def test_no_reply_breaks_the_reader(document: Any, text: str) -> None:
     """Whatever JSON or header comes, the readers read it or say that they can't; they
     never raise.
     """
-    for read in (replies.listing_of, replies.derived_of, replies.capabilities_of):
+    for read in (
+        bodies.listing_of,
+        bodies.derived_of,
+        bodies.capabilities_of,
+        bodies.profile_of,
+    ):
         read(document)
     assert (
         replies.retry_after_of(text, now_ms=0) is None or http_date(text) or text.strip().isdigit()
@@ -902,15 +925,13 @@ def calls_of(client: TokenClient) -> tuple[Callable[[], object], ...]:
 
 
 def test_every_status_of_a_revoke_and_a_list() -> None:
-    """Statuses of maintenance and congestion are tried three times, all others once;
-    refusals and doubt are told apart.
+    """Statuses of maintenance are tried three times, of congestion six, all others
+    once; refusals and doubt are told apart.
     """
-    repeated = {425, 429, 502, 503, 504}
+    times_of = dict.fromkeys((425, 502, 503, 504), 3) | {429: 6}
     got: dict[tuple[str, int], tuple[object, int]] = {}
     script = [
-        say(http(status))
-        for status in range(300, 600)
-        for _ in range(3 if status in repeated else 1)
+        say(http(status)) for status in range(300, 600) for _ in range(times_of.get(status, 1))
     ]
     with HttpStub(*script, *script) as stub, client_of(stub) as client:
         for name, call in (
@@ -923,8 +944,9 @@ def test_every_status_of_a_revoke_and_a_list() -> None:
     for (name, status), (outcome, times) in got.items():
         refused = status in REFUSED or (name == "list" and status < 400)
         expected = ExchangeRefusedError if refused else ExchangeUnclearError
-        assert outcome == (ExchangeUnauthorizedError if status == 401 else expected), (name, status)
-        assert times == (3 if status in repeated else 1), (name, status)
+        named = {401: ExchangeUnauthorizedError, 429: ExchangeBusyError}
+        assert outcome == named.get(status, expected), (name, status)
+        assert times == times_of.get(status, 1), (name, status)
 
 
 @pytest.mark.parametrize(
@@ -952,19 +974,19 @@ def test_repeated_until_it_works(trouble: Answer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "expected"),
+    ("trouble", "expected", "times"),
     [
-        (say(http(503)), ExchangeUnclearError),
-        (say(http(429)), ExchangeRefusedError),
-        (drop(), ExchangeUnclearError),
+        (say(http(503)), ExchangeUnclearError, 3),
+        (say(http(429)), ExchangeBusyError, 6),
+        (drop(), ExchangeUnclearError, 3),
     ],
 )
-def test_repeated_within_bounds(trouble: Answer, expected: type[ExchangeError]) -> None:
-    """After three attempts the last outcome counts."""
+def test_repeated_within_bounds(trouble: Answer, expected: type[ExchangeError], times: int) -> None:
+    """After three attempts, six where it is busy, the last outcome counts."""
     with HttpStub(otherwise=trouble) as stub, client_of(stub) as client:
         for number, call in enumerate(calls_of(client), start=1):
             assert outcome_of(call) is expected
-            assert len(stub.seen) == 3 * number
+            assert len(stub.seen) == times * number
 
 
 def test_unreachable_is_tried_again() -> None:
@@ -1034,7 +1056,7 @@ def test_retries_are_bounded_in_total() -> None:
         assert (len(stub.seen), moment.now_s) == (2, 1060.0)
 
 
-@pytest.mark.parametrize("status", [201, 403, 429, 500])
+@pytest.mark.parametrize("status", [201, 403, 500])
 def test_retry_after_delays_the_next_derive(status: int) -> None:
     """A derive is never repeated, but the identity's next call waits as asked, a minute
     at most; other credentials don't.
@@ -1312,7 +1334,7 @@ def test_refused_in_spite_of_the_time(ahead_s: float, times: int) -> None:
 
 
 def test_gap_between_starts() -> None:
-    """One credential's requests start 310 ms apart, whichever call they are; an
+    """One credential's requests start 301 ms apart, whichever call they are; an
     identity's are another credential's.
     """
     moment = Time()

@@ -643,7 +643,7 @@ def test_no_exchange(fleet: Fleet) -> None:
 
 
 def test_another_exchange(fleet: Fleet) -> None:
-    """The ledger belongs to one exchange: with another URL nothing is done."""
+    """The ledger belongs to one exchange: another one hears nothing of us."""
     fleet.begin(BOT)
     fleet.write(WIDE)
     with Sandbox(config=SandboxConfig(limits=False)) as other, fleet.untouched():
@@ -651,10 +651,19 @@ def test_another_exchange(fleet: Fleet) -> None:
             "LIMITLESS_API_URL": other.url,
             "LIMITLESS_IDENTITY_TOKEN": other.identity_token,
         }
-        for command in (("apply", "--yes"), ("bootstrap",)):
-            done = fleet.attempt(*command, environ=environ)
-            assert done.code in {1, 4}, done
-        assert other.state.mutating_calls == 0
+        token_id = other.state.derive_by_hand("bot").token_id
+        for command in (
+            ("plan",),
+            ("status",),
+            ("verify",),
+            ("apply", "--yes"),
+            ("bootstrap",),
+            ("adopt", "--label", "bot", "--token-id", token_id),
+            ("rollback", "--target", "bot", "--yes"),
+        ):
+            said = fleet.refused(1, *command, text="a2V5", environ=environ)
+            assert said.startswith(f"the ledger belongs to {fleet.sandbox.url}, "), command
+        assert other.state.calls == (), "not even a signature was sent there"
 
 
 @pytest.mark.parametrize("shift_ms", [20_000, -20_000, 300_000, -300_000])
@@ -814,8 +823,6 @@ def test_an_exchange_with_hiccups(fleet: Fleet) -> None:
 # --- the exchange: deriving ---
 
 REFUSED_DERIVES = (
-    Fault(kind=FaultKind.RATE_LIMIT),
-    Fault(kind=FaultKind.RATE_LIMIT, retry_after_s=1),
     Fault(kind=FaultKind.MESSAGE_LIST),
     *(Fault(kind=FaultKind.ERROR_BEFORE, status=status) for status in (400, 401, 403, 404, 422)),
 )

@@ -30,7 +30,7 @@ import yaml
 
 from reconciler.cli import entry
 from reconciler.demo.openbao import OpenBaoServer
-from reconciler.exchange import client as exchange
+from reconciler.exchange import calls as exchange
 from reconciler.exchange import pacing
 from reconciler.exchange.client import TokenClient
 from reconciler.model import SecretVersion, VersionState
@@ -428,8 +428,12 @@ def unpaced(text: str = "") -> Iterator[None]:
     ``text`` is what lies on standard input.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pacing, "_GAP_S", 0.0)
+        for name in ("_GAP_S", "SLACK_MAX_S", "SECOND_S"):
+            patch.setattr(pacing, name, 0.0)
+        for name in ("BUSY_PAUSES_S", "BUSY_SLACKS_S"):
+            patch.setattr(pacing, name, (0.01,))
         patch.setattr(exchange, "BACKOFF_S", (0.01, 0.02))
+        patch.setattr(exchange, "BUSY_BACKOFF_S", (0.03, 0.04, 0.05))
         patch.setattr(vault_http, "_RETRY_BACKOFF_S", 0.01)
         patch.setattr(
             driver.Driver,

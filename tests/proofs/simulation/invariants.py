@@ -85,7 +85,7 @@ class Audit:
         self.revoking: dict[str, str] = {}
         self.currents: frozenset[str] = frozenset()
         self.intents: collections.Counter[tuple[str, str]] = collections.Counter()
-        self.seen_intents: frozenset[str] = frozenset()
+        self.seen_intents: frozenset[tuple[str, int]] = frozenset()
         self.asked_for: frozenset[tuple[str, frozenset[str]]] = frozenset()
         self.posts: collections.Counter[tuple[str, str]] = collections.Counter()
         self.used: dict[str, tuple[int, ...]] = {}
@@ -254,8 +254,9 @@ class Audit:
             if token_id in self.revoking and not self.rewound:
                 raise Violation("ledger", f"{token_id} was revoking and is not any more")
         intent = entry.intent
-        if intent is not None and intent.operation_id not in self.seen_intents:
-            self.seen_intents |= {intent.operation_id}
+        if intent is not None and (intent.operation_id, intent.since_ms) not in self.seen_intents:
+            # one that was renewed after a 429 allows one more POST
+            self.seen_intents |= {(intent.operation_id, intent.since_ms)}
             if intent.kind.derives:
                 self.intents[(intent.run, label)] += 1
                 self.opened_ms[(intent.run, label)] = intent.since_ms

@@ -57,6 +57,7 @@ from reconciler.run.effects import (
     ReadClock,
     ReadDesk,
     ReadHalt,
+    ReadProfile,
     ReadSigner,
     ReleaseLease,
     Signer,
@@ -424,6 +425,8 @@ class Run:
         if isinstance(effect, ReadSigner):
             signer = self.signer
             return Signer(credentials=signer, pinned=False), signer and signer.token_id
+        if isinstance(effect, ReadProfile):
+            return PROFILE_ID, 0
         if isinstance(effect, ReadHalt):
             return Halt(sentence=self.halted, signalled=False), self.halted
         if isinstance(effect, CheckIdentity):

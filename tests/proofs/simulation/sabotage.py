@@ -32,7 +32,7 @@ from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
 from reconciler.plan.tasks import NewToken
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.protocol import commit, derive, recover, revoke, rewrite, undo
+from reconciler.protocol import commit, derive, recover, revoke, rewrite, send, undo
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
 from reconciler.protocol.effects import (
     DeleteVersion,
@@ -58,7 +58,7 @@ from reconciler.run import session as session_module
 from reconciler.state import Observed, lost
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
-from reconciler.state.facts import set_version
+from reconciler.state.facts import set_version, unchanged
 from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement, Retiring, Uses
 from reconciler.state.secret import OPERATION_ID
 from reconciler.state.transitions import start_revoking
@@ -417,7 +417,7 @@ def _believe_an_empty_list() -> Iterator[None]:
     with (
         mock.patch.object(session_module, "refuse_distrusted", _trust),
         mock.patch.object(revoke, "_unproven", _the_missing_is_gone),
-        mock.patch.object(derive, "confirm_gone", _the_missing_retires),
+        mock.patch.object(send, "confirm_gone", _the_missing_retires),
     ):
         yield
 
@@ -451,10 +451,14 @@ def _ask_twice(effect: Derive) -> Step[Any]:
     return reply
 
 
+def _not_renewed(*_: object, **__: object) -> Transition:
+    return unchanged
+
+
 _SETTLERS = (derive, recover, rewrite)
 
 SABOTAGES: tuple[Sabotage, ...] = (
-    Sabotage(name="no intent", patch=_replaced(derive, "open_intent", _no_intent), world="derive"),
+    Sabotage(name="no intent", patch=_replaced(send, "open_intent", _no_intent), world="derive"),
     Sabotage(
         name="no fence",
         patch=_replaced(commit, "_fence", _fence_in_name_only),
@@ -688,6 +692,12 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="the latest version deleted, whatever it holds",
         patch=_replaced(revoke, "_empty", _delete_whatever_is_latest),
         world="retire",
+    ),
+    Sabotage(
+        name="a busy derive sent again with its old intent",
+        patch=_replaced(send, "renew_intent", _not_renewed),
+        world="derive",
+        budget=FAULT,
     ),
     Sabotage(
         name="a derive sent again",

@@ -12,6 +12,7 @@ and a person.
       … other           a derive whose token has another scope than was asked for
       … ends            a derive that ends the label's older tokens
       … cap             a derive that ends the profile's oldest token (in walks)
+      … 429             a derive that makes nothing, and may be sent again; time passes
       … replay          a derive answered with an older derive's reply; it makes nothing
       … sham            a revocation that is answered and does nothing
       … empty           a list without any token
@@ -50,6 +51,7 @@ from typing import Any, ClassVar
 from reconciler.model import HOUR_MS, Credentials, Derived, LiveToken, SecretVersion
 from reconciler.protocol.effects import (
     AwaitTurn,
+    Busy,
     ConfirmedNow,
     DeleteVersion,
     Derive,
@@ -102,10 +104,10 @@ Choice = tuple[str, ...]
 OK, LOST, FAIL, REFUSE, LATE, DOWN = "ok", "lost", "fail", "refuse", "late", "down"
 BUSY, TORN, LAGS = "busy", "torn", "lags"
 DUD, OTHER, ENDS, REPLAY, CAP = "dud", "other", "ends", "replay", "cap"
-EMPTY, PARTIAL, SHAM = "empty", "partial", "sham"
+EMPTY, PARTIAL, SHAM, LIMITED = "empty", "partial", "sham", "429"
 
 FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
-    Derive: (LOST, FAIL, REFUSE, LATE, DUD, OTHER, ENDS, REPLAY),
+    Derive: (LOST, FAIL, REFUSE, LATE, DUD, OTHER, ENDS, REPLAY, LIMITED),
     Revoke: (LOST, FAIL, REFUSE, LATE, DOWN, SHAM),
     PutSecret: (LOST, FAIL, REFUSE, LATE, DOWN),
     PutLedger: (LOST, FAIL, REFUSE, LATE, DOWN),
@@ -185,6 +187,8 @@ IN_VAULT = (PutSecret, PutLedger, DeleteVersion)
 PASTS_KEPT = 24
 
 MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, PutSecret, PutLedger, DeleteVersion)
+
+LIMITED_MS = 1_000
 
 NO_REPLY = Unclear(sentence="no reply")
 REFUSED = Refused(sentence="refused", status=403)
@@ -557,6 +561,9 @@ class World:
         if outcome in {LATE, LAGS}:
             self.flights = (*self.flights, flight)
             return NO_REPLY if outcome == LATE else ASK_AGAIN
+        if outcome == LIMITED:
+            self.now_ms += LIMITED_MS
+            return Busy(sentence="too many requests")
         if outcome == REPLAY:
             return self._replayed()
         if outcome == DUD:
