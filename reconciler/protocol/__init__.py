@@ -177,6 +177,7 @@ __getattr__ = on_demand(
         "derive": ("derive_token",),
         "effects": (
             "AwaitTurn",
+            "Busy",
             "ConfirmedNow",
             "DeleteVersion",
             "Derive",

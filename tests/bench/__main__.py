@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from tests.bench import bench_apply, bench_plan, bench_planner, bench_start, pairs
+from tests.bench import bench_apply, bench_plan, bench_planner, bench_start, bench_verify, pairs
 from tests.bench.table import print_table
 
 
@@ -21,7 +21,7 @@ def main() -> int:
         return pairs.compare(Path(sys.argv[1]).absolute())
     rows = [
         row
-        for part in (bench_start, bench_planner, bench_plan, bench_apply)
+        for part in (bench_start, bench_planner, bench_plan, bench_apply, bench_verify)
         for row in part.measure()
     ]
     print_table(rows)

@@ -1,61 +1,86 @@
 """``apply`` of 50 derives with the exchange's limits on, against the schedule that
-these limits allow.
+these limits allow: without jitter on the path, and with up to 50 and 100 ms of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
 
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.sandbox import Sandbox
-from tests.bench.processes import RUNS, median, once, program
+from tests.bench.processes import RUNS, Cost, median, once, program
 from tests.bench.table import Row
+from tests.support.exchange_path import ExchangePath
 
-DERIVES, GAP_S, TIMES = 50, 0.3, 1.1
+DERIVES, GAP_S, TIMES = 50, 0.3, 1.06
+JITTERS_MS, JITTER_TIMES, JITTER_RUNS, SIDE_BY_SIDE = (50, 100), 1.35, 20, 4
 
 
 def measure() -> list[Row]:
-    """One figure: the identity asks for its capabilities, then derives, each call 300
-    ms after the one before.
-    """
+    """A figure without jitter, and one for each jitter: all of its runs must pass."""
     schedule_s = DERIVES * GAP_S
+    said = f"the schedule: {schedule_s:.1f} s"
+    rows = []
     with tempfile.TemporaryDirectory() as name, OpenBaoServer() as bao:
-        costs = []
-        for run in range(RUNS):
-            with Sandbox() as sandbox:
-                folder = Path(name) / str(run)
-                folder.mkdir()
-                environ = {
-                    "PATH": "/usr/bin:/bin",
-                    "HOME": name,
-                    "LIMITLESS_API_URL": sandbox.url,
-                    "LIMITLESS_IDENTITY_TOKEN": sandbox.identity_token,
-                    "VAULT_ADDR": bao.address,
-                    "VAULT_TOKEN": bao.root_token.reveal(),
-                }
-                _write(folder, run)
-                once(program("bootstrap"), cwd=folder, environ=environ)
-                costs.append(once(program("apply", "--yes"), cwd=folder, environ=environ))
-    wall_s = median(costs).wall_s
-    return [
-        Row(
-            f"apply of {DERIVES} derives, limits on",
-            wall_s,
-            TIMES * schedule_s,
-            "s",
-            f"the schedule: {schedule_s:.1f} s",
-        )
-    ]
+        folder = Path(name)
+        plain = median([applied(folder / f"plain-{run}", bao) for run in range(RUNS)])
+        what = f"apply of {DERIVES} derives, limits on"
+        rows.append(Row(what, plain.wall_s, TIMES * schedule_s, "s", said))
+        for jitter_ms in JITTERS_MS:
+            with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+                costs = list(
+                    pool.map(
+                        lambda run, ms=jitter_ms: applied(
+                            folder / f"jitter-{ms}-{run}", bao, jitter_ms=ms, seed=run
+                        ),
+                        range(JITTER_RUNS),
+                    )
+                )
+            with_jitter = f"{what}, {jitter_ms} ms of jitter, {JITTER_RUNS} of {JITTER_RUNS}"
+            rows.append(
+                Row(with_jitter, median(costs).wall_s, JITTER_TIMES * schedule_s, "s", said)
+            )
+    return rows
 
 
-def _write(folder: Path, run: int) -> None:
+def applied(folder: Path, bao: OpenBaoServer, *, jitter_ms: float = 0, seed: int = 0) -> Cost:
+    """One apply of all derives, which must end with 0."""
+    folder.mkdir()
+    with Sandbox() as sandbox, _path(sandbox, jitter_ms, seed) as url:
+        environ = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "LIMITLESS_API_URL": url,
+            "LIMITLESS_IDENTITY_TOKEN": sandbox.identity_token,
+            "VAULT_ADDR": bao.address,
+            "VAULT_TOKEN": bao.root_token.reveal(),
+        }
+        _write(folder)
+        once(program("bootstrap"), cwd=folder, environ=environ)
+        return once(program("apply", "--yes"), cwd=folder, environ=environ)
+
+
+@contextlib.contextmanager
+def _path(sandbox: Sandbox, jitter_ms: float, seed: int) -> Iterator[str]:
+    """The address of the exchange; without jitter nothing stands before it."""
+    if not jitter_ms:
+        yield sandbox.url
+        return
+    with ExchangePath(sandbox.url, jitter_ms=jitter_ms, seed=seed).serving() as url:
+        yield url
+
+
+def _write(folder: Path) -> None:
     document = {
         "version": 1,
         "manager": "reconciler",
-        "vault": {"mount": "secret", "prefix": f"run-{run}"},
+        "vault": {"mount": "secret", "prefix": folder.name},
         "tokens": [{"label": "reconciler"}, *({"label": f"bot-{n}"} for n in range(DERIVES))],
     }
     (folder / "tokens.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")

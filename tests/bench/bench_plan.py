@@ -30,13 +30,15 @@ YARDSTICK = Path(__file__).with_name("yardstick_plan.py")
 
 
 @contextlib.contextmanager
-def fleet_in_place() -> Iterator[tuple[Path, dict[str, str]]]:
-    """Yield a folder with a manifest of ``TOKENS`` labels, and the environment in which
-    a plan of it has nothing to do.
+def fleet_in_place(
+    tokens: int = TOKENS, *, limits: bool = False
+) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield a folder with a manifest of so many labels, and the environment in which a
+    plan of it has nothing to do; ``limits``: the exchange has them on.
     """
     with (
         tempfile.TemporaryDirectory() as name,
-        Sandbox(config=SandboxConfig(limits=False)) as sandbox,
+        Sandbox(config=SandboxConfig(limits=limits)) as sandbox,
         OpenBaoServer() as bao,
     ):
         folder = Path(name)
@@ -47,7 +49,7 @@ def fleet_in_place() -> Iterator[tuple[Path, dict[str, str]]]:
             "VAULT_ADDR": bao.address,
             "VAULT_TOKEN": bao.root_token.reveal(),
         }
-        _furnish(folder, sandbox, environ)
+        _furnish(folder, sandbox, environ, tokens)
         yield folder, environ
 
 
@@ -73,11 +75,11 @@ def measure() -> list[Row]:
     ]
 
 
-def _furnish(folder: Path, sandbox: Sandbox, environ: dict[str, str]) -> None:
+def _furnish(folder: Path, sandbox: Sandbox, environ: dict[str, str], tokens: int) -> None:
     """A fleet that is in place, written straight into sandbox and Vault."""
     entries: dict[str, Entry] = {}
     with SecretStore.connect(settings_from_environment(environ), mount=MOUNT) as store:
-        for n in range(TOKENS):
+        for n in range(tokens):
             label = f"bot-{n}"
             token = sandbox.state.derive_by_hand(label)
             fields = {"token_id": token.token_id, "label": label, "operation_id": "bench"}
