@@ -34,8 +34,8 @@ TWICE = ("derive", "remove", "restore", "roll back", "adopt", "hold", "retire")
 """Those in which every pair of faults fits into the time there is."""
 
 OVERTAKEN = (
-    "rotate, remove",
-    "move, remove",
+    pytest.param("rotate, remove", marks=pytest.mark.large),
+    pytest.param("move, remove", marks=pytest.mark.large),
     "restore, remove",
     "put right",
     "retire",

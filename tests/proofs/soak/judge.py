@@ -58,10 +58,11 @@ class Judge:
     ``by_hand`` are tokens that a person made.
     """
 
-    def __init__(self, exchange: Exchange, vault: Vault, watcher: Watcher) -> None:
+    def __init__(self, exchange: Exchange, vault: Vault, watcher: Watcher, *, exact: bool) -> None:
         self.exchange = exchange
         self.vault = vault
         self.watcher = watcher
+        self.exact = exact
         self.by_hand: set[str] = set()
         self.ledger: Ledger | None = None
         self._version = 0
@@ -116,8 +117,13 @@ class Judge:
     def owed(self) -> frozenset[str]:
         """Tokens that the next run has to revoke: an open intent's that was never
         committed, and that can be no other's.
+
+        None where the exchange's clock or what it shows of uses is not ``exact``: then
+        such a token is named, or retires.
         """
         self.learn()
+        if not self.exact:
+            return frozenset()
         ledger, tokens = self.ledger, self.exchange.tokens()
         found: set[str] = set()
         for label, entry in ledger.tokens.items() if ledger is not None else ():

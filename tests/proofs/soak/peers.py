@@ -124,17 +124,21 @@ class Exchange:
 
     A context manager.
 
+    ``unkind`` are options of the sandbox that the documentation allows.
+
     Its clock only ever goes forward: nobody can reach a restarted sandbox before its
     clock is put on again.
     """
 
-    def __init__(self, folder: Path, traffic: Traffic, *, limits: bool) -> None:
+    def __init__(
+        self, folder: Path, traffic: Traffic, *, limits: bool, unkind: tuple[str, ...] = ()
+    ) -> None:
         self.line = Line("exchange", traffic, None)
         self.ready = threading.Event()
         self.identity_token = ""
         self.shifts = [Shift(since_ms=0, ahead_ms=0)]
         self._folder = folder
-        self._limits = limits
+        self._options = (*([] if limits else ["--no-limits"]), *unkind)
         self._lock = threading.RLock()
         self._process: subprocess.Popen[str] | None = None
         self._control = ""
@@ -174,7 +178,7 @@ class Exchange:
                 "-m",
                 "reconciler",
                 *arguments,
-                *([] if self._limits else ["--no-limits"]),
+                *self._options,
             ],
             env={"PYTHONPATH": str(ROOT), "HOME": str(self._folder)},
             stdin=subprocess.DEVNULL,

@@ -96,6 +96,20 @@ class Tally:
         )
 
 
+UNKIND: tuple[tuple[str, ...], ...] = (
+    (),
+    ("--used-after", "2"),
+    ("--used-grain", "second"),
+    ("--used-grain", "minute"),
+    ("--used-every", "60"),
+    ("--used-never",),
+    ("--date-off", "20"),
+    ("--date-off", "-20"),
+    ("--label-forms", "trim,lower"),
+)
+"""What an exchange is allowed to be like. Each life draws one."""
+
+
 class Fleet:
     """A fleet of its own: sandbox, OpenBao, prefix, manifest. A context manager."""
 
@@ -110,6 +124,7 @@ class Fleet:
         self._pace = pace
         self._chance = random.Random(seed)  # noqa: S311  # a schedule, no secret
         self._wishes = Wishes(self._chance)
+        self.unkind = self._chance.choice(UNKIND)
         self._events: tuple[int, ...] = TYPICAL_EVENTS
         self._texts: list[str] = []
         self._stack = contextlib.ExitStack()
@@ -126,11 +141,11 @@ class Fleet:
             self._server = stack.enter_context(DurableOpenBao(home))
             self._line = stack.enter_context(Line("Vault", self._traffic, self._server.port))
             self._exchange = stack.enter_context(
-                Exchange(self._folder, self._traffic, limits=self._pace.limits)
+                Exchange(self._folder, self._traffic, limits=self._pace.limits, unkind=self.unkind)
             )
             self._vault = Vault(self._server, "limitless/tokens")
             self._watcher = stack.enter_context(Watcher(self._exchange, self._vault, self.seed))
-            self._judge = Judge(self._exchange, self._vault, self._watcher)
+            self._judge = Judge(self._exchange, self._vault, self._watcher, exact=not self.unkind)
             self._disturber = Disturber(
                 vault=self._server, exchange=self._exchange, chance=self._chance, tell=self.tell
             )
@@ -220,7 +235,8 @@ class Fleet:
         return code
 
     def _flags(self) -> tuple[str, ...]:
-        flags = ["--yes", "--max-missing", "9", "--max-revocations", "9"]
+        # a wish may come round again: it is the newest one all the same
+        flags = ["--yes", "--max-missing", "9", "--max-revocations", "9", "--allow-older-manifest"]
         if self._chance.random() < 0.5:
             flags.append("--revoke-in-use")
         for label in sorted(self._held & set(self._wishes.labels)):
@@ -245,7 +261,8 @@ class Fleet:
 
     def round(self) -> None:
         """One round. ViolationError if something was lost."""
-        self.tell(f"--- round {self.rounds + 1} of seed {self.seed}")
+        unkind = f" ({' '.join(self.unkind)})" if self.unkind else ""
+        self.tell(f"--- round {self.rounds + 1} of seed {self.seed}{unkind}")
         self._texts = []
         for changed in self._wishes.change():
             self.tell(f"manifest: {changed}")
