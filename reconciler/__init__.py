@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Mapping
 
@@ -20,6 +19,8 @@ def on_demand(room: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[str]
     def find(name: str) -> object:
         if name not in home:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        import importlib  # noqa: PLC0415  # ``--help`` needs none of it
+
         found: object = getattr(importlib.import_module(f"{room}.{home[name]}"), name)
         setattr(sys.modules[room], name, found)
         return found

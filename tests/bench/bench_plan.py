@@ -5,18 +5,20 @@ hvac alone.
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hvac
 import yaml
 
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import Secret
 from reconciler.sandbox import Sandbox, SandboxConfig
 from reconciler.state.ledger import Current, Entry, Ledger
-from reconciler.state.ledger_text import to_text
+from reconciler.state.ledger_text import SCHEMA, to_document
 from reconciler.vault.settings import settings_from_environment
 from reconciler.vault.store import SecretStore
 from tests.bench.processes import program, several
@@ -24,17 +26,25 @@ from tests.bench.table import Row
 
 TOKENS = 1_000
 TIMES, PLUS_S = 1.3, 0.5
-THREADS = (1, 4, 8, 16)
+THREADS = (0, 1, 4, 8, 16)
+"""Of the yardstick; 0 stands for one SCAN."""
+
 MOUNT, PREFIX, MANAGER = "secret", "limitless/tokens", "bot-0"
 YARDSTICK = Path(__file__).with_name("yardstick_plan.py")
 
 
+Place = tuple[Path, dict[str, str]]
+"""A folder with a manifest, and the environment that belongs to it."""
+
+
 @contextlib.contextmanager
 def fleet_in_place(
-    tokens: int = TOKENS, *, limits: bool = False
-) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Yield a folder with a manifest of so many labels, and the environment in which a
-    plan of it has nothing to do; ``limits``: the exchange has them on.
+    tokens: int = TOKENS, *, limits: bool = False, schema: int = SCHEMA
+) -> Iterator[Place]:
+    """Yield a manifest of so many labels, of which a plan has nothing to do.
+
+    ``limits``: the exchange has them on. ``schema`` is that of the ledger: older builds
+    know no newer one.
     """
     with (
         tempfile.TemporaryDirectory() as name,
@@ -49,7 +59,7 @@ def fleet_in_place(
             "VAULT_ADDR": bao.address,
             "VAULT_TOKEN": bao.root_token.reveal(),
         }
-        _furnish(folder, sandbox, environ, tokens)
+        _furnish(folder, sandbox, environ, tokens, schema)
         yield folder, environ
 
 
@@ -75,7 +85,22 @@ def measure() -> list[Row]:
     ]
 
 
-def _furnish(folder: Path, sandbox: Sandbox, environ: dict[str, str], tokens: int) -> None:
+def without_scan(place: Place) -> Place:
+    """The same for a Vault token that may not scan, as where Vault has no such call."""
+    folder, environ = place
+    client = hvac.Client(url=environ["VAULT_ADDR"], token=environ["VAULT_TOKEN"])
+    rules = "".join(
+        f'path "{MOUNT}/{kind}/{PREFIX}/*" {{ capabilities = ["read"] }}\n'
+        for kind in ("data", "metadata")
+    )
+    client.sys.create_or_update_policy("single", rules)
+    token = client.auth.token.create(policies=["single"])["auth"]["client_token"]
+    return folder, {**environ, "VAULT_TOKEN": token}
+
+
+def _furnish(
+    folder: Path, sandbox: Sandbox, environ: dict[str, str], tokens: int, schema: int
+) -> None:
     """A fleet that is in place, written straight into sandbox and Vault."""
     entries: dict[str, Entry] = {}
     with SecretStore.connect(settings_from_environment(environ), mount=MOUNT) as store:
@@ -96,7 +121,8 @@ def _furnish(folder: Path, sandbox: Sandbox, environ: dict[str, str], tokens: in
         ledger = Ledger(
             ledger_id="bench", api_url=sandbox.url, files=("tokens.yaml",), tokens=entries
         )
-        store.write(f"{PREFIX}/_ledger", {"ledger": to_text(ledger)}, cas=0)
+        text = json.dumps({**to_document(ledger), "schema": schema})
+        store.write(f"{PREFIX}/_ledger", {"ledger": text}, cas=0)
     document = {
         "version": 1,
         "manager": MANAGER,

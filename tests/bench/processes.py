@@ -17,10 +17,13 @@ RUNS = 5
 
 
 class Cost(NamedTuple):
-    """The median of several runs: seconds of wall time, MiB of peak memory."""
+    """One run, or the median of several: seconds of wall and of processor time, MiB of
+    peak memory.
+    """
 
     wall_s: float
     peak_mib: float
+    cpu_s: float
 
 
 def once(command: list[str], *, cwd: Path, environ: Mapping[str, str], expected: int = 0) -> Cost:
@@ -33,7 +36,8 @@ def once(command: list[str], *, cwd: Path, environ: Mapping[str, str], expected:
     wall_s = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == expected, (command, process.returncode)
-    return Cost(wall_s=wall_s, peak_mib=usage.ru_maxrss / 1024)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Cost(wall_s=wall_s, peak_mib=usage.ru_maxrss / 1024, cpu_s=cpu_s)
 
 
 def median(costs: list[Cost]) -> Cost:
