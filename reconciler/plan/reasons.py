@@ -279,7 +279,10 @@ def secret_moved(facts: Listed) -> Finding | None:
     source = facts.content.holder_version if facts.content is not None else None
     if source is None or facts.current.unsigned:
         return None
-    return Finding(Action.RESTORE, Reason.SECRET_MOVED, f"from version {source}")
+    note = f"from version {source}"
+    if facts.meta.state is VersionState.LIVING and facts.content and not facts.content.placeholder:
+        note += f"; {facts.meta.version_id} holds something else, which is written over"
+    return Finding(Action.RESTORE, Reason.SECRET_MOVED, note)
 
 
 def secret_lost(facts: Listed) -> Finding | None:

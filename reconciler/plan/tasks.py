@@ -22,7 +22,16 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import LiveToken, TokenSpec, VersionId
-from reconciler.state import Current, Entry, IntentKind, Ledger, Retiring, Revoking
+from reconciler.state import (
+    Current,
+    Entry,
+    Fields,
+    IntentKind,
+    Ledger,
+    Retiring,
+    Revoking,
+    kept_beside,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +138,13 @@ class NewToken:
     ``uses_proven``: uses are shown so promptly that a predecessor without an overlap,
     which nobody was shown to use, may go at once. ``standing`` are recorded tokens that
     live and are to live on: the run fills them in, because they depend on its other
-    changes.
+    changes. ``others`` are fields of others beside ours, known right before the POST.
     """
 
     spec: TokenSpec
     entry: Entry
     seen: VersionId
+    others: Fields = dataclasses.field(default=(), repr=False)
     compromised: bool = False
     believed_gone: bool = False
     is_manager: bool = False
@@ -147,6 +157,12 @@ class NewToken:
     def predecessor(self) -> Current | None:
         """The label's current token."""
         return self.entry.current
+
+    @property
+    def done(self) -> str:
+        """What was done, once it is."""
+        verb = "derived" if self.predecessor is None else "rotated"
+        return verb + kept_beside(self.others)
 
     @property
     def kind(self) -> IntentKind:

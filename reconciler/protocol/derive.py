@@ -151,7 +151,13 @@ def _commit(
 ) -> Step[VersionId | Outcome]:
     """Do step 5: the version that holds the new token, or an outcome."""
     label, token_id = task.spec.label, derived.token_id
-    fields = secret_fields(label, derived, api_url=run.api_url, operation_id=intent.operation_id)
+    fields = secret_fields(
+        label,
+        derived,
+        api_url=run.api_url,
+        operation_id=intent.operation_id,
+        others=task.others,
+    )
     reply = yield from until_answered(
         PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas)
     )
@@ -272,7 +278,7 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
         yield from UseSigner(
             credentials=Credentials(token_id=derived.token_id, secret=derived.secret)
         )
-    done = applied("derived" if task.predecessor is None else "rotated", current.token_id)
+    done = applied(task.done, current.token_id)
     entry = reply.ledger.tokens[label]
     ended = yield from finish_superseded(label, entry, retirement.reason)
     return with_revocations(done, ended)

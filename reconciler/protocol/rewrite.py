@@ -54,6 +54,7 @@ from reconciler.state import (
     Retirement,
     credentials_of,
     open_intent,
+    others_of,
     record_current,
 )
 
@@ -184,7 +185,9 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
     )
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
-    fields = (*task.fields, (OPERATION_ID, operation_id))
+    others = others_of(latest, opened.ledger.tokens[task.label])
+    kept = {**dict(task.fields), **dict(others), OPERATION_ID: operation_id}
+    fields = tuple(kept.items())
     put = PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.seen.number)
     reply = yield from until_answered(put)
     if isinstance(reply, Written):

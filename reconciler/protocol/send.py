@@ -55,6 +55,7 @@ from reconciler.state import (
     close_intent,
     may_be_of,
     open_intent,
+    others_of,
     renew_intent,
 )
 
@@ -133,6 +134,7 @@ def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outc
         return not_tried(content.sentence)
     if not content.version_id.is_same(task.seen):
         return not_tried(changed_since(path, task.seen, content.version_id))
+    task = dataclasses.replace(task, others=others_of(content, task.entry))
     if task.believed_gone and task.predecessor is not None:
         asked = yield from confirm_gone(label, task.entry, task.predecessor.token_id)
         if isinstance(asked, Outcome):

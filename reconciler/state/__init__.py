@@ -74,8 +74,11 @@ from reconciler.state.manifests import remember_state, state_of, superseded_at_m
 from reconciler.state.secret import (
     OPERATION_ID,
     TOKEN_ID,
+    Fields,
     credentials_of,
     is_placeholder,
+    kept_beside,
+    others_of,
     secret_fields,
 )
 from reconciler.state.snapshot import (
@@ -122,6 +125,7 @@ __all__ = [
     "Current",
     "Discarded",
     "Entry",
+    "Fields",
     "Granted",
     "Holder",
     "Intent",
@@ -158,6 +162,7 @@ __all__ = [
     "granted_otherwise",
     "interrupted",
     "is_placeholder",
+    "kept_beside",
     "learnt",
     "lease_held_by",
     "ledger_end",
@@ -173,6 +178,7 @@ __all__ = [
     "one_more_helps",
     "only_ours",
     "open_intent",
+    "others_of",
     "over",
     "record_current",
     "remember_granted",

@@ -516,3 +516,51 @@ def test_a_ledger_that_looks_restored_replaces_nothing_by_itself(fleet: Fleet) -
     entry = fleet.ledger().tokens["bot"]
     assert entry.current is not None
     assert fleet.use("prod/bot") == entry.current.token_id
+
+
+# --- what others wrote beside our fields ---
+
+
+def test_fields_of_others_are_kept_by_every_write(fleet: Fleet) -> None:
+    """A note beside our fields is in the secret after a rotation, a rollback and a
+    restore, and the row names it; at a foreign content nothing is kept.
+    """
+    fleet.defaults["overlap"] = "1h"
+    fleet.begin(BOT)
+    add_note(fleet, "first", version=1)
+    done = fleet.must("apply", "--yes").out
+    assert "ledger put right" in done
+    done = fleet.must("rotate", "--target", "bot", "--yes").out
+    assert "rotated, kept beside it: note, owner" in done
+    assert note_of(fleet) == ("first", "desk")
+    add_note(fleet, "second", version=3)
+    fleet.must("apply", "--yes")
+    fleet.must("rollback", "--target", "bot", "--yes")
+    assert note_of(fleet) == ("second", "desk"), "the newest, not that of the version gone back to"
+    with fleet.store() as store:
+        store.write(f"{fleet.prefix}/prod/bot", {"note": "imported"}, cas=5)
+    plan = " ".join(fleet.must("plan").out.split())
+    assert "from version 5; version 6 holds something else, which is written over" in plan
+    fleet.must("apply", "--yes")
+    assert note_of(fleet) == ("second", "desk"), "restored with what lay beside it"
+    assert fleet.secret("prod/bot", 6).field("note") == "imported", "kept as a version"
+    written_anew(fleet, "prod/bot", {"note": "imported"})
+    plan = " ".join(fleet.must("plan").out.split())
+    assert "holds something else, which is written over" in plan
+    fleet.must("apply", "--yes")
+    assert note_of(fleet) == (None, None), "nothing of it was ours"
+    fleet.assert_whole()
+
+
+def add_note(fleet: Fleet, note: str, *, version: int) -> None:
+    """Somebody writes beside our fields."""
+    found = fleet.secret("prod/bot")
+    fields = {**dict(found.fields or ()), "note": note, "owner": "desk"}
+    with fleet.store() as store:
+        store.write(f"{fleet.prefix}/prod/bot", fields, secret=found.secret, cas=version)
+
+
+def note_of(fleet: Fleet) -> tuple[str | None, str | None]:
+    """What somebody wrote."""
+    found = fleet.secret("prod/bot")
+    return found.field("note"), found.field("owner")

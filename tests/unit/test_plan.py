@@ -626,6 +626,7 @@ def test_a_label_with_a_token(expected: tuple[Change, ...], case: Case) -> None:
 
 GONE_SECRET: Mapping[str, SecretMeta] = {"bot": deleted(1)}
 NEWER: Mapping[str, SecretMeta] = {"bot": living(3)}
+OVER_ANOTHER = "from version 1; version 3 holds something else, which is written over"
 SEEN_AT_3 = Side(path="bot", version=3)
 OVER_IT = "holds something else, which is written over"
 LOST = rotate(
@@ -698,7 +699,7 @@ DATED = dataclasses.replace(
             id="overwritten, and no version is left",
         ),
         pytest.param(
-            row(Action.RESTORE, Reason.SECRET_MOVED, "from version 1", before=WAS, after=SEEN_AT_3),
+            row(Action.RESTORE, Reason.SECRET_MOVED, OVER_ANOTHER, before=WAS, after=SEEN_AT_3),
             Case(
                 spec=BOT,
                 entry=HAD,
@@ -820,7 +821,7 @@ DATED = dataclasses.replace(
             id="a person wrote the predecessor again",
         ),
         pytest.param(
-            row(Action.RESTORE, Reason.SECRET_MOVED, "from version 1", before=WAS, after=SEEN_AT_3)
+            row(Action.RESTORE, Reason.SECRET_MOVED, OVER_ANOTHER, before=WAS, after=SEEN_AT_3)
             + row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")),
             Case(
                 spec=BOT,
