@@ -30,7 +30,7 @@ KINDS = [
 def busy_at(fleet: Fleet, busy: Busy, path: str, *, times: int = 1) -> Iterator[BusyVault]:
     """Vault is busy at the first writes below a path, and is met through the proxy."""
     address = fleet.environ["VAULT_ADDR"]
-    proxy = BusyVault(address=address, busy=busy, path=path, times=times)
+    proxy = BusyVault(address=address, busy=busy, path=path, times=times, jitter_ms=10)
     with proxy.serving() as through:
         fleet.environ["VAULT_ADDR"] = through
         try:
