@@ -41,7 +41,7 @@ Sleep = Callable[[float], None]
 MAX_IN_FLIGHT = 2  # the exchange's documentation, per token
 MIN_GAP_MS = 300  # the same, between two starts
 GAP_SLACK_MS = 1  # a server may count whole milliseconds
-SLACK_MAX_S = 0.09
+SLACK_MAX_S = 0.12
 
 _GAP_S = (MIN_GAP_MS + GAP_SLACK_MS) / SECOND_MS
 
