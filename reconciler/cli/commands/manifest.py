@@ -1,0 +1,159 @@
+"""Commands about the manifest as a whole: check it, plan, apply, look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reconciler.cli import formats
+from reconciler.cli.commands.group import CONTEXT, cli
+from reconciler.cli.options import (
+    GUARDS,
+    IDENTITY,
+    IDENTITY_VAULT,
+    MANIFEST,
+    MAX_MISSING,
+    REPORT,
+    SELECTION,
+    SNAPSHOT_OUT,
+    WAIT,
+    YES,
+    file_option,
+    named,
+    option,
+)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@option(
+    "--format",
+    "form",
+    type=click.Choice(formats.VALIDATE),
+    default="text",
+    show_default=True,
+    help="Output for people, as GitHub's annotations, or as GitLab's code-quality report.",
+)
+def validate(manifest: tuple[str, ...], form: str) -> None:
+    """Check the manifest, offline.
+
+    All errors are shown at once, each with file:line:column.
+    """
+    from reconciler.cli import validate as module
+
+    module.validate(manifest, form)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@SELECTION
+@GUARDS
+@file_option("--out", text="Save the plan for `apply --plan`; it holds no secret.")
+@option(
+    "--format",
+    "form",
+    type=click.Choice([*formats.PLAN]),
+    default="text",
+    show_default=True,
+    help="Output format; gitlab is the counts for GitLab's plan widget.",
+)
+@option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Exit with 2 if changes are pending, or a decision is.",
+)
+@file_option("--observed", text="Plan from a snapshot of `observe --out`, without credentials.")
+@option(
+    "--base",
+    multiple=True,
+    metavar="MANIFEST",
+    callback=named,
+    help="The base branch's manifest: each row then says whether this change, drift or a "
+    "due rotation caused it.",
+)
+@option(
+    "--comment",
+    type=click.Choice(["github"]),
+    help="Post the plan as a comment of this pull request, or update that comment.",
+)
+@option(
+    "--issue",
+    type=click.Choice(["github"]),
+    help="Keep one issue that lists drift and due rotations.",
+)
+@option(
+    "--reviewed",
+    type=click.Choice(["github"]),
+    help="Set step outputs that say whether the merged pull request showed this plan.",
+)
+def plan(**given: Any) -> None:
+    """Show what apply would do.
+
+    Writes nothing, and needs no identity token.
+    """
+    from reconciler.cli import plan as module
+
+    module.plan(module.PlanOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@SELECTION
+@GUARDS
+@IDENTITY
+@IDENTITY_VAULT
+@YES
+@WAIT
+@file_option(
+    "--plan",
+    name="plan_file",
+    text="Apply exactly this saved plan; exit with 3 if it is stale.",
+)
+@REPORT
+def apply(**given: Any) -> None:
+    """Make exchange and Vault match the manifest.
+
+    Asks first, unless --yes or --plan is given.
+
+    Ctrl-C finishes the step in flight, then stops. Pressed twice, it stops at once, and
+    the next run recovers.
+    """
+    from reconciler.cli import apply as module
+
+    module.apply(module.ApplyOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@option(
+    "--format",
+    "form",
+    type=click.Choice([*formats.STATUS]),
+    default="text",
+    show_default=True,
+    help="Output format.",
+)
+@MAX_MISSING
+def status(**given: Any) -> None:
+    """Show how every token stands.
+
+    Its age, when it is due, its last use, and what is held and why.
+    """
+    from reconciler.cli import status as module
+
+    module.status(module.StatusOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@SNAPSHOT_OUT
+@MAX_MISSING
+def observe(**given: Any) -> None:
+    """Write a snapshot without secrets.
+
+    `plan --observed` plans from it, without credentials.
+    """
+    from reconciler.cli import observe as module
+
+    module.observe(module.ObserveOptions.of(given))

@@ -1,0 +1,137 @@
+"""Commands about single tokens, and about those that exist already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.cli.commands.group import CONTEXT, cli
+from reconciler.cli.options import (
+    GUARDS,
+    IDENTITY,
+    IDENTITY_VAULT,
+    MANIFEST,
+    MAX_MISSING,
+    REPORT,
+    WAIT,
+    YES,
+    option,
+)
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@IDENTITY
+@IDENTITY_VAULT
+@WAIT
+def bootstrap(**given: Any) -> None:
+    """Derive the manager's token and store it.
+
+    Needs the identity token only. It is safe to run again.
+    """
+    from reconciler.cli import maintain as module
+    from reconciler.cli.session import Options
+
+    module.bootstrap(Options.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="LABEL",
+    help="Rotate this label (may be repeated).",
+)
+@option(
+    "--compromised",
+    is_flag=True,
+    help="Revoke all predecessors as soon as the successor is in Vault, without overlap.",
+)
+@GUARDS
+@IDENTITY
+@IDENTITY_VAULT
+@YES
+@WAIT
+@REPORT
+def rotate(**given: Any) -> None:
+    """Rotate labels now, whatever their age."""
+    from reconciler.cli import apply as module
+
+    module.rotate(module.ApplyOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@option(
+    "--target",
+    required=True,
+    metavar="LABEL",
+    help="The label whose predecessor becomes current again.",
+)
+@YES
+@WAIT
+@MAX_MISSING
+def rollback(**given: Any) -> None:
+    """Make a label's predecessor current again.
+
+    The predecessor must still live at the exchange.
+    """
+    from reconciler.cli import maintain as module
+
+    module.rollback(module.RollbackOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@option(
+    "--label",
+    required=True,
+    metavar="L",
+    help="The label of the manifest that the token becomes.",
+)
+@option("--token-id", required=True, metavar="ID", help="The live token's id.")
+@option(
+    "--other-label",
+    is_flag=True,
+    help="Allow a token whose label at the exchange differs.",
+)
+@WAIT
+@MAX_MISSING
+def adopt(**given: Any) -> None:
+    """Start managing a live token.
+
+    You need the token's secret: it is read from standard input.
+    """
+    from reconciler.cli import maintain as module
+
+    module.adopt(module.AdoptOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@option("--token-id", required=True, metavar="ID", help="Its id, or four characters or more of it.")
+@YES
+@WAIT
+@MAX_MISSING
+def forget(**given: Any) -> None:
+    """Take your word for a token that nobody can judge. You have dealt with it."""
+    from reconciler.cli import maintain as module
+
+    module.forget(module.ForgetOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@WAIT
+@MAX_MISSING
+def verify(**given: Any) -> None:
+    """Sign one request with every stored secret.
+
+    Exits with 1 if one of them does not work.
+    """
+    from reconciler.cli import maintain as module
+    from reconciler.cli.session import Options
+
+    module.verify(Options.of(given))
