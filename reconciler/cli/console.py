@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from typing import Protocol
 
 import click
 
 from reconciler.escape import safe
 
 LOG_COLUMNS = 120
+
+
+class Footer(Protocol):
+    """What a terminal shows below the lines. Neither method fails."""
+
+    def show(self) -> None:
+        """Draw it where the cursor is."""
+
+    def hide(self) -> None:
+        """Remove it, and leave the cursor where it began."""
+
+
+_footers: list[Footer] = []
+_lock = threading.RLock()  # a signal's handler may print amid another line
+
+
+@contextlib.contextmanager
+def footed(footer: Footer) -> Iterator[None]:
+    """Let lines be printed above a footer, which is removed at the end."""
+    _footers.append(footer)
+    try:
+        yield
+    finally:
+        remove_footers()
+
+
+def remove_footers() -> None:
+    """Remove what is shown below the lines."""
+    while _footers:
+        _footers.pop().hide()
+
+
+@contextlib.contextmanager
+def _above_footers() -> Iterator[None]:
+    with _lock:
+        for footer in _footers:
+            footer.hide()
+        try:
+            yield
+        finally:
+            for footer in _footers:
+                footer.show()
 
 
 def colour_wanted(*, terminal: bool) -> bool:
@@ -33,16 +79,15 @@ def columns() -> int:
 
 def print_result(text: str) -> None:
     """Print a result on standard output. OSError if that is closed."""
-    click.echo(text, nl=not text.endswith("\n"), color=True)
-    sys.stdout.flush()
+    with _above_footers():
+        click.echo(text, nl=not text.endswith("\n"), color=True)
+        sys.stdout.flush()
 
 
 def complain(text: str) -> None:
     """Print text that is fit to print on standard error, if that is still open."""
-    try:
+    with _above_footers(), contextlib.suppress(OSError):
         click.echo(text, err=True)
-    except OSError:
-        return
 
 
 def complain_of(sentence: str) -> None:

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.console import colour_wanted, columns, complain, print_result
+from reconciler.cli.console import (
+    colour_wanted,
+    columns,
+    complain,
+    footed,
+    print_result,
+    remove_footers,
+)
 from reconciler.cli.session import Options, Runner, StderrEvents, open_session
 from reconciler.errors import Exit, UsageError
 from reconciler.escape import safe
@@ -29,7 +36,13 @@ from reconciler.render import plan_text, row_line
 from reconciler.run import Driver
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from click._termui_impl import ProgressBar
+
+_BAR_COLUMNS_MAX = 40
+_COLUMNS_BESIDE = 40
+"""What the bar's label, count and time may take."""
+
+_REST_CLEARED = "\x1b[K"
 
 
 class LineProgress(StderrEvents):
@@ -59,46 +72,42 @@ class LineProgress(StderrEvents):
 
 
 class BarProgress(LineProgress):
-    """The same lines above a progress bar."""
+    """The same lines above a progress bar, while it is a footer (``footed``)."""
 
     def __init__(self) -> None:
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar: ProgressBar[int] | None = None
 
     def started(self, changes: Sequence[Change]) -> None:
         """Draw a bar for these changes, in place of an earlier one."""
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
+        width = max(0, min(_BAR_COLUMNS_MAX, columns() - _COLUMNS_BESIDE))
+        # hidden: click would draw it in one place, and leave it there
+        self._bar = click.progressbar(
+            length=len(changes), label="applying", show_pos=True, width=width, hidden=True
         )
-
-        self.close()
-        columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, transient=True)
-        self._task = self._progress.add_task("applying", total=len(changes))
-        self._progress.start()
+        self.show()
 
     def ended(self, row: Row) -> None:
         """Print the line above the bar, and move the bar."""
         super().ended(row)
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task)
+        if self._bar is not None:
+            self._bar.update(1)
+            self.show()
 
-    def line(self, text: str) -> None:
-        """Print through rich while it draws, as plain text: a label is no markup."""
-        if self._progress is None:
-            super().line(text)
-        else:
-            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def show(self) -> None:
+        """Draw the bar, if there is one."""
+        if self._bar is not None:
+            self._draw(self._bar.format_progress_line())
 
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+    def hide(self) -> None:
+        """Remove the bar, if there is one."""
+        if self._bar is not None:
+            self._draw("")
+
+    def _draw(self, text: str) -> None:
+        """Put a text in place of the line that the cursor is in (rule 1)."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(f"\r{text}{_REST_CLEARED}")
+            sys.stdout.flush()
 
 
 @contextlib.contextmanager
@@ -114,14 +123,12 @@ def open_for_writing(options: Options) -> Iterator[Runner]:
 @contextlib.contextmanager
 def _progress() -> Iterator[LineProgress]:
     """Yield lines, with a bar where a person is looking."""
-    if not sys.stdout.isatty() or os.environ.get("CI"):
+    if not sys.stdout.isatty() or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
         yield LineProgress()
         return
     bar = BarProgress()
-    try:
+    with footed(bar):
         yield bar
-    finally:
-        bar.close()
 
 
 def confirm(question: str) -> bool:
@@ -141,6 +148,7 @@ def defer_signals(driver: Driver) -> Iterator[None]:
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         if driver.stopping.is_set():
+            remove_footers()
             complain("stopped at once: the next run recovers")
             os._exit(Exit.PARTIAL)
         driver.stopping.set()

@@ -45,9 +45,10 @@ def cells(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # noqa: PLC0415  # few labels need it
+    from wcwidth import wcswidth  # noqa: PLC0415  # few labels need it
 
-    return cell_len(text)
+    width = wcswidth(text)
+    return width if width >= 0 else len(text)  # what ``safe`` made has a width
 
 
 def subject(label: str) -> str:

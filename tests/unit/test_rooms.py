@@ -94,14 +94,14 @@ EXTRAS = {
     "reconciler.documents": frozenset(
         {"jsonschema", "reconciler.schema_files"}
     ),  # the schemas ship with the program
-    "reconciler.render.words": frozenset({"rich.cells"}),  # tables of widths, no terminal
+    "reconciler.render.words": frozenset({"wcwidth"}),  # tables of widths, no terminal
     "reconciler.render.text": frozenset(
         {"click"}
     ),  # its styles; the shell decides whether they are shown
 }
 """What a pure module needs beyond the value tools, and why."""
 
-LAZY = frozenset({"jsonschema", "rich.cells"})
+LAZY = frozenset({"jsonschema", "wcwidth"})
 """Imported where they are needed only: they cost tens of milliseconds."""
 
 CLOCKS = frozenset(

@@ -53,10 +53,12 @@ print(pathlib.Path("identity").read_text())
 # A defect at the worst moment, under everything that shows local variables of a
 # traceback.
 DEFECT = """
-import faulthandler, sys, threading
+import faulthandler, sys, threading, traceback
 faulthandler.enable()
-import rich.traceback
-rich.traceback.install(show_locals=True)
+def shown(kind, error, trace):
+    told = traceback.TracebackException(kind, error, trace, capture_locals=True)
+    print(*told.format(), sep="", file=sys.stderr)
+sys.excepthook = shown
 threading.excepthook = lambda told: sys.excepthook(told.exc_type, told.exc_value, told.exc_traceback)
 import reconciler.cli
 import reconciler.run.peers
