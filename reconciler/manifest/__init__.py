@@ -1,8 +1,40 @@
 """``tokens.yaml`` in; the desired state out, or every problem with its place."""
 
-from reconciler.manifest.durations import parse_duration_ms
-from reconciler.manifest.load import Loaded, load_manifest
-from reconciler.manifest.problems import ManifestError
-from reconciler.manifest.rules import Pins
+from typing import TYPE_CHECKING
 
-__all__ = ["Loaded", "ManifestError", "Pins", "load_manifest", "parse_duration_ms"]
+from reconciler import on_demand
+
+if TYPE_CHECKING:
+    from reconciler.manifest.durations import parse_duration_ms
+    from reconciler.manifest.load import Loaded, load_manifest
+    from reconciler.manifest.problems import ManifestError
+    from reconciler.manifest.rules import Pins
+    from reconciler.manifest.starter import (
+        Listed,
+        list_to_adopt,
+        manifest_of_live,
+        starter_manifest,
+    )
+
+__all__ = [
+    "Listed",
+    "Loaded",
+    "ManifestError",
+    "Pins",
+    "list_to_adopt",
+    "load_manifest",
+    "manifest_of_live",
+    "parse_duration_ms",
+    "starter_manifest",
+]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "durations": ("parse_duration_ms",),
+        "load": ("Loaded", "load_manifest"),
+        "problems": ("ManifestError",),
+        "rules": ("Pins",),
+        "starter": ("Listed", "list_to_adopt", "manifest_of_live", "starter_manifest"),
+    },
+)

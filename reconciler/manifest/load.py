@@ -24,7 +24,7 @@ from reconciler.manifest.files import ledger_names, list_files, read_files
 from reconciler.manifest.problems import ManifestError, Problems
 from reconciler.manifest.rules import HEAD_KEYS, Draft, Pins, broken
 from reconciler.manifest.shape import Judged, Shape
-from reconciler.manifest.strict_yaml import Node
+from reconciler.manifest.strict_yaml import Node, compose
 from reconciler.model import (
     DEFAULT_SCOPES,
     MAX_LABELS,
@@ -63,6 +63,17 @@ def load_manifest(paths: Sequence[Path], *, pins: Pins = NO_PINS) -> Loaded:
     if draft is None or problems.errors:
         raise ManifestError(problems.in_order(), problems.errors)
     return Loaded(manifest=_build(draft, names), warnings=problems.in_order())
+
+
+def problems_of(name: str, text: str) -> tuple[Problem, ...]:
+    """Return what is wrong or doubtful about a manifest's text, by its places.
+
+    UnreadableError where it can't be read at all.
+    """
+    problems = Problems()
+    root = compose(name, text.encode(), problems, itertools.count(1))
+    _judge([root], NO_PINS, problems, complete=True)
+    return problems.in_order()
 
 
 def _judge(

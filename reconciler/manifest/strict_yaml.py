@@ -225,7 +225,7 @@ _ODD_BY_TAG = {"bool": Odd.SWITCH, "int": Odd.NUMBER, "float": Odd.NUMBER, "time
 
 
 @functools.lru_cache(maxsize=4096)
-def _plain(text: str) -> str | int | bool | Odd | None:
+def plain_value(text: str) -> str | int | bool | Odd | None:
     """Return what an unquoted scalar means, if YAML 1.1 and 1.2 agree on it."""
     if found := _PLAIN.fullmatch(text):
         if found["null"] is not None:
@@ -349,5 +349,5 @@ def _scalar(event: _Event) -> Value:
     if event.tag:
         return Odd.REFUSED
     if event.implicit[0] and (not text or text[0] in _MAYBE_ODD):
-        return _plain(text)
+        return plain_value(text)
     return text

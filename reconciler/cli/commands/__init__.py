@@ -3,7 +3,7 @@
 What a command does is in the module of its name.
 
     manifest     validate, plan, apply, status, observe
-    tokens       bootstrap, rotate, rollback, adopt, forget, verify
+    tokens       init, bootstrap, rotate, rollback, adopt, forget, verify
     pipelines    identity, github
     local        sandbox, demo
 

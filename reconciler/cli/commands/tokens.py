@@ -14,8 +14,32 @@ from reconciler.cli.options import (
     REPORT,
     WAIT,
     YES,
+    file_option,
     option,
 )
+
+
+@cli.command(context_settings=CONTEXT)
+@option(
+    "--from-live",
+    is_flag=True,
+    help="Write it of what the exchange lists, signed with LIMITLESS_TOKEN_ID and _SECRET.",
+)
+@file_option(
+    "--out",
+    text="Write the manifest to this new file; - for standard output.",
+    default="tokens.yaml",
+    show_default=True,
+)
+@file_option("--adopt-out", text="Write the list of what can be adopted to this new file.")
+def init(**given: Any) -> None:
+    """Write a first tokens.yaml.
+
+    Nothing is overwritten. It needs neither Vault nor an identity token.
+    """
+    from reconciler.cli import init as module
+
+    module.init(module.InitOptions(**given))
 
 
 @cli.command(context_settings=CONTEXT)
