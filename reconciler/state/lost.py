@@ -19,7 +19,8 @@ A derive that got no clear answer may have made a token that nobody knows the id
                                            be shown late         minute before, as a
                                                                  clock may be wrong
 
-An interrupted token is revoked. What is named is never touched: a person looks at it,
+Any later token may be the other one that fits: a POST may land late. An interrupted
+token is revoked. What is named is never touched: a person looks at it,
 and says so (``forget``). Labels are compared loosely for naming only, because an
 exchange may trim, lower or cut them; ids decide everything else.
 """
@@ -94,23 +95,27 @@ def interrupted(  # noqa: PLR0913  # what is known of uses comes by name
     found = [
         token
         for token in live
-        if token.label == label
-        and token.last_used_at_ms is None
-        and may_be_of(label, intent, ledger, token)
+        if token.last_used_at_ms is None and may_be_of(label, intent, ledger, token)
     ]
     if len(found) != 1 or now_ms - found[0].created_at_ms < doubt_ms:
         return None
-    return found[0].token_id
+    age_ms = found[0].created_at_ms - intent.since_ms
+    in_time = -CLOCK_MARGIN_MS <= age_ms <= DERIVE_DEADLINE_MS
+    return found[0].token_id if in_time and found[0].label == label else None
 
 
 def may_be_of(label: str, intent: Intent, ledger: Ledger, token: LiveToken) -> bool:
-    """Whether an unnamed intent may have made a token, whoever has used it since."""
+    """Whether an unnamed intent may have made a token, whoever has used it since.
+
+    However wrong the clock is, and however late the POST has landed: what is taken for
+    the intent's must be the only one.
+    """
     return (
         alike(label, token.label)
         and token.token_id not in known_of(ledger)
         and token.token_id not in intent.before
         and _fits(intent.scopes, token, ledger)
-        and -CLOCK_MARGIN_MS <= token.created_at_ms - intent.since_ms <= DERIVE_DEADLINE_MS
+        and token.created_at_ms >= intent.since_ms - CLOCK_WRONG_MS
     )
 
 

@@ -536,8 +536,12 @@ class Fleet:
         raise ViolationError("2: run after run finds something to do")
 
     def _ripened(self, row: dict[str, Any], clean: dict[str, Any], ledger: Ledger) -> bool:
-        """Whether the time for this row came only after the run before had looked."""
-        looked_ms = instant_ms(clean["started_at"])
+        """Whether the time for this row came only after the run before had looked.
+
+        Where it waited for predecessors to go, that run made room for it.
+        """
+        # what uses are worth is known to a minute at an unkind exchange, time to half a one
+        looked_ms = instant_ms(clean["started_at"]) - (MINUTE_MS if self.unkind else 0)
         token_id, entry = (
             row["before"]["token_id"] if row["before"] else None,
             ledger.tokens.get(row["label"]),
@@ -550,7 +554,8 @@ class Fleet:
         ) + CLOCK_GRAIN_MS  # a run knows the exchange's clock to a second
         if row["reason"] == "due":
             due_ms: int = token["created_at_ms"] + self._wishes.rotate_after_ms(row["label"])
-            return due_ms > looked_ms
+            held = {(hold["label"], hold["reason"]) for hold in clean["holds"]}
+            return due_ms > looked_ms or (row["label"], "piled_up") in held
         if row["reason"] == "not_desired":
             quiet_ms = max(IN_USE_MS, entry.overlap_ms or 0)
             return used_ms + quiet_ms > looked_ms
