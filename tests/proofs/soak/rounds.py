@@ -540,7 +540,7 @@ class Fleet:
 
         Where it waited for predecessors to go, that run made room for it.
         """
-        # what uses are worth is known to a minute at an unkind exchange, time to half a one
+        # an unkind exchange shows uses to a minute, and its time is half a minute wrong
         looked_ms = instant_ms(clean["started_at"]) - (MINUTE_MS if self.unkind else 0)
         token_id, entry = (
             row["before"]["token_id"] if row["before"] else None,
