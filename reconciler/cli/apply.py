@@ -16,7 +16,7 @@ from reconciler.documents import dump, load_plan, report_document
 from reconciler.errors import Exit, UsageError
 from reconciler.plan import Policy
 from reconciler.protocol import Approved, Report, approve
-from reconciler.render import report_last_line, stale_text, subject, twin_sentence, why
+from reconciler.render import held_lines, report_last_line, stale_text, twin_sentence
 from reconciler.run import OlderManifestError, StalePlanError, apply_manifest
 
 
@@ -96,9 +96,9 @@ def _run(options: ApplyOptions, approved: Approved | None) -> Report:
 
 def _finish(report: Report, report_file: str | None) -> None:
     """Tell what became of the run, and end with its exit code."""
-    for change in report.holds:
+    for line in held_lines(report):
         with contextlib.suppress(OSError, ValueError):
-            print_result(f"held {subject(change.label)} ({why(change)})")
+            print_result(line)
     for token in report.not_touched:
         if token.probably_ours or token.perhaps_ours:
             complain_of(f"{token.token_id} ({token.label or ''}): {twin_sentence(token)}")

@@ -5,17 +5,26 @@ Nothing that talks to anybody is imported here.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.cli.console import complain_of, print_result
+from reconciler.cli.files import MAX_FILE_CHARS
 from reconciler.errors import UsageError
 from reconciler.escape import counted, safe
 from reconciler.manifest import ManifestError, Pins, load_manifest
 from reconciler.model import Manifest, Problem
 
 DEFAULT_MANIFEST = "tokens.yaml"
+
+USES = {
+    "plan": ": apply it with `reconciler apply --plan {name}`, "
+    "look at it with `reconciler show {name}`",
+    "snapshot": ": plan from it with `reconciler plan --observed {name}`",
+}
+"""What a document that was given as the manifest is for."""
 
 
 def read_manifest(
@@ -38,10 +47,33 @@ def read_manifest(
             pins=pins(environ, missing_manager=missing_manager),
         )
     except ManifestError as error:
+        _refuse_document(names)
         _tell(error.problems, found)
         raise
     _tell(loaded.warnings, found)
     return loaded.manifest
+
+
+def _refuse_document(names: tuple[str, ...]) -> None:
+    """Raise UsageError where a file is a document of ours, given as the manifest."""
+    for name in names:
+        kind = _document_in(Path(name))
+        if kind is not None:
+            use = USES.get(kind, "")
+            raise UsageError(f"{name} is a saved {kind} and no manifest" + use.format(name=name))
+
+
+def _document_in(path: Path) -> str | None:
+    """Return what a document of ours in a file is called, None for anything else."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_FILE_CHARS:
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    name = found.get("document") if isinstance(found, dict) else None
+    words = name.split() if isinstance(name, str) else []
+    return words[1] if words[:1] == ["reconciler"] and len(words) == 2 else None  # noqa: PLR2004
 
 
 def _tell(problems: tuple[Problem, ...], found: list[Problem] | None) -> None:

@@ -88,7 +88,7 @@ def hand_over(  # noqa: PLR0913  # the last four by name
     meta = store.read_meta(path)
     if meta.latest and not store.is_short_lived(path):
         raise UsageError(
-            f"there is something else at {path}, which does not end by itself: "
+            f"there is something else at {store.mount}/{path}, which does not end by itself: "
             "hand the token over at a place of its own"
         )
     store.expire(path, after_s=life_s)
@@ -100,7 +100,7 @@ def hand_over(  # noqa: PLR0913  # the last four by name
     if kept_s < LEAST_LEFT_S <= life_s:
         store.destroy_version(path, written.latest)
         raise ReconcilerError(
-            f"what is handed over at {path} ends after {kept_s} s already "
+            f"what is handed over at {store.mount}/{path} ends after {kept_s} s already "
             "(delete_version_after of the mount): hand it over on a mount that keeps it longer"
         )
     return min(life_s, kept_s)
@@ -115,7 +115,7 @@ def take(store: SecretStore, path: str, digest: str | None = None) -> HandedOver
     found = store.read(path)
     if found.state is not VersionState.LIVING or found.secret is None:
         raise PersonNeededError(
-            f"no identity token is waiting at {path}: "
+            f"no identity token is waiting at {store.mount}/{path}: "
             "a person puts one there with `reconciler identity push`, shortly before"
         )
     serves = found.field(PLAN)
@@ -124,7 +124,7 @@ def take(store: SecretStore, path: str, digest: str | None = None) -> HandedOver
         store.write(path, {}, cas=found.version)
     except VaultCasMismatchError:
         raise PersonNeededError(
-            f"another run took the identity token at {path}: hand over another one"
+            f"another run took the identity token at {store.mount}/{path}: hand over another one"
         ) from None
     # where somebody lets the path keep more versions
     if store.read(path, version=found.version).state is VersionState.LIVING:

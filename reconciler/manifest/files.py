@@ -113,7 +113,9 @@ def _read(path: Path, most: int) -> tuple[bytes, tuple[int, int]]:
         # opening a pipe without a writer must not wait
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise UnreadableError(mark, "there is no such file - check the path") from None
+        raise UnreadableError(
+            mark, "there is no such file - check the path, or write one with `reconciler init`"
+        ) from None
     except (OSError, ValueError) as failure:  # ValueError: a NUL in the path
         raise UnreadableError(mark, _why_unreadable(failure)) from None
     try:

@@ -28,6 +28,7 @@ HEAD_KEYS = ("profile_id", "manager", "vault", "defaults")
 
 # 'tradng' is so alike that it is taken for a slip, 'trading_v2' for a new scope.
 _MISSPELT = 0.85
+_ALIKE = 0.75  # below it, scopes as different as admin and trading are alike
 _FOREVER = 2**63 - 1  # longer than any duration that can be written
 
 
@@ -199,7 +200,7 @@ def scopes(draft: Draft) -> Iterator[Problem]:
             )
     for scope, nodes in unknown.items():
         times = f" ({len(nodes)} times)" if len(nodes) > 1 else ""
-        alike = near_miss(scope, known)
+        alike = near_miss(scope, known, _ALIKE)
         hint = f"did you mean {quoted(alike)}?" if alike else "the exchange may know it"
         yield warning(nodes[0].mark, f"scope {quoted(scope)} is not known here{times} - {hint}")
 

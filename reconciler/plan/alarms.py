@@ -62,6 +62,13 @@ def gained_scopes(change: Change) -> tuple[str, ...]:
     return tuple(sorted(set(after) - set(scopes_before(change) or ())))
 
 
+def lost_scopes(change: Change) -> tuple[str, ...]:
+    """Return the scopes that the old token has and the new one lacks."""
+    if not change.derives or change.after is None:
+        return ()
+    return tuple(sorted(set(scopes_before(change) or ()) - set(change.after.scopes)))
+
+
 def plus_minus(gained: Iterable[str], lost: Iterable[str]) -> str:
     """Return ``+gained -lost``, fit to print."""
     return " ".join([*(f"+{safe(g)}" for g in gained), *(f"-{safe(x)}" for x in lost)])
@@ -71,8 +78,7 @@ def scope_note(change: Change) -> str:
     """Return ``+gained -lost`` of a change that derives, and nothing of any other."""
     if not change.derives or change.after is None:
         return ""
-    lost = set(scopes_before(change) or ()) - set(change.after.scopes)
-    return plus_minus(gained_scopes(change), sorted(lost))
+    return plus_minus(gained_scopes(change), lost_scopes(change))
 
 
 def path_note(change: Change) -> str:
@@ -112,8 +118,23 @@ def is_superseded(change: Change) -> str | None:
 
 def widens(change: Change) -> str | None:
     """The new token may do more than the old one."""
-    gains = change.action is Action.ROTATE and gained_scopes(change)
-    return scope_note(change) if gains and scopes_before(change) is not None else None
+    return scope_note(change) if _gains(change) and not lost_scopes(change) else None
+
+
+def narrows(change: Change) -> str | None:
+    """The new token may do less than the old one: consumers of that will fail."""
+    lost = lost_scopes(change) and not gained_scopes(change)
+    return scope_note(change) if lost else None
+
+
+def exchanges(change: Change) -> str | None:
+    """The new token may do other things than the old one."""
+    return scope_note(change) if _gains(change) and lost_scopes(change) else None
+
+
+def _gains(change: Change) -> bool:
+    gains = change.action is Action.ROTATE and bool(gained_scopes(change))
+    return gains and scopes_before(change) is not None
 
 
 def perhaps_widens(change: Change) -> str | None:
@@ -154,6 +175,8 @@ ALARMS: tuple[tuple[str, Callable[[Change], str | None]], ...] = (
     ("revokes the predecessor at once, without overlap", without_overlap),
     ("revokes {superseded} for good", is_superseded),
     ("widens scopes", widens),
+    ("takes scopes away: consumers that need them will fail", narrows),
+    ("gives some scopes and takes others away", exchanges),
     ("grants scopes, and what the old token had is not known", perhaps_widens),
     ("takes the protection away", unprotects),
     ("moves the secret: consumers must read another path", moves),

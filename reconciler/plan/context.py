@@ -50,6 +50,7 @@ class PlanContext:
             files_missing=files_missing(desired, observed, policy),
             doubt_ms=observed.doubt_ms,
             granted=granted_otherwise(ledger, observed.live),
+            place=observed.place,
         )
 
     def is_to_be_done(self, change: Change) -> bool:
@@ -115,6 +116,7 @@ class PlanContext:
             "target": observed.meta(spec.path),
             "target_content": observed.contents.get(spec.path),
             "owner": owner if owner != label else None,
+            "owner_leaves": owner != label and self._leaves(owner, spec.path),
             "twins": tuple(
                 t for t in self.labelled.get(label, ()) if self.kinds[t.token_id] is Kind.TWIN
             ),
@@ -124,6 +126,28 @@ class PlanContext:
         if live is None:
             return Recorded(**common, current=current)
         return Listed(**common, current=current, live=live)
+
+    def _leaves(self, label: str, path: str) -> bool:
+        """Return whether a label will be gone from its path without anybody's help.
+
+        One that moves needs a free path to move to: labels that wait for each other's
+        paths all stay where they are.
+        """
+        seen: set[str] = set()
+        while label not in seen:
+            seen.add(label)
+            entry, spec = self.observed.ledger.tokens[label], self.specs.get(label)
+            at_work = entry.intent is not None and entry.intent.path == path
+            if not at_work and (entry.current is None or entry.path != path):
+                return True
+            if spec is None:
+                return not entry.protect and not self.setting.files_missing
+            if spec.path == path:
+                return False
+            if spec.path not in self.owners:
+                return True
+            label, path = self.owners[spec.path], spec.path
+        return False
 
 
 def _by_label(live: Iterable[LiveToken]) -> dict[str | None, list[LiveToken]]:

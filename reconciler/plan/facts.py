@@ -49,14 +49,15 @@ class Wanted(Facts):
     """The label is in the manifest.
 
     ``target`` and ``target_content`` are of the wanted path, and ``owner`` is another
-    label for which the ledger has that path. ``twins`` are live tokens with the label
-    that are not ours.
+    label for which the ledger has that path; ``owner_leaves``: it is on its way from
+    there. ``twins`` are live tokens with the label that are not ours.
     """
 
     spec: TokenSpec
     target: SecretMeta
     target_content: Content | None
     owner: str | None
+    owner_leaves: bool
     twins: tuple[LiveToken, ...]
 
 

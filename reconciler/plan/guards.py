@@ -34,13 +34,13 @@ Check = Callable[[Manifest, Observed, "Policy"], str | None]
 # --- checks of the whole fleet ---
 
 
-def files_missing(desired: Manifest, observed: Observed, policy: Policy) -> bool:
-    """Return whether a file that the ledger remembers is not in the manifest.
+def files_missing(desired: Manifest, observed: Observed, policy: Policy) -> tuple[str, ...]:
+    """Return the files that the ledger remembers and the manifest lacks, by name.
 
-    Then nothing counts as removed, unless that is allowed.
+    While there is one, nothing counts as removed. None, where that is allowed.
     """
     missing = frozenset(observed.ledger.files) - frozenset(desired.files)
-    return bool(missing) and not policy.allow_missing_files
+    return () if policy.allow_missing_files else tuple(sorted(missing))
 
 
 def too_many_revocations(desired: Manifest, observed: Observed, policy: Policy) -> str | None:

@@ -16,11 +16,13 @@ A label has at most one row of its own, by the first line that fits:
     no       current   perhaps used within its overlap          hold in_use
     no       current   neither it nor its secret is found       hold missing
     no       current   none of that                             revoke not_desired
-    yes      none      the wanted path holds something          hold occupied
+    yes      none      the wanted path holds something foreign  hold occupied
+    yes      none      it is another label's, which stays       hold path_taken
+    yes      none      it is another label's, which leaves it   hold waits_for
     yes      none      a twin lives                             hold twin
     yes      none      what is written there ends by itself     hold ends_by_itself
     yes      none      none of that                             derive absent
-    yes      current   another path is wanted, and occupied     hold occupied
+    yes      current   another path is wanted, and occupied     (the same three)
     yes      current   not listed, and an unknown newer one is  hold ledger_restored
     yes      current   not listed, and the path ends by itself  hold ends_by_itself
     yes      current   the exchange does not list it            rotate revoked_elsewhere
@@ -173,7 +175,11 @@ def _within_budget(changes: list[Change], context: PlanContext) -> list[Change]:
 def _files_row(context: PlanContext) -> Iterable[Change]:
     """Make the row about the manifest's files, if the ledger remembers other ones."""
     files, known = frozenset(context.desired.files), frozenset(context.observed.ledger.files)
-    if files == known or context.setting.files_missing:
+    missing = context.setting.files_missing
+    if missing:
+        note = ", ".join(missing)
+        yield Change(label="", action=Action.HOLD, reason=Reason.FILE_MISSING, note=note)
+    if files == known or missing:
         return
     gained, lost = sorted(files - known), sorted(known - files)
     yield Change(

@@ -87,7 +87,8 @@ def nothing_left(_: Facts) -> Finding | None:
 
 def file_missing(facts: Unwanted) -> Finding | None:
     """The line may stand in the file that is missing."""
-    return Finding(Action.HOLD, Reason.FILE_MISSING) if facts.setting.files_missing else None
+    names = ", ".join(facts.setting.files_missing)
+    return Finding(Action.HOLD, Reason.FILE_MISSING, names) if names else None
 
 
 def protected(facts: Unwanted) -> Finding | None:
@@ -153,9 +154,10 @@ def occupied(facts: Wanted) -> Finding | None:
     spec, entry, content = facts.spec, facts.entry, facts.target_content
     if entry.current is not None and entry.path == spec.path:
         return None
+    where = f"{facts.setting.place}/{spec.path}"
     if facts.owner is not None:
-        note = f"{spec.path} belongs to {facts.owner} until that token is gone"
-        return Finding(Action.HOLD, Reason.OCCUPIED, note)
+        reason = Reason.WAITS_FOR if facts.owner_leaves else Reason.PATH_TAKEN
+        return Finding(Action.HOLD, reason, f"{where} is that of {facts.owner}")
     if facts.target.state is not VersionState.LIVING:
         return None
     if facts.label in facts.setting.policy.replace:
@@ -164,7 +166,7 @@ def occupied(facts: Wanted) -> Finding | None:
         return None
     if content is not None and content.token_id in {r.token_id for r in entry.retiring}:
         return None  # a predecessor of this label, as at the path of every rotation
-    return Finding(Action.HOLD, Reason.OCCUPIED, spec.path)
+    return Finding(Action.HOLD, Reason.OCCUPIED, where)
 
 
 def twin(facts: Wanted) -> Finding | None:

@@ -25,18 +25,19 @@ class Setting:
 
     ``now_ms`` is the time that ages are judged by. ``other_run`` holds the lease, and
     is not the run that asks. ``doubt_ms`` is by how much a shown use may be late, None
-    while that is not proven. ``files_missing``: files that the ledger remembers are not
-    in the manifest, and that is not allowed. ``granted``: what the exchange granted
-    instead of scopes that were asked for.
+    while that is not proven. ``files_missing`` are files that the ledger remembers and
+    the manifest lacks, unless that is allowed. ``granted``: what the exchange granted
+    instead of scopes that were asked for. ``place`` is ``mount/prefix`` in Vault.
     """
 
     now_ms: int
     policy: Policy
     signer_id: str | None
     other_run: Holder | None
-    files_missing: bool
+    files_missing: tuple[str, ...]
     doubt_ms: int | None
     granted: Mapping[frozenset[str], Granted] = dataclasses.field(default_factory=dict)
+    place: str = ""
 
     def doubt_within(self, overlap_ms: int) -> int | None:
         """Return the doubt that a decision about such an overlap reckons with.

@@ -62,6 +62,8 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
     State.WAITING: (
         Reason.SCOPES_GRANTED,
         Reason.OCCUPIED,
+        Reason.PATH_TAKEN,
+        Reason.WAITS_FOR,
         Reason.TWIN,
         Reason.ROLLED_BACK,
         Reason.ENDS_BY_ITSELF,

@@ -42,11 +42,11 @@ OVERDUE_MS = DAY_MS
 
 PROBABLY_OURS = (
     "probably ours, of an interrupted derive, and its secret is lost: "
-    "revoke it at the exchange if nobody knows it, or `reconciler forget` it"
+    "revoke it at the exchange if nobody knows it, or `reconciler forget --token-id ID`"
 )
 PERHAPS_OURS = (
     "perhaps ours: it is much like what an interrupted derive would have made: "
-    "ask who made it, then revoke it or `reconciler forget` it"
+    "ask who made it, then revoke it or `reconciler forget --token-id ID`"
 )
 
 _OF_PROTECTION = frozenset({Reason.PROTECT_ON, Reason.PROTECT_OFF})

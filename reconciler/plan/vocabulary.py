@@ -78,6 +78,8 @@ class Reason(enum.Enum):
     SIGNS = "signs"
     NOT_DESIRED = "not_desired"
     OCCUPIED = "occupied"
+    PATH_TAKEN = "path_taken"
+    WAITS_FOR = "waits_for"
     TWIN = "twin"
     ABSENT = "absent"
     LEDGER_RESTORED = "ledger_restored"
@@ -121,12 +123,13 @@ SENTENCES: dict[Reason, str] = {
     ),
     Reason.MISSING: (
         "the exchange does not list it, and its secret is lost, so nobody can ask whether "
-        "it is gone: if you know, `reconciler forget` it"
+        "it is gone: if you know, `reconciler forget --token-id ID`"
     ),
     Reason.PLACEHOLDER_LEFT: "an empty placeholder is left at the path: delete it",
     Reason.IN_PROGRESS: "another run is working on it",
     Reason.FILE_MISSING: (
-        "a file of the manifest is missing, so nothing counts as removed (--allow-missing-files)"
+        "a file of the manifest is missing, so nothing counts as removed: name it on the "
+        "command line as well, or give --allow-missing-files once if it is gone for good"
     ),
     Reason.PROTECTED: "protected: put `protect: false` into the manifest before you remove it",
     Reason.IN_USE: "not in the manifest, but used within its overlap (--revoke-in-use)",
@@ -141,6 +144,14 @@ SENTENCES: dict[Reason, str] = {
     Reason.OCCUPIED: (
         "the path holds a secret that is not ours: move it, choose another "
         "path, or --replace the label"
+    ),
+    Reason.PATH_TAKEN: (
+        "the path is another label's, which does not leave it first: choose another path for "
+        "this one, or move that one to a third path"
+    ),
+    Reason.WAITS_FOR: (
+        "the path is another label's, which is leaving it: apply again when that one's token "
+        "is gone"
     ),
     Reason.TWIN: (
         "a token with this label lives that we did not derive: adopt it, or --replace the label"
@@ -176,7 +187,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.SECRET_MOVED: "the secret was overwritten or deleted: write it again",
     Reason.SECRET_LOST: "the secret is lost",
     Reason.DUE: "older than rotate_after",
-    Reason.BUDGET: "due, but --max-rotations are planned already",
+    Reason.BUDGET: "due, but as many rotations are planned already as --max-rotations allows",
     Reason.PILED_UP: (
         "due, but three predecessors still live: see to their consumers, or --revoke-unproven"
     ),
@@ -194,6 +205,8 @@ NEEDS_DECISION = frozenset(
     {
         Reason.TWIN,
         Reason.OCCUPIED,
+        Reason.PATH_TAKEN,
+        Reason.WAITS_FOR,
         Reason.ROLLED_BACK,
         Reason.ENDS_BY_ITSELF,
         Reason.LEDGER_RESTORED,

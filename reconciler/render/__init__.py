@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     )
     from reconciler.render.markdown import plan_markdown
     from reconciler.render.status import status_text
-    from reconciler.render.text import plan_text, report_last_line, row_line, stale_text
+    from reconciler.render.text import (
+        held_lines,
+        plan_text,
+        report_last_line,
+        row_line,
+        stale_text,
+    )
     from reconciler.render.words import subject, twin_sentence, why
 
 __all__ = [
@@ -29,6 +35,7 @@ __all__ = [
     "command",
     "drift_issue",
     "failure_issue",
+    "held_lines",
     "plan_comment",
     "plan_markdown",
     "plan_summary",
@@ -63,7 +70,7 @@ __getattr__ = on_demand(
         ),
         "markdown": ("plan_markdown",),
         "status": ("status_text",),
-        "text": ("plan_text", "report_last_line", "row_line", "stale_text"),
+        "text": ("held_lines", "plan_text", "report_last_line", "row_line", "stale_text"),
         "words": ("subject", "twin_sentence", "why"),
     },
 )

@@ -27,7 +27,7 @@ from reconciler.protocol import Report, Row
 from reconciler.render.markdown import MORE, Block, Rank, code, fitted, plan_blocks
 from reconciler.render.status import span
 from reconciler.render.text import report_last_line
-from reconciler.render.words import subject, why
+from reconciler.render.words import grouped, subject, why
 
 COMMENT_BYTES = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""
@@ -137,7 +137,9 @@ def report_summary(report: Report) -> str:
     )
     table = "| change | label | end | token |\n|---|---|---|---|"
     rows = [_ended(row) for row in report.rows]
-    held = [f"- held {code(subject(c.label))}: {code(why(c))}" for c in report.holds]
+    alone, groups = grouped(sorted(report.holds, key=lambda c: not c.needs_decision))
+    held = [f"- held {code(subject(c.label))}: {code(why(c))}" for c in alone]
+    held += [f"- held {code(names)}: {code(sentence)}" for names, sentence in groups]
     blocks = [Block(head=head)]
     blocks += (
         [Block(head=table, rows=tuple(rows), rank=Rank.LOUD, more=f"| {MORE} | | | |")]

@@ -232,7 +232,10 @@ def _surroundings(status: Status, width: int | None) -> list[str]:
         )
     for row in status.abandoned:
         began, ended = (_ago(at_ms, status.as_of_ms) for at_ms in (row.since_ms, row.closed_at_ms))
-        said = f"a derive begun {began} was given up {ended}; a token of it may still show up"
+        said = (
+            f"a derive begun {began} was given up {ended}: if a token of it shows up, "
+            "revoke it or `reconciler forget --token-id ID`"
+        )
         lines.append(line(f"abandoned {subject(row.label)}", said, width))
     told = {
         label

@@ -50,6 +50,7 @@ from reconciler.render.words import (
     extras,
     flags_line,
     foreign_shown,
+    grouped,
     is_named,
     not_touched_count,
     place_line,
@@ -171,7 +172,16 @@ def _group(action: Action, rows: Sequence[Change], width: int | None, paint: Pai
             )
         ]
     column = min(label_cells(width), max(cells(subject(c.label)) for c in rows))
-    return [paint(f"{heading}:", bold=True), *(_row(c, column, width, paint) for c in rows)]
+    alone, groups = grouped(rows)
+    mark = ACTIONS[action].mark
+    return [
+        paint(f"{heading}:", bold=True),
+        *(_row(c, column, width, paint) for c in alone),
+        *(
+            paint(line(f"  {mark} {names}", sentence, width), fg=ACTIONS[action].colour)
+            for names, sentence in groups
+        ),
+    ]
 
 
 def _row(change: Change, column: int, width: int | None, paint: Paint) -> str:
@@ -232,8 +242,9 @@ def row_line(row: Row) -> str:
     verb = ACTIONS[change.action].done
     if not change.derives and change.action is not Action.REVOKE:
         ids = [token_id for token_id in outcome.revoked if token_id not in outcome.sentence]
-        named = f" {safe(', '.join(ids))}" if ids else ""
-        return f"{verb} {name}: {safe(outcome.sentence)}{named}"
+        told = [] if outcome.sentence == verb else [safe(outcome.sentence)]
+        told = [" ".join([*told, *([safe(", ".join(ids))] if ids else [])])]
+        return f"{verb} {name}" + (f": {told[0]}" if told[0] else f" ({why(change)})")
     token = (
         [f"{'new token' if change.derives else 'token'} {short(outcome.token_id)}"]
         if outcome.token_id
@@ -254,6 +265,15 @@ def report_last_line(report: Report) -> str:
     Holds of the plan count as held, like those of the run itself.
     """
     return ", ".join(f"{status.value} {number}" for status, number in report.counts().items())
+
+
+def held_lines(report: Report) -> list[str]:
+    """Return what waits, decisions first; many that wait for the same take one line."""
+    alone, groups = grouped(sorted(report.holds, key=lambda c: not c.needs_decision))
+    return [
+        *(f"held {subject(c.label)} ({why(c)})" for c in alone),
+        *(f"held {names} ({sentence})" for names, sentence in groups),
+    ]
 
 
 # --- two plans ---

@@ -12,9 +12,10 @@ Rules this room keeps:
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 
-from reconciler.escape import safe
+from reconciler.escape import counted, safe
 from reconciler.plan import (
     ACTIONS,
     PERHAPS_OURS,
@@ -39,6 +40,9 @@ FEW = 10
 """So many names stand in one line; the rest is counted."""
 
 FOREIGN_NAMED = 5
+
+GROUPED_FROM = 4
+"""So many rows that wait for the same are told in one line."""
 
 
 def cells(text: str) -> int:
@@ -76,6 +80,22 @@ def said(reason: Reason, note: str) -> str:
     if not note:
         return sentence
     return f"{sentence} ({safe(note)})" if ":" in sentence else f"{sentence}: {safe(note)}"
+
+
+def grouped(rows: Sequence[Change]) -> tuple[tuple[Change, ...], tuple[tuple[str, str], ...]]:
+    """Return the rows that are told one by one, and groups of those that wait alike.
+
+    A group is the labels in words, and what they wait for. What needs a person, and
+    what acts, is told by itself.
+    """
+    many = collections.Counter(c.reason for c in rows if not c.acts and not c.needs_decision)
+    alike = {reason for reason, number in many.items() if number >= GROUPED_FROM}
+    groups = []
+    for reason in sorted(alike, key=lambda reason: reason.value):
+        labels = list(dict.fromkeys(subject(c.label) for c in rows if c.reason is reason))
+        number = counted(len(labels), "label")
+        groups.append((f"{number}: {some(labels)}", SENTENCES[reason]))
+    return tuple(c for c in rows if c.reason not in alike or c.acts), tuple(groups)
 
 
 # --- what a change does, by its two sides ---

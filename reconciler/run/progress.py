@@ -107,9 +107,21 @@ def _verdict(progress: Progress) -> Step[tuple[Exit, str]]:
         return Exit.PERSON_NEEDED, f"waiting for your decision: {labels} (see the plan's holds)"
     if stopped is not None or any(_is_unfinished(progress, row) for row in progress.rows):
         return Exit.PARTIAL, stopped or UNFINISHED
-    if halt.signalled:
+    if halt.signalled and _may_lack(progress):
         return Exit.PARTIAL, "stopped by a signal: run again"
-    return Exit.DONE, ""
+    return Exit.DONE, "the signal came when everything was done" if halt.signalled else ""
+
+
+def _may_lack(progress: Progress) -> bool:
+    """Return whether a signal may have kept something from being done.
+
+    After repairs a run plans afresh; what would have been found then is not known.
+    """
+    done = progress.tried | {row_key(row.change) for row in progress.rows}
+    acting = progress.outlook.plan.acting
+    return any(row_key(c) in progress.tried for c in acting) or any(
+        row_key(c) not in done for c in acting
+    )
 
 
 def _is_unfinished(progress: Progress, row: Row) -> bool:

@@ -118,12 +118,14 @@ def _verify(observed: Observed, label: str, until_ms: int | None) -> Step[Verifi
     if entry is None or entry.current is None:
         return Verified(label=label, token_id=None, works=False, sentence="no token yet")
     wanted = entry.current.token_id
-    sentence = yield from _why_broken(entry.path, wanted, until_ms)
+    sentence = yield from _why_broken(observed.place, entry.path, wanted, until_ms)
     return Verified(label=label, token_id=wanted, works=not sentence, sentence=sentence)
 
 
-def _why_broken(path: str, token_id: str, until_ms: int | None) -> Step[str]:
-    """Return why the path does not hold the token's working secret, or nothing.
+def _why_broken(place: str, path: str, token_id: str, until_ms: int | None) -> Step[str]:
+    """Return why a path below ``place`` does not hold the token's working secret.
+
+    Nothing where it does.
 
     Nothing is signed half a minute before ``until_ms`` or later.
     """
@@ -132,9 +134,9 @@ def _why_broken(path: str, token_id: str, until_ms: int | None) -> Step[str]:
         return content.sentence
     credentials = credentials_of(content)
     if credentials is None:
-        return f"{path} holds no secret"
+        return f"{place}/{path} holds no secret"
     if credentials.token_id != token_id:
-        return f"{path} holds {credentials.token_id} instead of {token_id}"
+        return f"{place}/{path} holds {credentials.token_id} instead of {token_id}"
     if until_ms is not None and (yield from Now()) > until_ms - SIGN_BEFORE_MS:
         return TOO_LATE
     reply = yield from VerifyToken(credentials=credentials)

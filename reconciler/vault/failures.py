@@ -234,7 +234,7 @@ def _no_login(call: Call) -> str:
 def _bad_request(call: Call, errors: str) -> str:
     if _MOUNT_MISSING in errors:
         return (
-            f"nothing is mounted for {call.path}: "
+            f"nothing is mounted for {call.path.removesuffix('/config')}: "
             "mount a KV engine of version 2 there, or correct the manifest"
         )
     if METADATA_CAS in errors:

@@ -60,7 +60,7 @@ class SecretStore:
         self._client = client
         self._kv = client.secrets.kv.v2
         self._explainer = explainer
-        self._mount = mount
+        self.mount = mount
         self._login = login
         self._scanner = Scanner()
 
@@ -161,17 +161,17 @@ class SecretStore:
         Where a policy hides the mount, nothing is said: ``write`` recognises version 1
         by its reply.
         """
-        call = Call(needs='"read"', path=f"sys/internal/ui/mounts/{self._mount}")
+        call = Call(needs='"read"', path=f"sys/internal/ui/mounts/{self.mount}")
         reply = self._ask(call, lambda: self._client.adapter.get(url=f"/v1/{call.path}"))
         if reply.status == HTTPStatus.OK and reply.data is not None:
-            refuse_engine(self._mount, reply.data)
+            refuse_engine(self.mount, reply.data)
             return
         if reply.status != HTTPStatus.FORBIDDEN or reply.errors is None:
             raise self._failure(call, reply)
         # 403 is also the answer for a mount that is not there. This read tells the two
         # apart, for a token with wide rights:
-        call = Call(needs='"read"', path=f"{self._mount}/config")
-        reply = self._ask(call, lambda: self._kv.read_configuration(mount_point=self._mount))
+        call = Call(needs='"read"', path=f"{self.mount}/config")
+        reply = self._ask(call, lambda: self._kv.read_configuration(mount_point=self.mount))
         if reply.status == HTTPStatus.NOT_FOUND and not reply.says_absent:
             raise self._failure(call, reply)
 
@@ -180,8 +180,8 @@ class SecretStore:
 
         None where it has no end, and where a policy hides the setting.
         """
-        call = Call(needs='"read"', path=f"{self._mount}/config")
-        reply = self._ask(call, lambda: self._kv.read_configuration(mount_point=self._mount))
+        call = Call(needs='"read"', path=f"{self.mount}/config")
+        reply = self._ask(call, lambda: self._kv.read_configuration(mount_point=self.mount))
         if reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None:
             return None
         if reply.status != HTTPStatus.OK or reply.data is None:
@@ -212,9 +212,7 @@ class SecretStore:
 
     def _metadata(self, path: str) -> tuple[Reply, SecretMeta]:
         call = self._call('"read"', "metadata", path)
-        reply = self._ask(
-            call, lambda: self._kv.read_secret_metadata(path, mount_point=self._mount)
-        )
+        reply = self._ask(call, lambda: self._kv.read_secret_metadata(path, mount_point=self.mount))
         meta = NEVER_WRITTEN if reply.says_absent else meta_of(reply)
         if meta is None:
             raise self._failure(call, reply)
@@ -233,7 +231,7 @@ class SecretStore:
         reply = self._ask(
             call,
             lambda: self._kv.read_secret_version(
-                path, version, self._mount, raise_on_deleted_version=False
+                path, version, self.mount, raise_on_deleted_version=False
             ),
         )
         if reply.says_absent:
@@ -287,7 +285,7 @@ class SecretStore:
         reply = self._ask(
             call,
             lambda: self._kv.create_or_update_secret(
-                path, content, cas=cas, mount_point=self._mount
+                path, content, cas=cas, mount_point=self.mount
             ),
         )
         if reply.status == HTTPStatus.OK and (reply.data or {}).get("version") == cas + 1:
@@ -296,7 +294,7 @@ class SecretStore:
         if reply.status == HTTPStatus.NO_CONTENT:
             raise VaultUnclearError(
                 f"{call.path} was written unchecked, "
-                f"as {self._mount} is no KV engine of version 2: use another"
+                f"as {self.mount} is no KV engine of version 2: use another"
             )
         raise self._failure(call, reply)
 
@@ -317,7 +315,7 @@ class SecretStore:
     def _end_version(self, kind: str, request: Callable[..., Any], path: str, version: int) -> None:
         _check_version(version)
         call = self._call('"update"', kind, path, changes=True)
-        self._change(call, lambda: request(path, [version], mount_point=self._mount))
+        self._change(call, lambda: request(path, [version], mount_point=self.mount))
 
     def is_short_lived(self, path: str) -> bool:
         """Return whether what is written at a path ends by itself (``expire``)."""
@@ -345,7 +343,7 @@ class SecretStore:
             raise VaultUnclearError(
                 f"folders are nested {_LIST_DEPTH_MAX} deep at {call.path}: tidy up there"
             )
-        reply = self._ask(call, lambda: self._kv.list_secrets(folder, mount_point=self._mount))
+        reply = self._ask(call, lambda: self._kv.list_secrets(folder, mount_point=self.mount))
         if reply.says_absent:
             return
         data = reply.data if reply.status == HTTPStatus.OK else None
@@ -366,7 +364,7 @@ class SecretStore:
             raise VaultRefusedError(
                 f"the path {path!r} is not made of plain segments: correct it where it was written"
             )
-        return Call(needs=needs, path=f"{self._mount}/{kind}/{path}{suffix}", changes=changes)
+        return Call(needs=needs, path=f"{self.mount}/{kind}/{path}{suffix}", changes=changes)
 
     def _change(self, call: Call, request: Request) -> None:
         """Make a change that Vault answers without content."""

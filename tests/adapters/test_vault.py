@@ -450,7 +450,7 @@ def test_version_1_is_refused(openbao: OpenBaoServer, root: Any, options: dict[s
 @pytest.mark.parametrize(
     ("mount", "sentence"),
     [
-        ("nothing-here", "nothing is mounted for nothing-here/config"),
+        ("nothing-here", "nothing is mounted for nothing-here:"),
         ("secret/inside", "secret/inside is not a mount but a path inside one"),
         ("cubbyhole", "the mount cubbyhole is not a KV engine of version 2"),
     ],
@@ -573,7 +573,7 @@ def test_missing_capability_is_named(
     store.write("pre/old", {}, cas=0)
     kind, _, capability = lacking.partition(":")
     error = failure_of(lambda: action(limited(kind, capability)))
-    sentence = f"the Vault token may not do this: its policy needs {needed.format(store._mount)}"
+    sentence = f"the Vault token may not do this: its policy needs {needed.format(store.mount)}"
     assert said(error) == (VaultRefusedError, sentence)
 
 

@@ -47,6 +47,21 @@ def derives(fleet: Fleet) -> int:
     return fleet.sandbox.state.count(Operation.DERIVE)
 
 
+def test_a_signal_after_the_last_step_was_begun_changes_nothing(fleet: Fleet) -> None:
+    """Everything was done all the same: exit 0."""
+    fleet.begin()
+    fleet.write({"label": "bot"})
+    delay(fleet, Operation.DERIVE, 200)
+    before = derives(fleet)
+    with fleet.running("apply", "--yes") as process:
+        until(lambda: derives(fleet) > before)
+        process.send_signal(signal.SIGINT)
+        done = fleet.finish(process)
+    fleet.sandbox.faults.clear()
+    assert (done.code, done.last_line) == (0, "applied 1, failed 0, held 0, not tried 0"), done
+    assert "run again" not in done.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_finishes_the_step_in_flight(fleet: Fleet, number: signal.Signals) -> None:
     """Exit 5; what was begun is done, the rest not tried; the lease is given back; one

@@ -427,21 +427,29 @@ class Scopes:
     before: tuple[str, ...]
     after: tuple[str, ...]
     said: str
+    alarm: str
 
 
 @pytest.mark.parametrize(
     "case",
     [
         Scopes(
-            before=("trading",), after=("trading", "withdrawal"), said="scopes widened: +withdrawal"
+            before=("trading",),
+            after=("trading", "withdrawal"),
+            said="scopes widened: +withdrawal",
+            alarm="widens scopes",
         ),
         Scopes(
             before=("trading", "withdrawal"),
             after=("trading",),
             said="scopes narrowed: -withdrawal",
+            alarm="takes scopes away: consumers that need them will fail",
         ),
         Scopes(
-            before=("trading",), after=("withdrawal",), said="scopes changed: +withdrawal -trading"
+            before=("trading",),
+            after=("withdrawal",),
+            said="scopes changed: +withdrawal -trading",
+            alarm="gives some scopes and takes others away",
         ),
     ],
     ids=lambda case: case.said,
@@ -454,7 +462,8 @@ def test_other_scopes_are_another_token(fleet: Fleet, case: Scopes) -> None:
     fleet.write({**BOT, "scopes": list(case.after)})
     text = fleet.must("plan").out
     assert case.said in text
-    assert ("widens scopes" in text) == bool(set(case.after) - set(case.before))
+    attention = text.partition("\nATTENTION\n")[2]
+    assert f"  {case.alarm}: {BOT['label']} ({case.said.partition(': ')[2]})" in attention
     fleet.must("apply", "--yes")
     assert fleet.sandbox.state.token(old).live
     fleet.assert_whole()

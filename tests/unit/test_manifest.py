@@ -39,6 +39,8 @@ from reconciler.model import (
     TokenSpec,
 )
 
+NO_FILE = "there is no such file - check the path, or write one with `reconciler init`"
+
 HEAD = "version: 1\nmanager: m\nvault: {mount: secret, prefix: limitless}\n"
 FIRST = "tokens:\n- label: m\n"  # what follows begins in line 6
 UNSAFE = (
@@ -1152,8 +1154,16 @@ TOO_LARGE = (
 @pytest.mark.parametrize(
     ("make", "given", "expected"),
     [
-        (None, "none.yaml", "none.yaml:1:1: error: there is no such file - check the path"),
-        (None, "no/ne.yaml", "no/ne.yaml:1:1: error: there is no such file - check the path"),
+        (
+            None,
+            "none.yaml",
+            f"none.yaml:1:1: error: {NO_FILE}",
+        ),
+        (
+            None,
+            "no/ne.yaml",
+            f"no/ne.yaml:1:1: error: {NO_FILE}",
+        ),
         (
             Path.touch,
             "a/b.yaml",
@@ -1194,7 +1204,7 @@ TOO_LARGE = (
         (
             lambda path: path.symlink_to("gone"),
             "a",
-            "a:1:1: error: there is no such file - check the path",
+            f"a:1:1: error: {NO_FILE}",
         ),
         (
             lambda path: path.symlink_to("a"),
@@ -1225,7 +1235,7 @@ def test_strange_entries_of_a_folder_are_not_passed_over(folder: Path) -> None:
             "f/b.yaml:1:1: error: not a regular file - a manifest is a file, or a folder "
             "with *.yaml files in it"
         ),
-        "f/c.yml:1:1: error: there is no such file - check the path",
+        f"f/c.yml:1:1: error: {NO_FILE}",
         (
             "f/d.yaml:1:1: error: not a regular file - a manifest is a file, or a folder "
             "with *.yaml files in it"

@@ -178,7 +178,7 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
             id="nothing is there, and it is to be protected",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.OCCUPIED, "bot"),
+            row(Action.HOLD, Reason.OCCUPIED, "secret/p/bot"),
             Case(spec=BOT, secrets={"bot": living(2)}),
             id="the path is occupied",
         ),
@@ -188,12 +188,12 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
             id="the path is occupied, to be replaced",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.OCCUPIED, "bot"),
+            row(Action.HOLD, Reason.OCCUPIED, "secret/p/bot"),
             Case(spec=BOT, secrets={"bot": living(2)}, policy=Policy(replace=frozenset({"desk"}))),
             id="another label is to be replaced",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.OCCUPIED, "bot"),
+            row(Action.HOLD, Reason.OCCUPIED, "secret/p/bot"),
             Case(spec=BOT, secrets={"bot": living(2)}, contents={"bot": Content(token_id="alien")}),
             id="the path is occupied, and its content was read",
         ),
@@ -218,7 +218,7 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
             id="a twin lives, to be replaced",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.OCCUPIED, "bot"),
+            row(Action.HOLD, Reason.OCCUPIED, "secret/p/bot"),
             Case(spec=BOT, tokens=(live("t1", "bot"),), secrets={"bot": living()}),
             id="a twin lives and the path is occupied",
         ),
@@ -252,7 +252,7 @@ DERIVE_BOT = row(Action.DERIVE, Reason.ABSENT, after=dataclasses.replace(WANTED,
         ),
         pytest.param(
             row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0"))
-            + row(Action.HOLD, Reason.OCCUPIED, "bot"),
+            + row(Action.HOLD, Reason.OCCUPIED, "secret/p/bot"),
             Case(
                 spec=BOT,
                 entry=Entry(path="bot", retiring=(OLD,)),
@@ -337,9 +337,9 @@ def test_a_path_belongs_to_the_label_that_the_ledger_names(
     if entry is None:
         case = dataclasses.replace(case, tokens=())
     (found,) = [c for c in case.plan().changes if c.label == "bot"]
-    note = "prod/x belongs to desk until that token is gone"
+    note = "secret/p/prod/x is that of desk"
     free = (Action.DERIVE, Reason.ABSENT) if entry is None else (Action.ROTATE, Reason.PATH_CHANGED)
-    assert ((Action.HOLD, Reason.OCCUPIED) if expected else free) == (found.action, found.reason)
+    assert ((Action.HOLD, Reason.WAITS_FOR) if expected else free) == (found.action, found.reason)
     assert expected == (found.note == note)
 
 
@@ -423,13 +423,16 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
             id="scopes and path changed: one rotation does both",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.OCCUPIED, "prod/bot", before=WAS),
+            row(Action.HOLD, Reason.OCCUPIED, "secret/p/prod/bot", before=WAS),
             Case(spec=ELSEWHERE, entry=HAD, tokens=(HERE,), secrets={"prod/bot": living()}),
             id="path changed, to an occupied one",
         ),
         pytest.param(
             row(
-                Action.HOLD, Reason.OCCUPIED, "prod/bot", before=dataclasses.replace(WAS, scopes=())
+                Action.HOLD,
+                Reason.OCCUPIED,
+                "secret/p/prod/bot",
+                before=dataclasses.replace(WAS, scopes=()),
             ),
             Case(spec=ELSEWHERE, entry=HAD, secrets={"prod/bot": living()}, policy=LEAKED),
             id="an occupied path stops a rotation whatever the reason",
@@ -479,7 +482,7 @@ LEAKED = dataclasses.replace(ASKED, compromised=True)
                 f"last used {iso(NOW_MS)}",
                 before=gone("bot-0", path="prod/bot"),
             )
-            + row(Action.HOLD, Reason.OCCUPIED, "prod/bot", before=WAS),
+            + row(Action.HOLD, Reason.OCCUPIED, "secret/p/prod/bot", before=WAS),
             Case(
                 spec=ELSEWHERE,
                 entry=dataclasses.replace(
@@ -876,6 +879,9 @@ FORGET_B = (
 )
 
 
+B_MISSING = (Change(label="", action=Action.HOLD, reason=Reason.FILE_MISSING, note="b.yaml"),)
+
+
 @pytest.mark.parametrize(
     ("expected", "case"),
     [
@@ -918,12 +924,12 @@ FORGET_B = (
             id="protected, in use, --revoke-in-use",
         ),
         pytest.param(
-            row(Action.HOLD, Reason.FILE_MISSING, before=WAS),
+            B_MISSING + row(Action.HOLD, Reason.FILE_MISSING, "b.yaml", before=WAS),
             Case(entry=GUARDED, tokens=(USED_NOW,), known_files=TWO_FILES),
             id="a file is missing, protected, in use",
         ),
         pytest.param(
-            rotate(Reason.DUE, DUE_NOTE),
+            rotate(Reason.DUE, DUE_NOTE) + B_MISSING,
             Case(spec=BOT, entry=HAD, tokens=(MONTH_OLD,), known_files=TWO_FILES),
             id="a file is missing, but the label is desired",
         ),
@@ -1021,7 +1027,7 @@ def test_the_token_that_signs_is_not_revoked(*, label: str, revoke_in_use: bool)
 def test_the_files_are_remembered(
     expected: str | None, known: tuple[str, ...], desired: tuple[str, ...]
 ) -> None:
-    """New names are recorded; while one is missing, nothing of that kind is."""
+    """New names are recorded; one that is missing is named, by the first plan."""
     seen = observed(ledger({}, files=known))
     found = plan(manifest(files=desired), seen, now_ms=NOW_MS).changes
     row_ = Change(
@@ -1032,7 +1038,9 @@ def test_the_files_are_remembered(
         after=Side(path="", files=tuple(sorted(desired))),
         note=expected or "",
     )
-    assert ((row_,) if expected else ()) == found
+    missing = ", ".join(sorted(set(known) - set(desired)))
+    held = Change(label="", action=Action.HOLD, reason=Reason.FILE_MISSING, note=missing)
+    assert ((held,) if missing else (row_,) if expected else ()) == found
 
 
 @pytest.mark.parametrize(
@@ -1148,7 +1156,7 @@ def recover(
             id="a restore derives nothing, so no token is its own",
         ),
         pytest.param(
-            recover("bot-2"),
+            recover("bot-2") + B_MISSING,
             Case(entry=BEGUN, tokens=(HERE, ORPHAN), known_files=TWO_FILES),
             id="not desired any more",
         ),
@@ -1795,6 +1803,45 @@ def test_a_plan_says_what_it_is_about() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("expected", "paths", "protected"),
+    [
+        pytest.param(Reason.PATH_TAKEN, {"desk": "x", "bot": "x"}, False, id="it stays"),
+        pytest.param(Reason.WAITS_FOR, {"bot": "x"}, False, id="it left the manifest"),
+        pytest.param(Reason.PATH_TAKEN, {"bot": "x"}, True, id="it left, but is protected"),
+        pytest.param(Reason.WAITS_FOR, {"desk": "y", "bot": "x"}, False, id="it moves"),
+        pytest.param(
+            Reason.WAITS_FOR, {"desk": "z", "third": "y", "bot": "x"}, False, id="a chain that ends"
+        ),
+        pytest.param(
+            Reason.PATH_TAKEN, {"desk": "z", "third": "x", "bot": "x"}, False, id="a cycle"
+        ),
+        pytest.param(
+            Reason.PATH_TAKEN, {"desk": "z", "third": "z", "bot": "x"}, False, id="a blocked chain"
+        ),
+    ],
+)
+def test_the_path_of_another_label(
+    *, expected: Reason, paths: dict[str, str], protected: bool
+) -> None:
+    """It is told apart from foreign content, and whether the other one will leave."""
+    entries = {"desk": Entry(path="x", current=DESK_NOW, protect=protected)}
+    if "third" in paths:
+        entries["third"] = Entry(path="z", current=dataclasses.replace(DESK_NOW, token_id="t3"))
+    known = settled([spec(MANAGER)])
+    tokens = {**known.ledger.tokens, **entries}
+    seen = dataclasses.replace(known, ledger=dataclasses.replace(known.ledger, tokens=tokens))
+    specs = [spec(MANAGER), *(spec(label, path=path) for label, path in paths.items())]
+    rows = plan(manifest(*specs), seen, now_ms=NOW_MS).changes
+    (found,) = [c for c in rows if c.label == "bot"]
+    assert (Action.HOLD, expected, "secret/p/x is that of desk") == (
+        found.action,
+        found.reason,
+        found.note,
+    )
+    assert "--replace" not in SENTENCES[expected]
+
+
 # --- reasons ---
 
 
@@ -1820,6 +1867,8 @@ def test_only_holds_of_desired_labels_need_a_decision() -> None:
             {
                 Reason.TWIN,
                 Reason.OCCUPIED,
+                Reason.PATH_TAKEN,
+                Reason.WAITS_FOR,
                 Reason.ROLLED_BACK,
                 Reason.ENDS_BY_ITSELF,
                 Reason.LEDGER_RESTORED,
@@ -1842,6 +1891,7 @@ def test_each_flag_that_a_sentence_names_is_spelt_alike() -> None:
         "--retry-scopes",
         "--replace",
         "--max-rotations",
+        "--token-id",
     }
     assert flags == {flag for said in SENTENCES.values() for flag in re.findall(r"--[a-z-]+", said)}
 

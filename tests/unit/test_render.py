@@ -26,7 +26,15 @@ from reconciler.protocol.outcome import Outcome, applied, failed, held, not_trie
 from reconciler.protocol.report import Report, Row
 from reconciler.render.markdown import code, plan_blocks, plan_markdown
 from reconciler.render.text import STALE_LINES, plan_text, report_last_line, row_line, stale_text
-from reconciler.render.words import FEW, FOREIGN_NAMED, cells, selection_line, summary_line
+from reconciler.render.words import (
+    FEW,
+    FOREIGN_NAMED,
+    cells,
+    grouped,
+    selection_line,
+    summary_line,
+    why,
+)
 from reconciler.state.snapshot import Kind
 from tests.support.hostile import assert_harmless, hostile, text_without_surrogates
 from tests.support.values import API_URL, NOW_MS
@@ -324,6 +332,10 @@ def test_selection_line(selection: Selection, expected: str) -> None:
             a_plan(MOVE, NARROW_AND_MOVE),
             (
                 Alarm(
+                    sentence="takes scopes away: consumers that need them will fail",
+                    about=(("both", "-withdrawal"),),
+                ),
+                Alarm(
                     sentence="moves the secret: consumers must read another path",
                     about=(("moved", "path a -> b"), ("both", "path a -> b")),
                 ),
@@ -372,6 +384,23 @@ def test_every_action_and_reason_can_be_shown() -> None:
         assert sentence in plan_markdown(made)
 
 
+def test_sixty_that_drain_hide_no_decision_and_no_failure() -> None:
+    """Rows that wait alike take one line, in a plan and at the end of a run; what needs
+    a person stands by itself, and first.
+    """
+    drains = [change(f"bot-{n:02}", Action.HOLD, Reason.OVERLAP) for n in range(60)]
+    twin, unread = DECIDE, change("unread", Action.HOLD, Reason.UNREAD)
+    lines = plan_text(a_plan(*drains, twin, unread)).splitlines()
+    ten = ", ".join(f"bot-{n:02}" for n in range(10))
+    sentence = SENTENCES[Reason.OVERLAP]
+    assert [line for line in lines if "bot-" in line] == [
+        f"  . 60 labels: {ten} and 50 more  {sentence}"
+    ]
+    alone, groups = grouped([*drains, twin, unread])
+    assert (alone, len(groups)) == ((twin, unread), 1)
+    assert grouped(drains[:3]) == (tuple(drains[:3]), ())
+
+
 # --- text ---
 
 TEXT = """\
@@ -407,7 +436,7 @@ plan for https://api.example, profile 42
 
 11 not touched:
   twin     aged  opaque/id+of=a-twin  has a label of ours, but we did not derive it: adopt it, or leave it be
-  twin     twinned  3f2c0000-aaaa-bbbb-cccc-000000009a1b  probably ours, of an interrupted derive, and its secret is lost: revoke it at the exchange if nobody knows it, or `reconciler forget` it
+  twin     twinned  3f2c0000-aaaa-bbbb-cccc-000000009a1b  probably ours, of an interrupted derive, and its secret is lost: revoke it at the exchange if nobody knows it, or `reconciler forget --token-id ID`
   foreign  (no label)  id-none
   foreign  other-0  id-f0
   foreign  other-1  id-f1
@@ -599,6 +628,7 @@ def test_hostile_text_stays_harmless_in_a_terminal_and_a_log(
             "recorded (manifest): the manifest's files are remembered",
         ),
         (RESTORE, applied("written again"), "restored lost: written again"),
+        (RESTORE, applied("restored"), f"restored lost ({why(RESTORE)})"),
         (DUE, failed("the exchange said 403"), "failed: rotate aged: the exchange said 403"),
         (DUE, held("it changed: run again"), "held: rotate aged: it changed: run again"),
         (DUE, not_tried("stopped by a signal"), "not tried: rotate aged: stopped by a signal"),
@@ -802,7 +832,7 @@ for `https://api.example, profile 42`
 <details><summary>11 not touched</summary>
 
 - twin `aged` `opaque/id+of=a-twin`: has a label of ours, but we did not derive it: adopt it, or leave it be
-- twin `twinned` `3f2c0000-aaaa-bbbb-cccc-000000009a1b`: probably ours, of an interrupted derive, and its secret is lost: revoke it at the exchange if nobody knows it, or `reconciler forget` it
+- twin `twinned` `3f2c0000-aaaa-bbbb-cccc-000000009a1b`: probably ours, of an interrupted derive, and its secret is lost: revoke it at the exchange if nobody knows it, or `reconciler forget --token-id ID`
 - foreign `(no label)` `id-none`
 - foreign `other-0` `id-f0`
 - foreign `other-1` `id-f1`

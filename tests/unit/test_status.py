@@ -512,7 +512,7 @@ stuck                             interrupted           1d/30d    in 29d  -     
   revoking id-7
 twinned                           waiting for a person  -/30d     -       -           -          -          -
 
-abandoned twinned  a derive begun 2d ago was given up 1d ago; a token of it may still show up
+abandoned twinned  a derive begun 2d ago was given up 1d ago: if a token of it shows up, revoke it or `reconciler forget --token-id ID`
 twin old id-9  has a label of ours, but we did not derive it: adopt it, or leave it be
 2 foreign tokens, not touched
 NEEDS A PERSON
@@ -545,8 +545,9 @@ stuck             interrupted           in 29d
 twinned           waiting for a person  -
 
 abandoned twinned
-      a derive begun 2d ago was given up 1d ago; a
-      token of it may still show up
+      a derive begun 2d ago was given up 1d ago:
+      if a token of it shows up, revoke it or
+      `reconciler forget --token-id ID`
 twin old id-9
       has a label of ours, but we did not derive
       it: adopt it, or leave it be

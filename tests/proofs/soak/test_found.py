@@ -90,7 +90,7 @@ def test_the_managers_own_list_is_no_consumer(
         policy=Policy(),
         signer_id=None,
         other_run=None,
-        files_missing=False,
+        files_missing=(),
         doubt_ms=0,
     )
     facts = RetiringFacts(
