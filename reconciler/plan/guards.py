@@ -115,7 +115,7 @@ class Policy:
 
     A number is a limit, a boolean lifts its guard, and labels lift it for these labels.
     ``requested`` are the labels of ``rotate``; ``compromised`` leaves them no overlap.
-    ``answered`` are ids whose revocation the exchange has answered in this run.
+    ``asked`` are ids whose revocation this run has sent.
     ``agreed`` are the rows of an approved plan, by ``row_key``; None without one.
     """
 
@@ -166,7 +166,7 @@ class Policy:
         "Derive this label's token although a twin lives or its path is occupied",
     )
     requested: frozenset[str] = frozenset()
-    answered: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
     compromised: bool = False
     agreed: frozenset[str] | None = None
 

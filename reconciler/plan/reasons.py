@@ -54,14 +54,14 @@ def intent_open(facts: Facts) -> Finding | None:
 def revoking_left(facts: Facts) -> Finding | None:
     """Recorded revocations come before anything else that is done to the label.
 
-    One that the exchange has answered, in this run at least, waits for a list, and
-    holds nothing up.
+    One whose DELETE the exchange has answered, or that this run has sent, waits for a
+    list, and holds nothing up.
     """
-    in_this_run = facts.setting.policy.answered
-    answered = all(
+    in_this_run = facts.setting.policy.asked
+    asked = all(
         r.asked_at_ms is not None or r.token_id in in_this_run for r in facts.entry.revoking
     )
-    return None if answered else Finding(Action.RECOVER, Reason.REVOKING_LEFT)
+    return None if asked else Finding(Action.RECOVER, Reason.REVOKING_LEFT)
 
 
 def placeholder_left(facts: Facts) -> Finding | None:

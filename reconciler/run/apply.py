@@ -268,7 +268,7 @@ def _repair(progress: Progress) -> Stage[Progress]:
 def _plan_afresh(progress: Progress) -> Stage[Progress]:
     """Look and plan after repairs: what else there is to do may differ now."""
     session = progress.session
-    policy = dataclasses.replace(session.policy, answered=progress.answered)
+    policy = dataclasses.replace(session.policy, asked=progress.asked)
     outlook = yield from look(
         dataclasses.replace(session, policy=policy),
         progress.approved,

@@ -42,11 +42,6 @@ class Progress:
         return frozenset(token.token_id for token in self.outlook.observed.live)
 
     @property
-    def answered(self) -> frozenset[str]:
-        """Return the ids whose DELETE the exchange has answered, whatever it said."""
-        return frozenset(i for row in self.rows for i in row.outcome.asked)
-
-    @property
     def asked(self) -> frozenset[str]:
         """The ids whose DELETE this run sent, and about which a list has to decide."""
         outcomes = [row.outcome for row in self.rows]

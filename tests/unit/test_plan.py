@@ -1753,7 +1753,7 @@ def test_what_is_not_ours_is_listed_and_not_touched() -> None:
         live("f2", None, age_ms=0),
         live("f1", None, age_ms=0),
         live(current_id(MANAGER), MANAGER),
-        live("t3", MANAGER, age_ms=HOUR_MS + 2 * SECOND_MS + 1),
+        live("t3", MANAGER, age_ms=HOUR_MS + 32 * SECOND_MS + 1),
         live("t2", MANAGER, age_ms=HOUR_MS + 2 * SECOND_MS),
         live("t1", "left", age_ms=0),
         live("t0", "lost", age_ms=0),
