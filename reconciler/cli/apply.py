@@ -17,16 +17,27 @@ from reconciler.errors import Exit, UsageError
 from reconciler.plan import Policy
 from reconciler.protocol import Approved, Report, approve
 from reconciler.render import held_lines, report_last_line, stale_text, twin_sentence
-from reconciler.run import OlderManifestError, StalePlanError, apply_manifest
+from reconciler.run import (
+    OlderManifestError,
+    StalePlanError,
+    apply_manifest,
+    label_of_current,
+    look_only,
+    requesting,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOptions(Options):
-    """What ``apply`` and ``rotate`` are given; ``plan_file``, ``report`` are files."""
+    """What ``apply`` and ``rotate`` are given; ``plan_file``, ``report`` are files.
+
+    ``token_id`` may be the beginning of the id of a token to rotate.
+    """
 
     yes: bool
     report: str | None
     plan_file: str | None = None
+    token_id: str | None = None
 
 
 def apply(options: ApplyOptions) -> None:
@@ -69,8 +80,11 @@ def _with_policy(options: ApplyOptions, policy: Policy) -> ApplyOptions:
 
 
 def rotate(options: ApplyOptions) -> None:
-    """Rotate labels by name."""
-    _apply(dataclasses.replace(options, requested=options.targets), None)
+    """Rotate labels by name, by the id of their token, or all. UsageError."""
+    ways = (bool(options.targets), options.token_id is not None, options.rotates_all)
+    if sum(ways) != 1:
+        raise UsageError("name what to rotate, in one way: --target, --token-id or --all")
+    _apply(dataclasses.replace(options, requested=options.targets, targets=()), None)
 
 
 def _apply(options: ApplyOptions, approved: Approved | None) -> None:
@@ -91,7 +105,11 @@ def _apply(options: ApplyOptions, approved: Approved | None) -> None:
 def _run(options: ApplyOptions, approved: Approved | None) -> Report:
     ask = approved is None and not options.yes
     with open_for_writing(options) as runner:
-        return runner.run(apply_manifest(runner.session, approved=approved, ask=ask))
+        session = runner.session
+        if options.token_id is not None:
+            label = label_of_current(runner.run(look_only(session)), options.token_id)
+            session = requesting(session, label)
+        return runner.run(apply_manifest(session, approved=approved, ask=ask))
 
 
 def _finish(report: Report, report_file: str | None) -> None:

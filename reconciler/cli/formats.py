@@ -59,4 +59,5 @@ PLAN: Mapping[str, Callable[[ShownPlan], str]] = {
     "gitlab": _plan_widget,
 }
 STATUS: Mapping[str, Callable[[Status], str]] = {"text": _status_text, "json": _status_json}
+SHOW = ("text", "markdown", "json")
 VALIDATE = ("text", "github", "gitlab")

@@ -52,6 +52,18 @@ def named(_context: click.Context, param: click.Parameter, name: Any) -> Any:
     return name
 
 
+def labels(context: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Return the labels of the manifest that begin so, for a shell that completes.
+
+    None where the manifest can't be read: a shell is no place for its mistakes.
+    """
+    from reconciler.cli.validate import labels_in  # noqa: PLC0415  # only where a shell asks
+
+    # click leaves what it did not place yet in args
+    files = context.params.get("manifest") or [a for a in context.args if not a.startswith("-")]
+    return [label for label in labels_in(tuple(files)) if label.startswith(begun)]
+
+
 def file_option(flag: str, *, text: str, name: str | None = None, **more: Any) -> Callable[[F], F]:
     """Return an option that names a file."""
     names = [flag, *([name] if name else [])]
@@ -94,15 +106,19 @@ SELECTION = chain(
         "--target",
         "targets",
         multiple=True,
-        metavar="LABEL",
-        help="Only this label (may be repeated).",
+        metavar="GLOB",
+        callback=named,
+        shell_complete=labels,
+        help="Only this label, or those that it matches (may be repeated).",
     ),
     option(
         "--exclude",
         "excluded",
         multiple=True,
-        metavar="LABEL",
-        help="All labels except this one (may be repeated).",
+        metavar="GLOB",
+        callback=named,
+        shell_complete=labels,
+        help="All labels except this one, or those that it matches (may be repeated).",
     ),
     option(
         "--only",

@@ -31,7 +31,7 @@ from reconciler.identity import (
     take,
 )
 from reconciler.model import Credentials, Manifest, Secret
-from reconciler.plan import Category, Policy, Selection
+from reconciler.plan import Category, Policy, Selection, meant
 from reconciler.run import Driver, Events, Keys, Session, Stage
 from reconciler.vault import SecretStore, settings_from_environment
 
@@ -41,8 +41,9 @@ class Options:
     """What a command that opens a session may be given.
 
     ``manifest`` are files or folders. ``targets``, ``excluded`` and ``requested`` are
-    labels, ``wait`` is in seconds. ``guards`` has what the guards' options are given,
-    by their names in ``Policy``.
+    labels or globs, ``rotates_all`` requests every label of the manifest, ``wait`` is
+    in seconds. ``guards`` has what the guards' options are given, by their names in
+    ``Policy``.
     """
 
     manifest: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Options:
     excluded: tuple[str, ...] = ()
     only: str | None = None
     requested: tuple[str, ...] = ()
+    rotates_all: bool = False
     compromised: bool = False
     identity_file: str | None = None
     identity_command: str | None = None
@@ -101,19 +103,22 @@ def policy_of(manifest: Manifest, options: Options) -> Policy:
     both = sorted(set(options.targets) & set(options.excluded))
     if both:
         raise UsageError(f"{both[0]!r} is both --target and --exclude")
-    known = {spec.label for spec in manifest.tokens}
-    asked = {"--replace": sorted(options.guards.get("replace", ())), "--target": options.requested}
-    for option, labels in asked.items():
-        for label in labels:
-            if label not in known:
-                raise UsageError(f"{option} {label!r}: the manifest has no such label")
+    known = frozenset(spec.label for spec in manifest.tokens)
+    for label in sorted(options.guards.get("replace", ())):
+        if label not in known:
+            raise UsageError(f"--replace {label!r}: the manifest has no such label")
+    requested: frozenset[str] = known if options.rotates_all else frozenset()
+    for word in options.requested:
+        if not meant(word, known):
+            raise UsageError(f"--target {word!r}: the manifest has no such label")
+        requested |= meant(word, known)
     policy = Policy(
         selection=Selection(
-            targets=frozenset(options.targets),
+            targets=requested or frozenset(options.targets),
             excluded=frozenset(options.excluded),
             only=Category(options.only) if options.only else None,
         ),
-        requested=frozenset(options.requested),
+        requested=requested,
         compromised=options.compromised,
     )
     return policy.with_given(options.guards)

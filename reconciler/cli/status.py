@@ -7,15 +7,19 @@ import dataclasses
 from reconciler.cli import formats
 from reconciler.cli.console import print_result
 from reconciler.cli.session import Options, open_for_reading
-from reconciler.plan import status_of
+from reconciler.plan import narrowed, status_of
 from reconciler.run import look_only
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StatusOptions(Options):
-    """What ``status`` is given; ``form`` is a key of ``formats.STATUS``."""
+    """What ``status`` is given; ``form`` is a key of ``formats.STATUS``.
+
+    ``token_id`` may be the beginning of an id.
+    """
 
     form: str
+    token_id: str | None = None
 
 
 def status(options: StatusOptions) -> None:
@@ -24,4 +28,5 @@ def status(options: StatusOptions) -> None:
         session = runner.session
         observed = runner.run(look_only(session))
     found = status_of(session.manifest, observed, policy=session.policy)
+    found = narrowed(found, options.targets, options.token_id)
     print_result(formats.STATUS[options.form](found))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconciler.cli.console import complain_of, print_result
 from reconciler.cli.files import MAX_FILE_CHARS
-from reconciler.errors import UsageError
+from reconciler.errors import ReconcilerError, UsageError
 from reconciler.escape import counted, safe
 from reconciler.manifest import ManifestError, Pins, load_manifest
 from reconciler.model import Manifest, Problem
@@ -81,6 +81,15 @@ def _tell(problems: tuple[Problem, ...], found: list[Problem] | None) -> None:
         complain_of(str(problem))
     if found is not None:
         found.extend(problems)
+
+
+def labels_in(names: tuple[str, ...] | None) -> list[str]:
+    """Return the labels of a manifest, sorted; none where it is not a good one."""
+    try:
+        loaded = load_manifest([Path(name) for name in names or (DEFAULT_MANIFEST,)])
+    except ReconcilerError:
+        return []
+    return sorted(spec.label for spec in loaded.manifest.tokens)
 
 
 def pins(environ: Mapping[str, str], *, missing_manager: bool) -> Pins:

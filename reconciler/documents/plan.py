@@ -33,13 +33,15 @@ class SavedPlan:
     """A plan as it was saved, and the policy that it was made with.
 
     ``digest`` is recomputed from ``plan``. It covers the changes that act and the
-    flags; holds, keeps and notes are not covered.
+    flags; holds, keeps, notes, ``guards`` and ``warnings`` are not covered.
     """
 
     digest: str
     as_of_ms: int
     plan: Plan
     policy: Policy
+    guards: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def plan_document(
@@ -133,7 +135,14 @@ def load_plan(text: str) -> SavedPlan:
         raise PlanStaleError(
             "the plan was edited by hand (its digest is not that of its content): plan again"
         )
-    return SavedPlan(digest=digest, as_of_ms=plan.as_of_ms, plan=plan, policy=policy)
+    return SavedPlan(
+        digest=digest,
+        as_of_ms=plan.as_of_ms,
+        plan=plan,
+        policy=policy,
+        guards=tuple(document["guards"]),
+        warnings=tuple(document["warnings"]),
+    )
 
 
 def _read(document: dict[str, Any]) -> tuple[Plan, Policy]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from reconciler.plan.context import owned_paths
     from reconciler.plan.guards import GUARDS, Guard, Policy, violations
+    from reconciler.plan.labels import LEAST_ID, begun_with, meant
     from reconciler.plan.planner import plan
     from reconciler.plan.review import NoBase, Review, review_of
     from reconciler.plan.states import State
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         TokenStatus,
         status_of,
     )
+    from reconciler.plan.status_part import narrowed
     from reconciler.plan.tasks import (
         Evidence,
         FinishRevoking,
@@ -67,6 +69,7 @@ __all__ = [
     "CATEGORIES",
     "FORMAT_VERSION",
     "GUARDS",
+    "LEAST_ID",
     "PERHAPS_OURS",
     "PROBABLY_OURS",
     "SENTENCES",
@@ -105,8 +108,11 @@ __all__ = [
     "Task",
     "TokenStatus",
     "alarms_of",
+    "begun_with",
     "gained_scopes",
     "is_loud",
+    "meant",
+    "narrowed",
     "order",
     "owned_paths",
     "path_note",
@@ -144,6 +150,7 @@ __getattr__ = on_demand(
         ),
         "context": ("owned_paths",),
         "guards": ("GUARDS", "Guard", "Policy", "violations"),
+        "labels": ("LEAST_ID", "begun_with", "meant"),
         "planner": ("plan",),
         "review": ("NoBase", "Review", "review_of"),
         "states": ("State",),
@@ -159,6 +166,7 @@ __getattr__ = on_demand(
             "TokenStatus",
             "status_of",
         ),
+        "status_part": ("narrowed",),
         "tasks": (
             "Evidence",
             "FinishRevoking",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from reconciler.model import LiveToken, Manifest
 from reconciler.plan.change import Change, NotTouched, row_key
 from reconciler.plan.facts import Facts, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.guards import Policy, files_missing
+from reconciler.plan.labels import resolved
 from reconciler.plan.setting import Setting
 from reconciler.state import (
     Entry,
@@ -148,6 +150,12 @@ class PlanContext:
                 return True
             label, path = self.owners[spec.path], spec.path
         return False
+
+
+def resolved_policy(policy: Policy, desired: Manifest, observed: Observed) -> Policy:
+    """Return the policy with the labels that its selection's globs mean."""
+    labels = {spec.label for spec in desired.tokens} | observed.ledger.tokens.keys()
+    return dataclasses.replace(policy, selection=resolved(policy.selection, labels))
 
 
 def _by_label(live: Iterable[LiveToken]) -> dict[str | None, list[LiveToken]]:

@@ -95,7 +95,7 @@ from collections.abc import Iterable
 
 from reconciler.model import Manifest, TokenSpec
 from reconciler.plan.change import Change, Plan, Side, order
-from reconciler.plan.context import PlanContext
+from reconciler.plan.context import PlanContext, resolved_policy
 from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
@@ -139,7 +139,7 @@ def plan(
     clock. ``run`` is the asking run's id, whose own lease holds nothing up. Raises
     nothing: what is odd becomes a hold.
     """
-    policy = policy or Policy()
+    policy = resolved_policy(policy or Policy(), desired, observed)
     context = PlanContext(desired, observed, policy, now_ms, run)
     changes = [*_files_row(context), *again_rows(context)]
     for label in context.specs.keys() | observed.ledger.tokens.keys():

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from reconciler.run.rollback import roll_back
     from reconciler.run.session import (
         Session,
+        label_of_current,
         look_only,
         refuse_distrusted,
+        requesting,
     )
     from reconciler.run.verify import verify_secrets
 
@@ -45,8 +47,10 @@ __all__ = [
     "bootstrap_manager",
     "credentials_from",
     "forget_one",
+    "label_of_current",
     "look_only",
     "refuse_distrusted",
+    "requesting",
     "roll_back",
     "verify_secrets",
 ]
@@ -63,7 +67,13 @@ __getattr__ = on_demand(
         "newest": ("OlderManifestError",),
         "peers": ("Keys",),
         "rollback": ("roll_back",),
-        "session": ("Session", "look_only", "refuse_distrusted"),
+        "session": (
+            "Session",
+            "label_of_current",
+            "look_only",
+            "refuse_distrusted",
+            "requesting",
+        ),
         "verify": ("verify_secrets",),
     },
 )

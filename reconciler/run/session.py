@@ -6,7 +6,7 @@ import dataclasses
 
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model import SECOND_MS, Manifest, TokenSpec
-from reconciler.plan import Plan, Policy, plan, rests_on_uses
+from reconciler.plan import LEAST_ID, Plan, Policy, begun_with, meant, plan, rests_on_uses
 from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken, value
 from reconciler.run.effects import ReadClock, ReadSigner, Say
 from reconciler.run.observe import take_snapshot, with_look
@@ -138,8 +138,37 @@ def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) ->
     known = {spec.label for spec in manifest.tokens} | observed.ledger.tokens.keys()
     known |= {row.label for row in observed.ledger.closed}
     for label in sorted(policy.selection.targets | policy.selection.excluded):
-        if label not in known:
+        if not meant(label, known):
             raise UsageError(f"{label!r}: neither the manifest nor the ledger has this label")
+
+
+def label_of_current(observed: Observed, wanted: str) -> str:
+    """Return the label whose current token has this id, or begins so. UsageError."""
+    owners = observed.ledger.known_ids()
+    found = begun_with(wanted, owners) if len(wanted) >= LEAST_ID else ()
+    if len(wanted) < LEAST_ID:
+        raise UsageError(f"--token-id {wanted!r}: give at least {LEAST_ID} characters of the id")
+    if not found:
+        raise UsageError(f"--token-id {wanted!r}: no token that the ledger knows begins so")
+    if len(found) > 1:
+        raise UsageError(f"--token-id {wanted!r} fits {', '.join(found)}: give more of the id")
+    label = owners[found[0]]
+    entry = observed.ledger.tokens.get(label)
+    current = entry.current if entry is not None else None
+    if current is None or current.token_id != found[0]:
+        raise UsageError(
+            f"{found[0]} is an older token of {label}, not its current one: "
+            f"`rotate --target {label} --compromised` revokes it with the others"
+        )
+    return label
+
+
+def requesting(session: Session, label: str) -> Session:
+    """Return the session with this label to be rotated, and no other. UsageError."""
+    chosen = frozenset({session.spec(label).label})
+    selection = dataclasses.replace(session.policy.selection, targets=chosen)
+    policy = dataclasses.replace(session.policy, selection=selection, requested=chosen)
+    return dataclasses.replace(session, policy=policy)
 
 
 def refuse_ending(observed: Observed) -> None:

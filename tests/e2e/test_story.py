@@ -405,6 +405,35 @@ def test_rotate_wants_labels_of_the_manifest(fleet: Fleet) -> None:
         fleet.refused(64, "rotate", "--yes")
 
 
+def test_what_is_rotated_is_named_by_a_glob_an_id_or_all(fleet: Fleet) -> None:
+    """The label of an id as a log shows it, those that a glob matches, or all; status
+    shows the same part.
+    """
+    fleet.begin(BOT, {"label": "bots/a"}, {"label": "bots/b"}, {"label": "web"})
+    fleet.defaults = {"overlap": "24h"}
+    fleet.write(BOT, {"label": "bots/a"}, {"label": "bots/b"}, {"label": "web"})
+    token_id = fleet.live("web")[0].token_id
+    begun = token_id[:6]
+
+    def rotated(*arguments: str) -> list[str]:
+        done = fleet.must("rotate", *arguments, "--yes")
+        return [line.split()[1] for line in done.out.splitlines() if line.startswith("rotated")]
+
+    assert sorted(rotated("--target", "bots/*")) == ["bots/a", "bots/b"]
+    text = fleet.must("status", "--target", "bots/*").out
+    assert ("bots/a" in text, "bots/b" in text, "web" in text) == (True, True, False)
+    assert "\nweb " in fleet.must("status", "--token-id", begun).out
+    assert rotated("--token-id", begun) == ["web"]
+    with fleet.untouched():
+        assert "older token of web" in fleet.refused(64, "rotate", "--token-id", begun, "--yes")
+        assert "at least 4" in fleet.refused(64, "rotate", "--token-id", "abc", "--yes")
+        fleet.refused(64, "rotate", "--token-id", "none-such", "--yes")
+        fleet.refused(64, "status", "--target", "x*")
+        fleet.refused(64, "plan", "--target", "x*")
+    assert len(rotated("--all")) == len(fleet.tokens)
+    fleet.assert_whole()
+
+
 def test_a_due_rotation_has_a_budget(fleet: Fleet) -> None:
     """At most --max-rotations due ones a run, the oldest first; the rest is held, which
     is no failure.

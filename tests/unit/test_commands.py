@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from reconciler.cli.commands import cli
 from reconciler.cli.entry import run
 from reconciler.documents import dump, plan_document
+from reconciler.plan.change import Selection
+from reconciler.plan.labels import meant, resolved
+from reconciler.render import plan_markdown, plan_text
 from tests.unit.test_documents import a_plan
 
 PLAN = a_plan()
@@ -43,3 +48,98 @@ def test_other_json_given_as_the_manifest(
     file.write_text(text)
     assert run(["validate", str(file)]) == 1
     assert "other.json:1:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "json"])
+def test_a_saved_plan_is_shown_as_it_was(
+    form: str,
+    saved: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With neither credentials nor a network; as JSON it is the same file."""
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run(["show", saved, "--format", form]) == 0
+    out, err = capsys.readouterr()
+    expected = {
+        "text": plan_text(PLAN, width=120),
+        "markdown": plan_markdown(PLAN),
+        "json": Path(saved).read_text(),
+    }
+    assert (out, err) == (expected[form], "")
+
+
+@pytest.mark.parametrize(
+    ("code", "old", "new"), [(3, '"id-1"', '"id-2"'), (1, "{", "["), (1, "r plan", "r status")]
+)
+def test_no_other_plan_is_shown(
+    code: int, old: str, new: str, saved: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An edited one is refused as by an apply, another file is told as one."""
+    file = Path(saved)
+    file.write_text(file.read_text().replace(old, new))
+    assert run(["show", saved]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("expected", "word"),
+    [
+        ({"bots/a", "bots/b"}, "bots/*"),
+        ({"bots/a"}, "bots/a"),
+        ({"w[a]"}, "w[a]"),
+        ({"wa"}, "w[ab]"),
+        ({"caf\u00e9"}, "cafe\u0301"),
+        (set(), "BOTS/*"),
+        (set(), "bot"),
+        (set(), ""),
+    ],
+)
+def test_what_a_word_for_labels_means(expected: set[str], word: str) -> None:
+    """The label that is spelt so comes first, then a glob; what means nothing selects
+    nothing.
+    """
+    labels = {"bots/a", "bots/b", "w[a]", "wa", "caf\u00e9"}
+    assert expected == meant(word, labels)
+    chosen = resolved(Selection(targets=frozenset({word})), labels)
+    assert chosen.targets == (expected or {word})
+
+
+MANIFEST = """\
+version: 1
+manager: reconciler
+vault: {mount: secret, prefix: limitless}
+tokens: [{label: reconciler}, {label: bots/a}, {label: bots/b}, {label: web}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("expected", "begun"), [("bots/a bots/b", "b"), ("", "x"), ("bots/a bots/b reconciler web", "")]
+)
+@pytest.mark.parametrize("command", ["plan", "apply", "rotate", "status"])
+def test_labels_complete(command: str, expected: str, begun: str, tmp_path: Path) -> None:
+    """After --target, those of the manifest that is named so far."""
+    file = tmp_path / "fleet.yaml"
+    file.write_text(MANIFEST)
+    completion = ShellComplete(cli, {}, "reconciler", "_RECONCILER_COMPLETE")
+    found = completion.get_completions([command, str(file), "--target"], begun)
+    assert expected.split() == [item.value for item in found]
+
+
+def test_no_manifest_no_labels(tmp_path: Path) -> None:
+    """A shell that completes shows no mistakes of a file."""
+    completion = ShellComplete(cli, {}, "reconciler", "_RECONCILER_COMPLETE")
+    assert completion.get_completions(["plan", str(tmp_path / "no"), "--target"], "") == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--all", "--target", "a"], ["--all", "--token-id", "abcd"], ["--target", ""]]
+)
+def test_rotate_is_told_what_in_one_way(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither none nor two."""
+    assert run(["rotate", *arguments]) == 64
+    assert "error: " in capsys.readouterr().err

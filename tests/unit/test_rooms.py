@@ -74,6 +74,7 @@ VALUE_TOOLS = frozenset(
         "datetime",
         "decimal",
         "enum",
+        "fnmatch",
         "functools",
         "hashlib",
         "html",

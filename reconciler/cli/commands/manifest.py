@@ -20,6 +20,7 @@ from reconciler.cli.options import (
     WAIT,
     YES,
     file_option,
+    labels,
     named,
     option,
 )
@@ -134,6 +135,21 @@ def apply(**given: Any) -> None:
     show_default=True,
     help="Output format.",
 )
+@option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="GLOB",
+    callback=named,
+    shell_complete=labels,
+    help="Only this label, or those that it matches (may be repeated).",
+)
+@option(
+    "--token-id",
+    metavar="PREFIX",
+    callback=named,
+    help="Only the label that has this token; four characters or more of its id.",
+)
 @MAX_MISSING
 def status(**given: Any) -> None:
     """Show how every token stands.
@@ -143,6 +159,23 @@ def status(**given: Any) -> None:
     from reconciler.cli import status as module
 
     module.status(module.StatusOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@click.argument("plan_file", metavar="PLAN", callback=named)
+@option(
+    "--format",
+    "form",
+    type=click.Choice(formats.SHOW),
+    default="text",
+    show_default=True,
+    help="Output format.",
+)
+def show(plan_file: str, form: str) -> None:
+    """Show a saved plan again, offline."""
+    from reconciler.cli import show as module
+
+    module.show(plan_file, form)
 
 
 @cli.command(context_settings=CONTEXT)

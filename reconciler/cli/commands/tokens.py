@@ -15,6 +15,8 @@ from reconciler.cli.options import (
     WAIT,
     YES,
     file_option,
+    labels,
+    named,
     option,
 )
 
@@ -64,10 +66,18 @@ def bootstrap(**given: Any) -> None:
     "--target",
     "targets",
     multiple=True,
-    required=True,
-    metavar="LABEL",
-    help="Rotate this label (may be repeated).",
+    metavar="GLOB",
+    callback=named,
+    shell_complete=labels,
+    help="Rotate this label, or those that it matches (may be repeated).",
 )
+@option(
+    "--token-id",
+    metavar="PREFIX",
+    callback=named,
+    help="Rotate the label whose token has this id; four characters or more of it.",
+)
+@option("--all", "rotates_all", is_flag=True, help="Rotate every label of the manifest.")
 @option(
     "--compromised",
     is_flag=True,
