@@ -178,11 +178,25 @@ class Command(click.Command):
     def params(self, given: list[click.Parameter]) -> None:
         self._made = given
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's environment variables, and an example."""
+        from reconciler.cli.commands.explained import EXPLAINED  # noqa: PLC0415  # help only
+
+        explained = EXPLAINED.get(ctx.command_path.partition(" ")[2])
+        if explained is None:
+            return
+        if explained.variables:
+            with formatter.section("Environment"):
+                formatter.write_dl(explained.variables)
+        with formatter.section("Example"):
+            formatter.write(f"  {explained.example}\n")
+
 
 class Group(click.Group):
     """The commands."""
 
     command_class = Command
+    group_class = type
 
 
 GUARDS = click.option("--guards", cls=Guards)

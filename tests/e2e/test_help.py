@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 from reconciler import __version__
 from reconciler.cli import commands as cli
 from reconciler.cli import entry
+from reconciler.cli.commands.explained import EXPLAINED
 from reconciler.errors import Exit
 from tests.support.pages import COMMANDS, ROOT, options_of
 
@@ -42,6 +44,26 @@ def test_help_of_every_command(
         assert unexplained == [], name
     group = shown(["--help"], capsys)
     assert all(name.split()[0] in group for name in COMMANDS)
+
+
+def test_help_names_the_environment_and_an_example(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command has an example that it takes; each variable stands in the page about
+    the environment.
+    """
+    monkeypatch.setenv("COLUMNS", "100")
+    page = (ROOT / "docs" / "install.md").read_text()
+    for name, command in COMMANDS.items():
+        variables, example = EXPLAINED[name]
+        text = shown([*name.split(), "--help"], capsys)
+        assert f"\nExample:\n  {example}\n" in text
+        assert ("\nEnvironment:\n" in text) == bool(variables)
+        names = [one for names, _ in variables for one in names.split(", ")]
+        assert [one for one in names if one not in text or one not in page] == []
+        words = shlex.split(example.partition(" < ")[0])
+        assert words[: 1 + len(name.split())] == ["reconciler", *name.split()]
+        command.make_context(name, words[1 + len(name.split()) :]).close()
 
 
 @pytest.mark.parametrize("arguments", [[], ["identity"], ["github"]], ids=str)
