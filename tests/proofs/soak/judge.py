@@ -66,7 +66,7 @@ class Judge:
         self.by_hand: set[str] = set()
         self.ledger: Ledger | None = None
         self._version = 0
-        self._intents: dict[str, Intended] = {}
+        self._intents: dict[tuple[str, int], Intended] = {}
         self._revoking: dict[str, tuple[int, str]] = {}
         self._currents: set[str] = set()
         self._paths: set[str] = set()
@@ -171,9 +171,9 @@ class Judge:
             if entry.intent is not None:
                 self._paths.add(entry.intent.path)
                 if entry.intent.kind.derives:
-                    self._intents.setdefault(
-                        entry.intent.operation_id, Intended(label=label, since_ms=at_ms)
-                    )
+                    # after a 429 it is renewed, for one POST more
+                    recorded = entry.intent.operation_id, entry.intent.since_ms
+                    self._intents.setdefault(recorded, Intended(label=label, since_ms=at_ms))
             alive = [retiring.token_id for retiring in entry.retiring]
             if entry.current is not None:
                 alive.append(entry.current.token_id)
