@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.proofs.soak.manifest import MANAGER
-from tests.proofs.soak.network import Act, Direction, Fate, Moment, cut, delay
+from tests.proofs.soak.network import Act, Direction, Fate, Line, Moment, cut, delay
 from tests.proofs.soak.peers import Exchange
 from tests.proofs.soak.processes import Run
 from tests.support.openbao import DurableOpenBao
 
 _AWAY_S = (0.02, 0.9)
+_JITTER_S = (0.005, 0.06)
 _NAP_S = (0.02, 0.5)
 _SOON_S = 0.001
 _WHILE_IT_ACTS = 0.8
@@ -44,6 +45,8 @@ class Kind(enum.Enum):
     CUT = "connection reset"
     DELAY = "data delayed"
     FAULT = "fault of the sandbox"
+    QUOTA = "quota of Vault used up"
+    JITTER = "jitter on both paths"
 
 
 WEIGHTS = {
@@ -61,6 +64,8 @@ WEIGHTS = {
     Kind.CUT: 5,
     Kind.DELAY: 2,
     Kind.FAULT: 5,
+    Kind.QUOTA: 3,
+    Kind.JITTER: 3,
 }
 KILLS = frozenset(
     {Kind.KILL, Kind.TERM, Kind.INT, Kind.INT_TWICE, Kind.VAULT_KILL, Kind.EXCHANGE_KILL}
@@ -101,6 +106,7 @@ class Disturber:
         *,
         vault: DurableOpenBao,
         exchange: Exchange,
+        to_vault: Line,
         chance: random.Random,
         tell: Callable[[str], None],
     ) -> None:
@@ -110,6 +116,7 @@ class Disturber:
         self.may_land_late = False
         self._vault = vault
         self._exchange = exchange
+        self._to_vault = to_vault
         self._chance = chance
         self._tell = tell
         self._beside: list[threading.Thread] = []
@@ -131,6 +138,8 @@ class Disturber:
         ):
             if kind is Kind.FAULT:
                 self._add_fault()
+            elif kind is Kind.JITTER:
+                self._shake()
             else:
                 since_change = chance.random() < _WHILE_IT_ACTS
                 moment = Moment(chance.randint(1, events[since_change]), since_change)
@@ -158,6 +167,13 @@ class Disturber:
         self._exchange.ask("POST", "faults", fault)
         self._note(Kind.FAULT, str(fault), name=f"sandbox: {fault['kind']}")
 
+    def _shake(self) -> None:
+        """Both paths are uneven until all is calm."""
+        jitter_s = self._chance.uniform(*_JITTER_S)
+        for line in (self._to_vault, self._exchange.line):
+            line.jitter_s = jitter_s
+        self._note(Kind.JITTER, f"of {jitter_s * 1000:.0f} ms")
+
     def _note(self, kind: Kind, text: str, *, name: str = "") -> None:
         with self._lock:
             (self.kills if kind in KILLS else self.faults)[name or kind.value] += 1
@@ -182,6 +198,7 @@ class Disturber:
             Kind.VAULT_KILL: lambda: self._later(self._vault.kill, away_s, self._vault.restart),
             Kind.VAULT_SEAL: lambda: self._later(self._vault.seal, away_s, self._vault.unseal),
             Kind.VAULT_NAP: lambda: self._later(self._vault.suspend, away_s, self._vault.resume),
+            Kind.QUOTA: lambda: self._to_vault.turn_away(away_s),
             Kind.EXCHANGE_KILL: lambda: self._later(self._exchange.restart, 0.0, _nothing),
             Kind.EXCHANGE_NAP: lambda: self._later(
                 self._exchange.suspend, away_s, self._exchange.resume
@@ -249,6 +266,8 @@ class Disturber:
             threads, self._beside = self._beside, []
         for thread in threads:
             thread.join()
+        for line in (self._to_vault, self._exchange.line):
+            line.calm()
         self._exchange.ask("DELETE", "faults")
 
 

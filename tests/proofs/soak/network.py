@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import random
 import socket
 import struct
 import threading
@@ -28,6 +29,12 @@ from typing import Self
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _PIECE_BYTES = 65_536
 _CHANGING = (b"POST ", b"PUT ", b"DELETE ")
+_HEADS = (*_CHANGING, b"GET ", b"LIST ", b"PATCH ")
+_TURNED_AWAY = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\nContent-Length: 57\r\n\r\n"
+    b'{"errors": ["request path: rate limit quota exceeded"]}\r\n'
+)
 
 
 class Direction(enum.Enum):
@@ -105,12 +112,14 @@ class Traffic:
 class Line:
     """A TCP proxy on loopback in front of ``upstream`` (a port; None: nobody is there).
 
-    A context manager.
+    A context manager. ``jitter_s``: each piece is late by anything up to that.
     """
 
     def __init__(self, name: str, traffic: Traffic, upstream: int | None) -> None:
         self.name = name
         self.upstream = upstream
+        self.jitter_s = 0.0
+        self._busy_until_s = 0.0
         self._traffic = traffic
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -137,6 +146,14 @@ class Line:
         for end in left:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def turn_away(self, seconds: float) -> None:
+        """Answer requests as a quota does, for so long; none of them is passed on."""
+        self._busy_until_s = time.monotonic() + seconds
+
+    def calm(self) -> None:
+        """Be quick and willing again."""
+        self.jitter_s = self._busy_until_s = 0.0
 
     def _accept(self) -> None:
         while True:
@@ -187,6 +204,12 @@ class Line:
                     near = source if direction is Direction.REQUEST else sink
                     near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                     break
+                is_request = direction is Direction.REQUEST and piece.startswith(_HEADS)
+                if is_request and time.monotonic() < self._busy_until_s:
+                    source.sendall(_TURNED_AWAY)
+                    break
+                if self.jitter_s:
+                    time.sleep(random.uniform(0.0, self.jitter_s))  # noqa: S311  # no secret
                 sink.sendall(piece)
         for end in (source, sink):
             with contextlib.suppress(OSError):

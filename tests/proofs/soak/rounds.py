@@ -147,7 +147,11 @@ class Fleet:
             self._watcher = stack.enter_context(Watcher(self._exchange, self._vault, self.seed))
             self._judge = Judge(self._exchange, self._vault, self._watcher, exact=not self.unkind)
             self._disturber = Disturber(
-                vault=self._server, exchange=self._exchange, chance=self._chance, tell=self.tell
+                vault=self._server,
+                exchange=self._exchange,
+                to_vault=self._line,
+                chance=self._chance,
+                tell=self.tell,
             )
             stack.callback(self._end_runs)
             self._stack = stack.pop_all()
