@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler import on_demand
 
 if TYPE_CHECKING:
+    from reconciler.documents.history import history_document
     from reconciler.documents.json import dump
     from reconciler.documents.plan import load_plan, plan_document, plan_widget
     from reconciler.documents.report import report_document
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "dump",
+    "history_document",
     "load_plan",
     "load_snapshot",
     "plan_document",
@@ -29,6 +31,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
+        "history": ("history_document",),
         "json": ("dump",),
         "plan": ("load_plan", "plan_document", "plan_widget"),
         "report": ("report_document",),

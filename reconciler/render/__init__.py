@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         refusal_summary,
         report_summary,
     )
+    from reconciler.render.history import history_text
     from reconciler.render.markdown import plan_markdown
     from reconciler.render.status import status_text
     from reconciler.render.text import (
@@ -36,6 +37,7 @@ __all__ = [
     "drift_issue",
     "failure_issue",
     "held_lines",
+    "history_text",
     "plan_comment",
     "plan_markdown",
     "plan_summary",
@@ -68,6 +70,7 @@ __getattr__ = on_demand(
             "refusal_summary",
             "report_summary",
         ),
+        "history": ("history_text",),
         "markdown": ("plan_markdown",),
         "status": ("status_text",),
         "text": ("held_lines", "plan_text", "report_last_line", "row_line", "stale_text"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.run.driver import Driver, Events
     from reconciler.run.effects import Stage
     from reconciler.run.forget import forget_one
+    from reconciler.run.history import read_history
     from reconciler.run.newest import OlderManifestError
     from reconciler.run.peers import Keys
     from reconciler.run.rollback import roll_back
@@ -49,6 +50,7 @@ __all__ = [
     "forget_one",
     "label_of_current",
     "look_only",
+    "read_history",
     "refuse_distrusted",
     "requesting",
     "roll_back",
@@ -67,6 +69,7 @@ __getattr__ = on_demand(
         "newest": ("OlderManifestError",),
         "peers": ("Keys",),
         "rollback": ("roll_back",),
+        "history": ("read_history",),
         "session": (
             "Session",
             "label_of_current",

@@ -81,6 +81,7 @@ from reconciler.run.effects import (
     Signer,
 )
 from reconciler.state import (
+    LEDGER_FIELD,
     LEDGER_NAME,
     Ledger,
     LedgerError,
@@ -90,7 +91,6 @@ from reconciler.state import (
 )
 from reconciler.vault import SecretStore
 
-LEDGER_FIELD = "ledger"
 CONFIRM_TRIES = 3
 RUN_S, CHANGE_S = 15, 1
 """What a run takes at most on a good day, and each of its changes."""

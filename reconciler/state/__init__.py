@@ -24,6 +24,7 @@ from reconciler.state.facts import (
     unchanged,
 )
 from reconciler.state.granted import granted_otherwise, remember_granted
+from reconciler.state.history import Event, LedgerVersion, events_of
 from reconciler.state.lasting import (
     SETTING,
     few_versions,
@@ -31,6 +32,7 @@ from reconciler.state.lasting import (
     ledger_ends,
 )
 from reconciler.state.ledger import (
+    LEDGER_FIELD,
     LEDGER_NAME,
     Abandoned,
     Closed,
@@ -112,6 +114,7 @@ __all__ = [
     "CLOCK_WRONG_MS",
     "DERIVE_DEADLINE_MS",
     "FORGOTTEN",
+    "LEDGER_FIELD",
     "LEDGER_NAME",
     "LEFT_OUT",
     "MAX_ENTRY_BYTES",
@@ -125,6 +128,7 @@ __all__ = [
     "Current",
     "Discarded",
     "Entry",
+    "Event",
     "Fields",
     "Granted",
     "Holder",
@@ -133,6 +137,7 @@ __all__ = [
     "Kind",
     "Ledger",
     "LedgerError",
+    "LedgerVersion",
     "Look",
     "Lost",
     "Observed",
@@ -152,6 +157,7 @@ __all__ = [
     "drop_abandoned",
     "drop_intent",
     "each_key_once",
+    "events_of",
     "expect_own_use",
     "few_versions",
     "forget_missing",

@@ -20,6 +20,7 @@ from reconciler.model import SecretMeta, VersionId, VersionState
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
 
 LEDGER_NAME = "_ledger"
+LEDGER_FIELD = "ledger"
 
 
 class LedgerError(ReconcilerError):

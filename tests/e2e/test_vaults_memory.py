@@ -564,3 +564,32 @@ def note_of(fleet: Fleet) -> tuple[str | None, str | None]:
     """What somebody wrote."""
     found = fleet.secret("prod/bot")
     return found.field("note"), found.field("owner")
+
+
+# --- what was done, read off the versions ---
+
+
+def test_the_history_tells_what_was_done(fleet: Fleet) -> None:
+    """Derived, rotated, revoked, each with its run; of one label; since a time; a
+    version that is gone is passed over.
+    """
+    fleet.begin(BOT, {"label": "web"})
+    first = fleet.live("bot")[0].token_id
+    fleet.must("rotate", "--target", "bot", "--yes", "--compromised")
+    with fleet.untouched():
+        document = judged("history", fleet.must("history", "--format", "json").out)
+        text = fleet.must("history", "--label", "b*").out
+        assert "--label 'nobody'" in fleet.refused(64, "history", "--label", "nobody")
+        fleet.refused(64, "history", "--since", "soon")
+        assert "0 events" in fleet.must("history", "--since", "2999-01-01").out
+    done = [(e["label"], e["what"]) for e in document["events"] if e["label"]]
+    assert [what for label, what in done if label == "bot"] == ["derived", "rotated", "revoked"]
+    assert ("web", "derived") in done
+    assert all(event["run"] for event in document["events"])
+    assert f"in place of {first}, compromised" in text
+    assert "web" not in text
+    with fleet.store() as store:
+        store.destroy_version(f"{fleet.prefix}/_ledger", document["oldest_version"] + 1)
+    again = judged("history", fleet.must("history", "--format", "json").out)
+    assert again["oldest_version"] == document["oldest_version"]
+    assert again["versions_passed_over"] == 1

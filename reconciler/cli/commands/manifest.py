@@ -180,6 +180,39 @@ def show(plan_file: str, form: str) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
+@option(
+    "--label",
+    metavar="GLOB",
+    callback=named,
+    shell_complete=labels,
+    help="Only this label, or those that it matches.",
+)
+@option(
+    "--since",
+    metavar="TIME",
+    callback=named,
+    help="Only what was done since: a duration such as 30d, or a date such as 2026-11-22.",
+)
+@option(
+    "--format",
+    "form",
+    type=click.Choice(formats.HISTORY),
+    default="text",
+    show_default=True,
+    help="Output format.",
+)
+def history(**given: Any) -> None:
+    """Show what was done, when, by which run and why.
+
+    It is read off the versions of the ledger that Vault still has.
+    """
+    from reconciler.cli import history as module
+
+    module.history(module.HistoryOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
 @SNAPSHOT_OUT
 @MAX_MISSING
 def observe(**given: Any) -> None:

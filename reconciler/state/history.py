@@ -1,0 +1,128 @@
+"""What was done when, read off the ledger's versions: each differs from the one before.
+
+    the newer version                              what happened
+    ---------------------------------------------  -------------------------------------
+    has another current token, or another          derived, rotated, restored, rolled
+    version of its secret                          back, adopted: the kind of the intent
+                                                   that was open; recorded without one
+    has a new row in its audit trail               revoked, or closed with its outcome
+    has a new abandoned attempt                    abandoned
+    has another protection of a label              protected, not protected
+    has other files                                files
+
+The oldest version that Vault still has tells what its audit trail remembers, without
+the run. Pure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
+
+from reconciler.state.ledger import REVOKED, Closed, Entry, IntentKind, Ledger
+
+DONE = {
+    IntentKind.DERIVE: "derived",
+    IntentKind.ROTATE: "rotated",
+    IntentKind.RESTORE: "restored",
+    IntentKind.ROLLBACK: "rolled back",
+    IntentKind.ADOPT: "adopted",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerVersion:
+    """One version of the ledger, and when Vault wrote it."""
+
+    number: int
+    at_ms: int
+    ledger: Ledger
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that was done about a label, or about the manifest (without a label).
+
+    ``version`` is the ledger's that tells it, ``run`` None where no version does.
+    ``why`` is empty where none was recorded.
+    """
+
+    at_ms: int
+    version: int
+    run: str | None
+    label: str
+    what: str
+    token_id: str | None = None
+    why: str = ""
+
+
+def events_of(versions: Sequence[LedgerVersion]) -> tuple[Event, ...]:
+    """Return the events of versions in the order of their numbers, oldest first."""
+    if not versions:
+        return ()
+    events = [_closed(versions[0], row, run=None) for row in versions[0].ledger.closed]
+    for older, newer in itertools.pairwise(versions):
+        events += _between(older.ledger, newer)
+    return tuple(sorted(events, key=lambda e: (e.version, e.at_ms, e.label, e.what)))
+
+
+def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
+    after = version.ledger
+    holder = after.holder or before.holder
+    run = holder.run if holder is not None else None
+    event = functools.partial(Event, at_ms=version.at_ms, version=version.number, run=run)
+    empty = Entry(path="")
+    for label in sorted(after.tokens):
+        was, entry = before.tokens.get(label, empty), after.tokens[label]
+        what = _of_current(was, entry)
+        if what and entry.current is not None:
+            token_id = entry.current.token_id
+            yield event(label=label, what=what, token_id=token_id, why=_why(was, entry))
+        if was.protect != entry.protect:
+            told = "protected" if entry.protect else "not protected"
+            yield event(label=label, what=told)
+    known = set(before.closed)
+    yield from (_closed(version, row, run=run) for row in after.closed if row not in known)
+    for attempt in after.abandoned:
+        if attempt not in before.abandoned:
+            yield event(label=attempt.label, what="abandoned")
+    if set(before.files) != set(after.files):
+        yield event(label="", what="files", why=", ".join(after.files))
+
+
+def _of_current(was: Entry, entry: Entry) -> str:
+    if entry.current is None:
+        return ""
+    old = was.current
+    same = old is not None and old.token_id == entry.current.token_id
+    if same and old is not None and old.version == entry.current.version:
+        return ""
+    if was.intent is not None and entry.intent is None:
+        return DONE[was.intent.kind]
+    return "recorded"
+
+
+def _why(was: Entry, entry: Entry) -> str:
+    """Return what was recorded of the predecessor, if one gave way."""
+    old = was.current
+    if old is None or entry.current is None or old.token_id == entry.current.token_id:
+        return ""
+    reasons = {row.token_id: row.reason for row in entry.retiring}
+    reasons |= {row.token_id: row.reason for row in entry.revoking}
+    reason = reasons.get(old.token_id)
+    return f"in place of {old.token_id}" + (f", {reason}" if reason else "")
+
+
+def _closed(version: LedgerVersion, row: Closed, *, run: str | None) -> Event:
+    what = "revoked" if row.token_id is not None and row.outcome in REVOKED else "closed"
+    return Event(
+        at_ms=row.at_ms,
+        version=version.number,
+        run=run,
+        label=row.label,
+        what=what,
+        token_id=row.token_id,
+        why=row.outcome,
+    )
