@@ -8,7 +8,7 @@ Rules this module keeps:
 1. An error carries one sentence for a person: what happened and what to do. It holds no
    response body and no secret.
 2. An adapter translates the failures of its library into these classes, once, at its
-   edge: no exception of httpx, requests or hvac leaves the adapter.
+   edge: no exception of httpx or hvac leaves the adapter.
 3. A failed call that changes something is refused or unclear, never both: recovery
    depends on the difference.
 """

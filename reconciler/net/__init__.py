@@ -8,22 +8,23 @@
     the authorities whose certificates are believed     authorities
     a client of httpx, made of the last two             clients
 
-The exchange, GitHub's identity token and GitHub's API are reached by a client of
-``clients``. Vault has a session of its own (``vault.http``), with the same proxies and
-authorities.
+Every peer is reached by a client of ``clients``: Vault, the exchange, GitHub's identity
+token and GitHub's API.
 """
 
 from reconciler.net.authorities import CertificateError, Trust, context_for, system_trust
 from reconciler.net.bounds import bounded, caught, repeated
-from reconciler.net.clients import open_client
+from reconciler.net.clients import Route, client_for, open_client
 from reconciler.net.hosts import is_loopback, is_private
 from reconciler.net.proxies import proxy_in, proxy_of
 
 __all__ = [
     "CertificateError",
+    "Route",
     "Trust",
     "bounded",
     "caught",
+    "client_for",
     "context_for",
     "is_loopback",
     "is_private",

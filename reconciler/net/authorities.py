@@ -26,7 +26,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl
@@ -76,14 +76,17 @@ def system_trust(environ: Mapping[str, str]) -> Trust:
     return Trust(system_file=named("SSL_CERT_FILE"), system_folders=named("SSL_CERT_DIR"))
 
 
-def context_for(trust: Trust) -> ssl.SSLContext:
+def context_for(trust: Trust, *, server_name: str | None = None) -> ssl.SSLContext:
     """Return a context that believes those, and shows our certificate if there is one.
 
+    With ``server_name`` it asks every server for that name, whatever the host is.
     CertificateError for a variable that names nothing usable.
     """
     import ssl  # noqa: PLC0415  # slow to load; plain http needs none
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if server_name is not None:
+        context = _asking_for(server_name)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.hostname_checks_common_name = False
@@ -101,6 +104,23 @@ def context_for(trust: Trust) -> ssl.SSLContext:
     if trust.client_cert is not None and trust.client_key is not None:
         _show(context, trust.client_cert, trust.client_key)
     return context
+
+
+def _asking_for(server_name: str) -> ssl.SSLContext:
+    """Return a context that names one server in each handshake.
+
+    httpx can be told a name for a connection, but not for one through a proxy.
+    """
+    import ssl  # noqa: PLC0415  # as above
+
+    class Named(ssl.SSLContext):
+        def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+            return super().wrap_socket(*args, **{**options, "server_hostname": server_name})
+
+        def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+            return super().wrap_bio(*args, **{**options, "server_hostname": server_name})
+
+    return Named(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _add_named(believed: _Believed, trust: Trust) -> None:

@@ -3,20 +3,22 @@
 Rules this module keeps:
 
 1. httpx looks at no variable, no ``.netrc`` and no file by itself: what of the
-   environment counts is chosen here, and before anything is sent.
+   environment counts is chosen here or in a ``Route``, and before anything is sent.
 2. No redirects (a credential would go along), no cookies.
 3. httpx is loaded when a client is made: a command that asks nobody goes without.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
 from reconciler.errors import UsageError
-from reconciler.net.authorities import CertificateError, context_for, system_trust
+from reconciler.model import Secret
+from reconciler.net.authorities import CertificateError, Trust, context_for, system_trust
 from reconciler.net.bounds import caught
 from reconciler.net.proxies import proxy_of
 
@@ -26,6 +28,18 @@ if TYPE_CHECKING:
     import httpx
 
 _CONNECTIONS_MAX = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The way to a host: through which proxy, and whose certificate it shows.
+
+    ``server_name`` is what the certificate is for, where that is not the host.
+    """
+
+    proxy: Secret | None
+    trust: Trust
+    server_name: str | None = None
 
 
 def open_client(
@@ -41,35 +55,55 @@ def open_client(
     ``timeout_s`` bounds connecting, each write and each read. Without ``keep_alive``
     every request has a fresh connection. UsageError, which names the variable, for a
     proxy or an authority that can't be used.
-
-    Plain http needs no authorities, which take long to load: its context knows none, so
-    it trusts nobody.
     """
-    # a command that asks nobody goes without all three
-    import ssl  # noqa: PLC0415
-    from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415
+    route = Route(proxy=proxy_of(environ, url), trust=system_trust(environ))
+    client = caught(
+        lambda: client_for(
+            url, route, timeouts_s=(timeout_s, timeout_s), headers=headers, keep_alive=keep_alive
+        ),
+        CertificateError,
+    )
+    if isinstance(client, CertificateError):
+        raise UsageError(str(client))
+    return client
+
+
+def client_for(
+    url: str,
+    route: Route,
+    *,
+    timeouts_s: tuple[float, float],
+    headers: Mapping[str, str] | None = None,
+    keep_alive: bool = True,
+) -> httpx.Client:
+    """Return a client for the host of a URL, by a route that was chosen.
+
+    ``timeouts_s`` bound connecting, and each write and each read. CertificateError for
+    a variable that names nothing usable.
+    """
+    # a command that asks nobody goes without both
+    from http.cookiejar import CookieJar  # noqa: PLC0415
 
     import httpx  # noqa: PLC0415
 
-    proxy = proxy_of(environ, url)
-    context: ssl.SSLContext | CertificateError = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if url.startswith("https:"):
-        context = caught(lambda: context_for(system_trust(environ)), CertificateError)
-    if isinstance(context, CertificateError):
-        raise UsageError(str(context))
+    class NoCookies(CookieJar):
+        def extract_cookies(self, *_: Any) -> None:
+            """Take none, and look for none: that would cost a tenth of a request."""
+
+    connect_s, each_s = timeouts_s
     limits = httpx.Limits(
         max_connections=_CONNECTIONS_MAX,
         max_keepalive_connections=_CONNECTIONS_MAX if keep_alive else 0,
     )
     return httpx.Client(
-        verify=context,
-        proxy=_through(proxy.reveal(), context) if proxy is not None else None,
+        verify=_context(url, route.trust, route.server_name),
+        proxy=_through(route.proxy.reveal(), route.trust) if route.proxy is not None else None,
         trust_env=False,
         http2=False,
-        timeout=httpx.Timeout(timeout_s),
+        timeout=httpx.Timeout(each_s, connect=connect_s),
         follow_redirects=False,
         limits=limits,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        cookies=NoCookies(),
         headers={
             "User-Agent": f"reconciler/{__version__}",
             **({} if keep_alive else {"Connection": "close"}),
@@ -78,9 +112,22 @@ def open_client(
     )
 
 
-def _through(proxy: str, context: ssl.SSLContext) -> httpx.Proxy:
+def _context(url: str, trust: Trust, server_name: str | None) -> ssl.SSLContext:
+    """Return the context for a URL.
+
+    Plain http needs no authorities, which take long to load: its context knows none, so
+    it trusts nobody.
+    """
+    import ssl  # noqa: PLC0415  # as above
+
+    if url.lower().startswith("https:"):
+        return context_for(trust, server_name=server_name)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _through(proxy: str, trust: Trust) -> httpx.Proxy:
     """Return a proxy; one that is reached over https is believed as its host is."""
     import httpx  # noqa: PLC0415  # as above
 
     is_https = proxy.lower().startswith("https:")
-    return httpx.Proxy(proxy, ssl_context=context if is_https else None)
+    return httpx.Proxy(proxy, ssl_context=context_for(trust) if is_https else None)

@@ -15,14 +15,7 @@ import dataclasses
 import ssl
 from http import HTTPStatus
 
-import requests
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    LocationValueError,
-    NewConnectionError,
-    ProxyError,
-    ReadTimeoutError,
-)
+import httpx
 
 from reconciler.errors import (
     VaultCasMismatchError,
@@ -31,7 +24,7 @@ from reconciler.errors import (
     VaultUnclearError,
 )
 from reconciler.net import CertificateError
-from reconciler.vault.http import Call, EndlessReplyError, Reply, Request, perform
+from reconciler.vault.http import Call, EndlessReplyError, Reply, Request, causes_of
 from reconciler.vault.waiting import when_again
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -57,8 +50,9 @@ _UPGRADING = "from non-versioned to versioned data"
 class Explainer:
     """Turns what went wrong into the error to raise.
 
-    It knows what the server is called, the limits of time, and where the token is from:
-    VAULT_TOKEN, ``auth/…`` of a login, or nothing where an agent or a proxy adds it.
+    It knows what the server is called, the limits of time, whether a proxy is on the
+    way, and where the token is from: VAULT_TOKEN, ``auth/…`` of a login, or nothing
+    where an agent or a proxy adds it.
     """
 
     address: str
@@ -66,13 +60,14 @@ class Explainer:
     connect_timeout_s: float
     read_timeout_s: float
     token_from: str = "VAULT_TOKEN"  # noqa: S105  # the name of a variable
+    through_proxy: bool = False
 
     def ask(self, call: Call, request: Request) -> Reply:
         """Return what came back.
 
         VaultRefusedError or VaultUnclearError where nothing did.
         """
-        reply = perform(request)
+        reply = request()
         if isinstance(reply, Reply):
             return reply
         raise self.no_reply(call, reply)
@@ -83,23 +78,7 @@ class Explainer:
         It is a refusal only where nothing was sent.
         """
         address = self.address
-        match error:
-            case ProxyError() if _stopped_at_proxy(error):
-                return VaultRefusedError(
-                    "the proxy on the way to Vault does not let us through: "
-                    "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-                )
-            case NewConnectionError():
-                return VaultRefusedError(
-                    f"nobody answers at {address}: check VAULT_ADDR, and that Vault is running",
-                    again_after_ms=0,
-                )
-            case ConnectTimeoutError():
-                return VaultRefusedError(
-                    f"no connection to {address} within {self.connect_timeout_s:g} s: "
-                    "check VAULT_ADDR and the network between",
-                    again_after_ms=0,
-                )
+        match _telling(error):
             case ssl.SSLCertVerificationError():
                 return VaultRefusedError(
                     f"the certificate at {address} can't be trusted: "
@@ -111,13 +90,15 @@ class Explainer:
                     f"TLS with {address} failed: check VAULT_ADDR, VAULT_CACERT, "
                     "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY",
                 )
-            case ReadTimeoutError():
+            case httpx.ProxyError() | httpx.ConnectError() | httpx.ConnectTimeout():
+                return self._no_connection(error)
+            case httpx.TimeoutException():
                 return _unclear(
                     call,
                     f"Vault did not answer within {self.read_timeout_s:g} s: try again",
                     again_after_ms=0,
                 )
-            case LocationValueError() | requests.exceptions.InvalidURL():
+            case httpx.InvalidURL() | httpx.UnsupportedProtocol() | ValueError():
                 return VaultRefusedError(f"no request can be made to {address}: check VAULT_ADDR")
             case CertificateError():
                 return VaultRefusedError(str(error))
@@ -131,6 +112,24 @@ class Explainer:
                 return _unclear(
                     call, f"the connection to {address} broke: try again", again_after_ms=0
                 )
+
+    def _no_connection(self, error: BaseException) -> VaultRefusedError:
+        """Return the error for a call that was never sent."""
+        if self.through_proxy:
+            return VaultRefusedError(
+                "the proxy on the way to Vault does not let us through: "
+                "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+            )
+        if isinstance(error, httpx.ConnectTimeout):
+            return VaultRefusedError(
+                f"no connection to {self.address} within {self.connect_timeout_s:g} s: "
+                "check VAULT_ADDR and the network between",
+                again_after_ms=0,
+            )
+        return VaultRefusedError(
+            f"nobody answers at {self.address}: check VAULT_ADDR, and that Vault is running",
+            again_after_ms=0,
+        )
 
     def bad_reply(self, call: Call, reply: Reply, *, token_works: bool | None) -> VaultError:
         """Return the error for an answer that is not what was asked for.
@@ -280,14 +279,19 @@ def _server_failure(status: int, errors: str) -> tuple[str, bool]:
     return said, status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
-def _stopped_at_proxy(error: ProxyError) -> bool:
-    """Return whether nothing went past the proxy.
+def _telling(error: BaseException) -> BaseException:
+    """Return the exception that says what happened.
 
-    urllib3 also says "unable to connect" of a proxy that hangs up on a request it took.
+    httpx tells how far a call came, what TLS says lies below. A connection that breaks
+    while TLS begins is no connection that was refused.
     """
-    cause = error.original_error
-    is_no_tunnel = type(cause) is OSError and cause.errno is None
-    return isinstance(cause, ConnectTimeoutError) or is_no_tunnel
+    for cause in causes_of(error):
+        if isinstance(cause, ssl.SSLError) or (
+            isinstance(cause, ConnectionResetError | BrokenPipeError)
+            and isinstance(error, httpx.ConnectError)
+        ):
+            return cause
+    return error
 
 
 def _unclear(call: Call, sentence: str, *, again_after_ms: int | None = None) -> VaultUnclearError:

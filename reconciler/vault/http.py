@@ -4,7 +4,7 @@ Rules this module keeps:
 
 1. Only reads are repeated, a few times and with bounded pauses. A reply has an end, in
    bytes and in time.
-2. Redirects are not followed (the token would go along), and the libraries look at no
+2. Redirects are not followed (the token would go along), and httpx looks at no
    variable, ``.netrc`` or token file.
 3. A failure is a value here: no error of ours is raised in the context of an exception
    of the libraries, which holds headers and bodies.
@@ -13,45 +13,34 @@ Rules this module keeps:
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import (
-    HTTPError,
-    InsecureRequestWarning,
-    MaxRetryError,
-    ResponseError,
-)
+import httpx
 
 from reconciler.model import SECOND_MS
-from reconciler.net import bounded, caught, context_for
+from reconciler.net import bounded, caught, client_for
 from reconciler.vault.waiting import retry_after_ms
 
 if TYPE_CHECKING:
-    import ssl
-
-    from urllib3.response import BaseHTTPResponse
-
     from reconciler.vault.settings import VaultSettings
-
-Request = Callable[[], requests.Response]
 
 _RETRY_AFTER_MAX_S = 10.0
 _RETRY_BACKOFF_S = 0.2  # pauses of 0, 0.4 and 0.8 s
-_RETRIED_METHODS = frozenset({"GET", "LIST"})
-_RETRIED_STATUSES = frozenset({412, 429, 500, 502, 503, 504})
+_BACKOFF_MAX_S = 120.0
+_REPEATED_STATUSES = frozenset({412, 429, 500, 502, 503, 504})
+_NEVER_THERE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _CAUSES_MAX = 8
 REPLY_BYTES_MAX = 32 * 1024 * 1024
 REPLY_TIME_MAX_S = 60.0
-_CHUNK_BYTES = 64 * 1024
+_HEADERS = {"X-Vault-Request": "true", "Accept-Encoding": "identity"}
 
 
 class EndlessReplyError(OSError):
@@ -113,27 +102,149 @@ class Reply:
         return self.status == HTTPStatus.NOT_FOUND and self.errors == ""
 
 
-class _Session(requests.Session):
-    """A session whose reads see its own writes on a cluster.
+Answer = Reply | BaseException
+"""What came back, or the exception where nothing did."""
 
-    A standby of OpenBao (and a performance standby of Vault Enterprise) answers from
-    what it has got so far. Told the index of our last write, it forwards to the leader
-    what it can't answer yet. Without the index, most reads through a standby right
-    after a write are stale, and most writes with the right check-and-set number are
-    refused.
+Request = Callable[[], Answer]
+
+
+class VaultClient:
+    """The connections to one Vault.
+
+    ``token`` goes along with every call, if there is one. A connection is opened when
+    it is wanted for the first time. ``timeouts_s`` are the seconds to open one and to
+    wait for a reply. A read that found a busy or failing server is repeated up to
+    ``read_retries`` times, one that got no answer once (it has cost its whole time
+    already), and one that reached nobody not at all; nothing else is repeated.
+
+    The reads see the own writes on a cluster. A standby of OpenBao (and a performance
+    standby of Vault Enterprise) answers from what it has got so far. Told the index of
+    our last write, it forwards to the leader what it can't answer yet. Without the
+    index, most reads through a standby right after a write are stale, and most writes
+    with the right check-and-set number are refused.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self, settings: VaultSettings, *, timeouts_s: tuple[float, float], read_retries: int
+    ) -> None:
+        self.token = settings.token.reveal() if settings.token is not None else ""
+        self._settings = settings
+        self._timeouts_s = timeouts_s
+        self._read_retries = read_retries
+        self._http: httpx.Client | None = None
         self._index: str | None = None
         self._lock = threading.Lock()
 
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+    def close(self) -> None:
+        """Close the connections; a later call opens others."""
+        with self._lock:
+            if self._http is not None:
+                self._http.close()
+            self._http = None
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
+        """Read what is at a path below ``/v1/``."""
+        return self._read("GET", path, query)
+
+    def list(self, path: str) -> Answer:
+        """List what is below a path."""
+        return self._read("LIST", path, None)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Send a document, once."""
+        content = None if body is None else json.dumps(body, allow_nan=False).encode()
+        return self._sent("POST", path, None, content)
+
+    def _read(self, method: str, path: str, query: Mapping[str, str] | None) -> Answer:
+        unanswered = 0
+        for tried in range(1, self._read_retries + 1):
+            answer = self._sent(method, path, query, None, is_last=False)
+            if isinstance(answer, Reply):
+                pause_s = _pause_s(answer, tried)
+            else:
+                unanswered += 1
+                pause_s = _backoff_s(tried) if unanswered == 1 and _may_pass(answer) else None
+            if pause_s is None:
+                return answer
+            if pause_s:
+                time.sleep(pause_s)
+        return self._sent(method, path, query, None)
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        content: bytes | None,
+        *,
+        is_last: bool = True,
+    ) -> Answer:
+        """Send once. Of a reply that leads to another attempt no body is read."""
+        return caught(
+            lambda: self._reply(method, path, query, content, is_last=is_last),
+            *(httpx.HTTPError, httpx.InvalidURL, OSError, ValueError),
+        )
+
+    def _reply(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        content: bytes | None,
+        *,
+        is_last: bool,
+    ) -> Reply:
+        http = self._opened()
+        request = http.build_request(
+            method,
+            f"{self._settings.address}/v1/{path}",
+            params=query,
+            content=content,
+            headers=self._headers(content),
+        )
+        with contextlib.closing(http.send(request, stream=True)) as response:
+            self._seen(response)
+            headers = response.headers
+            reply = Reply(
+                status=response.status_code,
+                body=None,
+                date=headers.get("Date"),
+                retry_after_ms=retry_after_ms(headers.get("Retry-After"), headers.get("Date")),
+            )
+            if not is_last and _pause_s(reply, 1) is not None:
+                return reply
+            end_s = time.monotonic() + REPLY_TIME_MAX_S
+            text = bounded(response.iter_raw(), REPLY_BYTES_MAX, end_s=end_s)
+        if text is None:
+            raise EndlessReplyError
+        body = caught(lambda: json.loads(text or b"null"), ValueError, RecursionError)
+        return dataclasses.replace(reply, body=body if isinstance(body, dict) else None)
+
+    def _opened(self) -> httpx.Client:
+        with self._lock:
+            if self._http is None:
+                settings = self._settings
+                self._http = client_for(
+                    settings.address,
+                    settings.route(),
+                    timeouts_s=self._timeouts_s,
+                    headers=_HEADERS,
+                )
+            return self._http
+
+    def _headers(self, content: bytes | None) -> dict[str, str]:
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        if self.token:
+            headers["X-Vault-Token"] = self.token
+        if self._settings.namespace is not None:
+            headers["X-Vault-Namespace"] = self._settings.namespace
         index = self._index
         if index is not None:
-            request.headers["X-Vault-Index"] = index
-            request.headers["X-Vault-Inconsistent"] = "forward-active-node"
-        response = super().send(request, **kwargs)
+            headers["X-Vault-Index"] = index
+            headers["X-Vault-Inconsistent"] = "forward-active-node"
+        return headers
+
+    def _seen(self, response: httpx.Response) -> None:
         seen = response.headers.get("X-Vault-Index")
         if (
             seen is not None
@@ -142,66 +253,43 @@ class _Session(requests.Session):
         ):
             with self._lock:
                 self._index = newer_index(self._index, seen)
-        return response
 
 
-class _ReadRetry(urllib3.Retry):
-    """urllib3's retry, as long as ``Retry-After`` asks for no more than a moment.
+def causes_of(error: BaseException) -> list[BaseException]:
+    """Return an exception and what led to it: httpx wraps what httpcore made of it."""
+    causes = [error]
+    while len(causes) < _CAUSES_MAX:
+        cause = causes[-1].__cause__ or causes[-1].__context__
+        if cause is None:
+            break
+        causes.append(cause)
+    return causes
 
-    A server that asks for more is not asked again: its reply stands, and says so.
+
+def _pause_s(reply: Reply, tried: int) -> float | None:
+    """Return how long to wait before another attempt; None for a reply that stands.
+
+    One that asks for more than a moment stands: it says how long itself.
     """
-
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        headers = response.headers
-        pause_ms = retry_after_ms(headers.get("Retry-After"), headers.get("Date"))
-        return None if pause_ms is None else pause_ms / SECOND_MS
-
-    def increment(self, *args: Any, **kwargs: Any) -> Self:
-        response = kwargs.get("response")
-        asked_s = self.get_retry_after(response) if response is not None else None
-        if asked_s is not None and asked_s > _RETRY_AFTER_MAX_S:
-            raise MaxRetryError(kwargs["_pool"], "", ResponseError(ResponseError.GENERIC_ERROR))
-        again = super().increment(*args, **kwargs)
-        if response is not None:
-            response.close()  # urllib3 would read the rest of it, however long that is
-        return again
+    if reply.status not in _REPEATED_STATUSES:
+        return None
+    if reply.retry_after_ms is None or reply.retry_after_ms == 0:
+        return _backoff_s(tried)
+    asked_s = reply.retry_after_ms / SECOND_MS
+    return asked_s if asked_s <= _RETRY_AFTER_MAX_S else None
 
 
-class _Adapter(HTTPAdapter):
-    """The connections, with TLS as the settings say.
+def _backoff_s(tried: int) -> float:
+    return 0.0 if tried == 1 else min(_RETRY_BACKOFF_S * 2 ** (tried - 1), _BACKOFF_MAX_S)
 
-    The context is made when a connection is wanted for the first time: CertificateError
-    for a variable that names nothing usable. requests would name authorities of its own
-    to each connection.
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether a read that got no answer may get one the next time.
+
+    Not where nobody was reached, or where TLS fails.
     """
-
-    def __init__(self, settings: VaultSettings, *, threads: int, retry: urllib3.Retry) -> None:
-        self._settings = settings
-        self._threads = threads
-        self._context: ssl.SSLContext | None = None
-        self._context_lock = threading.Lock()
-        super().__init__(pool_connections=1, pool_maxsize=threads, max_retries=retry)
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        with self._context_lock:
-            if self._context is None and self._settings.address.startswith("https:"):
-                self._context = context_for(self._settings.trust())
-                self.init_poolmanager(1, self._threads, **self._tls())
-        return super().get_connection_with_tls_context(*args, **kwargs)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        tls = self._tls()
-        if self._context is not None:
-            tls |= {"proxy_ssl_context": self._context}
-        return super().proxy_manager_for(proxy, **options, **tls)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Add nothing to the context."""
-
-    def _tls(self) -> dict[str, Any]:
-        name = self._settings.tls_server_name
-        named = {"server_hostname": name} if name is not None else {}
-        return {"ssl_context": self._context, **named} if self._context is not None else {}
+    is_lost = isinstance(error, httpx.TransportError) and not isinstance(error, _NEVER_THERE)
+    return is_lost and not any(isinstance(cause, ssl.SSLError) for cause in causes_of(error))
 
 
 def newer_index(held: str | None, seen: str) -> str:
@@ -231,82 +319,3 @@ def _decoded_index(index: str | None) -> tuple[str, int] | None:
         return str(decoded["cluster"]), int(decoded["value"])
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def open_session(settings: VaultSettings, *, threads: int, read_retries: int) -> requests.Session:
-    """Return a session that sends as the settings say, and repeats reads only.
-
-    It keeps a connection per thread. A connection that can't be opened is not tried
-    again: urllib3 counts that for all methods alike, and a write is sent once.
-    """
-    session = _Session()
-    session.trust_env = False
-    session.stream = True  # ``perform`` reads to a bound
-    session.verify = not settings.skip_verify
-    if settings.skip_verify:
-        # Said once, as a warning of the settings. This is process-wide; only this
-        # adapter uses urllib3.
-        urllib3.disable_warnings(InsecureRequestWarning)
-    if settings.proxy is not None:
-        proxy = settings.proxy.reveal()
-        session.proxies = {"http": proxy, "https": proxy}
-    retry = _ReadRetry(
-        total=read_retries,
-        connect=0,
-        read=min(read_retries, 1),  # a read that timed out has cost its whole time already
-        status=read_retries,
-        other=0,
-        redirect=0,
-        allowed_methods=_RETRIED_METHODS,
-        status_forcelist=_RETRIED_STATUSES,
-        backoff_factor=_RETRY_BACKOFF_S,
-        raise_on_status=False,
-    )
-    adapter = _Adapter(settings, threads=threads, retry=retry)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def perform(request: Request) -> Reply | BaseException:
-    """Return what came back, or the innermost exception where nothing did."""
-    answer = caught(lambda: _whole(request()), OSError, HTTPError)  # requests' are OSError
-    if isinstance(answer, BaseException):
-        return _innermost(answer)
-    response, content = answer
-    body = caught(lambda: json.loads(content or b"null"), ValueError, RecursionError)
-    return Reply(
-        status=response.status_code,
-        body=body if isinstance(body, dict) else None,
-        date=response.headers.get("Date"),
-        retry_after_ms=retry_after_ms(
-            response.headers.get("Retry-After"), response.headers.get("Date")
-        ),
-    )
-
-
-def _whole(response: requests.Response) -> tuple[requests.Response, bytes]:
-    """Return a reply and its body, which is read to the bound."""
-    end_s = time.monotonic() + REPLY_TIME_MAX_S
-    # what is there already, at most: a whole chunk may take any time
-    chunks = iter(lambda: response.raw.read1(_CHUNK_BYTES, decode_content=True) or b"", b"")
-    content = bounded(chunks, REPLY_BYTES_MAX, end_s=end_s)
-    if content is None:
-        response.close()
-        raise EndlessReplyError
-    return response, content
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Return the exception that says what happened.
-
-    What requests raises wraps an exception of urllib3, which may wrap one of ssl.
-    """
-    for _ in range(_CAUSES_MAX):
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = error.args[0] if error.args else None
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    return error

@@ -5,10 +5,10 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Self
 
 from reconciler.vault.failures import Explainer
-from reconciler.vault.http import Call, Request
+from reconciler.vault.http import Call, Request, VaultClient
 
 Mask = Callable[[str], None]
 """Told of each secret that a login brings, before it is used, to hide it in a log."""
@@ -24,7 +24,7 @@ class Login(abc.ABC):
 
     mount: str
 
-    def prepared(self, _client: Any, _explainer: Explainer, _mask: Mask) -> Self:
+    def prepared(self, _client: VaultClient, _explainer: Explainer, _mask: Mask) -> Self:
         """Return the login as it can be used again and again.
 
         Called once, before the first ``request``. VaultError where anybody refuses.
@@ -32,7 +32,7 @@ class Login(abc.ABC):
         return self
 
     @abc.abstractmethod
-    def request(self, client: Any, mask: Mask) -> tuple[Call, Request]:
+    def request(self, client: VaultClient, mask: Mask) -> tuple[Call, Request]:
         """Return the call and how to send it, with fresh credentials.
 
         UsageError for a file without an identity token, VaultError for a service that

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from reconciler.errors import UsageError
 from reconciler.model import Secret
-from reconciler.net import Trust, caught, is_loopback, proxy_in, proxy_of, system_trust
+from reconciler.net import Route, Trust, caught, is_loopback, proxy_in, proxy_of, system_trust
 from reconciler.vault.environment import (
     Environ,
     ReadFile,
@@ -108,6 +108,10 @@ class VaultSettings:
             client_key=named("CLIENT_KEY", self.client_key),
             verify=not self.skip_verify,
         )
+
+    def route(self) -> Route:
+        """Return the way to Vault."""
+        return Route(proxy=self.proxy, trust=self.trust(), server_name=self.tls_server_name)
 
     @property
     def token_from(self) -> str:

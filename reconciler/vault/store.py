@@ -4,8 +4,8 @@ Rules this module keeps:
 
 1. Every write carries check-and-set, and every delete names its version: a delete takes
    no check-and-set, so "the latest" could be somebody else's.
-2. Paths are checked before a client sees them: hvac's stack resolves ``..`` and would
-   leave the mount.
+2. Paths are checked before a client sees them: httpx resolves ``..`` and would leave
+   the mount.
 3. Absent, deleted and living are values; everything else but a success is an error (see
    ``failures``).
 4. A call that found the token of our own login expired is repeated with a new one:
@@ -16,12 +16,10 @@ All methods may be used from several threads at once, ``close`` excepted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
-
-import hvac
 
 from reconciler.errors import VaultError, VaultRefusedError, VaultUnclearError
 from reconciler.model import NEVER_WRITTEN, Secret, SecretMeta, SecretVersion, VersionState
@@ -35,12 +33,12 @@ from reconciler.vault.contents import (
 )
 from reconciler.vault.environment import is_safe_path
 from reconciler.vault.failures import METADATA_CAS, Explainer
-from reconciler.vault.http import Call, Reply, Request, open_session, perform
+from reconciler.vault.http import Call, Reply, Request, VaultClient
 from reconciler.vault.login import Mask, no_mask
 from reconciler.vault.mounts import refuse_engine
 from reconciler.vault.scan import Scanner
 from reconciler.vault.settings import VaultSettings
-from reconciler.vault.token import LoginToken, Tell, tell_nobody
+from reconciler.vault.token import LOOKUP_SELF, LoginToken, Tell, tell_nobody
 
 # Raft takes entries of 1 MiB, some 300 bytes of which are Vault's own (measured); more
 # gets a 500 with a misleading number.
@@ -56,9 +54,10 @@ class SecretStore:
     for all else that fails, and ValueError only where the caller is wrong.
     """
 
-    def __init__(self, client: Any, explainer: Explainer, mount: str, login: LoginToken) -> None:
+    def __init__(
+        self, client: VaultClient, explainer: Explainer, mount: str, login: LoginToken
+    ) -> None:
         self._client = client
-        self._kv = client.secrets.kv.v2
         self._explainer = explainer
         self.mount = mount
         self._login = login
@@ -72,7 +71,6 @@ class SecretStore:
         mount: str,
         mask: Mask = no_mask,
         tell: Tell = tell_nobody,
-        threads: int = 16,
         timeouts_s: tuple[float, float] = (3.0, 10.0),
         read_retries: int = 3,
     ) -> Self:
@@ -81,9 +79,7 @@ class SecretStore:
         Without a login nothing is sent yet. ``mask`` is told of each secret of a login
         before it is used, ``tell`` of what becomes of its token, where that is news.
         UsageError for a file that holds no identity token.
-        ``threads`` is how many connections are kept. ``timeouts_s`` are the seconds to
-        open a connection and to wait for a reply. A read that found a busy or failing
-        server is repeated up to ``read_retries`` times, a write never. Where the
+        ``timeouts_s`` and ``read_retries`` are those of a ``VaultClient``; where the
         settings speak of them, they count.
         """
         if not is_safe_path(mount):
@@ -91,27 +87,14 @@ class SecretStore:
                 f"the mount {mount!r} is not made of plain segments: correct it in the manifest"
             )
         timeouts_s, read_retries = settings.limits(timeouts_s, read_retries)
-        session = open_session(settings, threads=threads, read_retries=read_retries)
-        client = hvac.Client(
-            url=settings.address,
-            # None: hvac would look for one by itself
-            token=settings.token.reveal() if settings.token is not None else "",
-            namespace=settings.namespace,
-            session=session,
-            verify=session.verify,  # hvac takes the session's, except where that is False
-            timeout=timeouts_s,
-            allow_redirects=False,
-            # hvac's exceptions tell no status, and it stumbles over bodies that it did
-            # not expect: replies are judged here.
-            adapter=hvac.adapters.RawAdapter,
-            ignore_exceptions=True,
-        )
+        client = VaultClient(settings, timeouts_s=timeouts_s, read_retries=read_retries)
         explainer = Explainer(
             address=settings.address,
             namespace=settings.namespace,
             connect_timeout_s=timeouts_s[0],
             read_timeout_s=timeouts_s[1],
             token_from=settings.token_from,
+            through_proxy=settings.proxy is not None,
         )
         login = LoginToken(client, explainer, settings.login, mask=mask, tell=tell)
         store = cls(client, explainer, mount, login)
@@ -143,7 +126,7 @@ class SecretStore:
         Never fails; may be repeated.
         """
         self._login.log_out()
-        self._client.adapter.close()
+        self._client.close()
 
     def prepare(self, *, seconds: int, uses: int) -> None:
         """Make sure that the token lasts for a run of so long and so many calls.
@@ -162,7 +145,7 @@ class SecretStore:
         by its reply.
         """
         call = Call(needs='"read"', path=f"sys/internal/ui/mounts/{self.mount}")
-        reply = self._ask(call, lambda: self._client.adapter.get(url=f"/v1/{call.path}"))
+        reply = self._get(call)
         if reply.status == HTTPStatus.OK and reply.data is not None:
             refuse_engine(self.mount, reply.data)
             return
@@ -171,7 +154,7 @@ class SecretStore:
         # 403 is also the answer for a mount that is not there. This read tells the two
         # apart, for a token with wide rights:
         call = Call(needs='"read"', path=f"{self.mount}/config")
-        reply = self._ask(call, lambda: self._kv.read_configuration(mount_point=self.mount))
+        reply = self._get(call)
         if reply.status == HTTPStatus.NOT_FOUND and not reply.says_absent:
             raise self._failure(call, reply)
 
@@ -181,7 +164,7 @@ class SecretStore:
         None where it has no end, and where a policy hides the setting.
         """
         call = Call(needs='"read"', path=f"{self.mount}/config")
-        reply = self._ask(call, lambda: self._kv.read_configuration(mount_point=self.mount))
+        reply = self._get(call)
         if reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None:
             return None
         if reply.status != HTTPStatus.OK or reply.data is None:
@@ -203,16 +186,14 @@ class SecretStore:
         """
         call = self._call('"scan"', "detailed-metadata", prefix)
         return self._scanner.metas(
-            lambda query: perform(
-                lambda: self._client.adapter.get(url=f"/v1/{call.path}", params=query)
-            ),
+            lambda query: self._client.get(call.path, query),
             names,
             where=f"{call.path}/*",
         )
 
     def _metadata(self, path: str) -> tuple[Reply, SecretMeta]:
         call = self._call('"read"', "metadata", path)
-        reply = self._ask(call, lambda: self._kv.read_secret_metadata(path, mount_point=self.mount))
+        reply = self._get(call)
         meta = NEVER_WRITTEN if reply.says_absent else meta_of(reply)
         if meta is None:
             raise self._failure(call, reply)
@@ -228,12 +209,7 @@ class SecretStore:
         if version is not None:
             _check_version(version)
         call = self._call('"read"', "data", path)
-        reply = self._ask(
-            call,
-            lambda: self._kv.read_secret_version(
-                path, version, self.mount, raise_on_deleted_version=False
-            ),
-        )
+        reply = self._get(call, {"version": str(version)} if version is not None else None)
         if reply.says_absent:
             return SecretVersion(version=version or 0, state=VersionState.ABSENT)
         found = version_of(reply)
@@ -282,12 +258,7 @@ class SecretStore:
                 f"what belongs at {call.path} is larger than 1 MiB, more than Vault takes: "
                 "split the manifest"
             )
-        reply = self._ask(
-            call,
-            lambda: self._kv.create_or_update_secret(
-                path, content, cas=cas, mount_point=self.mount
-            ),
-        )
+        reply = self._post(call, {"options": {"cas": cas}, "data": content})
         if reply.status == HTTPStatus.OK and (reply.data or {}).get("version") == cas + 1:
             return written_of(reply)
         # KV version 1: it has stored, and looked at no check-and-set
@@ -303,19 +274,21 @@ class SecretStore:
 
         One that is gone already, or never was, is no error.
         """
-        self._end_version("delete", self._kv.delete_secret_versions, path, version)
+        self._end_version("delete", path, version)
 
     def destroy_version(self, path: str, version: int) -> None:
         """Remove one version's content by its number, for good.
 
         One that is gone already, or never was, is no error.
         """
-        self._end_version("destroy", self._kv.destroy_secret_versions, path, version)
+        self._end_version("destroy", path, version)
 
-    def _end_version(self, kind: str, request: Callable[..., Any], path: str, version: int) -> None:
+    def _end_version(self, kind: str, path: str, version: int) -> None:
         _check_version(version)
         call = self._call('"update"', kind, path, changes=True)
-        self._change(call, lambda: request(path, [version], mount_point=self.mount))
+        reply = self._post(call, {"versions": [version]})
+        if reply.status != HTTPStatus.NO_CONTENT:
+            raise self._failure(call, reply)
 
     def is_short_lived(self, path: str) -> bool:
         """Return whether what is written at a path ends by itself (``expire``)."""
@@ -326,12 +299,11 @@ class SecretStore:
         """Let Vault keep one version at a path, and end it so long after its write."""
         call = self._call('"create" and "update"', "metadata", path, changes=True)
         body: dict[str, object] = {"max_versions": 1, "delete_version_after": f"{after_s}s"}
-        url = f"/v1/{call.path}"
-        reply = self._ask(call, lambda: self._client.adapter.post(url, json=body))
+        reply = self._post(call, body)
         if METADATA_CAS in (reply.errors or ""):  # OpenBao's `metadata_cas_required`
             known = self._metadata(path)[0].data or {}
             body["metadata_cas"] = known.get("current_metadata_version", 0)
-            reply = self._ask(call, lambda: self._client.adapter.post(url, json=body))
+            reply = self._post(call, body)
         if reply.status != HTTPStatus.NO_CONTENT:
             raise self._failure(call, reply)
 
@@ -343,7 +315,7 @@ class SecretStore:
             raise VaultUnclearError(
                 f"folders are nested {_LIST_DEPTH_MAX} deep at {call.path}: tidy up there"
             )
-        reply = self._ask(call, lambda: self._kv.list_secrets(folder, mount_point=self.mount))
+        reply = self._ask(call, lambda: self._client.list(call.path.rstrip("/")))
         if reply.says_absent:
             return
         data = reply.data if reply.status == HTTPStatus.OK else None
@@ -366,11 +338,11 @@ class SecretStore:
             )
         return Call(needs=needs, path=f"{self.mount}/{kind}/{path}{suffix}", changes=changes)
 
-    def _change(self, call: Call, request: Request) -> None:
-        """Make a change that Vault answers without content."""
-        reply = self._ask(call, request)
-        if reply.status != HTTPStatus.NO_CONTENT:
-            raise self._failure(call, reply)
+    def _get(self, call: Call, query: Mapping[str, str] | None = None) -> Reply:
+        return self._ask(call, lambda: self._client.get(call.path, query))
+
+    def _post(self, call: Call, body: Mapping[str, Any]) -> Reply:
+        return self._ask(call, lambda: self._client.post(call.path, body))
 
     def _ask(self, call: Call, request: Request) -> Reply:
         with self._login.used() as token:
@@ -383,7 +355,7 @@ class SecretStore:
     def _failure(self, call: Call, reply: Reply) -> VaultError:
         token_works = None
         if reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None:
-            looked_up = perform(self._client.auth.token.lookup_self)
+            looked_up = self._client.get(LOOKUP_SELF)
             if isinstance(looked_up, Reply) and looked_up.status in {
                 HTTPStatus.OK,
                 HTTPStatus.FORBIDDEN,

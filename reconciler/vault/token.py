@@ -30,11 +30,12 @@ from typing import Any
 from reconciler.errors import ReconcilerError, VaultRefusedError
 from reconciler.vault.environment import is_header_safe
 from reconciler.vault.failures import Explainer
-from reconciler.vault.http import Reply, perform
+from reconciler.vault.http import Reply, VaultClient
 from reconciler.vault.login import Login, Mask
 
 _CLOCK_MARGIN_S = 1.0  # the server counts a token's life on its own clock
 _SENDS_OF_A_CALL = 4  # a read is repeated, and each time is a use
+LOOKUP_SELF = "auth/token/lookup-self"
 
 Tell = Callable[[str], None]
 """Told what a person should know, in a sentence."""
@@ -53,7 +54,7 @@ class LoginToken:
 
     def __init__(  # noqa: PLR0913  # keyword-only surroundings
         self,
-        client: Any,
+        client: VaultClient,
         explainer: Explainer,
         login: Login | None,
         *,
@@ -118,7 +119,7 @@ class LoginToken:
             self._spent += 1
             if self._monotonic() >= self._renew_at_s:
                 self._renew(None)
-            token: str = self._client.token
+            token = self._client.token
             if not self._uses:
                 stack.close()
             yield token
@@ -209,8 +210,8 @@ class LoginToken:
     def _renew(self, seconds: int | None) -> int:
         """Renew the token; return the seconds that it lives from now on, or 0."""
         self._renew_at_s = math.inf
-        increment = f"{seconds}s" if seconds is not None else None
-        reply = perform(lambda: self._client.auth.token.renew_self(increment=increment))
+        increment = {"increment": f"{seconds}s"} if seconds is not None else {}
+        reply = self._client.post("auth/token/renew-self", increment)
         body = reply.body if isinstance(reply, Reply) and reply.status == HTTPStatus.OK else None
         auth = (body or {}).get("auth")
         life_s = _count(auth.get("lease_duration")) if isinstance(auth, dict) else 0
@@ -220,7 +221,7 @@ class LoginToken:
 
     def _looked_up(self) -> dict[str, Any] | None:
         """Return what Vault says of the token that it gets, or None."""
-        reply = perform(self._client.auth.token.lookup_self)
+        reply = self._client.get(LOOKUP_SELF)
         return reply.data if isinstance(reply, Reply) and reply.status == HTTPStatus.OK else None
 
     # At the end
@@ -238,12 +239,12 @@ class LoginToken:
         rest_s = self._ends_s - self._monotonic()
         if self._accessor is None or rest_s <= 0:
             return
-        looked_up = perform(self._client.auth.token.lookup_self)
+        looked_up = self._client.get(LOOKUP_SELF)
         if not isinstance(looked_up, Reply):
             return
         shown = (looked_up.data or {}).get("accessor")
         if shown == self._accessor:
-            perform(self._client.auth.token.revoke_self)
+            self._client.post("auth/token/revoke-self")
         elif looked_up.status == HTTPStatus.OK:  # `bao proxy` even hides its accessor
             self._tell(
                 "what answers as Vault puts a token of its own in the place of ours, so ours "

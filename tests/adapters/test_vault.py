@@ -94,7 +94,7 @@ def root(openbao: OpenBaoServer) -> Iterator[Any]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between repeats, in seconds, noted instead of made."""
     noted: list[float] = []
-    monkeypatch.setattr("urllib3.util.retry.time.sleep", noted.append)
+    monkeypatch.setattr("reconciler.vault.http.time.sleep", noted.append)
     return noted
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Self
 
 from reconciler.errors import UsageError, VaultRefusedError
 from reconciler.model import Secret
 from reconciler.vault.environment import Environ, credential_of, is_header_safe
 from reconciler.vault.failures import Explainer
-from reconciler.vault.http import Call, Request
+from reconciler.vault.http import Call, Request, VaultClient
 from reconciler.vault.login import Login, Mask
+from reconciler.vault.logins.methods import by_approle
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class AppRole(Login):
     secret_id: Secret | None = None
     wrapped: Secret | None = None
 
-    def prepared(self, client: Any, explainer: Explainer, mask: Mask) -> Self:
+    def prepared(self, client: VaultClient, explainer: Explainer, mask: Mask) -> Self:
         """Return the login with its secret id, which can be unwrapped once only."""
         if self.wrapped is None:
             return self
@@ -35,7 +36,7 @@ class AppRole(Login):
         mask(secret_id.reveal())
         return dataclasses.replace(self, secret_id=secret_id, wrapped=None)
 
-    def request(self, client: Any, _mask: Mask) -> tuple[Call, Request]:
+    def request(self, client: VaultClient, _mask: Mask) -> tuple[Call, Request]:
         """Return the call, and how to send it."""
         if self.secret_id is None:
             raise ValueError("the secret id is wrapped still")
@@ -46,11 +47,11 @@ class AppRole(Login):
                 "VAULT_ROLE_ID, and whether VAULT_SECRET_ID is used up or expired"
             }
         )
-        return call, lambda: client.auth.approle.login(
-            self.role_id, secret_id.reveal(), use_token=False, mount_point=self.mount
+        return call, lambda: by_approle(
+            client, self.mount, role_id=self.role_id, secret_id=secret_id.reveal()
         )
 
-    def _check_wrapping(self, client: Any, explainer: Explainer, wrapping: Secret) -> None:
+    def _check_wrapping(self, client: VaultClient, explainer: Explainer, wrapping: Secret) -> None:
         """Refuse a wrapping token that was made elsewhere.
 
         Whoever steals one and wraps a secret id of their own leaves another trace.
@@ -58,7 +59,7 @@ class AppRole(Login):
         call = Call(needs='"update"', path="sys/wrapping/lookup")
         reply = explainer.ask(
             call,
-            lambda: client.adapter.post(f"/v1/{call.path}", json={"token": wrapping.reveal()}),
+            lambda: client.post(call.path, {"token": wrapping.reveal()}),
         )
         if reply.status == HTTPStatus.BAD_REQUEST and reply.errors is not None:
             raise _spent()
@@ -92,11 +93,11 @@ def from_environment(environ: Environ, mount: str, _address: str) -> AppRole:
     return AppRole(mount=mount, role_id=role_id.reveal(), secret_id=secret_id, wrapped=wrapped)
 
 
-def _unwrapped(client: Any, explainer: Explainer, wrapping: Secret) -> Secret:
+def _unwrapped(client: VaultClient, explainer: Explainer, wrapping: Secret) -> Secret:
     call = Call(needs='"update"', path="sys/wrapping/unwrap")
     client.token = wrapping.reveal()  # it is itself the permission
     try:
-        reply = explainer.ask(call, client.sys.unwrap)
+        reply = explainer.ask(call, lambda: client.post(call.path, {}))
     finally:
         client.token = ""
     data = reply.data if reply.status == HTTPStatus.OK else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from http import HTTPStatus
-from typing import Any
 
 from reconciler.errors import UsageError
 from reconciler.net import is_private
@@ -16,7 +15,7 @@ from reconciler.vault.environment import (
     url_of,
     value_of,
 )
-from reconciler.vault.http import Call, Request
+from reconciler.vault.http import Call, Request, VaultClient
 from reconciler.vault.login import Login, Mask
 from reconciler.vault.logins.identity_token import (
     GitHubOidc,
@@ -26,6 +25,7 @@ from reconciler.vault.logins.identity_token import (
     identity_token,
     shown_claims,
 )
+from reconciler.vault.logins.methods import by_jwt
 from reconciler.vault.logins.refusals import explained
 
 
@@ -36,7 +36,7 @@ class Jwt(Login):
     jwt: JwtSource
     role: str | None = None
 
-    def request(self, client: Any, mask: Mask) -> tuple[Call, Request]:
+    def request(self, client: VaultClient, mask: Mask) -> tuple[Call, Request]:
         """Return the call with a fresh identity token, and how to send it."""
         jwt = identity_token(self.jwt, mask=mask)
         claims = shown_claims(jwt)
@@ -47,9 +47,7 @@ class Jwt(Login):
 
         refusals: dict[int, str] = {HTTPStatus.BAD_REQUEST: unbound(self.mount, claims)}
         call = self.call(refusals, claims=claims, explain=explain)
-        return call, lambda: client.auth.jwt.jwt_login(
-            self.role or "", jwt.reveal(), use_token=False, path=self.mount
-        )
+        return call, lambda: by_jwt(client, self.mount, role=self.role or "", jwt=jwt.reveal())
 
 
 def unbound(mount: str, claims: str) -> str:

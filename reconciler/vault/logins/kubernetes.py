@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from reconciler.errors import UsageError
 from reconciler.vault.environment import Environ, value_of
-from reconciler.vault.http import Call, Request
+from reconciler.vault.http import Call, Request, VaultClient
 from reconciler.vault.login import Login, Mask
 from reconciler.vault.logins.identity_token import (
     JwtFile,
@@ -19,6 +18,7 @@ from reconciler.vault.logins.identity_token import (
     shown_claims,
 )
 from reconciler.vault.logins.jwt import unbound
+from reconciler.vault.logins.methods import by_kubernetes
 
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 """Where a pod finds its token unless told otherwise; the cluster renews the file."""
@@ -31,7 +31,7 @@ class Kubernetes(Login):
     jwt: JwtSource
     role: str
 
-    def request(self, client: Any, mask: Mask) -> tuple[Call, Request]:
+    def request(self, client: VaultClient, mask: Mask) -> tuple[Call, Request]:
         """Return the call with the token that is there now, and how to send it."""
         jwt = identity_token(self.jwt, mask=mask)
         claims = shown_claims(jwt)
@@ -43,8 +43,8 @@ class Kubernetes(Login):
             f"token's service account, namespace and audience ({claims}), "
             "and that Vault reaches the cluster's TokenReview",
         }
-        return self.call(refusals, claims=claims), lambda: client.auth.kubernetes.login(
-            self.role, jwt.reveal(), use_token=False, mount_point=self.mount
+        return self.call(refusals, claims=claims), lambda: by_kubernetes(
+            client, self.mount, role=self.role, jwt=jwt.reveal()
         )
 
 

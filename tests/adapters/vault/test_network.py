@@ -250,7 +250,7 @@ def test_a_fleet_in_a_namespace(fleet: Fleet, openbao: OpenBaoServer, namespace:
     fleet.assert_quiet()
     outside: Environ = {"VAULT_NAMESPACE": None}
     assert fleet.refused(1, "plan", environ=outside).startswith(
-        f"nothing is mounted for {namespace.mount}/"
+        f"nothing is mounted for {namespace.mount}: "
     )
     login = {**environ, **outside, "VAULT_SECRET_ID_WRAPPED": None, "VAULT_SECRET_ID": "any"}
     assert "check RECONCILER_VAULT_AUTH_MOUNT, VAULT_NAMESPACE" in fleet.refused(

@@ -1,0 +1,36 @@
+"""What a plan loads: it is run often, and half of its time would be imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.support.fleet import ROOT, TIMEOUT_S, Fleet
+
+PROGRAM = """
+import sys
+from reconciler.cli import entry
+code = entry.run(sys.argv[1:])
+print(code, *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+HEAVY = {"hvac", "jsonschema", "requests", "rich", "urllib3"}
+
+
+def test_a_plan_with_a_token_loads_one_http_stack(fleet: Fleet) -> None:
+    """It is httpx, for both peers. What hvac brings is for logins, schemas are for
+    documents that are read.
+    """
+    fleet.begin({"label": "bot"})
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "plan"],
+        cwd=fleet.folder,
+        env={**fleet.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=True,
+    )
+    code, *loaded = done.stdout.splitlines()[-1].split()
+    assert (code, done.stderr) == ("0", "")
+    assert {"reconciler", "httpx", "yaml"} <= set(loaded)
+    assert HEAVY & set(loaded) == set()
