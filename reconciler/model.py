@@ -254,6 +254,29 @@ class Credentials:
     secret: Secret
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPair:
+    """What a place in Vault holds of a token; None for a field that is not there."""
+
+    token_id: str | None
+    secret: Secret | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ToAdopt:
+    """A live token that is to become a label's, and where its secret lies today.
+
+    ``place`` is ``mount/path`` in Vault, outside of our prefix. Where ``token_id`` is
+    None, the id is what the field ``token_id_field`` there says.
+    """
+
+    label: str
+    place: str
+    token_id: str | None = None
+    token_id_field: str = "token_id"  # noqa: S105  # the name of a field
+    secret_field: str = "secret"  # noqa: S105  # the name of a field
+
+
 class VersionState(enum.Enum):
     """What a version of a secret is: never written, readable, or written and gone.
 

@@ -1,20 +1,17 @@
-"""``bootstrap``, ``rollback``, ``adopt`` and ``verify``: the commands beside apply."""
+"""``bootstrap``, ``rollback``, ``forget`` and ``verify``: commands beside apply."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 
-from reconciler.cli.console import complain, print_result
+from reconciler.cli.console import print_result
 from reconciler.cli.progress import open_for_writing
-from reconciler.cli.session import Options, read_line_of_secret
+from reconciler.cli.session import Options
 from reconciler.errors import ReconcilerError
 from reconciler.escape import safe
 from reconciler.protocol import Outcome
 from reconciler.run import (
-    adopt_token,
     bootstrap_manager,
-    credentials_from,
     forget_one,
     roll_back,
     verify_secrets,
@@ -37,23 +34,11 @@ class ForgetOptions(Options):
     yes: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AdoptOptions(Options):
-    """What ``adopt`` is given.
-
-    With ``other_label`` the token may have another label at the exchange.
-    """
-
-    label: str
-    token_id: str
-    other_label: bool
-
-
 def rollback(options: RollbackOptions) -> None:
     """Make a predecessor current again."""
     with open_for_writing(options) as runner:
         stage = roll_back(runner.session, options.target, ask=not options.yes)
-        _print_outcome(options.target, runner.run(stage))
+        print_outcome(options.target, runner.run(stage))
 
 
 def forget(options: ForgetOptions) -> None:
@@ -68,21 +53,11 @@ def bootstrap(options: Options) -> None:
     """Derive the manager's token and store it."""
     with open_for_writing(options) as runner:
         outcome = runner.run(bootstrap_manager(runner.session))
-        _print_outcome(runner.session.manifest.manager, outcome)
+        print_outcome(runner.session.manifest.manager, outcome)
 
 
-def adopt(options: AdoptOptions) -> None:
-    """Start managing a live token whose secret is given on standard input."""
-    if sys.stdin.isatty():
-        complain("the token's secret (it is not shown):")
-    credentials = credentials_from(options.token_id, read_line_of_secret())
-    label, other_label = options.label, options.other_label
-    with open_for_writing(options) as runner:
-        stage = adopt_token(runner.session, label, credentials, other_label=other_label)
-        _print_outcome(label, runner.run(stage))
-
-
-def _print_outcome(label: str, outcome: Outcome) -> None:
+def print_outcome(label: str, outcome: Outcome) -> None:
+    """Print what became of a label, with the token's id."""
     token = f" ({safe(outcome.token_id)})" if outcome.token_id else ""
     print_result(f"{safe(label)}: {safe(outcome.sentence)}{token}")
 

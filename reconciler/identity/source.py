@@ -10,7 +10,8 @@ Rules this module keeps:
    without our own secrets in its environment.
 3. A JWT tells its end (``exp``): a token that is too old fails before anything is
    written. Any other token is opaque.
-4. A token that came as an input of a workflow is refused: it stays in the event's
+4. ``Bearer`` before a token, as a browser shows it, is taken off.
+5. A token that came as an input of a workflow is refused: it stays in the event's
    payload, for all who can read the repository.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
@@ -56,6 +58,7 @@ NOTHING_TO_HAND_OVER = (
     f"there is no identity token to hand over: set {VARIABLE}, "
     "or use --identity-file or --identity-command"
 )
+_BEARER = re.compile(r"bearer(?:\s+|$)", re.IGNORECASE)
 EVENT_CHARS = 32 * 1024 * 1024
 
 
@@ -154,7 +157,7 @@ def refuse_workflow_input(environ: Mapping[str, str], identity: Secret) -> None:
         return  # without an event there is no input
     inputs = event.get("inputs") if isinstance(event, dict) else None
     if isinstance(inputs, dict) and identity.reveal() in {
-        str(value).strip() for value in inputs.values()
+        _bare(str(value)) for value in inputs.values()
     }:
         raise PersonNeededError(
             "the identity token came as an input of the workflow, where everybody who reads the "
@@ -217,14 +220,22 @@ def _output_of(command: str, environ: Mapping[str, str]) -> str:
 
 
 def _checked(text: str, source: str) -> Secret:
-    token = text.strip()
+    token = _bare(text)
     if not token:
         raise PersonNeededError(f"the identity token from {source} is empty")
     if len(token) > MAX_CHARS or not token.isascii() or not token.isprintable() or " " in token:
         raise PersonNeededError(
-            f"what came from {source} is no identity token: one line of ASCII is expected"
+            f"what came from {source} is no identity token: one line of ASCII without a space "
+            "is expected, as eyJ…, or Bearer eyJ…"
         )
     return Secret(token)
+
+
+def _bare(text: str) -> str:
+    """Return a token without the ``Bearer`` that a browser shows before it."""
+    token = text.strip()
+    prefix = _BEARER.match(token)
+    return token[prefix.end() :] if prefix else token
 
 
 def expires_at_ms(identity: Secret) -> int | None:

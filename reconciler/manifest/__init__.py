@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from reconciler import on_demand
 
 if TYPE_CHECKING:
+    from reconciler.manifest.adopt_list import adopt_list_text, read_adopt_list
     from reconciler.manifest.durations import parse_duration_ms
     from reconciler.manifest.load import Loaded, load_manifest
     from reconciler.manifest.problems import ManifestError
@@ -21,16 +22,19 @@ __all__ = [
     "Loaded",
     "ManifestError",
     "Pins",
+    "adopt_list_text",
     "list_to_adopt",
     "load_manifest",
     "manifest_of_live",
     "parse_duration_ms",
+    "read_adopt_list",
     "starter_manifest",
 ]
 
 __getattr__ = on_demand(
     __name__,
     {
+        "adopt_list": ("adopt_list_text", "read_adopt_list"),
         "durations": ("parse_duration_ms",),
         "load": ("Loaded", "load_manifest"),
         "problems": ("ManifestError",),

@@ -28,11 +28,14 @@ class ManifestError(ReconcilerError):
     """The manifest is refused.
 
     ``problems`` are all problems, warnings too, sorted by file, line and column.
+    ``what`` names another document that is read by the same rules.
     """
 
-    def __init__(self, problems: tuple[Problem, ...], errors: int) -> None:
+    def __init__(
+        self, problems: tuple[Problem, ...], errors: int, *, what: str = "the manifest"
+    ) -> None:
         counted = "1 error - correct it" if errors == 1 else f"{errors} errors - correct them"
-        super().__init__(f"the manifest has {counted} and run again")
+        super().__init__(f"{what} has {counted} and run again")
         self.problems = problems
 
 

@@ -31,6 +31,7 @@ from reconciler.state import (
     Kind,
     Observed,
     Retiring,
+    due_at_ms,
     lease_held_by,
     ledger_ends,
     over,
@@ -307,7 +308,9 @@ def _with_current(
         scopes=live.scopes if live is not None else (),
         created_at_ms=created_at_ms,
         age_ms=observed.now_ms - created_at_ms,
-        due_at_ms=None if rotate_after_ms is None else created_at_ms + rotate_after_ms,
+        due_at_ms=None
+        if rotate_after_ms is None
+        else due_at_ms(current, created_at_ms, rotate_after_ms),
         last_used_at_ms=used_at_ms,
         verified_at_ms=current.verified_at_ms,
         used_since_verify=signs or (used_at_ms is not None and used_at_ms > current.ours_until_ms),

@@ -77,7 +77,7 @@ class Rewrite:
     """One secret to write again, over the version that was ``seen``.
 
     ``fields`` are the consumer's fields without an operation id; the intent adds its
-    own.
+    own. ``grace_ms`` is an adoption's, as in ``Intent``.
     """
 
     kind: IntentKind
@@ -90,6 +90,7 @@ class Rewrite:
     secret: Secret
     overlap_ms: int
     protect: bool | None = None
+    grace_ms: int | None = None
 
 
 def restore(run: Run, place: Place, entry: Entry, live: LiveToken) -> Step[Outcome]:
@@ -179,6 +180,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         path=task.path,
         scopes=task.live.scopes,
         token_id=task.live.token_id,
+        grace_ms=task.grace_ms,
     )
     opened = yield from WriteLedger(
         transition=open_intent(task.label, intent, protect=task.protect)

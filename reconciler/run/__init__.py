@@ -7,6 +7,7 @@ touch an adapter. So the tests walk the very same runs through crashes and other
     observe    the snapshot
     lease      holding the lease around stages
     apply, bootstrap, rollback, adopt, forget, verify    the commands
+    adopt_many    ``adopt`` of a list
     effects    what a run asks beyond the protocol
     driver     performs effects in production; ``peers`` calls the exchange and Vault
 """
@@ -16,7 +17,14 @@ from typing import TYPE_CHECKING
 from reconciler import on_demand
 
 if TYPE_CHECKING:
-    from reconciler.run.adopt import adopt_token, credentials_from
+    from reconciler.run.adopt import GRACE_MS, adopt_token, credentials_from
+    from reconciler.run.adopt_many import (
+        Adoption,
+        AdoptReport,
+        Verdict,
+        adopt_folder,
+        adopt_list,
+    )
     from reconciler.run.apply import StalePlanError, apply_manifest
     from reconciler.run.bootstrap import bootstrap_manager
     from reconciler.run.driver import Driver, Events
@@ -36,6 +44,9 @@ if TYPE_CHECKING:
     from reconciler.run.verify import verify_secrets
 
 __all__ = [
+    "GRACE_MS",
+    "AdoptReport",
+    "Adoption",
     "Driver",
     "Events",
     "Keys",
@@ -43,6 +54,9 @@ __all__ = [
     "Session",
     "Stage",
     "StalePlanError",
+    "Verdict",
+    "adopt_folder",
+    "adopt_list",
     "adopt_token",
     "apply_manifest",
     "bootstrap_manager",
@@ -60,7 +74,8 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
-        "adopt": ("adopt_token", "credentials_from"),
+        "adopt": ("GRACE_MS", "adopt_token", "credentials_from"),
+        "adopt_many": ("Adoption", "AdoptReport", "Verdict", "adopt_folder", "adopt_list"),
         "apply": ("StalePlanError", "apply_manifest"),
         "bootstrap": ("bootstrap_manager",),
         "driver": ("Driver", "Events"),

@@ -12,6 +12,7 @@ import binascii
 
 from reconciler.errors import PersonNeededError, ReconcilerError, UsageError
 from reconciler.model import (
+    DAY_MS,
     USE_MARGIN_MS,
     Credentials,
     LiveToken,
@@ -20,7 +21,16 @@ from reconciler.model import (
     VersionState,
     iso,
 )
-from reconciler.protocol import Listing, Now, Outcome, Rewrite, VerifyToken, rewrite_secret
+from reconciler.protocol import (
+    Listing,
+    Now,
+    Outcome,
+    Rewrite,
+    Step,
+    VerifyToken,
+    rewrite_secret,
+    value,
+)
 from reconciler.run.effects import Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
 from reconciler.run.listing import check_profile
@@ -28,11 +38,18 @@ from reconciler.run.newest import note_adopted
 from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import TOKEN_ID, Entry, IntentKind, Observed
 
+GRACE_MS = 14 * DAY_MS
+
 
 def adopt_token(
-    session: Session, label: str, credentials: Credentials, *, other_label: bool
+    session: Session,
+    label: str,
+    credentials: Credentials,
+    *,
+    other_label: bool,
+    grace_ms: int = GRACE_MS,
 ) -> Stage[Outcome]:
-    """Start managing a live token.
+    """Start managing a live token, of which age is no reason to rotate it for so long.
 
     Raises PartialError after a write; UsageError, PersonNeededError, ReconcilerError
     before.
@@ -52,7 +69,9 @@ def adopt_token(
     whose = f"the token {credentials.token_id}"
     yield from check_profile(session.manifest, observed.ledger, credentials, whose=whose)
     begin = session, observed.ledger, observed.ledger_version, _look_again
-    return Then(stage=holding_lease, arguments=(*begin, session, spec, credentials, other_label))
+    return Then(
+        stage=holding_lease, arguments=(*begin, session, spec, credentials, other_label, grace_ms)
+    )
 
 
 def _look_again(
@@ -60,20 +79,37 @@ def _look_again(
     spec: TokenSpec,
     credentials: Credentials,
     other_label: bool,  # noqa: FBT001  # an argument of a stage
+    grace_ms: int,
 ) -> Stage[Outcome]:
     observed = yield from look_only(session)
     live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
     yield from note_adopted(session, observed)
-    return Then(stage=_commit, arguments=(session, spec, credentials, live, observed))
+    proven = Proven(spec=spec, credentials=credentials, live=live, grace_ms=grace_ms)
+    return Then(stage=_commit, arguments=(session, observed, proven))
 
 
-def _commit(
-    session: Session,
-    spec: TokenSpec,
-    credentials: Credentials,
-    live: LiveToken,
-    observed: Observed,
-) -> Stage[Outcome]:
+@value
+class Proven:
+    """A live token that has signed, and whose it becomes.
+
+    For ``grace_ms`` from then on age is no reason to rotate it.
+    """
+
+    spec: TokenSpec
+    credentials: Credentials
+    live: LiveToken
+    grace_ms: int
+
+
+def _commit(session: Session, observed: Observed, proven: Proven) -> Stage[Outcome]:
+    outcome = yield from write_adopted(session, observed, proven)
+    yield from refuse_undone(outcome)
+    return outcome
+
+
+def write_adopted(session: Session, observed: Observed, proven: Proven) -> Step[Outcome]:
+    """Write the token's secret, and record it as the label's current one."""
+    spec, live = proven.spec, proven.live
     now_ms = yield from Now()
     task = Rewrite(
         kind=IntentKind.ADOPT,
@@ -91,13 +127,12 @@ def _commit(
             ("account", ""),
             ("api_url", observed.api_url),
         ),
-        secret=credentials.secret,
+        secret=proven.credentials.secret,
         overlap_ms=spec.overlap_ms,
         protect=spec.protect,
+        grace_ms=proven.grace_ms,
     )
-    outcome = yield from rewrite_secret(session.facts(observed.ledger.profile_id), task)
-    yield from refuse_undone(outcome)
-    return outcome
+    return (yield from rewrite_secret(session.facts(observed.ledger.profile_id), task))
 
 
 def adoptable(

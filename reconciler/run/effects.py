@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from reconciler.errors import ReconcilerError
-from reconciler.model import Capabilities, Credentials, SecretMeta
+from reconciler.model import Capabilities, Credentials, SecretMeta, StoredPair
 from reconciler.plan import Change, Plan
 from reconciler.protocol import (
     Effect,
@@ -150,6 +150,23 @@ class ReadMountLife(Effect[int | None | Refused | Unclear]):
 class ListPaths(Effect[tuple[str, ...] | Refused | Unclear]):
     """The paths below the prefix, sorted; of more than ``limit`` the first."""
 
+    limit: int
+
+
+@value
+class ReadPair(Effect[StoredPair | Refused | Unclear]):
+    """A token's id and secret from a place in Vault that is not ours."""
+
+    place: str
+    token_id_field: str
+    secret_field: str
+
+
+@value
+class ListPlaces(Effect[tuple[str, ...] | Refused | Unclear]):
+    """The places at and below a folder of Vault that is not ours: the first, sorted."""
+
+    folder: str
     limit: int
 
 

@@ -72,10 +72,12 @@ from reconciler.run.effects import (
     Clock,
     FollowManager,
     ListPaths,
+    ListPlaces,
     ReadClock,
     ReadMeta,
     ReadMetas,
     ReadMountLife,
+    ReadPair,
     ReadProfile,
     ReadSigner,
     Signer,
@@ -89,7 +91,7 @@ from reconciler.state import (
     to_text,
     unreadable_of_ours,
 )
-from reconciler.vault import SecretStore
+from reconciler.vault import Elsewhere, SecretStore
 
 CONFIRM_TRIES = 3
 RUN_S, CHANGE_S = 15, 1
@@ -136,6 +138,7 @@ class Peers:
     ) -> None:
         self._exchange = exchange
         self._store = store
+        elsewhere = Elsewhere(store)
         self._prefix = prefix
         self._keys = keys
         self._stopping = stopping
@@ -167,6 +170,10 @@ class Peers:
             ReadMetas: lambda effect: self._store.scan_metas(self._prefix, effect.paths),
             ReadMountLife: lambda _: self._store.mount_life_ms(),
             ListPaths: self._list_paths,
+            ReadPair: lambda effect: elsewhere.read(
+                effect.place, effect.token_id_field, effect.secret_field
+            ),
+            ListPlaces: lambda effect: elsewhere.places(effect.folder, limit=effect.limit),
             ReadLedger: self._read_ledger,
             PutLedger: self._put_ledger,
         }

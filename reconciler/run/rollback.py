@@ -18,7 +18,7 @@ from reconciler.run.effects import Ask, Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
 from reconciler.run.observe import holder_version
 from reconciler.run.session import Session, look_only, refuse_ending
-from reconciler.state import Observed, Retiring
+from reconciler.state import Observed, Retiring, due_at_ms
 
 
 @value
@@ -66,7 +66,7 @@ def roll_back(session: Session, label: str, *, ask: bool) -> Stage[Outcome]:
     refuse_ending(observed)
     found = yield from find_candidate(session, observed, label)
     since = iso(found.retiring.superseded_at_ms)
-    again_due = _undone_by_apply(session.spec(label), found.live, observed.now_ms)
+    again_due = _undone_by_apply(session.spec(label), found, observed.now_ms)
     question = f"{label}: {found.live.token_id} (superseded {since}) becomes current again"
     if ask and not (yield from Ask(about=question + again_due)):
         raise ReconcilerError("not agreed to: nothing was done")
@@ -95,14 +95,17 @@ def _commit(
     return dataclasses.replace(outcome, sentence=outcome.sentence + again_due)
 
 
-def _undone_by_apply(spec: TokenSpec, live: LiveToken, now_ms: int) -> str:
+def _undone_by_apply(spec: TokenSpec, found: RollbackCandidate, now_ms: int) -> str:
     """Return what the next apply would do about it, if the manifest stays as it is."""
+    live, rotate_after_ms = found.live, spec.rotate_after_ms
     if live.scopes != spec.scopes:
         return (
             "; its scopes are not the manifest's, so the next apply rotates it again: "
             "change the manifest first"
         )
-    if spec.rotate_after_ms is not None and now_ms - live.created_at_ms >= spec.rotate_after_ms:
+    if rotate_after_ms is not None and now_ms >= due_at_ms(
+        found.retiring, live.created_at_ms, rotate_after_ms
+    ):
         return (
             "; it is older than rotate_after, so the next apply rotates it again: "
             "raise rotate_after first"

@@ -48,6 +48,7 @@ from reconciler.state.ledger import (
     Retirement,
     Retiring,
     Revoking,
+    due_at_ms,
     lease_held_by,
 )
 from reconciler.state.ledger_text import (
@@ -156,6 +157,7 @@ __all__ = [
     "doubt_of",
     "drop_abandoned",
     "drop_intent",
+    "due_at_ms",
     "each_key_once",
     "events_of",
     "expect_own_use",

@@ -30,7 +30,9 @@ from reconciler.model import instant_ms, iso
 
 T = TypeVar("T")
 
-LENGTHS = frozenset({"age_ms", "gap_ms", "lag_ms", "life_ms", "overlap_ms", "rotate_after_ms"})
+LENGTHS = frozenset(
+    {"age_ms", "gap_ms", "grace_ms", "lag_ms", "life_ms", "overlap_ms", "rotate_after_ms"}
+)
 """The fields that end in ``_ms`` and are lengths of time, not instants."""
 
 OPTIONAL = types.MappingProxyType({"optional": True})

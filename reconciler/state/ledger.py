@@ -67,7 +67,9 @@ class Current:
     proof, so nobody else has used it. ``missing_since_ms`` is when a list first lacked
     it while its secret was lost, so that nobody could ask whether it lives.
     ``unsigned``: what Vault holds of it was tried and did not sign, so it is as good as
-    lost.
+    lost. ``in_use_since_ms`` is when it was adopted: its age counts from there, because
+    it was somebody's before; None for a token that is in use since it was derived.
+    Until ``grace_until_ms`` age is no reason to rotate it.
     """
 
     token_id: str
@@ -80,6 +82,8 @@ class Current:
     fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     unsigned: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
+    in_use_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    grace_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:
@@ -103,6 +107,7 @@ class Intent:
     ``before`` are the ids that had the label, or one like it, before the derive, and
     ``listed`` says that they were listed directly before it. ``cas`` is the version
     that the write was made for, and ``cas_created_at_ms`` when Vault wrote that.
+    ``grace_ms`` is an adoption's: for how long age is no reason to rotate the token.
     """
 
     kind: IntentKind
@@ -117,6 +122,7 @@ class Intent:
     token_id: str | None = dataclasses.field(default=None, metadata=OPTIONAL)
     cas_created_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     listed: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
+    grace_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +143,8 @@ class Retiring:
     own_use_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    in_use_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    grace_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:
@@ -339,6 +347,12 @@ class Retirement:
     revoke_now: bool = False
     revoke_all: bool = False
     already_gone: bool = False
+
+
+def due_at_ms(token: Current | Retiring, created_at_ms: int, rotate_after_ms: int) -> int:
+    """Return when a token is due to be rotated because of its age."""
+    since_ms = created_at_ms if token.in_use_since_ms is None else token.in_use_since_ms
+    return max(since_ms + rotate_after_ms, token.grace_until_ms or 0)
 
 
 def lease_held_by(ledger: Ledger, now_ms: int, *, not_run: str | None = None) -> Holder | None:

@@ -32,6 +32,7 @@ from reconciler.state.ledger import (
     Discarded,
     Entry,
     Intent,
+    IntentKind,
     Ledger,
     LedgerError,
     Retirement,
@@ -191,6 +192,7 @@ def record_current(
     old, rows, revoking = entry.current, [], entry.revoking
     rewritten = old is not None and old.token_id == current.token_id
     overlap_ms = entry.overlap_ms if rewritten else retirement.overlap_ms
+    current = _with_age(current, entry, intent, retirement.at_ms)
     retiring = tuple(r for r in entry.retiring if r.token_id != current.token_id)
     if old is not None and old.token_id != current.token_id:
         if retirement.already_gone:
@@ -212,6 +214,21 @@ def record_current(
     )
 
 
+def _with_age(current: Current, entry: Entry, intent: Intent, at_ms: int) -> Current:
+    """Return the token with the time since when it is in use.
+
+    An adopted one is old and somebody's; one that is written again keeps its time.
+    """
+    if intent.kind is IntentKind.ADOPT:
+        grace_until_ms = at_ms + (intent.grace_ms or 0)
+        return replace(current, in_use_since_ms=at_ms, grace_until_ms=grace_until_ms)
+    known = (entry.current, *entry.retiring)
+    was = next((t for t in known if t is not None and t.token_id == current.token_id), None)
+    if was is None:
+        return current
+    return replace(current, in_use_since_ms=was.in_use_since_ms, grace_until_ms=was.grace_until_ms)
+
+
 def _revoked(old: Current | Retiring, reason: str) -> Revoking:
     path = old.path if isinstance(old, Retiring) else None
     return Revoking(token_id=old.token_id, live_label=old.live_label, reason=reason, path=path)
@@ -227,6 +244,8 @@ def _retired(old: Current, retirement: Retirement) -> Retiring:
         verified_at_ms=old.verified_at_ms,
         own_use_until_ms=old.own_use_until_ms,
         fresh=old.fresh,
+        in_use_since_ms=old.in_use_since_ms,
+        grace_until_ms=old.grace_until_ms,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from reconciler.model import Secret
 from tests.e2e.conftest import NewFleet
 from tests.support.fleet import Fleet, KillServer
 
@@ -154,3 +155,30 @@ def test_killed_after_every_effect(
             assert at > FEWEST_EFFECTS, "the story has hardly any effect"
             return
     pytest.fail("the story never came to its end")
+
+
+def test_an_adoption_killed_after_every_effect_goes_on(
+    fleet: Fleet, kill_server: KillServer
+) -> None:
+    """The same command finishes or undoes what was begun, and adopts the rest."""
+    labels = [f"bot-{number}" for number in range(MOST_EFFECTS)]
+    fleet.write({"label": "first"}, *({"label": label} for label in labels))
+    fleet.must("bootstrap")
+    (fleet.folder / "adopt.yaml").touch()
+    adopt = ("adopt", "--from", "adopt.yaml", "--yes")
+    for at, label in enumerate(labels, start=1):
+        token = fleet.sandbox.state.derive_by_hand(label)
+        place = f"by-hand/{fleet.prefix}/{label}"
+        with fleet.store() as store:
+            store.write(place, {"token_id": token.token_id}, secret=Secret(token.secret), cas=0)
+        row = f"- label: {label}\n  vault: {fleet.mount}/{place}\n"
+        (fleet.folder / "adopt.yaml").write_text(row)
+        killed = kill_server.killed(fleet, at, *adopt)
+        done = fleet.must(*adopt)
+        assert done.last_line == "adopted 1, refused 0, not tried 0", at
+        assert fleet.ledger().tokens[label].intent is None, at
+        assert fleet.use(label) == token.token_id, at
+        if not killed:
+            assert at > FEWEST_EFFECTS, "an adoption has hardly any effect"
+            return
+    pytest.fail("the adoption never came to its end")

@@ -121,24 +121,57 @@ def rollback(**given: Any) -> None:
 @MANIFEST
 @option(
     "--label",
-    required=True,
     metavar="L",
-    help="The label of the manifest that the token becomes.",
+    shell_complete=labels,
+    help="The label of the manifest that one token becomes.",
 )
-@option("--token-id", required=True, metavar="ID", help="The live token's id.")
+@option("--token-id", metavar="ID", help="That live token's id; its secret comes from stdin.")
+@file_option(
+    "--from",
+    name="from_file",
+    text="Adopt the tokens of this list, YAML or JSON (- for standard input).",
+)
+@option(
+    "--from-vault",
+    metavar="MOUNT/FOLDER",
+    callback=named,
+    help="Adopt the tokens whose ids and secrets lie at and below this folder.",
+)
+@option(
+    "--token-id-field",
+    metavar="NAME",
+    callback=named,
+    help="With --from-vault: the field that holds the id (default token_id).",
+)
+@option(
+    "--secret-field",
+    metavar="NAME",
+    callback=named,
+    help="With --from-vault: the field that holds the secret (default secret).",
+)
+@option("--dry-run", is_flag=True, help="Prove every secret of a list, and write nothing.")
 @option(
     "--other-label",
     is_flag=True,
     help="Allow a token whose label at the exchange differs.",
 )
+@option(
+    "--grace",
+    metavar="D",
+    callback=named,
+    help="For so long age is no reason to rotate what is adopted (default 14d).",
+)
+@YES
 @WAIT
 @MAX_MISSING
 def adopt(**given: Any) -> None:
-    """Start managing a live token.
+    """Start managing live tokens.
 
-    You need the token's secret: it is read from standard input.
+    One token: you need its secret, which is read from standard input. Many: a list says
+    where in Vault each secret lies; all are proven by a signature before anything is
+    written.
     """
-    from reconciler.cli import maintain as module
+    from reconciler.cli import adopt as module
 
     module.adopt(module.AdoptOptions.of(given))
 
