@@ -313,20 +313,36 @@ def test_a_wrapping_token_made_elsewhere_is_not_unwrapped(fleet: Fleet, doors: D
 
 
 @pytest.mark.parametrize(
-    ("claims", "shown"),
+    ("claims", "reason", "shown"),
     [
-        ({"repository_id": "4712"}, 'repository_id="4712"'),
-        ({"environment": None}, 'ref="refs/heads/main", event_name="push"'),
-        ({"ref": "refs/heads/other"}, 'ref="refs/heads/other"'),
-        ({"sub": None}, 'aud="http://127.0.0.1:'),
+        (
+            {"repository_id": "4712"},
+            "its claim repository_id is not what the role's bound_claims ask for",
+            'repository_id="4712"',
+        ),
+        (
+            {"environment": None},
+            "the identity token lacks the claim environment, which the role asks for",
+            'ref="refs/heads/main", event_name="push"',
+        ),
+        (
+            {"ref": "refs/heads/other"},
+            "its claim ref is not what the role's bound_claims ask for",
+            'ref="refs/heads/other"',
+        ),
+        (
+            {"sub": None},
+            "the identity token lacks the claim sub, which the role asks for",
+            'aud="http://127.0.0.1:',
+        ),
     ],
     ids=["another repository", "no environment", "another branch", "no subject"],
 )
 def test_a_job_with_other_claims_is_refused(
-    fleet: Fleet, doors: Doors, claims: dict[str, object], shown: str
+    fleet: Fleet, doors: Doors, claims: dict[str, object], reason: str, shown: str
 ) -> None:
-    """The sentence shows what the identity token says of itself, so that a person sees
-    the difference; never the token.
+    """The sentence names the claim, and shows what the identity token says of itself,
+    so that a person sees the difference; never the token.
     """
     bound = {name: GITHUB_CLAIMS[name] for name in ("repository_id", "environment", "ref")}
     issued: list[str] = []
@@ -334,10 +350,7 @@ def test_a_job_with_other_claims_is_refused(
     with github({**GITHUB_CLAIMS, **claims}, issued) as job:
         environ = {**job, **doors.with_jwt(GITHUB, fleet.environ["VAULT_ADDR"], bound)}
         said = fleet.refused(1, "bootstrap", environ=environ)
-    assert said.startswith(
-        f"Vault refuses the login at auth/{doors.jwt}: check RECONCILER_VAULT_ROLE, and that the "
-        "identity"
-    )
+    assert said.startswith(f"Vault refuses the login at auth/{doors.jwt}: {reason} (it says ")
     assert shown in said
     assert not any(part in said for token in issued for part in token.split("."))
     assert doors.left_behind() == set()
@@ -386,7 +399,8 @@ def test_an_identity_token_that_is_too_old(fleet: Fleet, doors: Doors) -> None:
     hour_ago_s = int(time.time()) - 3600
     environ = gitlab_job(doors, iat=hour_ago_s, nbf=hour_ago_s, exp=hour_ago_s + 300)
     said = fleet.refused(1, "plan", environ=environ)
-    assert "and has not expired (it says" in said
+    assert "the identity token expired " in said
+    assert " s ago: get a new one (it says " in said
     assert 'project_id="22"' in said
 
 
