@@ -158,11 +158,16 @@ def adoptable(
             f"the exchange calls {token_id} {live.label!r}, not {spec.label!r}: "
             "--other-label if that is meant"
         )
-    taken = any(e.path == spec.path for label, e in ledger.tokens.items() if label != spec.label)
-    if taken or observed.meta(spec.path).state is VersionState.LIVING:
+    meta, where = observed.meta(spec.path), f"{manifest.place}/{spec.path}"
+    if meta.life_ms is not None:
         raise PersonNeededError(
-            f"{manifest.place}/{spec.path} is occupied: a path that is occupied is never "
-            "adopted over"
+            f"what is written at {where} ends by itself ({meta.life_text()}): set its "
+            f"delete_version_after to 0s, or give {spec.label} another path"
+        )
+    taken = any(e.path == spec.path for label, e in ledger.tokens.items() if label != spec.label)
+    if taken or meta.state is VersionState.LIVING:
+        raise PersonNeededError(
+            f"{where} is occupied: a path that is occupied is never adopted over"
         )
     return live
 

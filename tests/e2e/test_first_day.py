@@ -203,6 +203,48 @@ def test_a_row_that_fails_half_way_is_told(fleet: Fleet) -> None:
     fleet.assert_quiet()
 
 
+def test_nothing_is_adopted_to_a_place_that_ends(fleet: Fleet) -> None:
+    """Alone or from a list; nor over what lies at the path."""
+    tokens = hand_made(fleet, 2)
+    ends, occupied = (f"{fleet.prefix}/{token.label}" for token in tokens)
+    with fleet.operator() as client:
+        client.secrets.kv.v2.update_metadata(
+            ends, mount_point=fleet.mount, delete_version_after="720h"
+        )
+    put_pair(fleet, occupied, note="a person's")
+    name = listed(fleet, *(row(fleet, token) for token in tokens))
+    single = ("adopt", "--label", "bot-0", "--token-id", tokens[0].token_id)
+    with fleet.untouched():
+        done = fleet.attempt("adopt", "--from", name, "--yes")
+        assert "ends by itself" in fleet.refused(4, *single, text=tokens[0].secret)
+    assert done.last_line == "adopted 0, refused 2, not tried 0"
+    assert "ends by itself" in done.out
+    assert "never adopted over" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "name what to adopt"),
+        (("--label", "a"), "name what to adopt"),
+        (("--from", "a", "--label", "b"), "exclude each other"),
+        (("--from", "a", "--from-vault", "b/c"), "exclude each other"),
+        (("--from", "a", "--secret-field", "b"), "go with --from-vault"),
+        (("--label", "a", "--token-id", "b", "--dry-run"), "go with --from"),
+        (("--from", "-"), "give --yes"),
+        (("--from", "a", "--grace", "soon"), "no duration"),
+        (("--from", "a", "--grace", "never"), "at most ten years"),
+        (("--from", "a", "--grace", "9999d"), "at most ten years"),
+        (("--from", ""), "is empty"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    fleet: Fleet, arguments: tuple[str, ...], sentence: str
+) -> None:
+    """Said before anything is read."""
+    assert sentence in fleet.refused(64, "adopt", *arguments)
+
+
 # --- the whole day ---
 
 SHAPES = (

@@ -45,7 +45,14 @@ class Explained(NamedTuple):
 
 
 EXPLAINED: dict[str, Explained] = {
-    "init": Explained((*_EXCHANGE, *_SIGNER), "reconciler init --out tokens.yaml"),
+    "init": Explained(
+        (
+            *_EXCHANGE,
+            (_SIGNER[0][0], "Any live token: with --from-live it signs the list."),
+            (_PINS[0][0], "Where the secrets are to lie: MOUNT/PREFIX."),
+        ),
+        "reconciler init --from-live --adopt-out adopt.yaml",
+    ),
     "validate": Explained(_PINS, "reconciler validate tokens.yaml"),
     "plan": Explained((*_READS, *_GITHUB, *_SCREEN), "reconciler plan --out plan.json"),
     "show": Explained(_SCREEN, "reconciler show plan.json --format markdown"),
@@ -57,7 +64,7 @@ EXPLAINED: dict[str, Explained] = {
     "history": Explained((*_VAULT, *_PINS), "reconciler history --label hedging-bot --since 30d"),
     "doctor": Explained(_WRITES, "reconciler doctor --format json"),
     "verify": Explained(_READS, "reconciler verify"),
-    "adopt": Explained(_READS, "reconciler adopt --label weekly --token-id b7f0271d < secret.txt"),
+    "adopt": Explained(_READS, "reconciler adopt --from adopt.yaml --dry-run"),
     "forget": Explained(_READS, "reconciler forget --token-id b7f0271d"),
     "observe": Explained(_READS, "reconciler observe --out snapshot.json"),
     "identity push": Explained(
