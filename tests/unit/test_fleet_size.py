@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.model import MAX_LABELS, iso
 from reconciler.protocol.effects import (
+    ConfirmedNow,
     NewId,
     NotRecorded,
     Now,
@@ -151,7 +152,12 @@ def test_the_largest_fleet_fits_with_what_the_next_schema_adds(count: int, reser
 def writes(step: Step[Any]) -> tuple[list[object], Any]:
     """Run a writer's step where each write succeeds; return the effects and its end."""
     asked: list[object] = []
-    replies: dict[type, Any] = {NewId: "w", Now: NOW_MS, PutLedger: Written(version=2)}
+    replies: dict[type, Any] = {
+        NewId: "w",
+        Now: NOW_MS,
+        ConfirmedNow: NOW_MS,
+        PutLedger: Written(version=2),
+    }
     try:
         asked.append(next(step))
         while True:
