@@ -59,6 +59,7 @@ PLAN: Mapping[str, Callable[[ShownPlan], str]] = {
     "gitlab": _plan_widget,
 }
 STATUS: Mapping[str, Callable[[Status], str]] = {"text": _status_text, "json": _status_json}
+DOCTOR = ("text", "json")
 HISTORY = ("text", "json")
 SHOW = ("text", "markdown", "json")
 VALIDATE = ("text", "github", "gitlab")

@@ -171,11 +171,8 @@ def open_session(options: Options, *, events: Events, signals: Signals) -> Itera
         SecretStore.connect(settings, mount=manifest.mount, mask=mask, tell=_warn) as store,
     ):
         store.check_mount()
-        keys = Keys(
-            identity=identity.token,
-            check_identity=IdentityCheck(exchange, identity, profile_id=manifest.profile_id),
-            signer=pinned_signer(environ),
-        )
+        check = IdentityCheck(exchange, identity, profile_id=manifest.profile_id)
+        keys = Keys(identity=identity.token, check_identity=check, signer=pinned_signer(environ))
         session = Session(
             manifest=manifest,
             policy=policy,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler import on_demand
 
 if TYPE_CHECKING:
+    from reconciler.documents.doctor import Check, Health, doctor_document
     from reconciler.documents.history import history_document
     from reconciler.documents.json import dump
     from reconciler.documents.plan import load_plan, plan_document, plan_widget
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from reconciler.documents.status import status_document
 
 __all__ = [
+    "Check",
+    "Health",
+    "doctor_document",
     "dump",
     "history_document",
     "load_plan",
@@ -31,6 +35,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
+        "doctor": ("Check", "Health", "doctor_document"),
         "history": ("history_document",),
         "json": ("dump",),
         "plan": ("load_plan", "plan_document", "plan_widget"),

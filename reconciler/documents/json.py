@@ -20,7 +20,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.schema_files import load_schema
 from reconciler.state import each_key_once
 
-NAMES = ("plan", "report", "status", "snapshot", "history")
+NAMES = ("plan", "report", "status", "snapshot", "history", "doctor")
 _MOST_FORMATS = 10_000
 
 

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from reconciler.run.effects import Stage
     from reconciler.run.forget import forget_one
     from reconciler.run.history import read_history
+    from reconciler.run.identity import unallowed
     from reconciler.run.newest import OlderManifestError
     from reconciler.run.peers import Keys
+    from reconciler.run.reads import read_ledger, read_meta
     from reconciler.run.rollback import roll_back
     from reconciler.run.session import (
         Session,
@@ -65,9 +67,12 @@ __all__ = [
     "label_of_current",
     "look_only",
     "read_history",
+    "read_ledger",
+    "read_meta",
     "refuse_distrusted",
     "requesting",
     "roll_back",
+    "unallowed",
     "verify_secrets",
 ]
 
@@ -85,6 +90,8 @@ __getattr__ = on_demand(
         "peers": ("Keys",),
         "rollback": ("roll_back",),
         "history": ("read_history",),
+        "identity": ("unallowed",),
+        "reads": ("read_ledger", "read_meta"),
         "session": (
             "Session",
             "label_of_current",

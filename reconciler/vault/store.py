@@ -60,7 +60,7 @@ class SecretStore:
         self._client = client
         self._explainer = explainer
         self.mount = mount
-        self._login = login
+        self.login = login
         self._scanner = Scanner()
 
     @classmethod
@@ -118,14 +118,14 @@ class SecretStore:
 
     def on(self, mount: str) -> Self:
         """Return a store on another mount with this login; closing one closes both."""
-        return type(self)(self._client, self._explainer, mount, self._login)
+        return type(self)(self._client, self._explainer, mount, self.login)
 
     def close(self) -> None:
         """Revoke the token if we logged in for it, and close the connections.
 
         Never fails; may be repeated.
         """
-        self._login.log_out()
+        self.login.log_out()
         self._client.close()
 
     def prepare(self, *, seconds: int, uses: int) -> None:
@@ -133,7 +133,7 @@ class SecretStore:
 
         VaultRefusedError where it will not.
         """
-        self._login.prepare(seconds=seconds, uses=uses)
+        self.login.prepare(seconds=seconds, uses=uses)
 
     # Reading
 
@@ -345,10 +345,10 @@ class SecretStore:
         return self._ask(call, lambda: self._client.post(call.path, body))
 
     def _ask(self, call: Call, request: Request) -> Reply:
-        with self._login.used() as token:
+        with self.login.used() as token:
             reply = self._explainer.ask(call, request)
             is_refusal = reply.status == HTTPStatus.FORBIDDEN and reply.errors is not None
-            if is_refusal and self._login.renewed(token):
+            if is_refusal and self.login.renewed(token):
                 reply = self._explainer.ask(call, request)
             return reply
 

@@ -23,7 +23,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -34,6 +34,7 @@ from reconciler.vault.http import Reply, VaultClient
 from reconciler.vault.login import Login, Mask
 
 _CLOCK_MARGIN_S = 1.0  # the server counts a token's life on its own clock
+_PATHS_A_CALL = 500
 _SENDS_OF_A_CALL = 4  # a read is repeated, and each time is a use
 LOOKUP_SELF = "auth/token/lookup-self"
 
@@ -187,7 +188,7 @@ class LoginToken:
         )
 
     def _prepare_given(self, seconds: int, uses: int) -> None:
-        token = self._looked_up()
+        token = self.looked_up()
         if token is None:
             return
         left = _count(token.get("num_uses"))
@@ -219,10 +220,22 @@ class LoginToken:
             self._renew_at_s = self._monotonic() + life_s / 2
         return life_s
 
-    def _looked_up(self) -> dict[str, Any] | None:
+    def looked_up(self) -> dict[str, Any] | None:
         """Return what Vault says of the token that it gets, or None."""
         reply = self._client.get(LOOKUP_SELF)
         return reply.data if isinstance(reply, Reply) and reply.status == HTTPStatus.OK else None
+
+    def rights(self, paths: Sequence[str]) -> dict[str, frozenset[str]] | None:
+        """Return what the token may do at each path; None where Vault does not tell."""
+        found: dict[str, frozenset[str]] = {}
+        for start in range(0, len(paths), _PATHS_A_CALL):
+            asked = list(paths[start : start + _PATHS_A_CALL])
+            reply = self._client.post("sys/capabilities-self", {"paths": asked})
+            data = reply.data if isinstance(reply, Reply) else None
+            if data is None or any(not isinstance(data.get(path), list) for path in asked):
+                return None
+            found |= {path: frozenset(map(str, data[path])) for path in asked}
+        return found
 
     # At the end
 

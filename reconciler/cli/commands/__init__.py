@@ -2,7 +2,7 @@
 
 What a command does is in the module of its name.
 
-    manifest     validate, plan, show, apply, status, history, observe
+    manifest     validate, doctor, plan, show, apply, status, history, observe
     tokens       init, bootstrap, rotate, rollback, adopt, forget, verify
     pipelines    identity, github
     local        sandbox, demo

@@ -48,6 +48,28 @@ def validate(manifest: tuple[str, ...], form: str) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
+@IDENTITY
+@option(
+    "--format",
+    "form",
+    type=click.Choice(formats.DOCTOR),
+    default="text",
+    show_default=True,
+    help="Output format.",
+)
+@MAX_MISSING
+def doctor(**given: Any) -> None:
+    """Check what an apply will need, without a write.
+
+    Exits with 1 if something would fail.
+    """
+    from reconciler.cli import doctor as module
+
+    module.doctor(module.DoctorOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
 @SELECTION
 @GUARDS
 @file_option("--out", text="Save the plan for `apply --plan`; it holds no secret.")

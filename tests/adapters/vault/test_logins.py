@@ -204,7 +204,7 @@ def test_threads_share_one_new_login(fleet: Fleet, doors: Doors) -> None:
 def expire(store: SecretStore, doors: Doors) -> None:
     """Bring the token of a login to its end before its time, on both sides."""
     doors.client.auth.token.revoke(store._client.token)
-    store._login._ends_s = time.monotonic()
+    store.login._ends_s = time.monotonic()
 
 
 def test_a_secret_id_for_one_use_can_not_be_used_again(fleet: Fleet, doors: Doors) -> None:
