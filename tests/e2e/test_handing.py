@@ -75,7 +75,7 @@ def test_pushed_taken_and_gone(fleet: Fleet) -> None:
             4, "apply", "--yes", "--identity-vault", place(fleet), environ=without_identity(fleet)
         )
     assert sentence == (
-        f"no identity token is waiting at {path}: a person puts one there with "
+        f"no identity token is waiting at {place(fleet)}: a person puts one there with "
         "`reconciler identity push`, shortly before"
     )
 
