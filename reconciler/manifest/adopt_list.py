@@ -11,8 +11,8 @@
 Rules this module keeps:
 
 1. All mistakes at once, each with file, line and column.
-2. A secret has no place in the list. What stands under a wrong key, and the name of a
-   field, may be one, so no message repeats them.
+2. A secret has no place in the list. What stands under a wrong key, an unknown label
+   and the name of a field may be one, so no message repeats them.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _wrong(node: Node, labels: frozenset[str], *, hints: bool) -> Iterator[Probl
         elif child.value is not None and not isinstance(child.value, str):
             yield error(child.mark, f"{key} is text - write it in quotes")
     yield from _wrong_label(node, labels if hints else frozenset(), known=labels)
-    yield from _wrong_place(node)
+    yield from _wrong_place(node, labels)
     if "token_id" in pairs and "token_id_field" in pairs:
         second = pairs["token_id_field"]
         yield error(second.key_mark, "token_id and token_id_field exclude each other - keep one")
@@ -123,11 +123,11 @@ def _wrong(node: Node, labels: frozenset[str], *, hints: bool) -> Iterator[Probl
             yield error(pairs[key].mark, sentence)
 
 
-def _wrong_place(node: Node) -> Iterator[Problem]:
+def _wrong_place(node: Node, known: frozenset[str]) -> Iterator[Problem]:
     place = node.pairs.get("vault")
     if place is None or place.value in {None, ""}:
         label = _text(node, "label")
-        whose = f" of {quoted(label)}" if label else ""
+        whose = f" of {quoted(label)}" if label in known else ""
         where = place or node
         yield error(where.mark, f"vault{whose} is empty - write MOUNT/PATH of its secret")
     elif isinstance(place.value, str) and "/" not in place.value.strip("/"):
@@ -141,7 +141,7 @@ def _wrong_label(node: Node, near: frozenset[str], *, known: frozenset[str]) -> 
     elif isinstance(label.value, str) and label.value not in known:
         alike = near_miss(label.value, sorted(near))
         hint = f"did you mean {quoted(alike)}?" if alike else "add it there, or remove the row"
-        yield error(label.mark, f"the manifest has no label {quoted(label.value)} - {hint}")
+        yield error(label.mark, f"the manifest has no such label - {hint}")
 
 
 def _twice(nodes: Iterable[Node]) -> Iterator[Problem]:

@@ -65,7 +65,7 @@ WRONG: Mapping[str, tuple[str, list[str]]] = {
     ),
     "a label that is alike": (
         "- label: mm-eux\n  vault: a/b\n",
-        ["1:10: error: the manifest has no label 'mm-eux' - did you mean 'mm-eu'?"],
+        ["1:10: error: the manifest has no such label - did you mean 'mm-eu'?"],
     ),
     "a secret in the list": (
         f"{GOOD}  secret: c2VjcmV0\n",

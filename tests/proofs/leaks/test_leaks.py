@@ -186,6 +186,36 @@ def test_adopt_with_the_right_and_with_a_wrong_secret(rig: Rig) -> None:
     assert rig.attempt(*adopt, text=token.secret).code == 0
 
 
+def test_adopt_lists_with_right_and_wrong_secrets(rig: Rig) -> None:
+    """What lies elsewhere in Vault appears nowhere, whatever the peers answer; nor does
+    what somebody wrote in the wrong column of the list.
+    """
+    fleet = rig.fleet
+    token = fleet.sandbox.state.derive_by_hand("other")
+    fleet.write(BOT, OTHER)
+    wrong = base64.b64encode(b"a wrong secret of 32 bytes, long").decode()
+    odd = "not base64 but a secret all the same"
+    rig.given |= {"a wrong secret": wrong, "an odd secret": odd}
+    fields = {"token_id": token.token_id, "KEY": token.secret, "WRONG": wrong, "ODD": odd}
+    place = f"by-hand-{fleet.prefix.partition('/')[0]}/other"
+    with fleet.store() as store:
+        store.write(place, fields, cas=0)
+    row = {"label": "other", "vault": f"{fleet.mount}/{place}"}
+    adopt = ("adopt", "--from", "-", "--yes")
+    for field in ("WRONG", "ODD", "MISSING", token.secret, odd):
+        text = json.dumps([{**row, "secret_field": field}])
+        assert rig.attempt(*adopt, text=text).code == 1
+    for misplaced in ("label", "vault", "token_id_field", token.secret):
+        text = json.dumps([{**row, misplaced: token.secret if misplaced != "vault" else odd}])
+        assert rig.attempt(*adopt, text=text).code == 1
+    good = json.dumps([{**row, "secret_field": "KEY"}])
+    for exchange, vault in FAILURES.values():
+        rig.exchange, rig.vault = exchange, vault
+        assert rig.attempt(*adopt, text=good).code in {1, 4, 5, 6}
+    rig.exchange, rig.vault = honest, honest
+    assert rig.attempt(*adopt, text=good).code == 0
+
+
 BAD_IDENTITIES = (
     "an-identity-that-the-exchange-refuses",
     "an identity with spaces in it",
