@@ -813,7 +813,8 @@ def test_adopting_what_is_managed_or_named_otherwise(fleet: Fleet) -> None:
     fleet.assert_quiet()
     fleet.later(hours=2)
     fleet.write({"label": "other"})
-    fleet.must("apply", "--yes")
+    assert "is an older one" in fleet.refused(1, "apply", "--yes")
+    fleet.must("apply", "--yes", "--allow-older-manifest")
     assert not fleet.sandbox.state.token(token.token_id).live
 
 
