@@ -239,8 +239,9 @@ class Fleet:
         return code
 
     def _flags(self) -> tuple[str, ...]:
-        # a wish may come round again: it is the newest one all the same
-        flags = ["--yes", "--max-missing", "9", "--max-revocations", "9", "--allow-older-manifest"]
+        flags = ["--yes", "--max-missing", "9", "--max-revocations", "9"]
+        # a wish that comes round again is the newest one, and a wrong scope was a fault
+        flags += ["--allow-older-manifest", "--retry-scopes"]
         if self._chance.random() < 0.5:
             flags.append("--revoke-in-use")
         for label in sorted(self._held & set(self._wishes.labels)):
