@@ -73,7 +73,6 @@ from reconciler.protocol.revoke import finish_superseded, own_use
 from reconciler.protocol.send import close_underived, leave_unclear, send_derive
 from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke_unrecorded
 from reconciler.state import (
-    CLOCK_WRONG_MS,
     Current,
     Intent,
     Retirement,
@@ -102,7 +101,7 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
     """Steps 3 to 6 for a token that this run has in its hands."""
     label, token_id = task.spec.label, derived.token_id
     yield from stop_at_once(task.spec, derived)
-    if _lived_before(task, intent, derived):
+    if _lived_before(task, token_id):
         return (yield from leave_unclear(f"the exchange answered with an old reply ({token_id})"))
     named = yield from WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
     if isinstance(named, NotRecorded) and named.contradicted:
@@ -217,17 +216,13 @@ def _verify(task: NewToken, derived: Derived) -> Step[Listing | Refused]:
     return Refused(sentence=sentence)
 
 
-def _lived_before(task: NewToken, intent: Intent, derived: Derived) -> bool:
-    """Return whether a token is older than its derive: then its reply is an old one.
-
-    It was listed before, or was made before the intent by more than a clock may be
-    wrong: a bootstrap has no list.
+def _lived_before(task: NewToken, token_id: str) -> bool:
+    """Return whether an id was listed before the derive: then its reply is an old one.
 
     The ledger can't always tell. It knows no twin, and after a person's rollback it has
     forgotten our own: such an id would be named, dropped, and revoked in a secret.
     """
-    older = derived.created_at_ms < intent.since_ms - CLOCK_WRONG_MS
-    return older or derived.token_id in task.listed
+    return token_id in task.listed
 
 
 def _drop(
