@@ -65,7 +65,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted: nothing was changed")
         return Exit.ERROR
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes the second of the first
         complain("error: standard output was closed before everything was written")
         return Exit.ERROR
     except OSError as error:

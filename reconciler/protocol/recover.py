@@ -110,7 +110,7 @@ from reconciler.state import (
     credentials_of,
     interrupted,
     may_be_of,
-    record_current,
+    record_found,
 )
 
 OWN_PROOF_MS = 5 * SECOND_MS
@@ -369,7 +369,7 @@ def _record_found(task: Recovery, intent: Intent, found: _Found, ledger: Ledger)
         revoke_all=intent.compromised,
     )
     reply = yield from WriteLedger(
-        transition=record_current(label, intent.operation_id, current, retirement)
+        transition=record_found(label, intent.operation_id, current, retirement)
     )
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)

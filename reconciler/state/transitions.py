@@ -214,6 +214,23 @@ def record_current(
     )
 
 
+@transition
+def record_found(
+    ledger: Ledger, label: str, operation_id: str, current: Current, retirement: Retirement
+) -> Ledger:
+    """Record a commit that a later run has found.
+
+    If a derive's intent did not name its token, this one was inferred, and the intent's
+    own may still land: then the attempt is remembered.
+    """
+    _, intent = _own(ledger, label, operation_id)
+    ledger = record_current(label, operation_id, current, retirement)(ledger)
+    if not intent.kind.derives or intent.token_id is not None:
+        return ledger
+    rest = replace(intent, before=(*intent.before, current.token_id))
+    return _remember(ledger, label, rest, retirement.at_ms)
+
+
 def _with_age(current: Current, entry: Entry, intent: Intent, at_ms: int) -> Current:
     """Return the token with the time since when it is in use.
 

@@ -52,6 +52,7 @@ from reconciler.state.transitions import (
     name_intent,
     open_intent,
     record_current,
+    record_found,
     retire_intent,
     start_revoking,
 )
@@ -298,6 +299,23 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
             with_entry(Entry(path="bot", intent=OPEN)),
             record_current("bot", OP, NEXT, FAREWELL),
             id="record: the first token",
+        ),
+        pytest.param(
+            dataclasses.replace(
+                with_entry(Entry(overlap_ms=FAREWELL.overlap_ms, path="bot", current=NEXT)),
+                abandoned=(
+                    Abandoned(
+                        label="bot",
+                        since_ms=OPEN.since_ms,
+                        closed_at_ms=NOW_MS,
+                        before=(*OPEN.before, NEXT.token_id),
+                        scopes=OPEN.scopes,
+                    ),
+                ),
+            ),
+            with_entry(Entry(path="bot", intent=OPEN)),
+            record_found("bot", OP, NEXT, FAREWELL),
+            id="found: it was inferred, so its own may still land",
         ),
         pytest.param(
             with_entry(
