@@ -61,7 +61,7 @@ from reconciler.state.entries import Transition
 from reconciler.state.facts import set_version, unchanged
 from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement, Retiring, Uses
 from reconciler.state.secret import OPERATION_ID
-from reconciler.state.transitions import start_revoking
+from reconciler.state.transitions import record_current, start_revoking
 from tests.proofs.simulation import world as world_module
 from tests.proofs.simulation.explore import Found, Scenario, explore
 from tests.proofs.simulation.runs import Run
@@ -362,6 +362,15 @@ def _may_be_any(label: str, intent: Intent, ledger: Ledger, proof: object) -> bo
     return True
 
 
+@contextlib.contextmanager
+def _take_the_forged_and_forget() -> Iterator[None]:
+    with (
+        mock.patch.object(recover, "_is_only_one", _may_be_any),
+        mock.patch.object(recover, "record_found", record_current),
+    ):
+        yield
+
+
 def _copied_is_proven(entry: Entry, path: str, verdict: NotCommitted) -> VersionId | None:
     if entry.current is None or verdict.rewritten != entry.current.token_id:
         return None
@@ -634,8 +643,8 @@ SABOTAGES: tuple[Sabotage, ...] = (
         act=("forges the intent's version of", "bot"),
     ),
     Sabotage(
-        name="a forged version taken for the commit of an interrupted derive",
-        patch=_replaced(recover, "_is_only_one", _may_be_any),
+        name="a forged version taken for the commit, and the derive's own forgotten",
+        patch=_take_the_forged_and_forget,
         world="rotate",
         act=("forges the intent's version of", "bot"),
     ),
