@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -26,3 +27,21 @@ def on_demand(room: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[str]
         return found
 
     return find
+
+
+def load_schema(name: str) -> dict[str, Any]:
+    """Return the schema ``<name>.schema.json`` as a new dictionary.
+
+    The JSON Schemas that ship with the program are the only description of what each
+    document looks like. FileNotFoundError if the program ships none of that name.
+    """
+    import json  # noqa: PLC0415  # as above
+    from pathlib import Path  # noqa: PLC0415
+
+    here = Path(__file__).parent
+    for folder in (here / "schemas", here.parent / "schemas"):  # in a wheel, in a checkout
+        file = folder / f"{name}.schema.json"
+        if file.is_file():
+            schema: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return schema
+    raise FileNotFoundError(f"the schema {name!r} is not part of this installation")

@@ -20,6 +20,8 @@ import enum
 from collections.abc import Iterable
 from typing import Literal, NoReturn
 
+from reconciler.values import value
+
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
@@ -120,7 +122,7 @@ def scope_set(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(scopes)))
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Mark:
     """Where in a manifest something stands; line and column count from 1."""
 
@@ -134,7 +136,7 @@ class Mark:
         return f"{file}:{self.line}:{self.column}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Problem:
     """One thing wrong (``error``) or doubtful (``warning``) in a manifest.
 
@@ -150,7 +152,7 @@ class Problem:
         return f"{self.mark}: {self.severity}: {self.message}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TokenSpec:
     """One wanted token.
 
@@ -168,7 +170,7 @@ class TokenSpec:
     mark: Mark | None = dataclasses.field(default=None, compare=False)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Manifest:
     """The desired state: one or more files read as one.
 
@@ -188,7 +190,7 @@ class Manifest:
         return f"{self.mount}/{self.prefix}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LiveToken:
     """A token that the exchange lists now."""
 
@@ -199,7 +201,7 @@ class LiveToken:
     last_used_at_ms: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Unreadable:
     """An entry of the exchange's list that can't be read.
 
@@ -217,7 +219,7 @@ class Unreadable:
         return f"entry {self.position} of the exchange's list{named} can't be read: {self.why}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TokenList:
     """The exchange's list in its order, and the entries that can't be read."""
 
@@ -225,7 +227,7 @@ class TokenList:
     unreadable: tuple[Unreadable, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Derived:
     """The reply to a derive: the only moment at which the secret is to be had."""
 
@@ -237,7 +239,7 @@ class Derived:
     account: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Capabilities:
     """What the exchange lets this profile do."""
 
@@ -246,7 +248,7 @@ class Capabilities:
     allowed_scopes: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Credentials:
     """A token id with its HMAC secret (base64 text): what signs list and revoke."""
 
@@ -254,7 +256,7 @@ class Credentials:
     secret: Secret
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StoredPair:
     """What a place in Vault holds of a token; None for a field that is not there."""
 
@@ -262,7 +264,7 @@ class StoredPair:
     secret: Secret | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToAdopt:
     """A live token that is to become a label's, and where its secret lies today.
 
@@ -309,7 +311,7 @@ class VersionId:
         return f"version {self.number}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SecretMeta:
     """What Vault's metadata says of a path.
 
@@ -352,7 +354,7 @@ class SecretMeta:
 NEVER_WRITTEN = SecretMeta(latest=0, state=VersionState.ABSENT)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SecretVersion:
     """One version of a secret as read.
 
@@ -377,7 +379,7 @@ class SecretVersion:
 
     def field(self, name: str) -> str | None:
         """The text of a field, or None."""
-        for key, value in self.fields or ():
+        for key, text in self.fields or ():
             if key == name:
-                return value
+                return text
         return None

@@ -11,7 +11,6 @@ given                        then
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
 
 import click
@@ -40,11 +39,12 @@ from reconciler.run import (
     adopt_token,
     credentials_from,
 )
+from reconciler.values import value
 
 LONGEST_GRACE_MS = 3650 * DAY_MS
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AdoptOptions(Options):
     """What ``adopt`` is given; ``from_file`` is a file, ``from_vault`` a folder.
 

@@ -25,9 +25,10 @@ from reconciler.run import (
     look_only,
     requesting,
 )
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ApplyOptions(Options):
     """What ``apply`` and ``rotate`` are given; ``plan_file``, ``report`` are files.
 

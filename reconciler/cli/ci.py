@@ -22,17 +22,17 @@ Rules this module keeps:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 
 from reconciler.cli.console import complain, complain_of
 from reconciler.errors import ReconcilerError
+from reconciler.values import value
 
 SHORTEST_MASK = 6
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Posts:
     """What a plan leaves at GitHub, and whether it asks there for its review."""
 

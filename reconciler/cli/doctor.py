@@ -9,7 +9,6 @@ Where the ledger belongs to another exchange, nothing is sent to this one.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +33,7 @@ from reconciler.identity import IdentityCheck, IdentityToken, TokenSource
 from reconciler.model import SECOND_MS, Manifest, length_text
 from reconciler.run import Driver, Keys, Session, look_only, read_ledger, read_meta, unallowed
 from reconciler.state import LEDGER_NAME, Observed, few_versions, ledger_end
+from reconciler.values import value
 from reconciler.vault import SecretStore, settings_from_environment
 
 TOKEN_REST_MIN_S = 600
@@ -47,7 +47,7 @@ RIGHTS = (
 """What an apply does at each path, by the kind of Vault's address."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DoctorOptions(Options):
     """What ``doctor`` is given."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 
 from reconciler.cli.console import print_result
@@ -14,9 +13,10 @@ from reconciler.model import SECOND_MS, instant_ms
 from reconciler.plan import meant
 from reconciler.render import history_text
 from reconciler.run import read_history
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class HistoryOptions(Options):
     """What ``history`` is given; ``since`` is a duration or an ISO date."""
 

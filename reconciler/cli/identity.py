@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 import time
@@ -20,10 +19,11 @@ from reconciler.identity import (
     plan_served,
 )
 from reconciler.model import SECOND_MS
+from reconciler.values import value
 from reconciler.vault import SecretStore, settings_from_environment
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PushOptions:
     """What ``identity push`` is given; ``ttl`` is in seconds, ``plan`` a digest."""
 

@@ -11,7 +11,6 @@ Rules this module keeps:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -23,11 +22,12 @@ from reconciler.escape import counted, safe
 from reconciler.exchange import DEFAULT_API_URL, TokenClient
 from reconciler.manifest import Listed, list_to_adopt, manifest_of_live, starter_manifest
 from reconciler.model import Credentials
+from reconciler.values import value
 
 STDOUT = "-"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class InitOptions:
     """What ``init`` is given; ``out`` and ``adopt_out`` are files, or ``-``."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from reconciler.demo import tell
 from reconciler.errors import UsageError
 from reconciler.model import SECOND_MS
 from reconciler.sandbox import DOCUMENTED_SCOPES, SandboxConfig, faults_of, run_sandbox
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SandboxOptions:
     """What ``sandbox`` is given; durations are in seconds.
 

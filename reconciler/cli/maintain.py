@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from reconciler.cli.console import print_result
 from reconciler.cli.progress import open_for_writing
 from reconciler.cli.session import Options
@@ -16,9 +14,10 @@ from reconciler.run import (
     roll_back,
     verify_secrets,
 )
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RollbackOptions(Options):
     """What ``rollback`` is given; ``target`` is a label."""
 
@@ -26,7 +25,7 @@ class RollbackOptions(Options):
     yes: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ForgetOptions(Options):
     """What ``forget`` is given; ``token_id`` may be the beginning of an id."""
 

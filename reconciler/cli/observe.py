@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from reconciler.cli import posts
 from reconciler.cli.files import write_whole
 from reconciler.cli.session import Options, open_for_reading
 from reconciler.documents import dump, snapshot_document
 from reconciler.run import look_only
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ObserveOptions(Options):
     """What ``observe`` is given; ``out`` is a file."""
 

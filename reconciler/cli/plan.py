@@ -31,12 +31,13 @@ from reconciler.plan import NoBase, Plan, Policy, Review, review_of, violations
 from reconciler.plan import plan as make_plan
 from reconciler.run import look_only, refuse_distrusted
 from reconciler.state import Observed
+from reconciler.values import value
 
 FUTURE_MS = 5 * MINUTE_MS
 OLD_MS = 3 * DAY_MS
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PlanOptions(Options):
     """What ``plan`` is given; ``form`` is a key of ``formats.PLAN``.
 

@@ -33,10 +33,11 @@ from reconciler.identity import (
 from reconciler.model import Credentials, Manifest, Secret
 from reconciler.plan import Category, Policy, Selection, meant
 from reconciler.run import Driver, Events, Keys, Session, Stage
+from reconciler.values import value
 from reconciler.vault import SecretStore, settings_from_environment
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Options:
     """What a command that opens a session may be given.
 
@@ -78,7 +79,7 @@ class StderrEvents(Events):
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Runner:
     """A session, and the driver that performs its runs."""
 

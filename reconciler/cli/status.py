@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from reconciler.cli import formats
 from reconciler.cli.console import print_result
 from reconciler.cli.session import Options, open_for_reading
 from reconciler.plan import narrowed, status_of
 from reconciler.run import look_only
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StatusOptions(Options):
     """What ``status`` is given; ``form`` is a key of ``formats.STATUS``.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Sequence
 from typing import Any
 
 from reconciler.documents.json import head
+from reconciler.values import value
 
 DOCTOR_FORMAT = 1
 
@@ -20,7 +20,7 @@ class Health(enum.Enum):
     FAIL = "fail"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Check:
     """One thing that an apply will need; ``action`` says what to do, if anything is."""
 

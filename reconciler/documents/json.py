@@ -16,8 +16,8 @@ import decimal
 import json
 from typing import Any
 
+from reconciler import load_schema
 from reconciler.errors import ReconcilerError
-from reconciler.schema_files import load_schema
 from reconciler.state import each_key_once
 
 NAMES = ("plan", "report", "status", "snapshot", "history", "doctor")

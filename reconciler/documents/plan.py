@@ -6,7 +6,6 @@ compared with the one that the document states.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -26,9 +25,10 @@ from reconciler.plan import (
     Selection,
 )
 from reconciler.state import from_plain, to_plain
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SavedPlan:
     """A plan as it was saved, and the policy that it was made with.
 

@@ -20,7 +20,6 @@ wrong, the extra token would show in the list, which is asked before the next PO
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -34,6 +33,7 @@ from reconciler.exchange.replies import Closed, Operation, Outcome, Reply
 from reconciler.exchange.wire import Wire, credential_of, headers_of
 from reconciler.model import Credentials, Secret
 from reconciler.net import bounded, repeated
+from reconciler.values import value
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 RETRY_TOTAL_S = 90.0
@@ -42,7 +42,7 @@ BUSY_BACKOFF_S = (2.0, 4.0, 8.0)  # before the attempts after that, of a 429 onl
 SETTLE_TRIES = 3  # how often a read is asked again while the time is in doubt
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Call:
     """One request before it is signed, by an HMAC pair or with the identity token."""
 

@@ -50,6 +50,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from reconciler.model import SECOND_MS
+from reconciler.values import value
 
 Seconds = Callable[[], float]
 """A clock in seconds: ``time.time`` or ``steady_seconds``."""
@@ -81,7 +82,7 @@ def steady_seconds() -> float:
         return time.monotonic()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _Measured:
     """How far the exchange is ahead of the steady clock, by so many replies."""
 

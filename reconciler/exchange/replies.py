@@ -31,6 +31,7 @@ from reconciler.model import (
     Secret,
     iso,
 )
+from reconciler.values import value
 
 SKEW_WARN_MS = 5 * SECOND_MS
 """A difference of clocks that a person is told of; the exchange accepts 30 s."""
@@ -64,7 +65,7 @@ _REDIRECTS = frozenset(range(HTTPStatus.MULTIPLE_CHOICES, HTTPStatus.BAD_REQUEST
 _MAINTENANCE = frozenset({HTTPStatus.TOO_EARLY, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Operation:
     """One of the four operations, as far as its outcome is judged by it.
 
@@ -116,7 +117,7 @@ REVOKE = Operation(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reply:
     """An answer. ``body`` is None where it was not to be read, or is too large."""
 
@@ -128,7 +129,7 @@ class Reply:
     for_all: bool = False  # a 429 that is not about the credential
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Closed:
     """Nothing was sent: of a pause that was asked for, ``rest_s`` seconds are left."""
 

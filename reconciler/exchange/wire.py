@@ -20,7 +20,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import dataclasses
 import hashlib
 import hmac
 import re
@@ -37,6 +36,7 @@ from reconciler.errors import ExchangeRefusedError, UsageError
 from reconciler.exchange.clock import Seconds
 from reconciler.model import Credentials, Secret, iso
 from reconciler.net import caught, is_private, open_client
+from reconciler.values import value
 
 # Connect, send, receive. A server that drips bytes resets the timeout of each read, not
 # the end that this gives the whole request.
@@ -61,7 +61,7 @@ _NEVER_CONNECTED = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Failure:
     """A request without an answer.
 

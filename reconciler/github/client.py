@@ -18,7 +18,6 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import time
 import zipfile
@@ -30,6 +29,7 @@ from urllib.parse import quote
 from reconciler.github.api import ARCHIVE_BYTES, Api, text_at
 from reconciler.github.job import GitHubError, Job, at, sha_of
 from reconciler.net import caught
+from reconciler.values import value
 
 RUNS_LOOKED_AT = 20
 
@@ -50,7 +50,7 @@ _NO_ARCHIVE = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Post:
     """A comment or an issue of ours. ``number`` names it in its URL."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import httpx
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
 from reconciler.net import caught, is_private
+from reconciler.values import value
 
 EVENT_CHARS = 32 * 1024 * 1024
 AUTHOR = "github-actions[bot]"
@@ -26,7 +26,7 @@ class GitHubError(ReconcilerError):
     """A call to GitHub did not succeed; no token depends on it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Job:
     """Where the program runs, by GitHub's own variables.
 

@@ -17,7 +17,6 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shlex
@@ -26,6 +25,7 @@ from collections.abc import Callable, Mapping
 
 from reconciler.errors import PersonNeededError, UsageError
 from reconciler.model import SECOND_MS, Secret
+from reconciler.values import value
 from reconciler.vault import claims_of
 
 VARIABLE = "LIMITLESS_IDENTITY_TOKEN"
@@ -105,7 +105,7 @@ class IdentityToken:
         return found
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class HandedOver:
     """A token as it was found; ``plan`` is the digest of the one plan it serves."""
 
@@ -124,7 +124,7 @@ def refuse_other_plan(serves: str | None, digest: str | None) -> None:
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TokenSource:
     """Where the token comes from, by the options.
 

@@ -9,7 +9,6 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,11 +32,12 @@ from reconciler.model import (
     TokenSpec,
     scope_set,
 )
+from reconciler.values import value
 
 NO_PINS = Pins()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Loaded:
     """A good manifest, and what is doubtful about it."""
 

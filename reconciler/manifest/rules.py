@@ -23,6 +23,7 @@ from reconciler.manifest.sentences import near_miss
 from reconciler.manifest.shape import Judged, Shape
 from reconciler.manifest.strict_yaml import Node
 from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, SCOPES, Problem
+from reconciler.values import value
 
 HEAD_KEYS = ("profile_id", "manager", "vault", "defaults")
 
@@ -32,7 +33,7 @@ _ALIKE = 0.75  # below it, scopes as different as admin and trading are alike
 _FOREVER = 2**63 - 1  # longer than any duration that can be written
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Pins:
     """What whoever runs the pipeline allows, whatever the manifest says.
 
@@ -46,7 +47,7 @@ class Pins:
     missing_manager: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Draft:
     """All that was read, judged by the schema.
 

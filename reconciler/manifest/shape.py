@@ -11,23 +11,23 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from reconciler import load_schema
 from reconciler.manifest.sentences import LONGEST_LIST, absent, sentences
 from reconciler.manifest.strict_yaml import Node
 from reconciler.manifest.surely import surely
 from reconciler.model import Problem
-from reconciler.schema_files import load_schema
+from reconciler.values import value
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Judged:
     """A mapping of the manifest after the schema judged it.
 

@@ -21,18 +21,18 @@ Rules this module keeps:
 from __future__ import annotations
 
 import collections
-import dataclasses
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
+from reconciler import load_schema
 from reconciler.errors import ReconcilerError
 from reconciler.escape import counted, safe
 from reconciler.manifest.load import problems_of
 from reconciler.manifest.problems import SEVERAL
 from reconciler.manifest.strict_yaml import plain_value
 from reconciler.model import DAY_MS, MAX_LABELS, LiveToken, TokenList, iso
-from reconciler.schema_files import load_schema
+from reconciler.values import value
 
 MANAGER = "reconciler"
 PLACE = ("secret", "limitless/tokens")
@@ -68,7 +68,7 @@ _EXAMPLE = """\
 """
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Written:
     """A manifest's text; its entries as label and id; how many tokens are left out."""
 
@@ -77,7 +77,7 @@ class Written:
     left_out: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Listed:
     """What the exchange at ``api_url`` lists at an instant."""
 
@@ -87,7 +87,7 @@ class Listed:
     profile_id: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _LeftOut:
     """A token that has no entry, and why; its fields are fit for a comment."""
 

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from reconciler.values import value
 
 if TYPE_CHECKING:
     import ssl
@@ -45,7 +46,7 @@ class CertificateError(OSError):
     """What a variable names can't be used for TLS; it is one sentence."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Trust:
     """Where certificates lie, and which variable says so.
 

@@ -10,7 +10,6 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from reconciler.model import Secret
 from reconciler.net.authorities import CertificateError, Trust, context_for, system_trust
 from reconciler.net.bounds import caught
 from reconciler.net.proxies import proxy_of
+from reconciler.values import value
 
 if TYPE_CHECKING:
     import ssl
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _CONNECTIONS_MAX = 100
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Route:
     """The way to a host: through which proxy, and whose certificate it shows.
 

@@ -7,13 +7,13 @@ than one thing.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 
 from reconciler.escape import counted, safe, short
 from reconciler.model import MINUTE_MS
 from reconciler.plan.change import Change, Plan
 from reconciler.plan.vocabulary import Action, Reason
+from reconciler.values import value
 
 POWERFUL = frozenset({"withdrawal", "delegated_signing"})
 """Scopes that move funds, or sign for others: granting them needs a second look."""
@@ -28,7 +28,7 @@ Whoever reads a secret now and then will not have read the new one by its end.
 """
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Alarm:
     """Something that nobody may overlook.
 

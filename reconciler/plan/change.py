@@ -19,6 +19,7 @@ from typing import Any
 from reconciler.plan.tasks import Task
 from reconciler.plan.vocabulary import CATEGORIES, NEEDS_DECISION, Action, Category, Reason
 from reconciler.state import LEFT_OUT, UNWRITTEN, Kind, to_plain
+from reconciler.values import value
 
 FORMAT_VERSION = 2
 """Of the plan document, and of what the digest is taken of."""
@@ -26,7 +27,7 @@ FORMAT_VERSION = 2
 _RANK = {action: rank for rank, action in enumerate(Action)}
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Side:
     """One side of a change: the token as it is, or as it is to be.
 
@@ -46,7 +47,7 @@ class Side:
     files: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Change:
     """One row: what is done about a label, and why.
 
@@ -81,7 +82,7 @@ class Change:
         return self.action in {Action.DERIVE, Action.ROTATE}
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Selection:
     """What a run is limited to. Guards and recovery look at everything all the same."""
 
@@ -107,7 +108,7 @@ class Selection:
 EVERYTHING = Selection()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class NotTouched:
     """A live token that is not ours to change.
 
@@ -122,7 +123,7 @@ class NotTouched:
     perhaps_ours: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Plan:
     """What would be done, in order, and what would not.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 from reconciler.model import LiveToken, SecretMeta, TokenSpec
 from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import Content, Current, Entry
+from reconciler.values import value
 
 
 class Finding(NamedTuple):
@@ -19,7 +19,7 @@ class Finding(NamedTuple):
     note: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Facts:
     """What is known of any label when its row is decided.
 
@@ -36,7 +36,7 @@ class Facts:
     content: Content | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Unwanted(Facts):
     """The label is not in the manifest; ``live`` is None if its token is not listed."""
 
@@ -44,7 +44,7 @@ class Unwanted(Facts):
     live: LiveToken | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Wanted(Facts):
     """The label is in the manifest.
 
@@ -61,14 +61,14 @@ class Wanted(Facts):
     twins: tuple[LiveToken, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Recorded(Wanted):
     """The label is in the manifest, and the ledger has a current token for it."""
 
     current: Current
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Listed(Recorded):
     """And the exchange lists that token."""
 

@@ -24,6 +24,7 @@ from reconciler.model import Manifest, iso
 from reconciler.plan.change import EVERYTHING, Selection
 from reconciler.plan.vocabulary import Category
 from reconciler.state import Observed, ledger_ends, superseded_at_ms
+from reconciler.values import value
 
 T = TypeVar("T", int, bool, frozenset[str])
 
@@ -109,7 +110,7 @@ def _guard(default: T, text: str, check: Check | None = None) -> T:
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Policy:
     """What the person at the command line allows or asks for.
 
@@ -193,7 +194,7 @@ class Policy:
         return dataclasses.replace(self, **kept)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Guard:
     """One flag; ``name`` is its field in ``Policy`` and its key in a saved plan."""
 

@@ -15,9 +15,10 @@ from reconciler.plan.facts import Finding
 from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import Content, Entry, Retiring, never_used, only_ours
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RetiringFacts:
     """What is known of a predecessor when its row is decided.
 

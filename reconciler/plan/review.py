@@ -34,6 +34,7 @@ from reconciler.plan.guards import Policy
 from reconciler.plan.planner import plan
 from reconciler.plan.vocabulary import CATEGORIES, Action, Category
 from reconciler.state import Observed
+from reconciler.values import value
 
 
 class Cause(enum.Enum):
@@ -52,7 +53,7 @@ class NoBase(enum.Enum):
     UNREADABLE = "unreadable"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Review:
     """What a reviewer sees beside the plan.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from reconciler.model import HOUR_MS, MINUTE_MS
 from reconciler.plan.guards import Policy
 from reconciler.state import Granted, Holder
+from reconciler.values import value
 
 IN_USE_MS = HOUR_MS
 """A token that left the file lives on for so long after a use, even without overlap."""
@@ -19,7 +20,7 @@ PROMPT_MS = MINUTE_MS
 """Uses that are shown so promptly are good enough for any overlap, even for none."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Setting:
     """What is the same for all labels of a plan.
 

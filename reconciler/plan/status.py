@@ -36,6 +36,7 @@ from reconciler.state import (
     ledger_ends,
     over,
 )
+from reconciler.values import value
 
 OVERDUE_MS = DAY_MS
 """Due for longer than this is overdue: a nightly run had its chance."""
@@ -54,7 +55,7 @@ _OF_PROTECTION = frozenset({Reason.PROTECT_ON, Reason.PROTECT_OFF})
 _OF_REVOKED = frozenset({Reason.STILL_LISTED, Reason.REVOKED_LIVES})
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Predecessor:
     """A retiring token.
 
@@ -72,7 +73,7 @@ class Predecessor:
     note: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OpenIntent:
     """A write of a secret that was begun and not closed."""
 
@@ -82,7 +83,7 @@ class OpenIntent:
     token_id: str | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TokenStatus:
     """One label.
 
@@ -133,7 +134,7 @@ class NeedKind(enum.Enum):
     TWIN = "twin"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Need:
     """Something that only a person can do.
 
@@ -147,7 +148,7 @@ class Need:
     token_ids: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Lease:
     """The run that is at work."""
 
@@ -156,7 +157,7 @@ class Lease:
     expires_at_ms: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Status:
     """The whole fleet at one instant.
 

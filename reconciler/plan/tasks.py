@@ -32,9 +32,10 @@ from reconciler.state import (
     Revoking,
     kept_beside,
 )
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Evidence:
     """What a revocation was decided on.
 
@@ -46,7 +47,7 @@ class Evidence:
     at_ms: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RecoverIntent:
     """Finish or undo the write of a secret that an earlier run began.
 
@@ -62,7 +63,7 @@ class RecoverIntent:
     doubt_ms: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class FinishRevoking:
     """Revoke a token that the ledger has as revoking; ``path`` is the label's.
 
@@ -74,7 +75,7 @@ class FinishRevoking:
     listed: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RevokeAgain:
     """Revoke a token that the ledger has as revoked, and that the exchange lists."""
 
@@ -82,28 +83,28 @@ class RevokeAgain:
     live_label: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RemovePlaceholder:
     """Delete the empty document that a fence left at the path."""
 
     path: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RecordFiles:
     """Remember the manifest's files."""
 
     files: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RecordProtection:
     """Remember whether the label is protected."""
 
     protect: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RecordVersion:
     """Remember that the current token's secret lies at another version."""
 
@@ -112,7 +113,7 @@ class RecordVersion:
     version: VersionId
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RestoreSecret:
     """Write the current token's secret again.
 
@@ -126,7 +127,7 @@ class RestoreSecret:
     live: LiveToken
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class NewToken:
     """Derive a token, and retire its predecessor if it has one.
 
@@ -177,7 +178,7 @@ class NewToken:
         return frozenset({self.predecessor.token_id})
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RevokeCurrent:
     """Revoke the current token of a label that has left the manifest."""
 
@@ -185,7 +186,7 @@ class RevokeCurrent:
     evidence: Evidence
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RevokeRetiring:
     """Revoke a predecessor.
 

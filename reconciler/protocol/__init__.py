@@ -73,7 +73,6 @@ if TYPE_CHECKING:
         WriteLedger,
         Written,
         drive,
-        value,
     )
     from reconciler.protocol.lease import LedgerWriter
     from reconciler.protocol.outcome import (
@@ -167,7 +166,6 @@ __all__ = [
     "standing_of",
     "step_of",
     "unrecorded",
-    "value",
 ]
 
 __getattr__ = on_demand(
@@ -209,7 +207,6 @@ __getattr__ = on_demand(
             "WriteLedger",
             "Written",
             "drive",
-            "value",
         ),
         "lease": ("LedgerWriter",),
         "outcome": (

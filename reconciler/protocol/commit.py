@@ -46,9 +46,9 @@ from reconciler.protocol.effects import (
     Step,
     Unclear,
     Written,
-    value,
 )
 from reconciler.state import OPERATION_ID, TOKEN_ID, is_placeholder
+from reconciler.values import value
 
 TRIES = 5
 PAUSE_MS = 500

@@ -57,7 +57,6 @@ from reconciler.protocol.effects import (
     WriteLedger,
     Written,
     time_of_record,
-    value,
 )
 from reconciler.protocol.granted import NotAsAsked, not_as_asked, stop_at_once, take_note
 from reconciler.protocol.outcome import (
@@ -81,6 +80,7 @@ from reconciler.state import (
     record_current,
     secret_fields,
 )
+from reconciler.values import value
 
 VERIFY_TRIES = 6
 VERIFY_PAUSE_MS = 500

@@ -13,9 +13,8 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar, dataclass_transform
+from typing import Any, Generic, TypeVar
 
 from reconciler.model import (
     Credentials,
@@ -27,15 +26,10 @@ from reconciler.model import (
     VersionId,
 )
 from reconciler.state import Ledger, Transition
+from reconciler.values import value
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def value(kind: type[T]) -> type[T]:
-    """A frozen, keyword-only value."""
-    return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(kind)
 
 
 class Effect(Generic[R]):

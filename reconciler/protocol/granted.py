@@ -8,8 +8,9 @@ for are remembered (``reconciler.state.granted``).
 from __future__ import annotations
 
 from reconciler.model import Derived, LiveToken, TokenSpec
-from reconciler.protocol.effects import Now, Refused, Step, StopDeriving, WriteLedger, value
+from reconciler.protocol.effects import Now, Refused, Step, StopDeriving, WriteLedger
 from reconciler.state import Granted, alike, remember_granted
+from reconciler.values import value
 
 
 @value

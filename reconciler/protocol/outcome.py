@@ -6,7 +6,8 @@ import dataclasses
 import enum
 from collections.abc import Sequence
 
-from reconciler.protocol.effects import LeaseLost, NotRecorded, value
+from reconciler.protocol.effects import LeaseLost, NotRecorded
+from reconciler.values import value
 
 
 class Ending(enum.Enum):

@@ -26,12 +26,12 @@ from reconciler.protocol.effects import (
     Step,
     VerifyToken,
     WriteLedger,
-    value,
 )
 from reconciler.protocol.lease import LEASE_MS
 from reconciler.protocol.outcome import Outcome, applied, not_tried, unrecorded
 from reconciler.protocol.own_use import SIGN_BEFORE_MS, TOO_LATE, sign_stored
 from reconciler.state import Entry, set_unsigned, unchanged
+from reconciler.values import value
 
 SIGN_WITHIN_MS = LEASE_MS - SIGN_BEFORE_MS
 """How long after the lease was renewed a token may be signed with."""

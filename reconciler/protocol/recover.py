@@ -68,7 +68,6 @@ from reconciler.protocol.effects import (
     UseSigner,
     WriteLedger,
     time_of_record,
-    value,
 )
 from reconciler.protocol.outcome import (
     Ending,
@@ -112,6 +111,7 @@ from reconciler.state import (
     may_be_of,
     record_found,
 )
+from reconciler.values import value
 
 OWN_PROOF_MS = 5 * SECOND_MS
 """A use so shortly after the derive may be its own proof; a later one is somebody's."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from reconciler.errors import Exit
 from reconciler.plan import Change, NotTouched, Plan, row_key
 from reconciler.protocol.outcome import Ending, Outcome
+from reconciler.values import value
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Approved:
     """A plan that a person agreed to.
 
@@ -21,7 +20,7 @@ class Approved:
     rows: frozenset[str]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Row:
     """A change and its end."""
 
@@ -29,7 +28,7 @@ class Row:
     outcome: Outcome
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Report:
     """What a run did. ``exit_code`` is the process's."""
 

@@ -40,7 +40,6 @@ from reconciler.protocol.effects import (
     WriteLedger,
     Written,
     time_of_record,
-    value,
 )
 from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
 from reconciler.protocol.prove import Works, prove_stored, record_unsigned
@@ -57,6 +56,7 @@ from reconciler.state import (
     others_of,
     record_current,
 )
+from reconciler.values import value
 
 
 @value

@@ -43,7 +43,6 @@ from reconciler.protocol.effects import (
     StopDeriving,
     Unclear,
     WriteLedger,
-    value,
 )
 from reconciler.protocol.outcome import Outcome, Run, failed, not_tried, unrecorded
 from reconciler.protocol.revoke import confirm_gone
@@ -58,6 +57,7 @@ from reconciler.state import (
     others_of,
     renew_intent,
 )
+from reconciler.values import value
 
 SEND_WITHIN_MS = 6 * SECOND_MS
 """A POST that would go out later than this after its intent is not sent.

@@ -28,6 +28,7 @@ from reconciler.render.markdown import MORE, Block, Rank, code, fitted, plan_blo
 from reconciler.render.status import span
 from reconciler.render.text import report_last_line
 from reconciler.render.words import grouped, subject, why
+from reconciler.values import value
 
 COMMENT_BYTES = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""
@@ -41,7 +42,7 @@ _NOTE_BYTES = 512
 _MARKER = re.compile(r"<!-- reconciler:(?P<kind>[a-z]+) (?P<json>\{[^\n]*\}) -->")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PlanSource:
     """Where a plan comes from.
 

@@ -47,6 +47,7 @@ from reconciler.render.words import (
     summary_line,
     twin_sentence,
 )
+from reconciler.values import value
 
 _BETWEEN = "\n\n"
 _COUNT_BYTES = 16
@@ -74,7 +75,7 @@ class Rank(enum.IntEnum):
     KEPT = 6
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Block:
     """A piece of Markdown.
 

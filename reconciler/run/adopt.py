@@ -29,7 +29,6 @@ from reconciler.protocol import (
     Step,
     VerifyToken,
     rewrite_secret,
-    value,
 )
 from reconciler.run.effects import Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
@@ -37,6 +36,7 @@ from reconciler.run.listing import check_profile
 from reconciler.run.newest import note_adopted
 from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import TOKEN_ID, Entry, IntentKind, Observed
+from reconciler.values import value
 
 GRACE_MS = 14 * DAY_MS
 

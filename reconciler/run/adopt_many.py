@@ -45,7 +45,6 @@ from reconciler.protocol import (
     Step,
     VerifyToken,
     recover_intent,
-    value,
 )
 from reconciler.run.adopt import GRACE_MS, Proven, adoptable, write_adopted
 from reconciler.run.effects import (
@@ -63,6 +62,7 @@ from reconciler.run.lease import LEASE_LOST, take_lease, under_lease
 from reconciler.run.newest import note_adopted
 from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import Intent, IntentKind, Ledger, Observed, doubt_of
+from reconciler.values import value
 
 LANES = 8
 PLACES_MOST = 5_000

@@ -30,9 +30,9 @@ from reconciler.protocol import (
     Row,
     Step,
     Unclear,
-    value,
 )
 from reconciler.state import Ledger, Transition, unchanged
+from reconciler.values import value
 
 T = TypeVar("T")
 

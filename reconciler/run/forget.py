@@ -13,7 +13,7 @@ anything else                                 refused: there is nothing to forge
 from __future__ import annotations
 
 from reconciler.errors import ReconcilerError, UsageError
-from reconciler.protocol import Outcome, applied, value
+from reconciler.protocol import Outcome, applied
 from reconciler.run.effects import Ask, Stage, Then
 from reconciler.run.lease import holding_lease, record
 from reconciler.run.session import Session, look_only
@@ -26,6 +26,7 @@ from reconciler.state import (
     forget_token,
     lost_of,
 )
+from reconciler.values import value
 
 LEAST_ID = 4
 

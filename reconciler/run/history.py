@@ -11,7 +11,7 @@ from functools import partial
 
 from reconciler.errors import PersonNeededError, VaultError
 from reconciler.model import VersionState
-from reconciler.protocol import Step, value
+from reconciler.protocol import Step
 from reconciler.run.effects import Stage, Together
 from reconciler.run.reads import READERS, read_meta, read_secret
 from reconciler.run.session import Session
@@ -24,6 +24,7 @@ from reconciler.state import (
     events_of,
     from_text,
 )
+from reconciler.values import value
 
 
 @value

@@ -65,7 +65,6 @@ from reconciler.protocol import (
     UseSigner,
     VerifyToken,
     Written,
-    value,
 )
 from reconciler.run.effects import (
     CheckIdentity,
@@ -91,6 +90,7 @@ from reconciler.state import (
     to_text,
     unreadable_of_ours,
 )
+from reconciler.values import value
 from reconciler.vault import Elsewhere, SecretStore
 
 CONFIRM_TRIES = 3

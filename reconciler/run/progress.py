@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from reconciler.errors import Exit
 from reconciler.plan import Action, Change, order, row_key
-from reconciler.protocol import Approved, Ending, Now, Report, Row, Step, value
+from reconciler.protocol import Approved, Ending, Now, Report, Row, Step
 from reconciler.run.effects import ReadDesk, ReadHalt
 from reconciler.run.lease import LEASE_LOST
 from reconciler.run.session import Outlook, Session
+from reconciler.values import value
 
 UNFINISHED = "some changes are not done: run again, it goes on where this run stopped"
 

@@ -13,12 +13,13 @@ import dataclasses
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import LiveToken, TokenSpec, iso
-from reconciler.protocol import Outcome, Place, Step, rollback, value
+from reconciler.protocol import Outcome, Place, Step, rollback
 from reconciler.run.effects import Ask, Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
 from reconciler.run.observe import holder_version
 from reconciler.run.session import Session, look_only, refuse_ending
 from reconciler.state import Observed, Retiring, due_at_ms
+from reconciler.values import value
 
 
 @value

@@ -7,10 +7,11 @@ import dataclasses
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.model import SECOND_MS, Manifest, TokenSpec
 from reconciler.plan import LEAST_ID, Plan, Policy, begun_with, meant, plan, rests_on_uses
-from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken, value
+from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken
 from reconciler.run.effects import ReadClock, ReadSigner, Say
 from reconciler.run.observe import take_snapshot, with_look
 from reconciler.state import Observed, distrust, few_versions, ledger_ends, one_more_helps
+from reconciler.values import value
 
 LISTS_APART_MS = 1_100
 """Between two lists that are to show two different uses: uses may be cut to seconds."""

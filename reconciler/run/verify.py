@@ -24,7 +24,6 @@ from reconciler.protocol import (
     Step,
     Unclear,
     VerifyToken,
-    value,
 )
 from reconciler.run.effects import Stage, Then, Together
 from reconciler.run.lease import holding_lease, record
@@ -38,6 +37,7 @@ from reconciler.state import (
     never_used,
     settle_own_uses,
 )
+from reconciler.values import value
 
 VERIFY_LANES = 8
 PACE_MS = 200

@@ -16,12 +16,12 @@ the run. Pure.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
 
 from reconciler.state.ledger import REVOKED, Closed, Entry, IntentKind, Ledger
+from reconciler.values import value
 
 DONE = {
     IntentKind.DERIVE: "derived",
@@ -32,7 +32,7 @@ DONE = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LedgerVersion:
     """One version of the ledger, and when Vault wrote it."""
 
@@ -41,7 +41,7 @@ class LedgerVersion:
     ledger: Ledger
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Event:
     """Something that was done about a label, or about the manifest (without a label).
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from reconciler.errors import ReconcilerError
 from reconciler.model import SecretMeta, VersionId, VersionState
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
+from reconciler.values import value
 
 LEDGER_NAME = "_ledger"
 LEDGER_FIELD = "ledger"
@@ -42,7 +43,7 @@ class IntentKind(enum.Enum):
         return self in {IntentKind.DERIVE, IntentKind.ROTATE}
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Holder:
     """Who holds the lease.
 
@@ -55,7 +56,7 @@ class Holder:
     expires_at_ms: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Current:
     """The token that the consumers of a label are meant to hold.
 
@@ -100,7 +101,7 @@ class Current:
         return meta.state is VersionState.LIVING and self.version_id.is_same(meta.version_id)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Intent:
     """A write of a secret that was begun: all that a later run needs to end it.
 
@@ -125,7 +126,7 @@ class Intent:
     grace_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Retiring:
     """A predecessor within its overlap.
 
@@ -152,7 +153,7 @@ class Retiring:
         return max(self.verified_at_ms, self.own_use_until_ms or 0)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Revoking:
     """An id that will be revoked, whatever happens; ``path`` is as in ``Retiring``.
 
@@ -167,7 +168,7 @@ class Revoking:
     asked_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Entry:
     """What the ledger knows of a label.
 
@@ -192,7 +193,7 @@ class Entry:
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Abandoned:
     """An intent that was closed without knowing whether its derive ever landed.
 
@@ -207,7 +208,7 @@ class Abandoned:
     scopes: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Closed:
     """The end of a token id, or of an attempt (then without an id): the audit trail.
 
@@ -238,7 +239,7 @@ person took out of our hands, is never.
 """
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class UseSample:
     """What the lists of one day showed of uses that were certainly ours.
 
@@ -252,7 +253,7 @@ class UseSample:
     gap_ms: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ShownUse:
     """The last use of the signing token that was recorded as shown by a list."""
 
@@ -260,7 +261,7 @@ class ShownUse:
     at_ms: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Uses:
     """What is known of the worth of ``lastUsedAt`` at this exchange; see ``uses``."""
 
@@ -268,7 +269,7 @@ class Uses:
     shown: ShownUse | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Applied:
     """A desired state that was applied; ``manifests`` explains both digests."""
 
@@ -277,7 +278,7 @@ class Applied:
     tokens: str = dataclasses.field(default="", metadata=LEFT_OUT)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Granted:
     """The exchange granted other scopes than were asked for; see ``granted``."""
 
@@ -286,7 +287,7 @@ class Granted:
     at_ms: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Ledger:
     """The whole document.
 
@@ -322,7 +323,7 @@ class Ledger:
         return {token_id: row for token_id, row in last.items() if row.outcome in REVOKED}
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Discarded:
     """A new token that is not kept, and why."""
 
@@ -331,7 +332,7 @@ class Discarded:
     at_ms: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Retirement:
     """How to treat the old token when the new one is recorded.
 

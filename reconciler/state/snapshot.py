@@ -26,6 +26,7 @@ from reconciler.model import (
 from reconciler.state.ledger import Current, Ledger, Retiring, Uses
 from reconciler.state.lost import interrupted
 from reconciler.state.uses import Look
+from reconciler.values import value
 
 NOTHING_KNOWN = Uses()
 """Of the worth of shown uses."""
@@ -42,7 +43,7 @@ class Kind(enum.Enum):
     FOREIGN = "foreign"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Content:
     """What was read at a path whose metadata differ from the ledger; never the secret.
 
@@ -60,7 +61,7 @@ class Content:
     readable: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Observed:
     """Everything that a plan is made from.
 

@@ -31,11 +31,11 @@ to one signer. The default overlap is two hours longer than a session may last f
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 
 from reconciler.model import DAY_MS, SECOND_MS, LiveToken
 from reconciler.state.ledger import ShownUse, Uses, UseSample
+from reconciler.values import value
 
 KEPT_MS = 30 * DAY_MS
 
@@ -46,7 +46,7 @@ TELLING_MS = 10 * SECOND_MS
 """Lists further apart than this tell nothing by showing the use of the first one."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Look:
     """What one list showed of the token that signed it.
 

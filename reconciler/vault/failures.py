@@ -11,7 +11,6 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
 import ssl
 from http import HTTPStatus
 
@@ -24,6 +23,7 @@ from reconciler.errors import (
     VaultUnclearError,
 )
 from reconciler.net import CertificateError
+from reconciler.values import value
 from reconciler.vault.http import Call, EndlessReplyError, Reply, Request, causes_of
 from reconciler.vault.waiting import when_again
 
@@ -46,7 +46,7 @@ _NAMESPACE_MISSING = "namespace not found"
 _UPGRADING = "from non-versioned to versioned data"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Explainer:
     """Turns what went wrong into the error to raise.
 

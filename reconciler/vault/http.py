@@ -27,6 +27,7 @@ import httpx
 
 from reconciler.model import SECOND_MS
 from reconciler.net import bounded, caught, client_for
+from reconciler.values import value
 from reconciler.vault.waiting import retry_after_ms
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _unexplained(_errors: str) -> str | None:
     return None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Call:
     """One call, as far as its failure is explained by it.
 
@@ -68,7 +69,7 @@ class Call:
     explain: Callable[[str], str | None] = _unexplained
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reply:
     """What came back.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Self
 
+from reconciler.values import value
 from reconciler.vault.failures import Explainer
 from reconciler.vault.http import Call, Request, VaultClient
 
@@ -18,7 +18,7 @@ def no_mask(_secret: str) -> None:
     """Hide nothing: there is no log of others."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Login(abc.ABC):
     """One way to get a token of Vault; ``mount`` is its path below ``auth/``."""
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from reconciler.errors import UsageError
 from reconciler.model import Secret
 from reconciler.net import Route, Trust, caught, is_loopback, proxy_in, proxy_of, system_trust
+from reconciler.values import value
 from reconciler.vault.environment import (
     Environ,
     ReadFile,
@@ -49,7 +50,7 @@ _RETRIES_MAX = 10
 _SERVER_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class VaultSettings:
     """Where Vault is, how TLS is checked, and a token or how to log in for one.
 

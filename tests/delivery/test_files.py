@@ -19,9 +19,9 @@ import click
 import pytest
 import yaml
 
+from reconciler import load_schema
 from reconciler.cli import commands as cli
 from reconciler.manifest import ManifestError, Pins, load_manifest
-from reconciler.schema_files import load_schema
 from tests.delivery.files import (
     ACTION,
     CRONJOB,

@@ -28,6 +28,7 @@ import jsonschema
 import pytest
 import yaml
 
+from reconciler import load_schema
 from reconciler.cli import entry
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.exchange import calls as exchange
@@ -36,7 +37,6 @@ from reconciler.exchange.client import TokenClient
 from reconciler.model import SecretVersion, VersionState
 from reconciler.run import driver
 from reconciler.sandbox import Sandbox, Token
-from reconciler.schema_files import load_schema
 from reconciler.state.ledger import Holder, Ledger
 from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.secret import credentials_of

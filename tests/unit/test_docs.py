@@ -15,13 +15,13 @@ import click
 import pytest
 import yaml
 
+from reconciler import load_schema
 from reconciler.cli import commands as cli
 from reconciler.errors import Exit
 from reconciler.manifest import load_manifest
 from reconciler.model import Derived, Secret
 from reconciler.plan import SENTENCES, Policy, Reason
 from reconciler.render.words import NOT_CHECKED
-from reconciler.schema_files import load_schema
 from reconciler.state import secret_fields
 from tests.support.pages import COMMANDS, DOCS, PARTS, ROOT, options_of, parts_in, rewritten
 from tests.unit.test_rooms import MAY_IMPORT

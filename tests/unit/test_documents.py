@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from jsonschema import Draft202012Validator
 
+from reconciler import load_schema
 from reconciler.documents import (
     dump,
     load_plan,
@@ -43,7 +44,6 @@ from reconciler.plan.status import NeedKind, status_of
 from reconciler.plan.vocabulary import CATEGORIES, Action, Category, Reason
 from reconciler.protocol.outcome import Ending, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row
-from reconciler.schema_files import load_schema
 from reconciler.state.ledger import Holder
 from reconciler.state.ledger_text import from_text
 from reconciler.state.snapshot import Content, Kind, Observed, classify, distrust

@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 
+from reconciler import load_schema
 from reconciler.model import Manifest
 from reconciler.plan.change import Selection
 from reconciler.plan.guards import GUARDS, Policy, violations
 from reconciler.plan.planner import plan
 from reconciler.plan.vocabulary import Action, Category, Reason
-from reconciler.schema_files import load_schema
 from reconciler.state.ledger import Entry
 from reconciler.state.snapshot import Observed
 from tests.support.values import (

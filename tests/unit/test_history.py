@@ -8,12 +8,12 @@ from typing import Any
 import jsonschema
 import pytest
 
+from reconciler import load_schema
 from reconciler.cli.history import since_of
 from reconciler.documents import history_document
 from reconciler.errors import UsageError
 from reconciler.model import DAY_MS, iso
 from reconciler.render import history_text
-from reconciler.schema_files import load_schema
 from reconciler.state.history import DONE, Event, LedgerVersion, events_of
 from reconciler.state.ledger import Closed, Entry, IntentKind, Ledger
 from tests.support.values import (

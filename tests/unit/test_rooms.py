@@ -92,9 +92,7 @@ VALUE_TOOLS = frozenset(
 )
 
 EXTRAS = {
-    "reconciler.documents": frozenset(
-        {"jsonschema", "reconciler.schema_files"}
-    ),  # the schemas ship with the program
+    "reconciler.documents": frozenset({"jsonschema"}),
     "reconciler.render.words": frozenset({"wcwidth"}),  # tables of widths, no terminal
     "reconciler.render.text": frozenset(
         {"click"}

@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from reconciler import schema_files
+import reconciler
+from reconciler import load_schema
 from reconciler.manifest import durations, load_manifest, sentences
 from reconciler.manifest import shape as manifest_shape
 from reconciler.manifest.strict_yaml import Node
 from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, SCOPES
-from reconciler.schema_files import load_schema
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = load_schema("tokens")
@@ -323,11 +323,9 @@ def test_an_installed_program_finds_its_schemas(tmp_path: Path) -> None:
     """In a wheel the schemas lie inside the package, and are found there first."""
     package = tmp_path / "reconciler"
     (package / "schemas").mkdir(parents=True)
-    shutil.copy(schema_files.__file__, package)
+    shutil.copy(reconciler.__file__, package)
     (package / "schemas" / "x.schema.json").write_text('{"type": "null"}')
-    spec = importlib.util.spec_from_file_location(
-        "installed_schema_files", package / "schema_files.py"
-    )
+    spec = importlib.util.spec_from_file_location("installed", package / "__init__.py")
     assert spec is not None
     assert spec.loader is not None
     installed = importlib.util.module_from_spec(spec)

@@ -12,6 +12,7 @@ from typing import Self
 
 from reconciler.errors import UsageError, VaultRefusedError
 from reconciler.model import Secret
+from reconciler.values import value
 from reconciler.vault.environment import Environ, credential_of, is_header_safe
 from reconciler.vault.failures import Explainer
 from reconciler.vault.http import Call, Request, VaultClient
@@ -19,7 +20,7 @@ from reconciler.vault.login import Login, Mask
 from reconciler.vault.logins.methods import by_approle
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AppRole(Login):
     """A role id, with a secret id or the wrapping token that holds one."""
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ import httpx
 from reconciler.errors import UsageError, VaultError, VaultRefusedError
 from reconciler.model import Secret
 from reconciler.net import bounded, caught, open_client, repeated
+from reconciler.values import value
 from reconciler.vault.environment import (
     Environ,
     ReadFile,
@@ -65,7 +65,7 @@ _CLAIM_CHARS_MAX = 200
 _JWT_PARTS = 3
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class JwtFile:
     """A file that holds an identity token; ``source`` is what messages call it.
 
@@ -76,7 +76,7 @@ class JwtFile:
     source: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GitHubOidc:
     """Where a job of GitHub Actions asks for an identity token, with what, for whom.
 

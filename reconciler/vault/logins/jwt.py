@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from http import HTTPStatus
 
 from reconciler.errors import UsageError
 from reconciler.net import is_private
+from reconciler.values import value
 from reconciler.vault.environment import (
     Environ,
     credential_of,
@@ -29,7 +29,7 @@ from reconciler.vault.logins.methods import by_jwt
 from reconciler.vault.logins.refusals import explained
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Jwt(Login):
     """An identity token for a role; a jwt mount may have a default role."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from http import HTTPStatus
 from pathlib import Path
 
 from reconciler.errors import UsageError
+from reconciler.values import value
 from reconciler.vault.environment import Environ, value_of
 from reconciler.vault.http import Call, Request, VaultClient
 from reconciler.vault.login import Login, Mask
@@ -24,7 +24,7 @@ SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/toke
 """Where a pod finds its token unless told otherwise; the cluster renews the file."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Kubernetes(Login):
     """A service account's token for a role, which is bound to the account."""
 

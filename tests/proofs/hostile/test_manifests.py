@@ -15,10 +15,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from reconciler import load_schema
 from reconciler.manifest import ManifestError, load_manifest
 from reconciler.model import Manifest
 from reconciler.plan.planner import plan
-from reconciler.schema_files import load_schema
 from tests.proofs.hostile.strategies import (
     ALL_OF_THEM,
     NASTY_TEXTS,

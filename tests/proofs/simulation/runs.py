@@ -42,7 +42,6 @@ from reconciler.protocol import (
     StopDeriving,
     UseSigner,
     WriteLedger,
-    value,
 )
 from reconciler.run import Session, adopt_token, apply_manifest, bootstrap_manager, roll_back
 from reconciler.run.effects import (
@@ -67,6 +66,7 @@ from reconciler.run.effects import (
 )
 from reconciler.run.progress import Progress
 from reconciler.state import Ledger, Observed, Transition
+from reconciler.values import value
 from tests.proofs.simulation.fibers import Fiber
 from tests.proofs.simulation.models import ledger_key, secret_of
 

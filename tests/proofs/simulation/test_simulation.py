@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.protocol.effects import Effect, Step, value
+from reconciler.protocol.effects import Effect, Step
+from reconciler.values import value
 from tests.proofs.simulation.explore import Scenario, explore, retell, sizes_unchecked
 from tests.proofs.simulation.fibers import Fiber
 from tests.proofs.simulation.kept import Kept, all_kept, read_kept
