@@ -164,6 +164,10 @@ class ExchangeClock:
         held = self._held
         return self.at_ms(self._local_ms() if held is None else held.ahead_ms)
 
+    def wall_ms(self) -> int:
+        """Return this machine's own time in milliseconds since the epoch."""
+        return round(self._wall() * SECOND_MS)
+
     def steady_ms(self) -> int:
         """Return milliseconds of the clock that never steps."""
         return round(self._steady() * SECOND_MS)

@@ -45,6 +45,7 @@ from reconciler.protocol.commit import (
 )
 from reconciler.protocol.effects import (
     Listing,
+    LocalNow,
     NotRecorded,
     PutSecret,
     Recorded,
@@ -69,9 +70,10 @@ from reconciler.protocol.outcome import (
     with_revocations,
 )
 from reconciler.protocol.revoke import finish_superseded, own_use
-from reconciler.protocol.send import close_underived, leave_unclear, send_derive
+from reconciler.protocol.send import Sent, close_underived, leave_unclear, send_derive
 from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke_unrecorded
 from reconciler.state import (
+    CLOCK_WRONG_MS,
     Current,
     Intent,
     Retirement,
@@ -91,18 +93,20 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
 
     A compromised predecessor is revoked at once.
     """
+    begun_ms = yield from LocalNow()
     sent = yield from send_derive(run, task)
     if isinstance(sent, Outcome):
         return sent
+    yield from stop_at_once(sent.task.spec, sent.derived)
+    if _lived_before(sent, begun_ms):
+        token_id = sent.derived.token_id
+        return (yield from leave_unclear(f"the exchange answered with an old reply ({token_id})"))
     return (yield from _keep(run, sent.task, sent.intent, sent.derived))
 
 
 def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Outcome]:
     """Steps 3 to 6 for a token that this run has in its hands."""
     label, token_id = task.spec.label, derived.token_id
-    yield from stop_at_once(task.spec, derived)
-    if _lived_before(task, token_id):
-        return (yield from leave_unclear(f"the exchange answered with an old reply ({token_id})"))
     named = yield from WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
     if isinstance(named, NotRecorded) and named.contradicted:
         return (
@@ -216,13 +220,22 @@ def _verify(task: NewToken, derived: Derived) -> Step[Listing | Refused]:
     return Refused(sentence=sentence)
 
 
-def _lived_before(task: NewToken, token_id: str) -> bool:
-    """Return whether an id was listed before the derive: then its reply is an old one.
+def _lived_before(sent: Sent, begun_ms: int) -> bool:
+    """Return whether a token lived before its derive: then its reply is an old one.
 
-    The ledger can't always tell. It knows no twin, and after a person's rollback it has
-    forgotten our own: such an id would be named, dropped, and revoked in a secret.
+    The ledger can't always tell. It knows no twin, and after a person's rollback, or a
+    restore of Vault, it has forgotten our own: such an id would be named, dropped, and
+    revoked while a consumer holds it.
+
+    A bootstrap has no list of the time before. There the token's age decides, by two
+    clocks that must agree: a ``Date`` may be wrong for good, and so may this machine's
+    clock, which told ``begun_ms``. Were both wrong alike, the exchange would accept no
+    signature.
     """
-    return token_id in task.listed
+    if sent.task.can_list:
+        return sent.derived.token_id in sent.task.listed
+    begun_at_latest_ms = min(sent.intent.since_ms, begun_ms)
+    return sent.derived.created_at_ms < begun_at_latest_ms - CLOCK_WRONG_MS
 
 
 def _drop(

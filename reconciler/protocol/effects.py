@@ -193,6 +193,11 @@ class Now(Effect[int]):
 
 
 @value
+class LocalNow(Effect[int]):
+    """This machine's own clock, in milliseconds: a witness beside the exchange's."""
+
+
+@value
 class ConfirmedNow(Effect[int | Refused | Unclear]):
     """The exchange's clock, on which two of its replies agree; else it is asked again.
 

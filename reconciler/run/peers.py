@@ -50,6 +50,7 @@ from reconciler.protocol import (
     Effect,
     Listing,
     ListTokens,
+    LocalNow,
     Mismatch,
     NoTurn,
     Now,
@@ -150,6 +151,7 @@ class Peers:
         self._turns = threading.local()
         table: dict[type[Effect[Any]], Callable[[Any], object]] = {
             Now: lambda _: self._exchange.clock().now_ms(),
+            LocalNow: lambda _: self._exchange.clock().wall_ms(),
             ConfirmedNow: self._confirmed_now,
             ReadClock: self._read_clock,
             ListTokens: self._list,

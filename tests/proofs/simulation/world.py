@@ -59,6 +59,7 @@ from reconciler.protocol.effects import (
     Effect,
     Listing,
     ListTokens,
+    LocalNow,
     Mismatch,
     NewId,
     NoTurn,
@@ -514,6 +515,8 @@ class World:
         now_ms = self.now_ms + ahead_ms + run.wrong_ms
         if isinstance(effect, Now | ConfirmedNow):
             return now_ms, now_ms
+        if isinstance(effect, LocalNow):
+            return self.now_ms, self.now_ms
         if isinstance(effect, NewId):
             return run.new_id(lane), 0
         if isinstance(effect, Sleep) and effect.ms == LISTS_APART_MS:
