@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reconciler.plan.labels import LEAST_ID, begun_with, meant
     from reconciler.plan.planner import plan
     from reconciler.plan.review import NoBase, Review, review_of
+    from reconciler.plan.setting import DEFAULT_OVERLAP_MS
     from reconciler.plan.states import State
     from reconciler.plan.status import (
         PERHAPS_OURS,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIONS",
     "CATEGORIES",
+    "DEFAULT_OVERLAP_MS",
     "FORMAT_VERSION",
     "GUARDS",
     "LEAST_ID",
@@ -153,6 +155,7 @@ __getattr__ = on_demand(
         "labels": ("LEAST_ID", "begun_with", "meant"),
         "planner": ("plan",),
         "review": ("NoBase", "Review", "review_of"),
+        "setting": ("DEFAULT_OVERLAP_MS",),
         "states": ("State",),
         "status": (
             "PERHAPS_OURS",

@@ -42,7 +42,6 @@ from functools import partial
 
 from reconciler.model import (
     MINUTE_MS,
-    SECOND_MS,
     USE_MARGIN_MS,
     LiveToken,
     SecretVersion,
@@ -86,6 +85,7 @@ from reconciler.protocol.prove import (
     prove_stored,
 )
 from reconciler.protocol.revoke import finish_revoking, finish_superseded
+from reconciler.protocol.spare import OWN_PROOF_MS, used_until
 from reconciler.protocol.undo import (
     close_rewrite,
     drop_token,
@@ -98,6 +98,7 @@ from reconciler.protocol.undo import (
 )
 from reconciler.state import (
     DERIVE_DEADLINE_MS,
+    INTERRUPTED,
     TOKEN_ID,
     Current,
     Entry,
@@ -112,9 +113,6 @@ from reconciler.state import (
     record_found,
 )
 from reconciler.values import value
-
-OWN_PROOF_MS = 5 * SECOND_MS
-"""A use so shortly after the derive may be its own proof; a later one is somebody's."""
 
 LOOKS_MS = (0, 1000, 2000, 4000, 8000, 15_000, 15_000)
 """Before each look for an interrupted token: longer than a derive may take to land."""
@@ -220,7 +218,7 @@ def _undo_uncommitted(
             label, intent, found, verdict, overlap_ms=task.overlap_ms, ours_until_ms=use
         )
         return retired if isinstance(retired, Outcome) else unrecorded(retired, found)
-    ended = yield from drop_token(label, intent, found, verdict, reason="interrupted")
+    ended = yield from drop_token(label, intent, found, verdict, reason=INTERRUPTED)
     if not isinstance(ended, Outcome):
         return unrecorded(ended, found)
     if ended.status is not Ending.APPLIED:
@@ -290,10 +288,7 @@ def _own_uses_only(task: Recovery, token_id: str) -> Step[Outcome | int | None]:
     live = listing.find(token_id)
     if live is None:
         return 0
-    ours_until_ms = live.created_at_ms + OWN_PROOF_MS
-    if not task.uses_proven or (live.last_used_at_ms or 0) > ours_until_ms:
-        return ours_until_ms
-    return None
+    return used_until(live) if task.uses_proven else live.created_at_ms + OWN_PROOF_MS
 
 
 @value

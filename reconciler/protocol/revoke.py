@@ -6,6 +6,8 @@ The ledger says so first, then the secret goes by its version number, then the t
     --------------------------  ------------------------------------------------------
     ledger: retiring or         it is the point of no return
     current becomes revoking
+    was it interrupted, and     it retires instead (``spare``)
+    does the list show a use?
     does the secret hold it?    soft-delete that version by number, read again
     DELETE                      200: answered; 400 (unknown, or revoked already), and a
                                 list lacks it: answered; no clear answer: a list
@@ -71,7 +73,9 @@ from reconciler.protocol.outcome import (
     unrecorded,
 )
 from reconciler.protocol.own_use import sign_stored
+from reconciler.protocol.spare import spare_used
 from reconciler.state import (
+    INTERRUPTED,
     TOKEN_ID,
     Entry,
     Retiring,
@@ -278,6 +282,10 @@ def finish_revoking(
     token_id = revoking.token_id
     if revoking.asked_at_ms is not None and not listed:
         return dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
+    if revoking.reason == INTERRUPTED:
+        spared = yield from spare_used(label, revoking)
+        if spared is not None:
+            return spared
     for place in sorted({path, revoking.path or path}):
         emptied = yield from _empty(place, token_id)
         if emptied is not None:

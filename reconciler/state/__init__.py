@@ -3,12 +3,14 @@
 from reconciler.state.codec import LEFT_OUT, UNWRITTEN, from_plain, to_plain, word_of
 from reconciler.state.endings import (
     FORGOTTEN,
+    INTERRUPTED,
     drop_abandoned,
     forget_missing,
     forget_token,
     mark_missing,
     note_asked,
     reopen_revoking,
+    spare_revoking,
 )
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
@@ -116,6 +118,7 @@ __all__ = [
     "CLOCK_WRONG_MS",
     "DERIVE_DEADLINE_MS",
     "FORGOTTEN",
+    "INTERRUPTED",
     "LEDGER_FIELD",
     "LEDGER_NAME",
     "LEFT_OUT",
@@ -204,6 +207,7 @@ __all__ = [
     "set_uses",
     "set_version",
     "settle_own_uses",
+    "spare_revoking",
     "start_revoking",
     "state_of",
     "superseded_at_ms",

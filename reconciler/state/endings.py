@@ -6,6 +6,8 @@
                        listed nor asked
     revoking           the exchange answered a        ``note_asked``
                        DELETE as if it were gone
+    revoking, as it    somebody uses it               ``spare_revoking``
+    was interrupted
     closed, by our     the exchange lists it again    ``reopen_revoking``
     own revocation
     unknown, named     a person has looked at it      ``forget_token``
@@ -28,10 +30,14 @@ from reconciler.state.ledger import (
     Closed,
     Entry,
     Ledger,
+    Retiring,
     Revoking,
 )
 from reconciler.state.lost import Lost, lost_from
 from reconciler.state.transitions import CLOSED_KEPT
+
+INTERRUPTED = "interrupted"
+"""Why an id goes whose derive was not finished: nobody is believed to hold it."""
 
 FORGOTTEN = "forgotten"
 """The outcome of an id that a person took out of our hands."""
@@ -52,6 +58,34 @@ def note_asked(ledger: Ledger, label: str, token_id: str, *, at_ms: int) -> Ledg
         replace(r, asked_at_ms=at_ms) if r.token_id == token_id else r for r in entry.revoking
     )
     return with_entry(ledger, label, replace(entry, revoking=rows))
+
+
+@transition
+def spare_revoking(  # noqa: PLR0913  # the last three by name
+    ledger: Ledger, label: str, token_id: str, *, at_ms: int, overlap_ms: int, ours_until_ms: int
+) -> Ledger:
+    """Let an interrupted token retire that somebody uses: the one way back.
+
+    It goes by evidence then, as any predecessor does. ``overlap_ms`` is for a label
+    whose overlap is unknown; uses until ``ours_until_ms`` may be our own.
+    """
+    entry = entry_of(ledger, label)
+    row = next((r for r in entry.revoking if r.token_id == token_id), None)
+    require(row is not None, f"{token_id} is not revoking")
+    assert row is not None  # noqa: S101  # required above
+    require(row.reason == INTERRUPTED, f"{token_id} was not interrupted")
+    held_by = Retiring(
+        token_id=token_id,
+        live_label=row.live_label,
+        superseded_at_ms=at_ms,
+        not_before_ms=at_ms + (overlap_ms if entry.overlap_ms is None else entry.overlap_ms),
+        reason="perhaps in use",
+        verified_at_ms=ours_until_ms,
+        path=row.path,
+    )
+    left = tuple(r for r in entry.revoking if r.token_id != token_id)
+    spared = replace(entry, revoking=left, retiring=(*entry.retiring, held_by))
+    return with_entry(ledger, label, spared)
 
 
 @transition

@@ -11,7 +11,8 @@ absent     the ledger does not know it
 intent     the write that makes it was begun, and may name its id
 current    consumers are meant to hold it
 retiring   its successor is recorded, and it lives on for its overlap
-revoking   the point of no return: it is to go, whatever happens
+revoking   it is to go, whatever happens; only one that was interrupted
+           comes back, where somebody uses it
 closed     it is gone from the exchange, or was never made
 =========  ============================================================
 """
@@ -58,6 +59,7 @@ MOVES = (
     Move(Stage.CURRENT, "forget_missing", Stage.CLOSED),
     Move(Stage.RETIRING, "forget_missing", Stage.CLOSED),
     Move(Stage.REVOKING, "close_revoking", Stage.CLOSED),
+    Move(Stage.REVOKING, "spare_revoking", Stage.RETIRING),
     Move(Stage.CLOSED, "reopen_revoking", Stage.REVOKING),
 )
 """Every move that there is, each once.

@@ -12,6 +12,7 @@ from typing import ParamSpec
 
 from reconciler.model import VersionId
 from reconciler.state import (
+    INTERRUPTED,
     Closed,
     Discarded,
     Entry,
@@ -38,6 +39,7 @@ from reconciler.state import (
     set_profile,
     set_protect,
     set_version,
+    spare_revoking,
     start_revoking,
     unchanged,
 )
@@ -58,6 +60,7 @@ NEW = "bot-2"
 
 
 MISSING_NOW = dataclasses.replace(current("bot-1", "bot"), missing_since_ms=NOW_MS)
+INTERRUPTED_BEFORE = dataclasses.replace(revoking("bot-9", "bot"), reason=INTERRUPTED)
 MISSING_BEFORE = dataclasses.replace(retiring("bot-0", "bot"), missing_since_ms=NOW_MS)
 
 
@@ -88,7 +91,7 @@ def ledgers() -> Iterator[Ledger]:
             intent("bot", kind=IntentKind.ROLLBACK, cas=1),
         ),
         ((), (retiring("bot-0", "bot"),), (MISSING_BEFORE,)),
-        ((), (revoking("bot-9", "bot"),)),
+        ((), (revoking("bot-9", "bot"),), (INTERRUPTED_BEFORE,)),
     ):
         entry = Entry(path="bot", current=now, intent=open_, retiring=old, revoking=gone)
         ended = Closed(label="bot", token_id="bot-8", outcome="superseded", at_ms=NOW_MS)
@@ -138,6 +141,14 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
         yield named(mark_missing, "bot", token_id, at_ms=NOW_MS)
         yield named(forget_missing, "bot", token_id, at_ms=NOW_MS)
     yield named(reopen_revoking, "bot", "bot-8", "bot")
+    yield named(
+        spare_revoking,
+        "bot",
+        "bot-9",
+        at_ms=NOW_MS,
+        overlap_ms=0,
+        ours_until_ms=NOW_MS,
+    )
     yield named(drop_abandoned, ())
     yield named(set_version, "bot", VersionId(2))
     yield named(set_protect, "bot", protect=True)
@@ -170,7 +181,12 @@ def test_the_table_is_what_the_ledger_does() -> None:
 
 
 def test_revoking_is_the_point_of_no_return() -> None:
-    """No way leads out of it but to the end, and out of the end only one back."""
-    assert {move.after for move in MOVES if move.before is Stage.REVOKING} == {Stage.CLOSED}
+    """No way leads out of it but to the end, save for an interrupted token in use; and
+    out of the end only one leads back.
+    """
+    assert [move for move in MOVES if move.before is Stage.REVOKING] == [
+        Move(Stage.REVOKING, "close_revoking", Stage.CLOSED),
+        Move(Stage.REVOKING, "spare_revoking", Stage.RETIRING),
+    ]
     again = [move for move in MOVES if move.before is Stage.CLOSED]
     assert again == [Move(Stage.CLOSED, "reopen_revoking", Stage.REVOKING)]

@@ -232,6 +232,21 @@ class Audit:
         doubted = self.doubtful or retiring.token_id in self.perhaps_used
         return retiring.reason == "perhaps in use" and doubted
 
+    def _check_return(self, entry: Entry, alive: list[str]) -> None:
+        for token_id in alive:
+            if self._is_spared(entry, token_id):
+                del self.revoking[token_id]
+            if token_id in self.revoking and not self.rewound:
+                raise Violation("ledger", f"{token_id} was revoking and is not any more")
+
+    def _is_spared(self, entry: Entry, token_id: str) -> bool:
+        """Whether an interrupted token retires after all: a list shows a late use."""
+        retires = any(
+            r.token_id == token_id and r.reason == "perhaps in use" for r in entry.retiring
+        )
+        interrupted = self.revoking.get(token_id) == "interrupted"
+        return retires and interrupted and token_id in self.perhaps_used
+
     def _record_entry(self, label: str, entry: Entry) -> None:
         for revoking in entry.revoking:
             self.revoking.setdefault(revoking.token_id, revoking.reason)
@@ -250,9 +265,7 @@ class Audit:
             lawful = retiring.token_id in written or self._may_be_held(retiring)
             if not lawful and not self.meddled:
                 raise Violation("ledger", f"{retiring.token_id} retires, and was never written")
-        for token_id in alive:
-            if token_id in self.revoking and not self.rewound:
-                raise Violation("ledger", f"{token_id} was revoking and is not any more")
+        self._check_return(entry, alive)
         intent = entry.intent
         if intent is not None and (intent.operation_id, intent.since_ms) not in self.seen_intents:
             # one that was renewed after a 429 allows one more POST
@@ -295,7 +308,9 @@ class Audit:
         readable = any(seen == token_id for _, seen in self.read)
         if reason is None:
             self._check_unrecorded(world, token_id, by, readable=readable)
-        elif readable and reason not in FAREWELLS and not self._forgotten_commit(world, token_id):
+        elif (
+            readable and reason not in FAREWELLS and not self._forgotten_commit(world, token_id, by)
+        ):
             raise Violation(
                 "7", f"{by} revokes {token_id} ({reason}), which a consumer may have read"
             )
@@ -304,11 +319,13 @@ class Audit:
             if reason == "superseded":
                 self._check_removal(world, token_id, by)
 
-    def _forgotten_commit(self, world: World, token_id: str) -> bool:
-        """Whether the only trace of a commit is gone, and no list can show that anybody
-        has the token: with a backup, or with ledger and metadata of the path.
+    def _forgotten_commit(self, world: World, token_id: str, by: str) -> bool:
+        """Whether the only trace of a commit is gone, with a backup, or with ledger and
+        metadata of the path; and the run's last list can't show that anybody has it.
         """
-        known_ms = world.now_ms - world.exchange.law.hidden_ms - TOLD_MS
+        run = world.runs.get(by)
+        looked_ms = world.now_ms if run is None else run.listed_ms
+        known_ms = looked_ms - world.exchange.law.hidden_ms - TOLD_MS
         told_ms = self.told.get(token_id)
         lost = self.vault_restored or (self.rewound and self.written_anew)
         return lost and (told_ms is None or told_ms > known_ms)

@@ -181,7 +181,7 @@ class Run:
 
     ``wrong_ms`` is how far wrong it is about the exchange's time, by one reply's Date,
     until that is ``confirmed``, once for all; ``wrong_when_seen_ms`` is how far it was
-    when it looked.
+    when it looked; ``listed_ms`` is when it last asked for a list.
     """
 
     def __init__(self, wish: Wish, *, keyed: bool = True) -> None:
@@ -201,6 +201,7 @@ class Run:
         self.rows: tuple[Row, ...] = ()
         self.seen: Observed | None = None
         self.wrong_ms = self.wrong_when_seen_ms = self.date_ahead_ms = 0
+        self.listed_ms = 0
         self.confirmed = False
         self.plan: Plan | None = None
         self.exit: Exit | None = None

@@ -32,7 +32,7 @@ from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
 from reconciler.plan.tasks import NewToken
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.protocol import commit, derive, recover, revoke, rewrite, send, undo
+from reconciler.protocol import commit, derive, recover, revoke, rewrite, send, spare, undo
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
 from reconciler.protocol.effects import (
     DeleteVersion,
@@ -343,8 +343,8 @@ def _no_guard_minds(desired: Manifest, observed: Observed, policy: Policy) -> tu
 # --- Vault's memory ---
 
 
-def _nobody_used_it(task: recover.Recovery, token_id: str) -> Step[None]:
-    yield from ()
+def _nobody_used_it(live: LiveToken) -> None:
+    return None
 
 
 def _whatever_scopes(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
@@ -621,7 +621,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="an interrupted token revoked, whoever used it since",
-        patch=_replaced(recover, "_own_uses_only", _nobody_used_it),
+        patch=_replaced((recover, spare), "used_until", _nobody_used_it),
         world="recover after a backup",
     ),
     Sabotage(

@@ -76,7 +76,7 @@ from reconciler.protocol.effects import (
     VerifyToken,
     Written,
 )
-from reconciler.protocol.recover import OWN_PROOF_MS
+from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.run.effects import ListPaths, ReadMeta, ReadMetas, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
 from reconciler.state.secret import OPERATION_ID, TOKEN_ID
@@ -633,6 +633,7 @@ class World:
             return self.vault.paths()
         if isinstance(effect, ReadLedger):
             return self.vault.ledger(), self.vault.ledger_version
+        run.listed_ms = self.now_ms
         if isinstance(effect, VerifyToken):
             return self._list(effect.credentials)
         assert isinstance(effect, ListTokens), effect
