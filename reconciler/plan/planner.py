@@ -85,7 +85,7 @@ Rules this module keeps:
 2. Sorted: the same state gives the same plan, whatever the order in the manifest or of
    the list.
 3. Gather once: each label is decided in constant time, and its row carries all that
-   applying it needs (``tasks``).
+   applying it needs (``tasks``, which ``sides`` and ``further`` fill in).
 """
 
 from __future__ import annotations
@@ -93,36 +93,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from reconciler.model import Manifest, TokenSpec
+from reconciler.model import Manifest
 from reconciler.plan.change import Change, Plan, Side, order
 from reconciler.plan.context import PlanContext, resolved_policy
-from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
+from reconciler.plan.facts import Facts, Finding, Wanted
+from reconciler.plan.further import protection_row, retiring_rows
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
-from reconciler.plan.predecessors import RETIRING, RetiringFacts
-from reconciler.plan.reasons import first, written_over
+from reconciler.plan.reasons import written_over
 from reconciler.plan.revocations import again_rows, revoking_rows
-from reconciler.plan.setting import DEFAULT_OVERLAP_MS
-from reconciler.plan.tasks import (
-    Evidence,
-    NewToken,
-    RecordFiles,
-    RecordProtection,
-    RecordVersion,
-    RecoverIntent,
-    RemovePlaceholder,
-    RestoreSecret,
-    RevokeCurrent,
-    RevokeRetiring,
-    Task,
-)
+from reconciler.plan.sides import sides_of
+from reconciler.plan.tasks import RecordFiles
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import (
-    Entry,
-    Intent,
-    Observed,
-    interrupted,
-)
+from reconciler.state import Observed
 
 
 def plan(
@@ -208,11 +191,11 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
     yield from revoking_rows(context, facts)
     if finding.action is Action.RECOVER:
         return
-    yield from _protection_row(context, facts, spec)
+    yield from protection_row(context, facts, spec)
     if not _ends_all(context, facts, finding):
         goes = finding.action is Action.REVOKE and context.is_to_be_done(own)
         gone = spec is None and facts.entry.current is None
-        yield from _retiring_rows(context, facts, leaving=goes or gone)
+        yield from retiring_rows(context, facts, leaving=goes or gone)
 
 
 def _ends_all(context: PlanContext, facts: Facts, finding: Finding) -> bool:
@@ -223,7 +206,7 @@ def _ends_all(context: PlanContext, facts: Facts, finding: Finding) -> bool:
 
 
 def _own_row(context: PlanContext, facts: Facts, finding: Finding) -> Change:
-    before, after, task = _sides(context, facts, finding)
+    before, after, task = sides_of(context, facts, finding)
     notes = [finding.note]
     if finding.action in {Action.DERIVE, Action.ROTATE} and isinstance(facts, Wanted):
         notes.append(written_over(facts))
@@ -236,165 +219,3 @@ def _own_row(context: PlanContext, facts: Facts, finding: Finding) -> Change:
         note="; ".join(filter(None, notes)),
         task=task,
     )
-
-
-def _sides(
-    context: PlanContext, facts: Facts, finding: Finding
-) -> tuple[Side | None, Side | None, Task | None]:
-    """Return both sides of a label's own row, and its task."""
-    if finding.action is Action.KEEP:
-        return None, None, None
-    entry, path, latest = facts.entry, facts.path, facts.meta.version_id
-    before = _current_side(context, entry)
-    match finding.action, facts:
-        case Action.RECOVER, Facts(entry=Entry(intent=Intent() as intent)):
-            return _intent_side(context, facts.label, intent), None, _recovery(context, facts.label)
-        case Action.RECOVER, _:
-            return Side(path=path), None, RemovePlaceholder(path=path)
-        case ((Action.DERIVE | Action.ROTATE), Wanted()):
-            return before, _wanted_side(context, facts), _new_token(context, facts)
-        case Action.RECORD, Listed():
-            moved = RecordVersion(path=path, entry=entry, version=latest)
-            return before, Side(path=path, version=latest.number), moved
-        case Action.RESTORE, Listed(content=found):
-            source = found.holder_version if found is not None else None
-            restored = RestoreSecret(
-                path=path, source=source or latest.number, seen=latest, entry=entry, live=facts.live
-            )
-            at_ms = latest.created_at_ms
-            seen = Side(path=path, version=latest.number, version_created_at_ms=at_ms)
-            return before, seen, restored
-        case Action.REVOKE, Unwanted(live=live):
-            return (
-                before,
-                None,
-                RevokeCurrent(
-                    entry=entry, evidence=Evidence(live=live, at_ms=context.observed.now_ms)
-                ),
-            )
-        case _:
-            return before, None, None
-
-
-def _current_side(context: PlanContext, entry: Entry) -> Side | None:
-    current = entry.current
-    if current is None:
-        return None
-    live = context.live.get(current.token_id)
-    return Side(
-        path=entry.path,
-        token_id=current.token_id,
-        scopes=live.scopes if live is not None else (),
-        version=current.version,
-    )
-
-
-def _intent_side(context: PlanContext, label: str, intent: Intent) -> Side:
-    observed = context.observed
-    found = interrupted(
-        label,
-        intent,
-        observed.ledger,
-        observed.live,
-        now_ms=observed.now_ms,
-        doubt_ms=observed.doubt_ms,
-    )
-    return Side(path=intent.path, token_id=found, scopes=intent.scopes, version=intent.cas)
-
-
-def _wanted_side(context: PlanContext, facts: Wanted) -> Side:
-    """Return the token as it is to be.
-
-    Protection is part of it only while the ledger does not know the label: later it
-    has a row of its own.
-    """
-    spec, known = facts.spec, facts.label in context.observed.ledger.tokens
-    return Side(
-        path=spec.path,
-        scopes=spec.scopes,
-        version=facts.target.latest,
-        version_created_at_ms=facts.target.created_at_ms,
-        protect=None if known else spec.protect,
-        overlap_ms=spec.overlap_ms,
-    )
-
-
-def _new_token(context: PlanContext, facts: Wanted) -> NewToken:
-    policy, current = context.setting.policy, facts.entry.current
-    return NewToken(
-        spec=facts.spec,
-        seen=facts.target.version_id,
-        entry=facts.entry,
-        compromised=policy.compromised and facts.label in policy.requested,
-        listed=context.listed,
-        believed_gone=current is not None and current.token_id not in context.listed,
-        is_manager=facts.label == context.desired.manager,
-        uses_proven=context.setting.doubt_within(facts.spec.overlap_ms) is not None,
-    )
-
-
-def _recovery(context: PlanContext, label: str) -> RecoverIntent:
-    spec = context.specs.get(label)
-    return RecoverIntent(
-        ledger=context.observed.ledger,
-        overlap_ms=spec.overlap_ms if spec is not None else DEFAULT_OVERLAP_MS,
-        is_manager=label == context.desired.manager,
-        uses_proven=context.setting.doubt_within(0) is not None,
-        doubt_ms=context.observed.doubt_ms,
-    )
-
-
-def _protection_row(context: PlanContext, facts: Facts, spec: TokenSpec | None) -> Iterable[Change]:
-    entry, wanted = facts.entry, spec.protect if spec is not None else None
-    if (
-        wanted is None
-        or wanted == entry.protect
-        or facts.label not in context.observed.ledger.tokens
-    ):
-        return
-    yield Change(
-        label=facts.label,
-        action=Action.RECORD,
-        reason=Reason.PROTECT_ON if wanted else Reason.PROTECT_OFF,
-        before=Side(path=entry.path, protect=entry.protect),
-        after=Side(path=entry.path, protect=wanted),
-        task=RecordProtection(protect=wanted),
-    )
-
-
-def _retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Iterable[Change]:
-    entry, current = facts.entry, facts.entry.current
-    for retiring in entry.retiring:
-        live = context.live.get(retiring.token_id)
-        known = RetiringFacts(
-            setting=context.setting,
-            entry=entry,
-            retiring=retiring,
-            live=live,
-            content=context.observed.contents.get(entry.path),
-            successor=context.live.get(current.token_id) if current is not None else None,
-            manager=facts.label == context.desired.manager,
-            leaving=leaving,
-        )
-        finding, evidence = (
-            first(RETIRING, known),
-            Evidence(live=live, at_ms=context.observed.now_ms),
-        )
-        task = RevokeRetiring(
-            entry=entry,
-            retiring=retiring,
-            evidence=evidence,
-            after_current=leaving and current is not None,
-        )
-        yield Change(
-            label=facts.label,
-            action=finding.action,
-            reason=finding.reason,
-            before=Side(
-                path=retiring.path or entry.path,
-                token_id=retiring.token_id,
-                scopes=live.scopes if live is not None else (),
-            ),
-            note=finding.note,
-            task=task if finding.action is Action.REVOKE else None,
-        )

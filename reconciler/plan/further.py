@@ -1,0 +1,72 @@
+"""The rows that a label has beside its own: its protection's, and its predecessors'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.model import TokenSpec
+from reconciler.plan.change import Change, Side
+from reconciler.plan.context import PlanContext
+from reconciler.plan.facts import Facts
+from reconciler.plan.predecessors import RETIRING, RetiringFacts
+from reconciler.plan.reasons import first
+from reconciler.plan.tasks import Evidence, RecordProtection, RevokeRetiring
+from reconciler.plan.vocabulary import Action, Reason
+
+
+def protection_row(context: PlanContext, facts: Facts, spec: TokenSpec | None) -> Iterable[Change]:
+    """Make the row about another protection than the ledger remembers."""
+    entry, wanted = facts.entry, spec.protect if spec is not None else None
+    if (
+        wanted is None
+        or wanted == entry.protect
+        or facts.label not in context.observed.ledger.tokens
+    ):
+        return
+    yield Change(
+        label=facts.label,
+        action=Action.RECORD,
+        reason=Reason.PROTECT_ON if wanted else Reason.PROTECT_OFF,
+        before=Side(path=entry.path, protect=entry.protect),
+        after=Side(path=entry.path, protect=wanted),
+        task=RecordProtection(protect=wanted),
+    )
+
+
+def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Iterable[Change]:
+    """Make the rows of a label's retiring tokens."""
+    entry, current = facts.entry, facts.entry.current
+    for retiring in entry.retiring:
+        live = context.live.get(retiring.token_id)
+        known = RetiringFacts(
+            setting=context.setting,
+            entry=entry,
+            retiring=retiring,
+            live=live,
+            content=context.observed.contents.get(entry.path),
+            successor=context.live.get(current.token_id) if current is not None else None,
+            manager=facts.label == context.desired.manager,
+            leaving=leaving,
+        )
+        finding, evidence = (
+            first(RETIRING, known),
+            Evidence(live=live, at_ms=context.observed.now_ms),
+        )
+        task = RevokeRetiring(
+            entry=entry,
+            retiring=retiring,
+            evidence=evidence,
+            after_current=leaving and current is not None,
+        )
+        yield Change(
+            label=facts.label,
+            action=finding.action,
+            reason=finding.reason,
+            before=Side(
+                path=retiring.path or entry.path,
+                token_id=retiring.token_id,
+                scopes=live.scopes if live is not None else (),
+            ),
+            note=finding.note,
+            task=task if finding.action is Action.REVOKE else None,
+        )

@@ -1,0 +1,126 @@
+"""Both sides of a label's own row, and its task: all that applying it needs."""
+
+from __future__ import annotations
+
+from reconciler.plan.change import Side
+from reconciler.plan.context import PlanContext
+from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
+from reconciler.plan.setting import DEFAULT_OVERLAP_MS
+from reconciler.plan.tasks import (
+    Evidence,
+    NewToken,
+    RecordVersion,
+    RecoverIntent,
+    RemovePlaceholder,
+    RestoreSecret,
+    RevokeCurrent,
+    Task,
+)
+from reconciler.plan.vocabulary import Action
+from reconciler.state import Entry, Intent, interrupted
+
+
+def sides_of(
+    context: PlanContext, facts: Facts, finding: Finding
+) -> tuple[Side | None, Side | None, Task | None]:
+    """Return both sides of a label's own row, and its task."""
+    if finding.action is Action.KEEP:
+        return None, None, None
+    entry, path, latest = facts.entry, facts.path, facts.meta.version_id
+    before = _current_side(context, entry)
+    match finding.action, facts:
+        case Action.RECOVER, Facts(entry=Entry(intent=Intent() as intent)):
+            return _intent_side(context, facts.label, intent), None, _recovery(context, facts.label)
+        case Action.RECOVER, _:
+            return Side(path=path), None, RemovePlaceholder(path=path)
+        case ((Action.DERIVE | Action.ROTATE), Wanted()):
+            return before, _wanted_side(context, facts), _new_token(context, facts)
+        case Action.RECORD, Listed():
+            moved = RecordVersion(path=path, entry=entry, version=latest)
+            return before, Side(path=path, version=latest.number), moved
+        case Action.RESTORE, Listed(content=found):
+            source = found.holder_version if found is not None else None
+            restored = RestoreSecret(
+                path=path, source=source or latest.number, seen=latest, entry=entry, live=facts.live
+            )
+            at_ms = latest.created_at_ms
+            seen = Side(path=path, version=latest.number, version_created_at_ms=at_ms)
+            return before, seen, restored
+        case Action.REVOKE, Unwanted(live=live):
+            return (
+                before,
+                None,
+                RevokeCurrent(
+                    entry=entry, evidence=Evidence(live=live, at_ms=context.observed.now_ms)
+                ),
+            )
+        case _:
+            return before, None, None
+
+
+def _current_side(context: PlanContext, entry: Entry) -> Side | None:
+    current = entry.current
+    if current is None:
+        return None
+    live = context.live.get(current.token_id)
+    return Side(
+        path=entry.path,
+        token_id=current.token_id,
+        scopes=live.scopes if live is not None else (),
+        version=current.version,
+    )
+
+
+def _intent_side(context: PlanContext, label: str, intent: Intent) -> Side:
+    observed = context.observed
+    found = interrupted(
+        label,
+        intent,
+        observed.ledger,
+        observed.live,
+        now_ms=observed.now_ms,
+        doubt_ms=observed.doubt_ms,
+    )
+    return Side(path=intent.path, token_id=found, scopes=intent.scopes, version=intent.cas)
+
+
+def _wanted_side(context: PlanContext, facts: Wanted) -> Side:
+    """Return the token as it is to be.
+
+    Protection is part of it only while the ledger does not know the label: later it
+    has a row of its own.
+    """
+    spec, known = facts.spec, facts.label in context.observed.ledger.tokens
+    return Side(
+        path=spec.path,
+        scopes=spec.scopes,
+        version=facts.target.latest,
+        version_created_at_ms=facts.target.created_at_ms,
+        protect=None if known else spec.protect,
+        overlap_ms=spec.overlap_ms,
+    )
+
+
+def _new_token(context: PlanContext, facts: Wanted) -> NewToken:
+    policy, current = context.setting.policy, facts.entry.current
+    return NewToken(
+        spec=facts.spec,
+        seen=facts.target.version_id,
+        entry=facts.entry,
+        compromised=policy.compromised and facts.label in policy.requested,
+        listed=context.listed,
+        believed_gone=current is not None and current.token_id not in context.listed,
+        is_manager=facts.label == context.desired.manager,
+        uses_proven=context.setting.doubt_within(facts.spec.overlap_ms) is not None,
+    )
+
+
+def _recovery(context: PlanContext, label: str) -> RecoverIntent:
+    spec = context.specs.get(label)
+    return RecoverIntent(
+        ledger=context.observed.ledger,
+        overlap_ms=spec.overlap_ms if spec is not None else DEFAULT_OVERLAP_MS,
+        is_manager=label == context.desired.manager,
+        uses_proven=context.setting.doubt_within(0) is not None,
+        doubt_ms=context.observed.doubt_ms,
+    )
