@@ -158,6 +158,7 @@ class TokenSpec:
 
     ``rotate_after_ms`` is None for ``never``. ``protect`` is None where the manifest is
     silent: silence neither protects nor unprotects. ``path`` is below the prefix.
+    ``fields`` are further names for values of the secret, each ``NAME=source``, sorted.
     """
 
     label: str
@@ -166,6 +167,7 @@ class TokenSpec:
     rotate_after_ms: int | None
     overlap_ms: int
     protect: bool | None = None
+    fields: tuple[str, ...] = ()
     description: str = ""
     mark: Mark | None = dataclasses.field(default=None, compare=False)
 
@@ -361,13 +363,13 @@ class SecretVersion:
     ``version`` is the number that was read; asked for the latest, it is the latest
     number even where that version is deleted (the number the next check-and-set needs).
     ``fields`` is None unless the state is LIVING; the value of the field ``secret``
-    never stands in it but in ``secret``. ``created_at_ms`` and ``ends_at_ms`` are as in
-    ``SecretMeta``.
+    never stands in it but in ``secret``, and under another name it stands as a Secret.
+    ``created_at_ms`` and ``ends_at_ms`` are as in ``SecretMeta``.
     """
 
     version: int
     state: VersionState
-    fields: tuple[tuple[str, str], ...] | None = None
+    fields: tuple[tuple[str, str | Secret], ...] | None = None
     secret: Secret | None = None
     created_at_ms: int | None = None
     ends_at_ms: int | None = None
@@ -380,6 +382,6 @@ class SecretVersion:
     def field(self, name: str) -> str | None:
         """The text of a field, or None."""
         for key, text in self.fields or ():
-            if key == name:
+            if key == name and isinstance(text, str):
                 return text
         return None

@@ -80,7 +80,7 @@ def plan_widget(plan: Plan) -> str:
     It counts what is created, updated and deleted.
     """
     counts = plan.counts()
-    updates = (Action.RECOVER, Action.RECORD, Action.RESTORE, Action.ROTATE)
+    updates = (Action.RECOVER, Action.RECORD, Action.RESTORE, Action.REWRITE, Action.ROTATE)
     widget = {
         "create": counts.get(Action.DERIVE, 0),
         "update": sum(counts.get(action, 0) for action in updates),

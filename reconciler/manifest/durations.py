@@ -9,7 +9,7 @@ from reconciler.manifest.problems import quoted
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 DEFAULT_ROTATE_AFTER = "30d"
-DEFAULT_OVERLAP = "24h"
+DEFAULT_OVERLAP = "26h"
 
 _NEVER = "never"
 _UNITS_MS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}

@@ -131,9 +131,18 @@ def _token(head: Judged, token: Judged) -> TokenSpec:
         rotate_after_ms=parse_duration_ms(age.text if age else DEFAULT_ROTATE_AFTER),
         overlap_ms=parse_duration_ms(overlap.text if overlap else DEFAULT_OVERLAP) or 0,
         protect=protect.value if protect and isinstance(protect.value, bool) else None,
+        fields=_fields(head.within("vault", "fields"), token.get("fields")),
         description=" ".join(_text(token.get("description")).split()),
         mark=token.node.mark,
     )
+
+
+def _fields(*written: Node | None) -> tuple[str, ...]:
+    """Return the further names, each ``NAME=source``; those that come later count."""
+    found: dict[str, str] = {}
+    for node in written:
+        found |= {name: source.text for name, source in node.pairs.items()} if node else {}
+    return tuple(f"{name}={source}" for name, source in sorted(found.items()))
 
 
 def _text(node: Node | None) -> str:

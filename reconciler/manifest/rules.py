@@ -25,6 +25,7 @@ from reconciler.manifest.strict_yaml import Node
 from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, SCOPES, Problem
 from reconciler.values import value
 
+LEGACY_KEY = "LIMITLESS_API_KEY"
 HEAD_KEYS = ("profile_id", "manager", "vault", "defaults")
 
 # 'tradng' is so alike that it is taken for a slip, 'trading_v2' for a new scope.
@@ -284,6 +285,19 @@ def manager(draft: Draft) -> Iterator[Problem]:
     yield told(node.mark, f"manager {quoted(node.text)} is none of the tokens - {hint}")
 
 
+def legacy_names(draft: Draft) -> Iterator[Problem]:
+    """No further name is one that every SDK reads as a key of the old kind."""
+    written = [draft.head.within("vault", "fields"), *(t.get("fields") for t in draft.tokens)]
+    for node in written:
+        found = node.pairs.get(LEGACY_KEY) if node else None
+        if found is not None:
+            yield warning(
+                found.key_mark,
+                f"every SDK reads {LEGACY_KEY} as a key of the old kind, which does not sign"
+                " - choose another name",
+            )
+
+
 RULES = (
     one_head,
     nothing_missing,
@@ -293,6 +307,7 @@ RULES = (
     overlaps,
     scopes,
     labels_and_paths,
+    legacy_names,
     manager,
 )
 

@@ -54,7 +54,10 @@ def sentences(root: Node, errors: Iterable[ValidationError], whole: str) -> tupl
         follows = path in mistyped and keyword != "type"
         if not follows and node.value is not Odd.REFUSED:
             about = _Fault(node, _name(path, whole), fault)
-            here = [about.here(_HERE[keyword](about))] if keyword in _HERE else ()
+            of_name = isinstance(node.value, dict) and keyword in _OF_NAMES
+            here = [about.here(_HERE[keyword](about))] if keyword in _HERE and not of_name else []
+            if of_name:
+                here = [about.at_key(_OF_NAMES[keyword](about))]
             told.update(dict.fromkeys(here or _THERE[keyword](about)))
     return tuple(error(mark, sentence) for mark, sentence in told)
 
@@ -137,6 +140,11 @@ class _Fault:
         """Return the one sentence about the place itself."""
         return self.node.mark, f"{self.name} {rest}"
 
+    def at_key(self, rest: str) -> tuple[Mark, str]:
+        """Return the one sentence about a key of the place, where the key stands."""
+        key = str(self.error.instance)
+        return self.node.pairs[key].key_mark, f"{self.name}: name {quoted(key)} - {rest}"
+
 
 def _unknown_key(fault: _Fault) -> _Found:
     known = fault.schema["properties"]
@@ -189,6 +197,10 @@ def _repeated(fault: _Fault) -> _Found:
 # (``_HERE``), or several sentences at places of their own (``_THERE``).
 _HERE: dict[str, Callable[[_Fault], str]] = {
     "const": lambda f: f"must be {_as_yaml(f.limit)}, not {cut(f.node.text)}",
+    "enum": lambda f: f"must be one of {', '.join(f.limit)}, not {quoted(f.node.text)}",
+    "maxProperties": lambda f: (
+        f"must have at most {counted(f.limit, 'name')}, not {len(f.node.pairs)}"
+    ),
     "maxItems": lambda f: f"must have at most {counted(f.limit, 'item')}, not {len(f.node.items)}",
     "maxLength": lambda f: (
         f"must have at most {counted(f.limit, 'character')}, not {len(f.node.text)}"
@@ -203,6 +215,11 @@ _HERE: dict[str, Callable[[_Fault], str]] = {
     ),
     "minimum": lambda f: f"must be at least {f.limit}, not {f.node.text}",
     "pattern": lambda f: f"{quoted(f.node.text)} - {f.schema['patternErrorMessage']}",
+}
+# Those about the name of a key, where the schema names ``propertyNames``.
+_OF_NAMES: dict[str, Callable[[_Fault], str]] = {
+    "pattern": lambda f: f.schema["patternErrorMessage"],
+    "maxLength": lambda f: f"it must have at most {counted(f.limit, 'character')}",
 }
 _THERE: dict[str, Callable[[_Fault], _Found]] = {
     "additionalProperties": _unknown_key,

@@ -80,6 +80,12 @@ def _check(keyword: str, argument: Any, schema: Schema, root: Schema) -> Check:
         case "additionalProperties" if argument is False:
             names = schema.get("properties", {}).keys()
             return lambda value: type(value) is dict and value.keys() <= names
+        case "additionalProperties" if "properties" not in schema:
+            each = surely(argument, root)
+            return lambda value: type(value) is dict and all(map(each, value.values()))
+        case "propertyNames":
+            name = surely({"type": "string", **argument}, root)
+            return lambda value: type(value) is dict and all(map(name, value))
     return lambda _: False
 
 
@@ -120,6 +126,8 @@ _SIMPLE: Mapping[str, Callable[[Any], Check]] = {
     "const": _const,
     "required": _required,
     "uniqueItems": _unique,
+    "enum": lambda words: lambda value: type(value) is str and value in words,
+    "maxProperties": lambda most: lambda value: type(value) is dict and len(value) <= most,
     "minItems": lambda least: lambda value: type(value) is list and len(value) >= least,
     "maxItems": lambda most: lambda value: type(value) is list and len(value) <= most,
     "minimum": lambda least: lambda value: type(value) is int and value >= least,

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         RevokeAgain,
         RevokeCurrent,
         RevokeRetiring,
+        RewriteSecret,
         Task,
     )
     from reconciler.plan.uses_decide import rests_on_uses
@@ -103,6 +104,7 @@ __all__ = [
     "RevokeAgain",
     "RevokeCurrent",
     "RevokeRetiring",
+    "RewriteSecret",
     "Selection",
     "Side",
     "State",
@@ -183,6 +185,7 @@ __getattr__ = on_demand(
             "RevokeAgain",
             "RevokeCurrent",
             "RevokeRetiring",
+            "RewriteSecret",
             "Task",
         ),
         "uses_decide": ("rests_on_uses",),

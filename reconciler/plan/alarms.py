@@ -15,6 +15,9 @@ from reconciler.plan.change import Change, Plan
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.values import value
 
+WRITES = frozenset({Action.RESTORE, Action.REWRITE, Action.ROTATE})
+"""The actions that write a label's secret anew."""
+
 POWERFUL = frozenset({"withdrawal", "delegated_signing"})
 """Scopes that move funds, or sign for others: granting them needs a second look."""
 
@@ -155,6 +158,15 @@ def moves(change: Change) -> str | None:
     return path_note(change) if change.derives and apart else None
 
 
+def loses_names(change: Change) -> str | None:
+    """The secret no longer carries a name that it carried, or carries another value."""
+    before, after = change.before, change.after
+    if before is None or after is None or change.action not in WRITES:
+        return None
+    lost = sorted(set(before.fields) - set(after.fields))
+    return " ".join(f"-{text}" for text in lost) or None
+
+
 def hurries(change: Change) -> str | None:
     """The manifest gives consumers next to no time to read the new secret."""
     after = change.after
@@ -180,6 +192,7 @@ ALARMS: tuple[tuple[str, Callable[[Change], str | None]], ...] = (
     ("grants scopes, and what the old token had is not known", perhaps_widens),
     ("takes the protection away", unprotects),
     ("moves the secret: consumers must read another path", moves),
+    ("takes names out of the secret: consumers that read them find nothing", loses_names),
     ("leaves consumers next to no time to change over: a short overlap", hurries),
     ("grants a new token more than trading", grants),
 )

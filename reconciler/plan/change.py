@@ -33,8 +33,9 @@ class Side:
 
     ``version`` is the version of the secret that was seen; its time is told where a
     secret is to be written over it, so that an approval is of that one. ``overlap_ms``
-    is how long the predecessor of the new token lives on. ``files`` are the manifest's,
-    in the one row about these.
+    is how long the predecessor of the new token lives on. ``fields`` are the further
+    names that a secret is to carry. ``files`` are the manifest's, in the one row about
+    these.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Side:
     overlap_ms: int | None = None
     version_created_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     files: tuple[str, ...] = ()
+    fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
 @value

@@ -40,6 +40,7 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   older than rotate_after                  rotate due
     yes      current   the same, three predecessors live        hold piled_up
     yes      current   the same, beyond --max-rotations         hold budget
+    yes      current   it carries other further names           rewrite fields
     yes      current   none of that                             keep in_sync
     yes      any       it would derive or rotate, and the       hold scopes_granted
                        exchange granted other scopes before
@@ -96,7 +97,8 @@ from collections.abc import Iterable
 from reconciler.model import Manifest
 from reconciler.plan.change import Change, Plan, Side, order
 from reconciler.plan.context import PlanContext, resolved_policy
-from reconciler.plan.facts import Facts, Finding, Wanted
+from reconciler.plan.due import fields_differ
+from reconciler.plan.facts import Facts, Finding, Listed, Wanted
 from reconciler.plan.further import protection_row, retiring_rows
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
@@ -148,11 +150,18 @@ def _within_budget(changes: list[Change], context: PlanContext) -> list[Change]:
     due.sort(key=lambda c: (context.born_ms(c.label), c.label))
     late = {c.label for c in due[policy.max_rotations :]}
     return [
-        dataclasses.replace(c, action=Action.HOLD, reason=Reason.BUDGET, task=None)
-        if c.reason is Reason.DUE and c.label in late
-        else c
+        _over_budget(c, context) if c.reason is Reason.DUE and c.label in late else c
         for c in changes
     ]
+
+
+def _over_budget(change: Change, context: PlanContext) -> Change:
+    """Return the row of a label whose rotation has to wait; its fields need not."""
+    facts = context.facts_of(change.label)
+    finding = fields_differ(facts) if isinstance(facts, Listed) else None
+    if finding is not None:
+        return _own_row(context, facts, finding)
+    return dataclasses.replace(change, action=Action.HOLD, reason=Reason.BUDGET, task=None)
 
 
 def _files_row(context: PlanContext) -> Iterable[Change]:

@@ -26,10 +26,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from reconciler.model import VersionState, iso
+from reconciler.plan.due import due, fields_differ
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS, PROMPT_MS
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import due_at_ms, never_used
+from reconciler.state import never_used
 
 # --- what an earlier run left, or another one is at ---
 
@@ -309,29 +310,6 @@ def written_over(facts: Wanted) -> str:
     return f"{facts.target.version_id} holds something else, which is written over"
 
 
-PREDECESSORS_MAX = 3
-"""Where so many predecessors live, age alone is no reason to make another one.
-
-Each waits for evidence that does not come: more of them would pile up until the
-exchange has a limit of its own.
-"""
-
-
-def due(facts: Listed) -> Finding | None:
-    """The token is in use for longer than ``rotate_after``, by the exchange's clock.
-
-    The age of an adopted one counts from its adoption, and not within its grace.
-    """
-    if facts.spec.rotate_after_ms is None:
-        return None
-    at_ms = due_at_ms(facts.current, facts.live.created_at_ms, facts.spec.rotate_after_ms)
-    if facts.setting.now_ms < at_ms:
-        return None
-    if len(facts.entry.retiring) >= PREDECESSORS_MAX:
-        return Finding(Action.HOLD, Reason.PILED_UP, f"since {iso(at_ms)}")
-    return Finding(Action.ROTATE, Reason.DUE, f"since {iso(at_ms)}")
-
-
 _KEEP = Finding(Action.KEEP, Reason.IN_SYNC)
 
 
@@ -359,6 +337,7 @@ LISTED = (
     secret_moved,
     secret_lost,
     due,
+    fields_differ,
     in_sync,
 )
 

@@ -14,6 +14,7 @@ from reconciler.plan.tasks import (
     RemovePlaceholder,
     RestoreSecret,
     RevokeCurrent,
+    RewriteSecret,
     Task,
 )
 from reconciler.plan.vocabulary import Action
@@ -41,11 +42,19 @@ def sides_of(
         case Action.RESTORE, Listed(content=found):
             source = found.holder_version if found is not None else None
             restored = RestoreSecret(
-                path=path, source=source or latest.number, seen=latest, entry=entry, live=facts.live
+                path=path,
+                source=source or latest.number,
+                seen=latest,
+                entry=entry,
+                live=facts.live,
+                further=facts.spec.fields,
             )
-            at_ms = latest.created_at_ms
-            seen = Side(path=path, version=latest.number, version_created_at_ms=at_ms)
-            return before, seen, restored
+            return before, _written_side(facts, at_ms=latest.created_at_ms), restored
+        case Action.REWRITE, Listed():
+            again = RewriteSecret(
+                path=path, seen=latest, entry=entry, live=facts.live, further=facts.spec.fields
+            )
+            return before, _written_side(facts), again
         case Action.REVOKE, Unwanted(live=live):
             return (
                 before,
@@ -58,6 +67,16 @@ def sides_of(
             return before, None, None
 
 
+def _written_side(facts: Listed, *, at_ms: int | None = None) -> Side:
+    """Return the secret as it is to be written again, over the seen version."""
+    return Side(
+        path=facts.path,
+        version=facts.meta.latest,
+        version_created_at_ms=at_ms,
+        fields=facts.spec.fields,
+    )
+
+
 def _current_side(context: PlanContext, entry: Entry) -> Side | None:
     current = entry.current
     if current is None:
@@ -68,6 +87,7 @@ def _current_side(context: PlanContext, entry: Entry) -> Side | None:
         token_id=current.token_id,
         scopes=live.scopes if live is not None else (),
         version=current.version,
+        fields=entry.fields,
     )
 
 
@@ -98,6 +118,7 @@ def _wanted_side(context: PlanContext, facts: Wanted) -> Side:
         version_created_at_ms=facts.target.created_at_ms,
         protect=None if known else spec.protect,
         overlap_ms=spec.overlap_ms,
+        fields=spec.fields,
     )
 
 

@@ -82,6 +82,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.PATH_CHANGED,
         Reason.VERSION_MOVED,
         Reason.WILL_END,
+        Reason.FIELDS,
         Reason.PROTECT_ON,
         Reason.PROTECT_OFF,
         Reason.FILES,

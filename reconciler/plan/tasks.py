@@ -5,6 +5,7 @@
     recover           RecoverIntent, FinishRevoking, RevokeAgain or RemovePlaceholder
     record            RecordFiles, RecordProtection or RecordVersion
     restore           RestoreSecret
+    rewrite           RewriteSecret
     derive, rotate    NewToken
     revoke            RevokeCurrent or RevokeRetiring
     hold, keep        none
@@ -19,13 +20,10 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
-
 from reconciler.model import LiveToken, TokenSpec, VersionId
 from reconciler.state import (
     Current,
     Entry,
-    Fields,
     IntentKind,
     Ledger,
     Retiring,
@@ -117,7 +115,8 @@ class RecordVersion:
 class RestoreSecret:
     """Write the current token's secret again.
 
-    ``source`` is the version that still holds it, ``seen`` the latest one.
+    ``source`` is the version that still holds it, ``seen`` the latest one. ``further``
+    are the further names that the manifest wants, as in ``TokenSpec``.
     """
 
     path: str
@@ -125,6 +124,21 @@ class RestoreSecret:
     seen: VersionId
     entry: Entry
     live: LiveToken
+    further: tuple[str, ...] = ()
+
+
+@value
+class RewriteSecret:
+    """Write the current secret again, with other further names.
+
+    Its fields are as in ``RestoreSecret``.
+    """
+
+    path: str
+    seen: VersionId
+    entry: Entry
+    live: LiveToken
+    further: tuple[str, ...]
 
 
 @value
@@ -139,13 +153,14 @@ class NewToken:
     ``uses_proven``: uses are shown so promptly that a predecessor without an overlap,
     which nobody was shown to use, may go at once. ``standing`` are recorded tokens that
     live and are to live on: the run fills them in, because they depend on its other
-    changes. ``others`` are fields of others beside ours, known right before the POST.
+    changes. ``others`` are the names of what others wrote beside our fields, known
+    right before the POST.
     """
 
     spec: TokenSpec
     entry: Entry
     seen: VersionId
-    others: Fields = dataclasses.field(default=(), repr=False)
+    others: tuple[str, ...] = ()
     compromised: bool = False
     believed_gone: bool = False
     is_manager: bool = False
@@ -209,6 +224,7 @@ Task = (
     | RecordProtection
     | RecordVersion
     | RestoreSecret
+    | RewriteSecret
     | NewToken
     | RevokeCurrent
     | RevokeRetiring

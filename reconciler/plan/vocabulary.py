@@ -21,6 +21,7 @@ class Action(enum.Enum):
     RECOVER = "recover"
     RECORD = "record"
     RESTORE = "restore"
+    REWRITE = "rewrite"
     DERIVE = "derive"
     ROTATE = "rotate"
     REVOKE = "revoke"
@@ -45,6 +46,7 @@ ACTIONS: dict[Action, ActionWords] = {
     Action.RECOVER: ActionWords("*", "yellow", "to recover", "recovered"),
     Action.RECORD: ActionWords("=", "cyan", "to record", "recorded"),
     Action.RESTORE: ActionWords("<", "yellow", "to restore", "restored"),
+    Action.REWRITE: ActionWords("<", "yellow", "to rewrite", "rewritten"),
     Action.DERIVE: ActionWords("+", "green", "to derive", "derived"),
     Action.ROTATE: ActionWords("~", "yellow", "to rotate", "rotated"),
     Action.REVOKE: ActionWords("-", "red", "to revoke", "revoked"),
@@ -98,6 +100,7 @@ class Reason(enum.Enum):
     VERSION_MOVED = "version_moved"
     SECRET_MOVED = "secret_moved"  # noqa: S105  # a reason, not a password
     SECRET_LOST = "secret_lost"  # noqa: S105  # the same
+    FIELDS = "fields"
     DUE = "due"
     BUDGET = "budget"
     PILED_UP = "piled_up"
@@ -186,6 +189,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.VERSION_MOVED: "the secret is in place at another version: put the ledger right",
     Reason.SECRET_MOVED: "the secret was overwritten or deleted: write it again",
     Reason.SECRET_LOST: "the secret is lost",
+    Reason.FIELDS: "the secret's further names changed: write it again, with the same token",
     Reason.DUE: "older than rotate_after",
     Reason.BUDGET: "due, but as many rotations are planned already as --max-rotations allows",
     Reason.PILED_UP: (

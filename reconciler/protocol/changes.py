@@ -26,6 +26,7 @@ from reconciler.plan import (
     RevokeAgain,
     RevokeCurrent,
     RevokeRetiring,
+    RewriteSecret,
 )
 from reconciler.protocol.derive import derive_token
 from reconciler.protocol.effects import Recorded, Step, WriteLedger
@@ -39,7 +40,7 @@ from reconciler.protocol.revoke import (
     revoke_retiring,
 )
 from reconciler.protocol.rewrite import Place, restore
-from reconciler.state import Observed, Transition, set_files, set_protect
+from reconciler.state import IntentKind, Observed, Transition, set_files, set_protect
 
 
 def facts_of(run: str, manifest: Manifest, observed: Observed) -> Run:
@@ -83,8 +84,10 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
         case NewToken():
             return derive_token(run, replace(task, standing=standing | task.listed_predecessor))
         case RestoreSecret():
-            place = Place(label=label, path=task.path, source=task.source, seen=task.seen)
-            return restore(run, place, task.entry, task.live)
+            return restore(run, _place(label, task, task.source), task.entry, task.live)
+        case RewriteSecret():
+            place = _place(label, task, task.seen.number)
+            return restore(run, place, task.entry, task.live, IntentKind.REWRITE)
         case RevokeCurrent(entry=entry, evidence=evidence):
             return revoke_current(label, entry, evidence, reason="not desired")
         case RevokeRetiring(entry=entry, retiring=retiring, evidence=evidence):
@@ -115,6 +118,10 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
             raise ValueError(f"{change.action.value} {label}: this row has no task")
         case _:
             assert_never(task)
+
+
+def _place(label: str, task: RestoreSecret | RewriteSecret, source: int) -> Place:
+    return Place(label=label, path=task.path, source=source, seen=task.seen, further=task.further)
 
 
 def _record(transition: Transition, sentence: str) -> Step[Outcome]:

@@ -81,6 +81,7 @@ from reconciler.state import (
     never_used,
     record_current,
     secret_fields,
+    with_further,
 )
 from reconciler.values import value
 
@@ -101,11 +102,12 @@ def derive_token(run: Run, task: NewToken) -> Step[Outcome]:
     if _lived_before(sent, begun_ms):
         token_id = sent.derived.token_id
         return (yield from leave_unclear(f"the exchange answered with an old reply ({token_id})"))
-    return (yield from _keep(run, sent.task, sent.intent, sent.derived))
+    return (yield from _keep(run, sent))
 
 
-def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Outcome]:
+def _keep(run: Run, sent: Sent) -> Step[Outcome]:
     """Steps 3 to 6 for a token that this run has in its hands."""
+    task, intent, derived = sent.task, sent.intent, sent.derived
     label, token_id = task.spec.label, derived.token_id
     named = yield from WriteLedger(transition=name_intent(label, intent.operation_id, token_id))
     if isinstance(named, NotRecorded) and named.contradicted:
@@ -132,7 +134,7 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
         yield from StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived")
-    version = yield from _commit(run, task, intent, derived, leaving(named.ledger, label))
+    version = yield from _commit(run, sent, leaving(named.ledger, label))
     if isinstance(version, Outcome):
         return version
     outcome = yield from _record_derived(
@@ -150,18 +152,18 @@ def _keep(run: Run, task: NewToken, intent: Intent, derived: Derived) -> Step[Ou
     )
 
 
-def _commit(
-    run: Run, task: NewToken, intent: Intent, derived: Derived, going: frozenset[str]
-) -> Step[VersionId | Outcome]:
+def _commit(run: Run, sent: Sent, going: frozenset[str]) -> Step[VersionId | Outcome]:
     """Do step 5: the version that holds the new token, or an outcome."""
+    task, intent, derived = sent.task, sent.intent, sent.derived
     label, token_id = task.spec.label, derived.token_id
-    fields = secret_fields(
+    own = secret_fields(
         label,
         derived,
         api_url=run.api_url,
         operation_id=intent.operation_id,
-        others=task.others,
+        others=sent.others,
     )
+    fields = with_further(own, derived.secret, intent.fields)
     reply = yield from until_answered(
         PutSecret(path=intent.path, fields=fields, secret=derived.secret, cas=intent.cas)
     )

@@ -25,7 +25,7 @@ from reconciler.model import (
     Unreadable,
     VersionId,
 )
-from reconciler.state import Ledger, Transition
+from reconciler.state import Fields, Ledger, Transition
 from reconciler.values import value
 
 R = TypeVar("R")
@@ -289,7 +289,7 @@ class PutSecret(Effect[Written | Mismatch | Refused | Unclear]):
     """Write a secret with check-and-set; without fields it is a fence's document."""
 
     path: str
-    fields: tuple[tuple[str, str], ...]
+    fields: Fields
     secret: Secret | None
     cas: int
 

@@ -7,7 +7,7 @@ from reconciler.protocol.commit import delete_placeholder
 from reconciler.protocol.effects import ReadSecret, Recorded, Refused, Step, Unclear, WriteLedger
 from reconciler.protocol.outcome import Outcome, applied, failed, not_tried, unrecorded
 from reconciler.protocol.prove import Proof, Works, Wrong, prove_stored, record_unsigned
-from reconciler.state import TOKEN_ID, credentials_of, is_placeholder, set_version
+from reconciler.state import TOKEN_ID, carried, credentials_of, is_placeholder, set_version
 
 
 def remove_placeholder(path: str) -> Step[Outcome]:
@@ -41,5 +41,7 @@ def fix_version(label: str, task: RecordVersion) -> Step[Outcome]:
         return proof
     if not isinstance(proof, Works):
         return (yield from record_unsigned(label, found, proof, latest.version_id))
-    reply = yield from WriteLedger(transition=set_version(label, latest.version_id))
+    fields = carried(latest, task.entry.fields)
+    step = set_version(label, latest.version_id, fields=fields)
+    reply = yield from WriteLedger(transition=step)
     return applied("ledger put right") if isinstance(reply, Recorded) else unrecorded(reply)

@@ -9,6 +9,12 @@ Steps 1, 5 and 6 without a derive.
     rollback  a retiring predecessor,     the predecessor is current, the successor
               from an older version       retires
     adopt     what a person brought       the token is current
+    rewrite   the current token, from     the same token is current at the new version
+              the latest version
+
+Each write carries the further names that the manifest wants (``Place.further``), and
+its intent remembers them. Names that we wrote before, and that are not wanted any more,
+are left out; what others wrote stays.
 
 Recovery finds the operation id at ``cas + 1`` and records the same; or it fences and
 forgets. It never revokes the token, which was there before the intent.
@@ -16,7 +22,7 @@ forgets. It never revokes the token, which was there before the intent.
 
 from __future__ import annotations
 
-from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, SecretVersion, VersionId
+from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, VersionId
 from reconciler.protocol.again import until_answered
 from reconciler.protocol.commit import (
     Committed,
@@ -48,15 +54,25 @@ from reconciler.state import (
     OPERATION_ID,
     Current,
     Entry,
+    Fields,
     Intent,
     IntentKind,
     Retirement,
     credentials_of,
     open_intent,
     others_of,
+    own_fields,
     record_current,
+    with_further,
 )
 from reconciler.values import value
+
+_DONE = {
+    IntentKind.RESTORE: "restored",
+    IntentKind.ROLLBACK: "rolled back",
+    IntentKind.ADOPT: "adopted",
+    IntentKind.REWRITE: "written again with the fields that the manifest names",
+}
 
 
 @value
@@ -64,12 +80,14 @@ class Place:
     """Where a label's secret lies.
 
     ``source`` is the version to write again, ``seen`` the latest one that was seen.
+    ``further`` are the further names that the manifest wants, as in ``TokenSpec``.
     """
 
     label: str
     path: str
     source: int
     seen: VersionId
+    further: tuple[str, ...] = ()
 
 
 @value
@@ -77,7 +95,7 @@ class Rewrite:
     """One secret to write again, over the version that was ``seen``.
 
     ``fields`` are the consumer's fields without an operation id; the intent adds its
-    own. ``grace_ms`` is an adoption's, as in ``Intent``.
+    own. ``further`` is as in ``Place``, ``grace_ms`` (an adoption's) as in ``Intent``.
     """
 
     kind: IntentKind
@@ -86,17 +104,25 @@ class Rewrite:
     seen: VersionId
     live: LiveToken
     verified_at_ms: int
-    fields: tuple[tuple[str, str], ...]
+    fields: Fields
     secret: Secret
     overlap_ms: int
+    further: tuple[str, ...] = ()
     protect: bool | None = None
     grace_ms: int | None = None
 
 
-def restore(run: Run, place: Place, entry: Entry, live: LiveToken) -> Step[Outcome]:
+def restore(
+    run: Run,
+    place: Place,
+    entry: Entry,
+    live: LiveToken,
+    kind: IntentKind = IntentKind.RESTORE,
+) -> Step[Outcome]:
     """Write the current token's content again, from the version that still holds it.
 
     It signs first. What does not is recorded as such, so that the token is replaced.
+    ``kind`` is RESTORE or REWRITE.
     """
     content = yield from ReadSecret(path=place.path, version=place.source)
     if isinstance(content, (Refused, Unclear)):
@@ -114,20 +140,23 @@ def restore(run: Run, place: Place, entry: Entry, live: LiveToken) -> Step[Outco
         return (yield from record_unsigned(place.label, live.token_id, proof))
     now_ms = yield from Now()
     task = Rewrite(
-        kind=IntentKind.RESTORE,
+        kind=kind,
         label=place.label,
         path=place.path,
         seen=place.seen,
         live=live,
         verified_at_ms=now_ms + USE_MARGIN_MS,
-        fields=_plain(content),
+        fields=own_fields(content, entry),
+        further=place.further,
         secret=credentials.secret,
         overlap_ms=0,
     )
     return (yield from rewrite_secret(run, task))
 
 
-def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Step[Outcome]:
+def rollback(
+    run: Run, place: Place, entry: Entry, live: LiveToken, *, overlap_ms: int
+) -> Step[Outcome]:
     """Make a retiring predecessor current again. Its secret must still sign."""
     content = yield from ReadSecret(path=place.path, version=place.source)
     if isinstance(content, (Refused, Unclear)):
@@ -149,15 +178,12 @@ def rollback(run: Run, place: Place, live: LiveToken, *, overlap_ms: int) -> Ste
         seen=place.seen,
         live=live,
         verified_at_ms=now_ms + USE_MARGIN_MS,
-        fields=_plain(content),
+        fields=own_fields(content, entry),
+        further=place.further,
         secret=credentials.secret,
         overlap_ms=overlap_ms,
     )
     return (yield from rewrite_secret(run, task))
-
-
-def _plain(content: SecretVersion) -> tuple[tuple[str, str], ...]:
-    return tuple((name, text) for name, text in content.fields or () if name != OPERATION_ID)
 
 
 def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
@@ -181,6 +207,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         scopes=task.live.scopes,
         token_id=task.live.token_id,
         grace_ms=task.grace_ms,
+        fields=task.further,
     )
     opened = yield from WriteLedger(
         transition=open_intent(task.label, intent, protect=task.protect)
@@ -189,7 +216,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         return unrecorded(opened)
     others = others_of(latest, opened.ledger.tokens[task.label])
     kept = {**dict(task.fields), **dict(others), OPERATION_ID: operation_id}
-    fields = tuple(kept.items())
+    fields = with_further(tuple(kept.items()), task.secret, task.further)
     put = PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.seen.number)
     reply = yield from until_answered(put)
     if isinstance(reply, Written):
@@ -233,7 +260,4 @@ def _record_rewritten(task: Rewrite, intent: Intent, version: VersionId) -> Step
     reply = yield from WriteLedger(transition=step)
     if not isinstance(reply, Recorded):
         return unrecorded(reply, task.live.token_id)
-    sentence = {IntentKind.RESTORE: "restored", IntentKind.ROLLBACK: "rolled back"}.get(
-        task.kind, "adopted"
-    )
-    return applied(sentence, task.live.token_id)
+    return applied(_DONE[task.kind], task.live.token_id)

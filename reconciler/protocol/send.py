@@ -47,6 +47,7 @@ from reconciler.protocol.effects import (
 from reconciler.protocol.outcome import Outcome, Run, failed, not_tried, unrecorded
 from reconciler.protocol.revoke import confirm_gone
 from reconciler.state import (
+    Fields,
     Intent,
     Ledger,
     abandon_intent,
@@ -72,11 +73,15 @@ BUSY_FOR_MS = 120 * SECOND_MS
 
 @value
 class Sent:
-    """A token that the exchange made, the intent it was made for, the task by then."""
+    """A token that the exchange made, the intent it was made for, the task by then.
+
+    ``others`` is what others wrote beside our fields, to be kept.
+    """
 
     task: NewToken
     intent: Intent
     derived: Derived
+    others: Fields
 
 
 def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
@@ -84,7 +89,7 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
     ready = yield from _ready(task)
     if isinstance(ready, Outcome):
         return ready
-    task, before = ready
+    task, before, others = ready
     label, path = task.spec.label, task.spec.path
     operation_id = yield from NewId()
     since_ms = began_ms = yield from Now()
@@ -100,6 +105,7 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
         scopes=task.spec.scopes,
         compromised=task.compromised,
         listed=task.can_list,
+        fields=task.spec.fields,
     )
     opened = yield from WriteLedger(
         transition=open_intent(label, intent, protect=task.spec.protect)
@@ -110,7 +116,7 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
     while True:
         reply = yield from _post(task, intent)
         if isinstance(reply, Derived):
-            return Sent(task=task, intent=intent, derived=reply)
+            return Sent(task=task, intent=intent, derived=reply, others=others)
         if isinstance(reply, Outcome):
             return reply
         now_ms = yield from Now()
@@ -123,10 +129,10 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
         tries += 1
 
 
-def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outcome]:
+def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...], Fields] | Outcome]:
     """Return the task as it is known right before its POST, and the tokens that live.
 
-    An outcome where nothing is to be derived now.
+    Beside them stands what others wrote. An outcome where nothing is to be derived now.
     """
     label, path = task.spec.label, task.spec.path
     content = yield from ReadSecret(path=path)
@@ -134,13 +140,15 @@ def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outc
         return not_tried(content.sentence)
     if not content.version_id.is_same(task.seen):
         return not_tried(changed_since(path, task.seen, content.version_id))
-    task = dataclasses.replace(task, others=others_of(content, task.entry))
+    others = others_of(content, task.entry)
+    task = dataclasses.replace(task, others=tuple(name for name, _ in others))
     if task.believed_gone and task.predecessor is not None:
         asked = yield from confirm_gone(label, task.entry, task.predecessor.token_id)
         if isinstance(asked, Outcome):
             return asked
         task = dataclasses.replace(task, believed_gone=asked)
-    return (yield from _turn_and_list(task))
+    ready = yield from _turn_and_list(task)
+    return ready if isinstance(ready, Outcome) else (*ready, others)
 
 
 def _turn_and_list(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outcome]:

@@ -129,6 +129,7 @@ def write_adopted(session: Session, observed: Observed, proven: Proven) -> Step[
         ),
         secret=proven.credentials.secret,
         overlap_ms=spec.overlap_ms,
+        further=spec.fields,
         protect=spec.protect,
         grace_ms=proven.grace_ms,
     )

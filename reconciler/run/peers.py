@@ -15,7 +15,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reconciler.errors import (
@@ -353,7 +353,7 @@ class Peers:
         return self._put(effect.path, dict(effect.fields), effect.secret, effect.cas)
 
     def _put(
-        self, name: str, fields: dict[str, str], secret: Secret | None, cas: int
+        self, name: str, fields: Mapping[str, str | Secret], secret: Secret | None, cas: int
     ) -> Written | Mismatch | Unclear:
         try:
             made = self._store.write(self._path(name), fields, secret=secret, cas=cas)

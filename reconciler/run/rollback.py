@@ -50,7 +50,8 @@ def find_candidate(session: Session, observed: Observed, label: str) -> Step[Rol
             continue
         source = yield from holder_version(entry.path, latest.number, retiring.token_id)
         if source is not None:
-            place = Place(label=label, path=entry.path, source=source, seen=latest)
+            further = session.spec(label).fields
+            place = Place(label=label, path=entry.path, source=source, seen=latest, further=further)
             return RollbackCandidate(label=label, retiring=retiring, live=live, place=place)
     raise ReconcilerError(
         f"{label} has no predecessor that lives and whose secret Vault still has: "
@@ -89,6 +90,7 @@ def _commit(
     outcome = yield from rollback(
         session.facts(observed.ledger.profile_id),
         found.place,
+        observed.ledger.tokens[found.label],
         found.live,
         overlap_ms=session.spec(found.label).overlap_ms,
     )

@@ -20,11 +20,20 @@ from reconciler.state.uses import together
 
 
 @transition
-def set_version(ledger: Ledger, label: str, version: VersionId) -> Ledger:
-    """Correct the version at which the current token's content lies, which signed."""
+def set_version(
+    ledger: Ledger, label: str, version: VersionId, *, fields: tuple[str, ...] | None = None
+) -> Ledger:
+    """Correct the version at which the current token's content lies, which signed.
+
+    ``fields`` are those of our further names that it still carries, None for all.
+    """
     entry = entry_of(ledger, label)
-    current = at_version(current_of(entry, label), version)
-    return with_entry(ledger, label, replace(entry, current=replace(current, unsigned=False)))
+    current = replace(at_version(current_of(entry, label), version), unsigned=False)
+    return with_entry(
+        ledger,
+        label,
+        replace(entry, current=current, fields=entry.fields if fields is None else fields),
+    )
 
 
 @transition

@@ -29,6 +29,7 @@ DONE = {
     IntentKind.RESTORE: "restored",
     IntentKind.ROLLBACK: "rolled back",
     IntentKind.ADOPT: "adopted",
+    IntentKind.REWRITE: "rewritten",
 }
 
 

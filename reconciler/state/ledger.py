@@ -36,6 +36,7 @@ class IntentKind(enum.Enum):
     RESTORE = "restore"
     ROLLBACK = "rollback"
     ADOPT = "adopt"
+    REWRITE = "rewrite"
 
     @property
     def derives(self) -> bool:
@@ -109,6 +110,7 @@ class Intent:
     ``listed`` says that they were listed directly before it. ``cas`` is the version
     that the write was made for, and ``cas_created_at_ms`` when Vault wrote that.
     ``grace_ms`` is an adoption's: for how long age is no reason to rotate the token.
+    ``fields`` are the further names that the write carries, as in ``TokenSpec``.
     """
 
     kind: IntentKind
@@ -124,6 +126,7 @@ class Intent:
     cas_created_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     listed: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     grace_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
 @value
@@ -174,7 +177,8 @@ class Entry:
 
     An id is in at most one of ``current``, ``retiring`` and ``revoking``.
     ``overlap_ms`` is the label's overlap as of its last token, for the time after the
-    label has left the manifest.
+    label has left the manifest. ``fields`` are the further names that the secret
+    carries, as we wrote it last.
     """
 
     path: str
@@ -184,6 +188,7 @@ class Entry:
     retiring: tuple[Retiring, ...] = ()
     revoking: tuple[Revoking, ...] = ()
     overlap_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     @property
     def idle(self) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reconciler.model import (
     Credentials,
     Derived,
+    Secret,
     SecretVersion,
     VersionState,
     iso,
@@ -15,8 +18,10 @@ OPERATION_ID = "operation_id"
 TOKEN_ID = "token_id"  # noqa: S105  # the name of a field
 
 
+SECRET = "secret"  # noqa: S105  # the same
+
 OUR_FIELDS = frozenset(
-    {TOKEN_ID, "secret", "label", "scopes", "created_at", "profile_id", "account", "api_url"}
+    {TOKEN_ID, SECRET, "label", "scopes", "created_at", "profile_id", "account", "api_url"}
     | {OPERATION_ID}
 )
 
@@ -26,25 +31,75 @@ def is_placeholder(content: SecretVersion) -> bool:
     return content.state is VersionState.LIVING and not content.fields and content.secret is None
 
 
-Fields = tuple[tuple[str, str], ...]
-"""Names and texts of fields, without the secret."""
+Fields = tuple[tuple[str, str | Secret], ...]
+"""Names of fields and their values, without the field ``secret`` itself."""
 
 
 def others_of(content: SecretVersion, entry: Entry) -> Fields:
     """Return what others wrote beside our fields, where the secret is the label's own.
 
-    Every write keeps it. A value that was no text comes back as its JSON text.
+    Every write keeps it. A value that was no text comes back as its JSON text. Further
+    names that we wrote are ours.
     """
     own = {old.token_id for old in entry.retiring}
     own |= {entry.current.token_id} if entry.current is not None else set()
     if content.state is not VersionState.LIVING or content.field(TOKEN_ID) not in own:
         return ()
-    return tuple((name, text) for name, text in content.fields or () if name not in OUR_FIELDS)
+    ours = OUR_FIELDS | names_of(entry.fields)
+    return tuple((name, value) for name, value in content.fields or () if name not in ours)
 
 
-def kept_beside(others: Fields) -> str:
+def kept_beside(names: Iterable[str]) -> str:
     """Say which fields of others a write kept."""
-    return f", kept beside it: {', '.join(name for name, _ in others)}" if others else ""
+    told = ", ".join(names)
+    return f", kept beside it: {told}" if told else ""
+
+
+def names_of(further: Iterable[str]) -> frozenset[str]:
+    """Return the names of further fields, each of which is ``NAME=source``."""
+    return frozenset(text.partition("=")[0] for text in further)
+
+
+def with_further(fields: Fields, secret: Secret, further: Iterable[str]) -> Fields:
+    """Return the fields, and each further name with the value of its source.
+
+    A name that was there has its source's value now.
+    """
+    found = dict(fields)
+    for text in further:
+        name, _, source = text.partition("=")
+        found[name] = secret if source == SECRET else found.get(source, "")
+    return tuple(found.items())
+
+
+def carried(content: SecretVersion, further: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the further names that a version carries with the right value."""
+    found = dict(content.fields or ())
+
+    def is_right(text: str) -> bool:
+        name, _, source = text.partition("=")
+        value = found.get(name)
+        if isinstance(value, Secret):  # only what is the same as the secret is read as one
+            return source == SECRET
+        return value is not None and value == found.get(source)
+
+    return tuple(text for text in further if is_right(text))
+
+
+def own_fields(content: SecretVersion, entry: Entry) -> Fields:
+    """Return what a version holds, to be written again with further names of its own.
+
+    Left out are the operation id, and each other name of ours: those that the entry
+    remembers, and in an older version whatever copies its token's id or secret.
+    """
+    ours = names_of(entry.fields)
+    token_id = content.field(TOKEN_ID)
+    return tuple(
+        (name, value)
+        for name, value in content.fields or ()
+        if name in OUR_FIELDS - {OPERATION_ID}
+        or not (name in OUR_FIELDS | ours or isinstance(value, Secret) or value == token_id)
+    )
 
 
 def secret_fields(

@@ -207,7 +207,13 @@ def record_current(
     if intent.path != entry.path:  # what is on its way out lies where it lay
         retiring = tuple(replace(r, path=r.path or entry.path) for r in retiring)
         revoking = tuple(replace(r, path=r.path or entry.path) for r in revoking)
-    entry = replace(entry, retiring=retiring, revoking=revoking, overlap_ms=overlap_ms)
+    entry = replace(
+        entry,
+        retiring=retiring,
+        revoking=revoking,
+        overlap_ms=overlap_ms,
+        fields=intent.fields,
+    )
     return _log(
         with_entry(ledger, label, replace(entry, path=intent.path, current=current, intent=None)),
         *rows,

@@ -182,7 +182,9 @@ def version_of(reply: Reply) -> SecretVersion | None:
     return SecretVersion(
         version=number,
         state=VersionState.LIVING,
-        fields=tuple(sorted(texts.items())),
+        fields=tuple(
+            (name, Secret(text) if text == secret else text) for name, text in sorted(texts.items())
+        ),
         secret=Secret(secret) if secret is not None else None,
         created_at_ms=created_at_ms,
         ends_at_ms=ends_at_ms,

@@ -233,7 +233,12 @@ class SecretStore:
     # Writing
 
     def write(
-        self, path: str, fields: Mapping[str, str], *, secret: Secret | None = None, cas: int
+        self,
+        path: str,
+        fields: Mapping[str, str | Secret],
+        *,
+        secret: Secret | None = None,
+        cas: int,
     ) -> SecretMeta:
         """Store the fields as a new version, and return what Vault says of it.
 
@@ -250,7 +255,10 @@ class SecretStore:
         call = self._call(
             '"update"' if cas else '"create" and "update"', "data", path, changes=True
         )
-        content = dict(fields)
+        content = {
+            name: value.reveal() if isinstance(value, Secret) else value
+            for name, value in fields.items()
+        }
         if secret is not None:
             content[SECRET_FIELD] = secret.reveal()
         if stored_bytes(content) > _ENTRY_BYTES_MAX:

@@ -98,9 +98,17 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return noted
 
 
+def plain_fields(version: SecretVersion) -> dict[str, str]:
+    """A version's fields, those revealed that hold the secret under another name."""
+    return {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in version.fields or ()
+    }
+
+
 def shown(version: SecretVersion) -> tuple[int, VersionState, dict[str, str] | None, str | None]:
     """A version as a value, its secret revealed: two Secrets never compare equal."""
-    fields = dict(version.fields) if version.fields is not None else None
+    fields = plain_fields(version) if version.fields is not None else None
     return (
         version.version,
         version.state,

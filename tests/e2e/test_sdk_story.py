@@ -8,14 +8,14 @@ forty packages.
 from __future__ import annotations
 
 from tests.adapters.sdk.test_official_sdk import told
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, texts_of
 
 
 def fields_of(fleet: Fleet, path: str) -> dict[str, str]:
     """A secret as a consumer reads it."""
     content = fleet.secret(path)
     assert content.secret is not None, path
-    return {**dict(content.fields or ()), "secret": content.secret.reveal()}
+    return {**texts_of(content), "secret": content.secret.reveal()}
 
 
 def test_the_sdk_signs_with_every_stored_secret(fleet: Fleet) -> None:

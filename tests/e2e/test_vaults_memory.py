@@ -19,7 +19,7 @@ from reconciler.model import Credentials, Secret, iso
 from reconciler.sandbox import Token
 from reconciler.state.ledger import Entry, Intent, IntentKind, Ledger
 from reconciler.state.ledger_text import to_text
-from tests.support.fleet import Fleet, judged, unpaced
+from tests.support.fleet import Fleet, judged, texts_of, unpaced
 from tests.support.openbao import new_token
 
 BOT = {"label": "bot", "path": "prod/bot"}
@@ -61,7 +61,7 @@ def test_a_copy_of_the_same_secret_is_put_right(fleet: Fleet) -> None:
     good = fleet.secret("prod/bot")
     assert good.secret is not None
     token_id = good.field("token_id")
-    written_anew(fleet, "prod/bot", {**dict(good.fields or ()), "secret": good.secret.reveal()})
+    written_anew(fleet, "prod/bot", {**texts_of(good), "secret": good.secret.reveal()})
     plan = fleet.must("plan")
     assert "put the ledger right (version 1, written anew)" in plan.out
     fleet.must("apply", "--yes")
@@ -357,7 +357,7 @@ def test_the_right_id_with_a_wrong_key(fleet: Fleet, more: tuple[dict[str, str],
     """It is tried before it is put right or written again, and replaced."""
     fleet.begin({"label": "bot"})
     good = fleet.secret("bot")
-    written_anew(fleet, "bot", {**dict(good.fields or ()), "secret": WRONG})
+    written_anew(fleet, "bot", {**texts_of(good), "secret": WRONG})
     for fields in more:
         put(fleet, "bot", fields)
     fleet.must("apply", "--yes")
@@ -552,10 +552,65 @@ def test_fields_of_others_are_kept_by_every_write(fleet: Fleet) -> None:
     fleet.assert_whole()
 
 
+def test_further_names(fleet: Fleet) -> None:
+    """Each write carries them: the derive, the rewrite that a change of the manifest
+    asks for, the rotation, the rollback, the restore. A name that left goes, unless it
+    is somebody else's; a change keeps the token, and what is taken out by hand is seen.
+    """
+    named = {**BOT, "fields": {"LMTS_TOKEN_ID": "token_id", "LMTS_TOKEN_SECRET": "secret"}}
+    fleet.defaults["overlap"] = "1h"
+    fleet.begin(named)
+    first = names_of(fleet)
+    plain = {**BOT, "fields": {"LMTS_TOKEN_ID": "token_id", "SCOPES": "scopes"}}
+    add_note(fleet, "theirs", version=1)
+    fleet.must("apply", "--yes")
+    fleet.write(plain)
+    told = " ".join(fleet.must("plan").out.split())
+    assert "+SCOPES=scopes -LMTS_TOKEN_SECRET=secret" in told
+    assert "takes names out of the secret" in told
+    assert "rewritten bot" in fleet.must("apply", "--yes").out
+    fleet.assert_quiet()
+    assert names_of(fleet) == {**first, "LMTS_TOKEN_SECRET": None, "SCOPES": "trading"}
+    assert note_of(fleet) == ("theirs", "desk")
+    fleet.write({**named, "overlap": "2h"})
+    fleet.must("apply", "--yes")
+    fleet.must("rotate", "--target", "bot", "--yes")
+    assert names_of(fleet).keys() == first.keys()
+    assert names_of(fleet)["LMTS_TOKEN_ID"] != first["LMTS_TOKEN_ID"]
+    fleet.must("rollback", "--target", "bot", "--yes")
+    assert names_of(fleet) == first
+    kept = fleet.secret("prod/bot")
+    texts = {k: v for k, v in texts_of(kept).items() if k != "LMTS_TOKEN_SECRET"}
+    with fleet.store() as store:
+        store.write(f"{fleet.prefix}/prod/bot", texts, secret=kept.secret, cas=kept.version)
+    done = fleet.must("apply", "--yes").out
+    assert "ledger put right" in done
+    assert "rewritten bot" in done
+    assert names_of(fleet) == first
+    with fleet.store() as store:
+        store.delete_version(f"{fleet.prefix}/prod/bot", fleet.secret("prod/bot").version)
+    fleet.must("apply", "--yes")
+    assert names_of(fleet) == first
+    fleet.assert_quiet()
+    fleet.assert_whole()
+    fleet.assert_no_leak()
+
+
+def names_of(fleet: Fleet) -> dict[str, str | None]:
+    """The further names, each with the text that a consumer finds there."""
+    content = fleet.secret("prod/bot")
+    assert content.secret is not None
+    texts = texts_of(content)
+    found = {name: texts.get(name) for name in ("LMTS_TOKEN_ID", "LMTS_TOKEN_SECRET", "SCOPES")}
+    assert found["LMTS_TOKEN_ID"] == content.field("token_id")
+    assert found["LMTS_TOKEN_SECRET"] in {None, content.secret.reveal()}
+    return found
+
+
 def add_note(fleet: Fleet, note: str, *, version: int) -> None:
     """Somebody writes beside our fields."""
     found = fleet.secret("prod/bot")
-    fields = {**dict(found.fields or ()), "note": note, "owner": "desk"}
+    fields = {**texts_of(found), "note": note, "owner": "desk"}
     with fleet.store() as store:
         store.write(f"{fleet.prefix}/prod/bot", fields, secret=found.secret, cas=version)
 

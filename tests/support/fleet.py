@@ -34,7 +34,7 @@ from reconciler.demo.openbao import OpenBaoServer
 from reconciler.exchange import calls as exchange
 from reconciler.exchange import pacing
 from reconciler.exchange.client import TokenClient
-from reconciler.model import SecretVersion, VersionState
+from reconciler.model import Secret, SecretVersion, VersionState
 from reconciler.run import driver
 from reconciler.sandbox import Sandbox, Token
 from reconciler.state.ledger import Holder, Ledger
@@ -468,3 +468,11 @@ def judged(name: str, text: str) -> Any:
     document = plain(text)
     jsonschema.Draft202012Validator(load_schema(name)).validate(document)
     return document
+
+
+def texts_of(version: SecretVersion) -> dict[str, str]:
+    """A version's fields as texts, without the field ``secret`` itself."""
+    return {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in version.fields or ()
+    }

@@ -290,6 +290,7 @@ def test_plan_document_is_whole() -> None:
             "recover": 0,
             "record": 1,
             "restore": 0,
+            "rewrite": 0,
             "derive": 0,
             "rotate": 1,
             "revoke": 0,

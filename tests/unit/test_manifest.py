@@ -148,11 +148,45 @@ tokens:
 
 
 def test_what_is_left_out(folder: Path) -> None:
-    """No profile, no defaults: any profile, 30 days, 24 hours."""
+    """No profile, no defaults: any profile, 30 days, 26 hours."""
     (token,) = load(HEAD + FIRST).manifest.tokens
     assert load(HEAD + FIRST).manifest.profile_id is None
-    assert (token.rotate_after_ms, token.overlap_ms) == (30 * DAY_MS, 24 * HOUR_MS)
+    assert (token.rotate_after_ms, token.overlap_ms) == (30 * DAY_MS, 26 * HOUR_MS)
     assert token.protect is None
+
+
+def test_further_names(folder: Path) -> None:
+    """A token's own names are added to the manifest's, and go before them."""
+    text = HEAD.replace("prefix: limitless", "prefix: limitless, fields: {A: token_id, B: secret}")
+    assert text != HEAD
+    loaded = load(text + FIRST + "- {label: b, fields: {B: label, C: scopes}}\n")
+    first, second = loaded.manifest.tokens
+    assert first.fields == ("A=token_id", "B=secret")
+    assert second.fields == ("A=token_id", "B=label", "C=scopes")
+    assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "told_of"),
+    [
+        ("{secret: token_id}", "6:23: error: fields: name 'secret' - a further name is letters"),
+        ("{a-b: token_id}", "6:23: error: fields: name 'a-b' - a further name is letters"),
+        ("{1a: token_id}", "6:23: error: fields: name '1a' - a further name is letters"),
+        ("{A: token}", "6:26: error: fields.A must be one of token_id, secret, label"),
+        ("{A: [secret]}", "6:26: error: fields.A must be text such as token_id, not a list"),
+        ("[A]", "6:22: error: fields must be a mapping"),
+        (f"{{{'A' * 129}: secret}}", "it must have at most 128 characters"),
+        (
+            "{LIMITLESS_API_KEY: secret}",
+            "6:23: warning: every SDK reads LIMITLESS_API_KEY as a key of the old kind",
+        ),
+    ],
+)
+def test_bad_further_names(folder: Path, written: str, told_of: str) -> None:
+    """One clear sentence at the name or at its source."""
+    lines = told(lambda: load(HEAD + FIRST + f"- {{label: b, fields: {written}}}\n"))
+    assert len(lines) == 1
+    assert told_of in lines[0]
 
 
 def test_no_tokens_at_all_is_for_a_guard_to_judge(folder: Path) -> None:
@@ -200,7 +234,7 @@ TOKENS: list[tuple[str, list[str]]] = [
         [
             (
                 "7:3: error: unknown key 'url' - known here: label, description, scopes, "
-                "rotate_after, overlap, path, protect"
+                "rotate_after, overlap, path, fields, protect"
             ),
         ],
     ),
@@ -428,7 +462,7 @@ TOKENS: list[tuple[str, list[str]]] = [
         [
             (
                 "7:12: error: overlap 'never' - write a whole number followed by s, m, h, d "
-                "or w, as in 24h"
+                "or w, as in 26h"
             )
         ],
     ),
@@ -511,7 +545,7 @@ TOKENS: list[tuple[str, list[str]]] = [
             "10:12: error: scope 'tradng' - did you mean 'trading'?",
             (
                 "11:12: error: overlap 'x' - write a whole number followed by s, m, h, d or "
-                "w, as in 24h"
+                "w, as in 26h"
             ),
         ],
     ),
@@ -665,7 +699,7 @@ HEADS: list[tuple[str, list[str]]] = [
     (
         HEAD.replace("secret,", "secret, address: 'https://evil.example',") + FIRST,
         [
-            "3:24: error: unknown key 'address' - known here: mount, prefix",
+            "3:24: error: unknown key 'address' - known here: mount, prefix, fields",
         ],
     ),
     (
@@ -673,7 +707,7 @@ HEADS: list[tuple[str, list[str]]] = [
         [
             (
                 "4:1: error: defaults has no value - write a mapping (key: value) "
-                "such as {rotate_after: 30d, overlap: 24h}, or remove it"
+                "such as {rotate_after: 30d, overlap: 26h}, or remove it"
             ),
         ],
     ),
@@ -685,7 +719,7 @@ HEADS: list[tuple[str, list[str]]] = [
                 "4:26: error: defaults.rotate_after 'soon' - write a whole number followed "
                 "by s, m, h, d or w, as in 30d; or never"
             ),
-            "4:41: error: defaults.overlap must be text such as 24h, not 10",
+            "4:41: error: defaults.overlap must be text such as 26h, not 10",
             "4:45: error: unknown key 'path' - known here: rotate_after, overlap",
         ],
     ),
@@ -694,7 +728,7 @@ HEADS: list[tuple[str, list[str]]] = [
         [
             (
                 "4:26: error: rotate_after 12h (from defaults) must be longer than overlap "
-                "24h (built in) - change one of them"
+                "26h (built in) - change one of them"
             ),
         ],
     ),
@@ -1321,7 +1355,7 @@ def test_a_thousand_problems_are_enough(folder: Path) -> None:
     tokens += [f"- {{label: a b{number}, x: 1}}\n" for number in range(600)]
     lines = told(lambda: load(HEAD + FIRST + "".join(tokens)))
     assert len(lines) == 1001
-    known = "label, description, scopes, rotate_after, overlap, path, protect"
+    known = "label, description, scopes, rotate_after, overlap, path, fields, protect"
     what = "label 'a b0' can't be the path in Vault too - add a path such as prod/bot"
     assert lines[0] == f"606:11: error: {what}"
     assert lines[999] == f"1105:19: error: unknown key 'x' - known here: {known}"

@@ -702,6 +702,30 @@ DATED = dataclasses.replace(
             id="overwritten, and no version is left",
         ),
         pytest.param(
+            row(
+                Action.REWRITE,
+                Reason.FIELDS,
+                "+A=token_id -B=secret",
+                before=dataclasses.replace(WAS, fields=("B=secret",)),
+                after=Side(path="bot", version=1, fields=("A=token_id",)),
+            ),
+            Case(
+                spec=dataclasses.replace(BOT, fields=("A=token_id",)),
+                entry=dataclasses.replace(HAD, fields=("B=secret",)),
+                tokens=(HERE,),
+            ),
+            id="other names than the manifest wants",
+        ),
+        pytest.param(
+            rotate(Reason.DUE, DUE_NOTE, after=dataclasses.replace(WANTED, fields=("A=token_id",))),
+            Case(
+                spec=dataclasses.replace(BOT, fields=("A=token_id",)),
+                entry=HAD,
+                tokens=(MONTH_OLD,),
+            ),
+            id="other names, and due",
+        ),
+        pytest.param(
             row(Action.RESTORE, Reason.SECRET_MOVED, OVER_ANOTHER, before=WAS, after=SEEN_AT_3),
             Case(
                 spec=BOT,

@@ -76,7 +76,7 @@ def test_each_rule_has_its_sentence() -> None:
         "default",
         "patternErrorMessage",
     }
-    structure = {"properties", "items"}
+    structure = {"properties", "items", "propertyNames"}
     for schema in subschemas(SCHEMA):
         assert (
             schema.keys() <= sentences._HERE.keys() | sentences._THERE.keys() | silent | structure

@@ -30,7 +30,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
-from reconciler.model import MINUTE_MS, SECOND_MS, Credentials
+from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, TokenSpec
 from reconciler.plan.vocabulary import NEEDS_DECISION
 from reconciler.protocol.effects import Derive, Effect, PutSecret, Revoke
 from reconciler.state.ledger import Entry, Ledger, Retiring
@@ -480,6 +480,19 @@ def check_desired(world: World, run: Run) -> None:
                     f"{current.token_id}"
                 ),
             )
+        texts = dict(content.fields)
+        carried = {name: text for name, text in texts.items() if name in {"ID", "KEY"}}
+        if carried != further_of(spec, current.token_id):
+            raise Violation(
+                "1", f"{run.name} ends with 0, and the secret at {spec.path} carries other names"
+            )
+
+
+def further_of(spec: TokenSpec, token_id: str) -> dict[str, str]:
+    """The further names that a secret of the token is to carry, each with its value."""
+    values = {"token_id": token_id, "secret": secret_of(token_id).reveal()}
+    named = (text.split("=") for text in spec.fields)
+    return {name: values[source] for name, source in named}
 
 
 # --- once all is quiet ---

@@ -36,7 +36,7 @@ from reconciler.state import LEDGER_NAME
 from reconciler.state.codec import from_plain, to_plain
 from reconciler.state.ledger import Closed, Entry, Ledger
 from reconciler.state.ledger_text import from_text, to_text
-from reconciler.state.secret import TOKEN_ID
+from reconciler.state.secret import TOKEN_ID, Fields
 from tests.proofs.simulation.shown import AT_ONCE, Law
 
 PERSON = "person"
@@ -311,7 +311,10 @@ class Vault:
         return SecretVersion(
             version=wanted,
             state=VersionState.LIVING,
-            fields=found.fields,
+            fields=tuple(
+                (name, secret if secret is not None and text == secret.reveal() else text)
+                for name, text in found.fields
+            ),
             secret=secret,
             created_at_ms=found.created_at_ms,
             ends_at_ms=found.ends_at_ms,
@@ -430,15 +433,16 @@ def ledger_key(ledger: Ledger) -> object:
     )
 
 
-def version_of(fields: tuple[tuple[str, str], ...], secret: Secret | None, *, by: str) -> Version:
+def version_of(fields: Fields, secret: Secret | None, *, by: str) -> Version:
     """A version as it arrives in a write.
 
     The secret must be the token's own: nothing else is ever written by us.
     """
-    token_id = dict(fields).get(TOKEN_ID)
+    texts = tuple(sorted((name, v.reveal() if isinstance(v, Secret) else v) for name, v in fields))
+    token_id = dict(texts).get(TOKEN_ID)
     wrong = secret is not None and secret.same_as(WRONG)
     if secret is not None and token_id is not None and not wrong:
         assert secret.reveal() == secret_of(token_id).reveal(), (
             "a secret was written under another token's id"
         )
-    return Version(token_id, tuple(sorted(fields)), secret is not None, by, wrong=wrong)
+    return Version(token_id, texts, secret is not None, by, wrong=wrong)

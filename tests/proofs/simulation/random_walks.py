@@ -78,9 +78,10 @@ goes by it is accepted, and the machine's own clock counts."""
 WRONG_MS = (-HOUR_MS, HOUR_MS, 26 * HOUR_MS)
 """How far one reply's Date may be wrong."""
 
+FURTHER = ((), ("ID=token_id",), ("ID=token_id", "KEY=secret"), ("KEY=secret",))
 OVERLAPS_MS = (0, HOUR_MS, 26 * HOUR_MS, 3 * DAY_MS)
 
-EDITS = ("remove", "add", "scopes", "move", "swap", "overlap")
+EDITS = ("remove", "add", "scopes", "move", "swap", "overlap", "fields")
 BY_HAND = tuple(sorted(IN_SECRETS))
 _WEIGHTS = {
     "run": 60.0,
@@ -313,6 +314,8 @@ class Walk:
                 self.specs[label] = dataclasses.replace(old, scopes=SCOPES[number % 2])
             elif what == "overlap":
                 self.specs[label] = dataclasses.replace(old, overlap_ms=OVERLAPS_MS[number])
+            elif what == "fields":
+                self.specs[label] = dataclasses.replace(old, fields=FURTHER[number])
             elif what == "swap":
                 other = self.specs.get(LABELS[number % len(LABELS)], old)
                 self.specs[label] = dataclasses.replace(old, path=other.path)

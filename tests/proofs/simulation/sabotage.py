@@ -60,8 +60,8 @@ from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import set_version, unchanged
 from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement, Retiring, Uses
-from reconciler.state.secret import OPERATION_ID
-from reconciler.state.transitions import record_current, start_revoking
+from reconciler.state.secret import OPERATION_ID, Fields
+from reconciler.state.transitions import open_intent, record_current, start_revoking
 from tests.proofs.simulation import world as world_module
 from tests.proofs.simulation.explore import Found, Scenario, explore
 from tests.proofs.simulation.runs import Run
@@ -464,9 +464,27 @@ def _not_renewed(*_: object, **__: object) -> Transition:
     return unchanged
 
 
+def _no_further_names(fields: Fields, secret: Secret, further: Iterable[str]) -> Fields:
+    return fields
+
+
+def _names_forgotten(label: str, intent: Intent, *, protect: bool | None) -> Transition:
+    return open_intent(label, dataclasses.replace(intent, fields=()), protect=protect)
+
+
 _SETTLERS = (derive, recover, rewrite)
 
 SABOTAGES: tuple[Sabotage, ...] = (
+    Sabotage(
+        name="a rewrite without the names that it is for",
+        patch=_replaced(rewrite, "with_further", _no_further_names),
+        world="rewrite",
+    ),
+    Sabotage(
+        name="names that a write carries, and its record forgets",
+        patch=_replaced(rewrite, "open_intent", _names_forgotten),
+        world="rewrite",
+    ),
     Sabotage(name="no intent", patch=_replaced(send, "open_intent", _no_intent), world="derive"),
     Sabotage(
         name="no fence",

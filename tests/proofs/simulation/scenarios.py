@@ -67,6 +67,7 @@ def wish(
 
 BOT = spec("bot")
 WIDER = spec("bot", "account_creation", "trading")
+NAMED = dataclasses.replace(BOT, fields=("ID=token_id", "KEY=secret"))
 MOVED = spec("bot", path="elsewhere")
 CAT = spec("cat")
 PATIENT = dataclasses.replace(BOT, overlap_ms=2 * HOUR_MS)
@@ -391,6 +392,8 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("move", settled, wish(_A, MOVED), None),
     ("move, remove", settled, wish(_A, MOVED), wish(_B)),
     ("remove", settled, wish(_A), None),
+    ("rewrite", settled, wish(_A, NAMED), None),
+    ("rewrite, remove", settled, wish(_A, NAMED), wish(_B)),
     ("retire", superseded, wish(_A, BOT), None),
     ("retire and rotate", superseded, wish(_A, WIDER), None),
     ("retire and compromised", superseded, wish(_A, BOT, policy=COMPROMISED), None),
