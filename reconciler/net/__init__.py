@@ -6,7 +6,7 @@
     what bounds a reply and a series of attempts        bounds
     the proxy that the environment names for a URL      proxies
     the authorities whose certificates are believed     authorities
-    a client of httpx, made of the last two             clients
+    a client of httpx or httpcore, made of these two    clients
 
 Every peer is reached by a client of ``clients``: Vault, the exchange, GitHub's identity
 token and GitHub's API.
@@ -14,21 +14,22 @@ token and GitHub's API.
 
 from reconciler.net.authorities import CertificateError, Trust, context_for, system_trust
 from reconciler.net.bounds import bounded, caught, repeated
-from reconciler.net.clients import Route, client_for, open_client
+from reconciler.net.clients import USER_AGENT, Route, open_client, open_pool
 from reconciler.net.hosts import is_loopback, is_private
 from reconciler.net.proxies import proxy_in, proxy_of
 
 __all__ = [
+    "USER_AGENT",
     "CertificateError",
     "Route",
     "Trust",
     "bounded",
     "caught",
-    "client_for",
     "context_for",
     "is_loopback",
     "is_private",
     "open_client",
+    "open_pool",
     "proxy_in",
     "proxy_of",
     "repeated",

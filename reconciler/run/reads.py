@@ -21,7 +21,9 @@ from reconciler.state import Ledger
 
 R = TypeVar("R")
 
-READERS = 16
+READERS = 8
+"""More wait for each other only: a reply takes longer to read than to come."""
+
 SCAN_FROM = 8
 """So many paths are worth one more call, which may be refused."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ssl
 from http import HTTPStatus
 
-import httpx
+import httpcore
 
 from reconciler.errors import (
     VaultCasMismatchError,
@@ -90,15 +90,15 @@ class Explainer:
                     f"TLS with {address} failed: check VAULT_ADDR, VAULT_CACERT, "
                     "VAULT_CLIENT_CERT and VAULT_CLIENT_KEY",
                 )
-            case httpx.ProxyError() | httpx.ConnectError() | httpx.ConnectTimeout():
+            case httpcore.ProxyError() | httpcore.ConnectError() | httpcore.ConnectTimeout():
                 return self._no_connection(error)
-            case httpx.TimeoutException():
+            case httpcore.TimeoutException():
                 return _unclear(
                     call,
                     f"Vault did not answer within {self.read_timeout_s:g} s: try again",
                     again_after_ms=0,
                 )
-            case httpx.InvalidURL() | httpx.UnsupportedProtocol() | ValueError():
+            case httpcore.UnsupportedProtocol() | ValueError():
                 return VaultRefusedError(f"no request can be made to {address}: check VAULT_ADDR")
             case CertificateError():
                 return VaultRefusedError(str(error))
@@ -120,7 +120,7 @@ class Explainer:
                 "the proxy on the way to Vault does not let us through: "
                 "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
             )
-        if isinstance(error, httpx.ConnectTimeout):
+        if isinstance(error, httpcore.ConnectTimeout):
             return VaultRefusedError(
                 f"no connection to {self.address} within {self.connect_timeout_s:g} s: "
                 "check VAULT_ADDR and the network between",
@@ -282,13 +282,13 @@ def _server_failure(status: int, errors: str) -> tuple[str, bool]:
 def _telling(error: BaseException) -> BaseException:
     """Return the exception that says what happened.
 
-    httpx tells how far a call came, what TLS says lies below. A connection that breaks
-    while TLS begins is no connection that was refused.
+    httpcore tells how far a call came, what TLS says lies below. A connection that
+    breaks while TLS begins is no connection that was refused.
     """
     for cause in causes_of(error):
         if isinstance(cause, ssl.SSLError) or (
             isinstance(cause, ConnectionResetError | BrokenPipeError)
-            and isinstance(error, httpx.ConnectError)
+            and isinstance(error, httpcore.ConnectError)
         ):
             return cause
     return error

@@ -4,8 +4,8 @@ Rules this module keeps:
 
 1. Only reads are repeated, a few times and with bounded pauses. A reply has an end, in
    bytes and in time.
-2. Redirects are not followed (the token would go along), and httpx looks at no
-   variable, ``.netrc`` or token file.
+2. Redirects are not followed (the token would go along), and no variable, ``.netrc``
+   or token file is looked at.
 3. A failure is a value here: no error of ours is raised in the context of an exception
    of the libraries, which holds headers and bodies.
 """
@@ -13,35 +13,59 @@ Rules this module keeps:
 from __future__ import annotations
 
 import base64
-import contextlib
 import dataclasses
 import json
+import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
 
-import httpx
+import httpcore
 
 from reconciler.model import SECOND_MS
-from reconciler.net import bounded, caught, client_for
+from reconciler.net import USER_AGENT, bounded, caught, open_pool
 from reconciler.values import value
 from reconciler.vault.waiting import retry_after_ms
 
 if TYPE_CHECKING:
     from reconciler.vault.settings import VaultSettings
 
+_log = logging.getLogger(__name__)
+
 _RETRY_AFTER_MAX_S = 10.0
 _RETRY_BACKOFF_S = 0.2  # pauses of 0, 0.4 and 0.8 s
 _BACKOFF_MAX_S = 120.0
 _REPEATED_STATUSES = frozenset({412, 429, 500, 502, 503, 504})
-_NEVER_THERE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_LOST = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
+_NEVER_THERE = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    httpcore.ProxyError,
+)
 _CAUSES_MAX = 8
 REPLY_BYTES_MAX = 32 * 1024 * 1024
 REPLY_TIME_MAX_S = 60.0
-_HEADERS = {"X-Vault-Request": "true", "Accept-Encoding": "identity"}
+Headers = dict[bytes | str, bytes | str]
+
+_HEADERS: Headers = {
+    "User-Agent": USER_AGENT,
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "X-Vault-Request": "true",
+}
+_AS_THEY_ARE = "/%!$&'()*+,;=:@"
+"""Of a path: an escape stays one."""
 
 
 class EndlessReplyError(OSError):
@@ -130,18 +154,22 @@ class VaultClient:
     ) -> None:
         self.token = settings.token.reveal() if settings.token is not None else ""
         self._settings = settings
-        self._timeouts_s = timeouts_s
+        connect_s, each_s = timeouts_s
+        self._timeouts = {"connect": connect_s, "pool": each_s, "read": each_s, "write": each_s}
+        at = urlsplit(settings.address)
+        self._host, self._prefix = at.netloc, at.path
+        self._origin = (at.scheme.encode(), (at.hostname or "").encode(), at.port)
         self._read_retries = read_retries
-        self._http: httpx.Client | None = None
+        self._pool: httpcore.ConnectionPool | None = None
         self._index: str | None = None
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close the connections; a later call opens others."""
         with self._lock:
-            if self._http is not None:
-                self._http.close()
-            self._http = None
+            if self._pool is not None:
+                self._pool.close()
+            self._pool = None
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
         """Read what is at a path below ``/v1/``."""
@@ -183,7 +211,7 @@ class VaultClient:
         """Send once. Of a reply that leads to another attempt no body is read."""
         return caught(
             lambda: self._reply(method, path, query, content, is_last=is_last),
-            *(httpx.HTTPError, httpx.InvalidURL, OSError, ValueError),
+            *(*_LOST, OSError, ValueError),
         )
 
     def _reply(
@@ -195,46 +223,49 @@ class VaultClient:
         *,
         is_last: bool,
     ) -> Reply:
-        http = self._opened()
-        request = http.build_request(
+        with self._opened().stream(
             method,
-            f"{self._settings.address}/v1/{path}",
-            params=query,
-            content=content,
+            self._url_of(path, query),
             headers=self._headers(content),
-        )
-        with contextlib.closing(http.send(request, stream=True)) as response:
-            self._seen(response)
-            headers = response.headers
+            content=b"" if content is None and method == "POST" else content,
+            extensions={"timeout": self._timeouts},
+        ) as response:
+            headers = _named(response.headers)
+            _log.debug("%s %s: %d", method, path, response.status)
+            self._seen(response.status, headers.get("x-vault-index"))
+            date, after = headers.get("date"), headers.get("retry-after")
             reply = Reply(
-                status=response.status_code,
+                status=response.status,
                 body=None,
-                date=headers.get("Date"),
-                retry_after_ms=retry_after_ms(headers.get("Retry-After"), headers.get("Date")),
+                date=date,
+                retry_after_ms=retry_after_ms(after, date),
             )
             if not is_last and _pause_s(reply, 1) is not None:
                 return reply
             end_s = time.monotonic() + REPLY_TIME_MAX_S
-            text = bounded(response.iter_raw(), REPLY_BYTES_MAX, end_s=end_s)
+            text = bounded(response.iter_stream(), REPLY_BYTES_MAX, end_s=end_s)
         if text is None:
             raise EndlessReplyError
         body = caught(lambda: json.loads(text or b"null"), ValueError, RecursionError)
         return dataclasses.replace(reply, body=body if isinstance(body, dict) else None)
 
-    def _opened(self) -> httpx.Client:
+    def _opened(self) -> httpcore.ConnectionPool:
         with self._lock:
-            if self._http is None:
-                settings = self._settings
-                self._http = client_for(
-                    settings.address,
-                    settings.route(),
-                    timeouts_s=self._timeouts_s,
-                    headers=_HEADERS,
-                )
-            return self._http
+            if self._pool is None:
+                self._pool = open_pool(self._settings.address, self._settings.route())
+            return self._pool
 
-    def _headers(self, content: bytes | None) -> dict[str, str]:
-        headers = {} if content is None else {"Content-Type": "application/json"}
+    def _url_of(self, path: str, query: Mapping[str, str] | None) -> httpcore.URL:
+        target = f"{self._prefix}/v1/{quote(path, safe=_AS_THEY_ARE)}"
+        if query:
+            target += f"?{urlencode(query)}"
+        scheme, host, port = self._origin
+        return httpcore.URL(scheme=scheme, host=host, port=port, target=target)
+
+    def _headers(self, content: bytes | None) -> Headers:
+        headers: Headers = {**_HEADERS, "Host": self._host}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         if self.token:
             headers["X-Vault-Token"] = self.token
         if self._settings.namespace is not None:
@@ -245,19 +276,18 @@ class VaultClient:
             headers["X-Vault-Inconsistent"] = "forward-active-node"
         return headers
 
-    def _seen(self, response: httpx.Response) -> None:
-        seen = response.headers.get("X-Vault-Index")
-        if (
-            seen is not None
-            and seen != self._index
-            and response.status_code < HTTPStatus.MULTIPLE_CHOICES
-        ):
+    def _seen(self, status: int, index: str | None) -> None:
+        if index is not None and index != self._index and status < HTTPStatus.MULTIPLE_CHOICES:
             with self._lock:
-                self._index = newer_index(self._index, seen)
+                self._index = newer_index(self._index, index)
+
+
+def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in headers}
 
 
 def causes_of(error: BaseException) -> list[BaseException]:
-    """Return an exception and what led to it: httpx wraps what httpcore made of it."""
+    """Return an exception and what led to it: httpcore wraps what it met."""
     causes = [error]
     while len(causes) < _CAUSES_MAX:
         cause = causes[-1].__cause__ or causes[-1].__context__
@@ -289,7 +319,7 @@ def _may_pass(error: BaseException) -> bool:
 
     Not where nobody was reached, or where TLS fails.
     """
-    is_lost = isinstance(error, httpx.TransportError) and not isinstance(error, _NEVER_THERE)
+    is_lost = isinstance(error, _LOST) and not isinstance(error, _NEVER_THERE)
     return is_lost and not any(isinstance(cause, ssl.SSLError) for cause in causes_of(error))
 
 

@@ -4,8 +4,8 @@ Rules this module keeps:
 
 1. Every write carries check-and-set, and every delete names its version: a delete takes
    no check-and-set, so "the latest" could be somebody else's.
-2. Paths are checked before a client sees them: httpx resolves ``..`` and would leave
-   the mount.
+2. Paths are checked before a client sees them: servers resolve ``..``, which would
+   leave the mount.
 3. Absent, deleted and living are values; everything else but a success is an error (see
    ``failures``).
 4. A call that found the token of our own login expired is repeated with a new one:
