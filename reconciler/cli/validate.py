@@ -36,6 +36,8 @@ def read_manifest(
 ) -> Manifest:
     """Return the manifest; write its problems to standard error and into ``found``.
 
+    With ``found`` those are told that only ``validate`` tells, too.
+
     A good manifest has warnings at most. ManifestError where it is not good, UsageError
     where a name is empty.
     """
@@ -50,7 +52,7 @@ def read_manifest(
         _refuse_document(names)
         _tell(error.problems, found)
         raise
-    _tell(loaded.warnings, found)
+    _tell(loaded.warnings if found is None else (*loaded.warnings, *loaded.short_overlaps()), found)
     return loaded.manifest
 
 

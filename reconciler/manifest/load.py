@@ -20,11 +20,12 @@ from reconciler.manifest.durations import (
     parse_duration_ms,
 )
 from reconciler.manifest.files import ledger_names, list_files, read_files
-from reconciler.manifest.problems import ManifestError, Problems
+from reconciler.manifest.problems import ManifestError, Problems, quoted, warning
 from reconciler.manifest.rules import HEAD_KEYS, Draft, Pins, broken
 from reconciler.manifest.shape import Judged, Shape
 from reconciler.manifest.strict_yaml import Node, compose
 from reconciler.model import (
+    DAY_MS,
     DEFAULT_SCOPES,
     MAX_LABELS,
     Manifest,
@@ -43,6 +44,21 @@ class Loaded:
 
     manifest: Manifest
     warnings: tuple[Problem, ...]
+
+    def short_overlaps(self) -> tuple[Problem, ...]:
+        """Return a warning for each token that a websocket may outlive, by its place.
+
+        Many consumers have none, so only ``validate`` tells it.
+        """
+        return tuple(
+            warning(
+                spec.mark,
+                f"the overlap of {quoted(spec.label)} is less than 24h - a websocket signs once"
+                " and lives up to 24 hours: write 26h, unless its consumers have none",
+            )
+            for spec in self.manifest.tokens
+            if spec.overlap_ms < DAY_MS and spec.mark and spec.label != self.manifest.manager
+        )
 
 
 def load_manifest(paths: Sequence[Path], *, pins: Pins = NO_PINS) -> Loaded:

@@ -155,6 +155,18 @@ def test_what_is_left_out(folder: Path) -> None:
     assert token.protect is None
 
 
+def test_short_overlaps(folder: Path) -> None:
+    """A token that a websocket may outlive is told where it stands; only ``validate``
+    asks. The manager has no websocket.
+    """
+    rest = "- {label: b, overlap: 23h}\n- {label: c, overlap: 24h}\n"
+    loaded = load(HEAD + "defaults: {overlap: 1h}\n" + FIRST + rest)
+    assert loaded.warnings == ()
+    (told_of,) = loaded.short_overlaps()
+    assert str(told_of).startswith("tokens.yaml:7:3: warning: the overlap of 'b' is less than 24h")
+    assert load(HEAD + FIRST + "- label: b\n").short_overlaps() == ()
+
+
 def test_further_names(folder: Path) -> None:
     """A token's own names are added to the manifest's, and go before them."""
     text = HEAD.replace("prefix: limitless", "prefix: limitless, fields: {A: token_id, B: secret}")
