@@ -24,6 +24,7 @@ from reconciler.errors import (
 )
 from reconciler.net import CertificateError
 from reconciler.values import value
+from reconciler.vault.family import as_called
 from reconciler.vault.http import Call, EndlessReplyError, Reply, Request, causes_of
 from reconciler.vault.waiting import when_again
 
@@ -52,7 +53,8 @@ class Explainer:
 
     It knows what the server is called, the limits of time, whether a proxy is on the
     way, and where the token is from: VAULT_TOKEN, ``auth/…`` of a login, or nothing
-    where an agent or a proxy adds it.
+    where an agent or a proxy adds it. ``from_bao`` and ``address_from`` are those of
+    the settings: a sentence names the variables that were used.
     """
 
     address: str
@@ -61,6 +63,8 @@ class Explainer:
     read_timeout_s: float
     token_from: str = "VAULT_TOKEN"  # noqa: S105  # the name of a variable
     through_proxy: bool = False
+    from_bao: tuple[str, ...] = ()
+    address_from: str = "VAULT_ADDR"
 
     def ask(self, call: Call, request: Request) -> Reply:
         """Return what came back.
@@ -77,6 +81,9 @@ class Explainer:
 
         It is a refusal only where nothing was sent.
         """
+        return self._as_called(self._no_reply(call, error))
+
+    def _no_reply(self, call: Call, error: BaseException) -> VaultError:
         address = self.address
         match _telling(error):
             case ssl.SSLCertVerificationError():
@@ -137,6 +144,14 @@ class Explainer:
         ``token_works``: after a 403, whether the token could still look itself up; None
         where that is not known.
         """
+        return self._as_called(self._bad_reply(call, reply, token_works=token_works))
+
+    def _as_called(self, error: VaultError) -> VaultError:
+        said = as_called(error.cause.replace("VAULT_ADDR", self.address_from), self.from_bao)
+        doubt = str(error).removeprefix(error.cause)
+        return type(error)(said, doubt=doubt, again_after_ms=error.again_after_ms)
+
+    def _bad_reply(self, call: Call, reply: Reply, *, token_works: bool | None) -> VaultError:
         status, errors = reply.status, reply.errors
         if status in _REDIRECTS:
             return VaultRefusedError(

@@ -18,7 +18,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 USED = frozenset(
     {
@@ -60,6 +60,13 @@ _OFF = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _VARIABLE = re.compile(r"(?<![A-Z_])VAULT_([A-Z_]+)(?![A-Z_])")
 
 
+def as_called(sentence: str, from_bao: Collection[str]) -> str:
+    """Return a sentence in which ``VAULT_X`` is ``BAO_X`` where that one counts."""
+    return _VARIABLE.sub(
+        lambda found: f"BAO_{found[1]}" if found[1] in from_bao else found[0], sentence
+    )
+
+
 class Family:
     """An environment in which ``VAULT_X`` has the value that counts for X."""
 
@@ -81,7 +88,7 @@ class Family:
 
     def said(self, sentence: str) -> str:
         """Return a sentence with each variable as it is called in the environment."""
-        return _VARIABLE.sub(lambda found: self.called(found[1]), sentence)
+        return as_called(sentence, self._of_bao)
 
     def value(self, name: str) -> str | None:
         """Return the value that counts, stripped, or None where there is none."""

@@ -56,7 +56,8 @@ class VaultSettings:
 
     ``address`` has a scheme, no trailing slash and no ``/v1``. ``proxy`` may carry a
     password, hence a Secret. Where ``timeout_s`` or ``max_retries`` is None, the store
-    decides. ``from_bao`` are the variables, without their prefix, of OpenBao's family.
+    decides. ``from_bao`` are the variables, without their prefix, of OpenBao's family;
+    ``address_from`` is the one that names the address.
     """
 
     address: str
@@ -76,6 +77,7 @@ class VaultSettings:
     token: Secret | None = None
     login: Login | None = None
     from_bao: tuple[str, ...] = ()
+    address_from: str = "VAULT_ADDR"
     warnings: tuple[str, ...] = ()
 
     def limits(
@@ -140,7 +142,8 @@ def settings_from_environment(
 
 def _settings(family: Family, read_file: ReadFile) -> VaultSettings:
     environ = family.environ
-    address, warnings = _address(*_named_address(family))
+    address_from, named = _named_address(family)
+    address, warnings = _address(address_from, named)
     skip_verify = switch_of(environ, "VAULT_SKIP_VERIFY")
     if skip_verify:
         warning = (
@@ -175,6 +178,7 @@ def _settings(family: Family, read_file: ReadFile) -> VaultSettings:
         token=token,
         login=login,
         from_bao=family.from_bao,
+        address_from=family.said(address_from),
         warnings=(*warnings, *bounded, *told),
     )
 

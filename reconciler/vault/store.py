@@ -95,6 +95,8 @@ class SecretStore:
             read_timeout_s=timeouts_s[1],
             token_from=settings.token_from,
             through_proxy=settings.proxy is not None,
+            from_bao=settings.from_bao,
+            address_from=settings.address_from,
         )
         login = LoginToken(client, explainer, settings.login, mask=mask, tell=tell)
         store = cls(client, explainer, mount, login)

@@ -169,7 +169,9 @@ ROWS: list[tuple[dict[str, str], str]] = [
     ({**CA, "VAULT_ADDR": "{named}", "VAULT_TLS_SERVER_NAME": NAME}, ""),
     ({**CA, "VAULT_TLS_SERVER_NAME": NAME}, UNTRUSTED),
     ({**CA, "BAO_ADDR": "{address}", "VAULT_ADDR": "{nobody}"}, ""),
-    ({**CA, "BAO_ADDR": "{nobody}"}, "nobody answers at {nobody}"),
+    ({**CA, "BAO_ADDR": "{nobody}"}, "nobody answers at {nobody}: check BAO_ADDR"),
+    ({**CA, "VAULT_AGENT_ADDR": "{nobody}"}, "nobody answers at {nobody}: check VAULT_AGENT_ADDR"),
+    ({"BAO_ADDR": "{address}"}, UNTRUSTED.replace("VAULT_ADDR", "BAO_ADDR")),
     ({**CA, "BAO_ADDR": ""}, "BAO_ADDR is set to nothing, which hides what is set beside it"),
     (
         {**CA, "BAO_CACERT": "{folder}/other-ca.pem"},
