@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv, .venv-* and node_modules, and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo play test unit simulation soak bench coverage lint types fmt docs lock dist clean
+.PHONY: help setup demo play test unit consumers simulation soak bench coverage lint types fmt docs lock dist clean
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
@@ -44,6 +44,9 @@ test: .venv/ready .venv-sdk/ready .venv-checks/ready $(NODE)  ## all tests, with
 
 unit: .venv/ready       ## the tests that start no server
 	$(PYTEST) tests/unit
+
+consumers: .venv/ready  ## the recipes of docs/consumers.md, with the programs that they are for
+	$(PYTEST) -m consumers tests/e2e
 
 SEED ?=
 SECONDS_MAX ?= 600
