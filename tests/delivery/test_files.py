@@ -810,7 +810,7 @@ def test_a_pinned_prefix_holds(tmp_path: Path) -> None:
 
 def test_the_schema_has_no_place_for_more() -> None:
     """Every key of the manifest is known here, and every object in the schema is
-    closed.
+    closed. Further names are free, and carry values of the secret only.
     """
     schema = load_schema("tokens")
     objects = [schema, *schema["properties"].values(), *schema["$defs"].values()]
@@ -819,5 +819,7 @@ def test_the_schema_has_no_place_for_more() -> None:
     assert {key for one in shapes for key in one["properties"]} == {
         *("version", "profile_id", "manager", "vault", "defaults", "tokens"),
         *("mount", "prefix", "rotate_after", "overlap"),
-        *("label", "description", "scopes", "path", "protect"),
+        *("label", "description", "scopes", "path", "protect", "fields"),
     }
+    (names,) = (one for one in objects if "propertyNames" in one)
+    assert set(names["additionalProperties"]["enum"]) == OUR_FIELDS
