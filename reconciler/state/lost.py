@@ -19,10 +19,11 @@ A derive that got no clear answer may have made a token that nobody knows the id
                                            be shown late         minute before, as a
                                                                  clock may be wrong
 
-Any later token may be the other one that fits: a POST may land late. An interrupted
-token is revoked. What is named is never touched: a person looks at it,
-and says so (``forget``). Labels are compared loosely for naming only, because an
-exchange may trim, lower or cut them; ids decide everything else.
+Any later token may be the other one that fits, used or not: a POST may land late, and
+a ledger that was put back has forgotten what it had named. An interrupted token is
+revoked. What is named is never touched: a person looks at it, and says so (``forget``).
+Labels are compared loosely for naming only, because an exchange may trim, lower or cut
+them; ids decide everything else.
 """
 
 from __future__ import annotations
@@ -92,12 +93,10 @@ def interrupted(  # noqa: PLR0913  # what is known of uses comes by name
         return intent.token_id
     if doubt_ms is None or not intent.listed:
         return None
-    found = [
-        token
-        for token in live
-        if token.last_used_at_ms is None and may_be_of(label, intent, ledger, token)
-    ]
-    if len(found) != 1 or now_ms - found[0].created_at_ms < doubt_ms:
+    found = [token for token in live if may_be_of(label, intent, ledger, token)]
+    if len(found) != 1 or found[0].last_used_at_ms is not None:
+        return None
+    if now_ms - found[0].created_at_ms < doubt_ms:
         return None
     age_ms = found[0].created_at_ms - intent.since_ms
     in_time = -CLOCK_MARGIN_MS <= age_ms <= DERIVE_DEADLINE_MS

@@ -30,9 +30,10 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
-from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, TokenSpec
+from reconciler.model import MINUTE_MS, Credentials, TokenSpec
 from reconciler.plan.vocabulary import NEEDS_DECISION
 from reconciler.protocol.effects import Derive, Effect, PutSecret, Revoke
+from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.state.ledger import Entry, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
@@ -96,7 +97,7 @@ class Audit:
         self.opened_ms: dict[tuple[str, str], int] = {}
         self.intent_of: dict[str, tuple[str, int]] = {}
         self.abandoned_ms: dict[tuple[str, int], int] = {}
-        self.ends_since_ms: dict[str, int] = {}
+        self.ending: frozenset[str] = frozenset()
         self.lagged = self.misled = False
         self.doubtful = False
         self.perhaps_used: frozenset[str] = frozenset()
@@ -154,10 +155,9 @@ class Audit:
     def _check_lasting(self, run: Run, label: str) -> None:
         """No derive where versions end by themselves, if a look showed that."""
         spec = run.wish.spec(label)
-        since_ms = self.ends_since_ms.get(spec.path) if spec is not None else None
         if run.wish.policy.compromised:
             return  # no place is bad enough for an emergency to wait
-        if since_ms is not None and run.seen is not None and run.seen_ms > since_ms + SECOND_MS:
+        if spec is not None and spec.path in run.ending & self.ending:
             raise Violation("10", f"{run.name} derives {label}, whose secret will end by itself")
 
     def use(self, token_id: str, now_ms: int, *, told: bool) -> None:
@@ -188,9 +188,7 @@ class Audit:
     def restored(self, vault: Vault) -> None:
         """Vault is what it was at an earlier instant: a person's doing, all of it."""
         self.rewound = self.vault_restored = True
-        self.ends_since_ms = {
-            path: s for path, s in self.ends_since_ms.items() if path in vault.lives
-        }
+        self.ending &= frozenset(vault.lives)
         for path in vault.secrets:
             content = vault.content(path)
             if content is not None and content.token_id is not None:
@@ -205,15 +203,19 @@ class Audit:
         if version is not None:
             self.wrote(path, dataclasses.replace(version, by=PERSON))
 
-    def recorded(self, ledger: Ledger, now_ms: int) -> None:
-        """A version of the ledger is there."""
+    def recorded(self, ledger: Ledger, now_ms: int, run: Run | None) -> None:
+        """A version of the ledger is there; its run may have stood still since it
+        decided on it.
+        """
+        decided_ms = now_ms if run is None else min(now_ms, run.replied_ms)
+        unproven = run is not None and run.seen is not None and run.seen.doubt_ms is None
         places: collections.Counter[str] = collections.Counter()
         for label, entry in ledger.tokens.items():
             for retiring in entry.retiring:
-                begun_ms = self._overlap_began(entry, retiring, now_ms)
+                begun_ms = self._overlap_began(entry, retiring, decided_ms)
                 self.retired_ms.setdefault(retiring.token_id, begun_ms)
             places.update(_ids(entry))
-            self._record_entry(label, entry)
+            self._record_entry(label, entry, unproven=unproven)
         for row in ledger.abandoned:
             self.abandoned_ms[(row.label, row.since_ms)] = row.closed_at_ms
         twice = [token_id for token_id, count in places.items() if count > 1]
@@ -227,9 +229,12 @@ class Audit:
             return now_ms
         return min(now_ms, self.put_ms.get(current.token_id, now_ms))
 
-    def _may_be_held(self, retiring: Retiring) -> bool:
-        """Whether an interrupted token may retire, because somebody may use it."""
-        doubted = self.doubtful or retiring.token_id in self.perhaps_used
+    def _may_be_held(self, retiring: Retiring, *, unproven: bool) -> bool:
+        """Whether an interrupted token may retire, because somebody may use it.
+
+        To its run uses prove nothing, where ``unproven``.
+        """
+        doubted = unproven or self.doubtful or retiring.token_id in self.perhaps_used
         return retiring.reason == "perhaps in use" and doubted
 
     def _check_return(self, entry: Entry, alive: list[str]) -> None:
@@ -247,7 +252,7 @@ class Audit:
         interrupted = self.revoking.get(token_id) == "interrupted"
         return retires and interrupted and token_id in self.perhaps_used
 
-    def _record_entry(self, label: str, entry: Entry) -> None:
+    def _record_entry(self, label: str, entry: Entry, *, unproven: bool) -> None:
         for revoking in entry.revoking:
             self.revoking.setdefault(revoking.token_id, revoking.reason)
         alive = [r.token_id for r in entry.retiring]
@@ -262,7 +267,7 @@ class Audit:
                 )
         written = {token_id for _, token_id in self.read}
         for retiring in entry.retiring:
-            lawful = retiring.token_id in written or self._may_be_held(retiring)
+            lawful = retiring.token_id in written or self._may_be_held(retiring, unproven=unproven)
             if not lawful and not self.meddled:
                 raise Violation("ledger", f"{retiring.token_id} retires, and was never written")
         self._check_return(entry, alive)
@@ -320,15 +325,17 @@ class Audit:
                 self._check_removal(world, token_id, by)
 
     def _forgotten_commit(self, world: World, token_id: str, by: str) -> bool:
-        """Whether the only trace of a commit is gone, with a backup, or with ledger and
-        metadata of the path; and the run's last list can't show that anybody has it.
+        """Whether the only trace of a commit is gone, with a backup or the path's
+        metadata; and the run's last list can't show that anybody has it.
         """
         run = world.runs.get(by)
         looked_ms = world.now_ms if run is None else run.listed_ms
         known_ms = looked_ms - world.exchange.law.hidden_ms - TOLD_MS
-        told_ms = self.told.get(token_id)
-        lost = self.vault_restored or (self.rewound and self.written_anew)
-        return lost and (told_ms is None or told_ms > known_ms)
+        proven_ms = world.exchange.live[token_id].created_at_ms + OWN_PROOF_MS
+        late = [used for used in self.used.get(token_id, ()) if used > proven_ms]
+        told_ms = late[0] if late and token_id in self.told else None
+        lost = self.vault_restored or self.written_anew
+        return lost and (self.lagged or told_ms is None or told_ms > known_ms)
 
     def _check_ours(self, world: World, token_id: str, by: str) -> None:
         """Invariant 4."""
@@ -381,6 +388,8 @@ class Audit:
         run, ledger = world.runs.get(by), world.vault.ledger()
         if run is None or run.seen is None or ledger is None or token_id not in self.used:
             return
+        if self.rewound:
+            return  # what the ledger says now is not what the run went by
         wanted = {spec.label for spec in run.wish.manifest.tokens}
         for label, entry in run.seen.ledger.tokens.items():
             now = ledger.tokens.get(label)
@@ -437,6 +446,10 @@ def _may_land(world: World, token_id: str) -> bool:
     )
 
 
+def _listed(world: World) -> frozenset[str]:
+    return frozenset(token.token_id for token in world.exchange.listing(world.now_ms))
+
+
 def check_desired(world: World, run: Run) -> None:
     """Each label that the run was to see to, and does not hold for a person, works."""
     ledger = world.vault.ledger()
@@ -457,6 +470,8 @@ def check_desired(world: World, run: Run) -> None:
         entry = ledger.tokens.get(spec.label)
         current = entry.current if entry is not None else None
         if current is None or current.token_id not in world.exchange.live:
+            if current is not None and current.token_id in _listed(world):
+                continue  # the list still shows it
             raise Violation(
                 "1", f"{run.name} ends with 0, and {spec.label} has no live current token"
             )

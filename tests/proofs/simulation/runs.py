@@ -181,7 +181,9 @@ class Run:
 
     ``wrong_ms`` is how far wrong it is about the exchange's time, by one reply's Date,
     until that is ``confirmed``, once for all; ``wrong_when_seen_ms`` is how far it was
-    when it looked; ``listed_ms`` is when it last asked for a list.
+    when it looked; ``listed_ms`` is when it last asked for a list, ``replied_ms``
+    when it last got a reply. ``ending`` are paths whose versions end by themselves, as
+    its look began.
     """
 
     def __init__(self, wish: Wish, *, keyed: bool = True) -> None:
@@ -201,7 +203,8 @@ class Run:
         self.rows: tuple[Row, ...] = ()
         self.seen: Observed | None = None
         self.wrong_ms = self.wrong_when_seen_ms = self.date_ahead_ms = 0
-        self.listed_ms = 0
+        self.listed_ms = self.replied_ms = 0
+        self.ending: frozenset[str] = frozenset()
         self.confirmed = False
         self.plan: Plan | None = None
         self.exit: Exit | None = None

@@ -459,6 +459,7 @@ class World:
         reply = self._reply(run, effect, outcome)
         if self.tell is not None:
             self.say(f"{run.name}.{lane} {outcome:6} {short(effect)} -> {short(reply)}")
+        run.replied_ms = self.now_ms
         run.reply(lane, reply, mark(reply) if self.keyed else 0)
 
     def _is_private(self, run: Run, effect: Effect[Any]) -> bool:
@@ -632,6 +633,7 @@ class World:
         if isinstance(effect, ListPaths):
             return self.vault.paths()
         if isinstance(effect, ReadLedger):
+            run.ending = self.audit.ending
             return self.vault.ledger(), self.vault.ledger_version
         run.listed_ms = self.now_ms
         if isinstance(effect, VerifyToken):
@@ -705,7 +707,7 @@ class World:
             number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
             if number is not None:
                 self.audit.perhaps_used |= self._used_late() | frozenset(self.exchange.ended_by)
-                self.audit.recorded(effect.ledger, self.now_ms)
+                self.audit.recorded(effect.ledger, self.now_ms, self.runs.get(flight.by))
             return Mismatch() if number is None else Written(version=number)
         assert isinstance(effect, DeleteVersion), effect
         self.vault.delete(effect.path, effect.version)
@@ -787,7 +789,7 @@ class World:
             self._forge(where)
         elif what == "lets end what is written at":
             vault.lives = {} if vault.lives else {where: ENDS_AFTER_MS}
-            self.audit.ends_since_ms = {} if not vault.lives else {where: self.now_ms}
+            self.audit.ending = frozenset() if not vault.lives else frozenset({where})
         elif what in {"overwrites", "writes anew"}:
             if what == "writes anew":
                 vault.forget(where)
