@@ -23,7 +23,7 @@ from reconciler.model import Secret
 Environ = Mapping[str, str]
 ReadFile = Callable[[Path], str]
 
-# Servers resolve dot segments before it sends, and Vault decodes %2F: `..` in a path
+# Clients and servers resolve dot segments, and Vault decodes %2F: `..` in a path
 # leaves its mount.
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9_.@:+-]*"
 _SAFE_PATH = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
