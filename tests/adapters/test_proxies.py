@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,19 @@ def ask_github(origin: str, _: dict[str, str]) -> None:
 
 PEERS = (ask_vault, ask_the_exchange, ask_for_an_identity_token, ask_github)
 NAMED, V6 = "https://peer.invalid", "https://[fd00::1]:8443"
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host of ``V6`` refuses at once: some networks lose what is sent there."""
+    real = socket.create_connection
+
+    def connect(address: tuple[str, int], *rest: Any, **options: Any) -> socket.socket:
+        if address[0] == "fd00::1":
+            raise ConnectionRefusedError
+        return real(address, *rest, **options)
+
+    monkeypatch.setattr(socket, "create_connection", connect)
 
 
 @pytest.mark.parametrize("ask", PEERS, ids=lambda ask: ask.__name__)
