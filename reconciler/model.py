@@ -159,6 +159,7 @@ class TokenSpec:
     ``rotate_after_ms`` is None for ``never``. ``protect`` is None where the manifest is
     silent: silence neither protects nor unprotects. ``path`` is below the prefix.
     ``fields`` are further names for values of the secret, each ``NAME=source``, sorted.
+    ``was`` is the label's former name.
     """
 
     label: str
@@ -168,6 +169,7 @@ class TokenSpec:
     overlap_ms: int
     protect: bool | None = None
     fields: tuple[str, ...] = ()
+    was: str | None = None
     description: str = ""
     mark: Mark | None = dataclasses.field(default=None, compare=False)
 

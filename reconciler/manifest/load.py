@@ -148,6 +148,7 @@ def _token(head: Judged, token: Judged) -> TokenSpec:
         overlap_ms=parse_duration_ms(overlap.text if overlap else DEFAULT_OVERLAP) or 0,
         protect=protect.value if protect and isinstance(protect.value, bool) else None,
         fields=_fields(head.within("vault", "fields"), token.get("fields")),
+        was=_text(token.get("was")) or None,
         description=" ".join(_text(token.get("description")).split()),
         mark=token.node.mark,
     )

@@ -262,6 +262,24 @@ def labels_and_paths(draft: Draft) -> Iterator[Problem]:
                 yield _twice("path", place, paths)
 
 
+def former_labels(draft: Draft) -> Iterator[Problem]:
+    """Each former label (``was``) is one token's, and no token's label any more."""
+    labels = {label.text: label for token in draft.tokens if (label := token.get("label"))}
+    former: dict[str, Node] = {}
+    for token in draft.tokens:
+        label, was = token.get("label"), token.get("was")
+        if was is None:
+            continue
+        if label is not None and was.text == label.text:
+            told = "is the token's label as well - leave it out, or write the former label"
+            yield error(was.mark, f"was {quoted(was.text)} {told}")
+        elif was.text in labels:
+            told = f"is the label of a token, at {labels[was.text].mark}"
+            yield error(was.mark, f"was {quoted(was.text)} {told} - it can't be both")
+        if former.setdefault(was.text, was) is not was:
+            yield _twice("was", was, former)
+
+
 def _twice(name: str, node: Node, first: dict[str, Node]) -> Problem:
     return error(
         node.mark,
@@ -308,6 +326,7 @@ RULES = (
     scopes,
     labels_and_paths,
     legacy_names,
+    former_labels,
     manager,
 )
 

@@ -39,6 +39,11 @@ class PlanContext:
         self.desired = desired
         self.observed = observed
         self.specs = {spec.label: spec for spec in desired.tokens}
+        self.renames = {
+            spec.label: spec.was
+            for spec in desired.tokens
+            if spec.was is not None and spec.was in ledger.tokens and spec.was not in self.specs
+        }
         self.live = observed.live_by_id()
         self.listed = frozenset(self.live)
         self.kinds = classify(observed, frozenset(self.specs))

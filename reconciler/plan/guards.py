@@ -52,7 +52,7 @@ def too_many_revocations(desired: Manifest, observed: Observed, policy: Policy) 
     """
     if files_missing(desired, observed, policy):
         return None
-    labels = {spec.label for spec in desired.tokens}
+    labels = {name for spec in desired.tokens for name in (spec.label, spec.was)}
     leaving = [
         label
         for label, entry in observed.ledger.tokens.items()

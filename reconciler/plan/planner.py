@@ -16,6 +16,9 @@ A label has at most one row of its own, by the first line that fits:
     no       current   perhaps used within its overlap          hold in_use
     no       current   neither it nor its secret is found       hold missing
     no       current   none of that                             revoke not_desired
+    yes      any       a write for its former label is open     hold name_waits
+    yes      some      its former label has an entry as well    hold name_taken
+    yes      none      its former label has an entry            rename name_changed
     yes      none      the wanted path holds something foreign  hold occupied
     yes      none      it is another label's, which stays       hold path_taken
     yes      none      it is another label's, which leaves it   hold waits_for
@@ -31,6 +34,7 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   what is written there ends by itself     hold ends_by_itself
     yes      current   the token has other scopes               rotate scopes_*
     yes      current   another path is wanted                   rotate path_changed
+    yes      current   asked for by its former label            rotate renamed
     yes      current   asked for                                rotate requested
     yes      current   its version ends, a new one would stay   restore will_end
     yes      current   the secret moved, and can't be read      hold unread
@@ -74,6 +78,10 @@ A label goes in this very run where its row revoke not_desired is within the sel
 and, if a plan was approved, in that plan. Otherwise its predecessors are judged as if
 it stayed.
 
+The former label of a row of the first three kinds (``names``) has no row, but for one
+about a write that is open. What else there is to do about a label that is renamed is
+planned right after.
+
 A label that is in progress or recovered has no rows about protection and retiring
 tokens; one that is rotated as compromised has none about the latter, as they go with
 its own row. A revoking token whose DELETE was answered holds nothing else up. Twins and
@@ -102,6 +110,7 @@ from reconciler.plan.facts import Facts, Finding, Listed, Wanted
 from reconciler.plan.further import protection_row, retiring_rows
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
+from reconciler.plan.names import name_row
 from reconciler.plan.reasons import written_over
 from reconciler.plan.revocations import again_rows, revoking_rows
 from reconciler.plan.sides import sides_of
@@ -188,8 +197,13 @@ def _files_row(context: PlanContext) -> Iterable[Change]:
 def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
     """Make the rows of a label: its own, its protection's, and its predecessors'."""
     spec = context.specs.get(label)
+    if label in context.renames:
+        yield name_row(context, label)
+        return
     facts = context.facts_of(label)
     finding = deriving(facts)
+    if label in context.renames.values() and facts.entry.intent is None:
+        return
     own = _own_row(context, facts, finding)
     if finding.reason is not Reason.REVOKING_LEFT and (
         spec is not None or finding.action is not Action.KEEP

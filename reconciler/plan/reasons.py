@@ -28,6 +28,7 @@ from typing import TypeVar
 from reconciler.model import VersionState, iso
 from reconciler.plan.due import due, fields_differ
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
+from reconciler.plan.names import renamed
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS, PROMPT_MS
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import never_used
@@ -330,6 +331,7 @@ LISTED = (
     ends_by_itself,
     scopes_differ,
     path_changed,
+    renamed,
     requested,
     will_end,
     unread,

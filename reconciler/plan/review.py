@@ -125,13 +125,21 @@ def _others_paths(head: Manifest, _: Manifest | None, observed: Observed) -> Ala
     about = [
         (spec.label, f"{spec.path} belongs to {owners[spec.path]}")
         for spec in head.tokens
-        if owners.get(spec.path, spec.label) != spec.label
+        if owners.get(spec.path, spec.label) not in {spec.label, spec.was}
     ]
     return (
         Alarm(sentence="points at the path of another label's secret", about=tuple(sorted(about)))
         if about
         else None
     )
+
+
+def _unknown_names(head: Manifest, _: Manifest | None, observed: Observed) -> Alarm | None:
+    """A former label is none that the ledger knows: misspelt, or renamed already."""
+    known = observed.ledger.tokens
+    about = [(s.label, f"was {s.was}") for s in head.tokens if s.was and s.was not in known]
+    told = "has a former label that the ledger does not know: remove `was` once that is done"
+    return Alarm(sentence=told, about=tuple(sorted(about))) if about else None
 
 
 def _short_from_the_start(
@@ -214,6 +222,7 @@ def _another_manager(head: Manifest, base: Manifest | None, _: Observed) -> Alar
 
 FINDINGS: tuple[Callable[[Manifest, Manifest | None, Observed], Alarm | None], ...] = (
     _others_paths,
+    _unknown_names,
     _shorter_overlap,
     _short_from_the_start,
     _rarer_rotation,

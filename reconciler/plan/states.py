@@ -7,11 +7,11 @@ The table of contents:
     keep, no predecessor lives                                  ok
     keep, a predecessor lives                                   draining
     rotate (due), hold (budget, piled_up)                       due; overdue a day later
-    rotate (scopes, path), record                               drifted
+    rotate (scopes, path, name), rename, record                 drifted
     rotate (gone, lost), restore                                broken
     derive                                                      absent
     recover                                                     interrupted
-    hold (in_progress)                                          in progress
+    hold (in_progress, name_waits)                              in progress
     hold that only a person resolves                            waiting for a person
     any other hold                                              held
     revoke (not_desired), or only predecessors are left         not desired
@@ -48,7 +48,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.REVOKED_LIVES,
         Reason.PLACEHOLDER_LEFT,
     ),
-    State.IN_PROGRESS: (Reason.IN_PROGRESS,),
+    State.IN_PROGRESS: (Reason.IN_PROGRESS, Reason.NAME_WAITS),
     State.HELD: (
         Reason.FILE_MISSING,
         Reason.PROTECTED,
@@ -62,6 +62,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
     State.WAITING: (
         Reason.SCOPES_GRANTED,
         Reason.OCCUPIED,
+        Reason.NAME_TAKEN,
         Reason.PATH_TAKEN,
         Reason.WAITS_FOR,
         Reason.TWIN,
@@ -80,6 +81,8 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.SCOPES_NARROWED,
         Reason.SCOPES_CHANGED,
         Reason.PATH_CHANGED,
+        Reason.NAME_CHANGED,
+        Reason.RENAMED,
         Reason.VERSION_MOVED,
         Reason.WILL_END,
         Reason.FIELDS,

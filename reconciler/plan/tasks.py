@@ -3,6 +3,7 @@
     action            task
     ----------------  ------------------------------------------------------------------
     recover           RecoverIntent, FinishRevoking, RevokeAgain or RemovePlaceholder
+    rename            RenameLabel
     record            RecordFiles, RecordProtection or RecordVersion
     restore           RestoreSecret
     rewrite           RewriteSecret
@@ -86,6 +87,13 @@ class RemovePlaceholder:
     """Delete the empty document that a fence left at the path."""
 
     path: str
+
+
+@value
+class RenameLabel:
+    """Move the ledger's entry of a former label to the label."""
+
+    was: str
 
 
 @value
@@ -220,6 +228,7 @@ Task = (
     | FinishRevoking
     | RevokeAgain
     | RemovePlaceholder
+    | RenameLabel
     | RecordFiles
     | RecordProtection
     | RecordVersion

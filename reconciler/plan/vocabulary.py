@@ -15,10 +15,11 @@ from typing import NamedTuple
 class Action(enum.Enum):
     """What is done about a row, in the order in which an apply does it.
 
-    ``RECORD`` writes the ledger only.
+    ``RENAME`` and ``RECORD`` write the ledger only.
     """
 
     RECOVER = "recover"
+    RENAME = "rename"
     RECORD = "record"
     RESTORE = "restore"
     REWRITE = "rewrite"
@@ -44,6 +45,7 @@ class ActionWords(NamedTuple):
 
 ACTIONS: dict[Action, ActionWords] = {
     Action.RECOVER: ActionWords("*", "yellow", "to recover", "recovered"),
+    Action.RENAME: ActionWords("=", "cyan", "to rename", "renamed"),
     Action.RECORD: ActionWords("=", "cyan", "to record", "recorded"),
     Action.RESTORE: ActionWords("<", "yellow", "to restore", "restored"),
     Action.REWRITE: ActionWords("<", "yellow", "to rewrite", "rewritten"),
@@ -73,6 +75,9 @@ class Reason(enum.Enum):
     MISSING = "missing"
     PLACEHOLDER_LEFT = "placeholder_left"
     IN_PROGRESS = "in_progress"
+    NAME_CHANGED = "name_changed"
+    NAME_WAITS = "name_waits"
+    NAME_TAKEN = "name_taken"
     FILE_MISSING = "file_missing"
     PROTECTED = "protected"
     IN_USE = "in_use"
@@ -92,6 +97,7 @@ class Reason(enum.Enum):
     SCOPES_CHANGED = "scopes_changed"
     SCOPES_GRANTED = "scopes_granted"
     PATH_CHANGED = "path_changed"
+    RENAMED = "renamed"
     REQUESTED = "requested"
     COMPROMISED = "compromised"
     ENDS_BY_ITSELF = "ends_by_itself"
@@ -130,6 +136,11 @@ SENTENCES: dict[Reason, str] = {
     ),
     Reason.PLACEHOLDER_LEFT: "an empty placeholder is left at the path: delete it",
     Reason.IN_PROGRESS: "another run is working on it",
+    Reason.NAME_CHANGED: "renamed: its tokens, path and protection move to the new label",
+    Reason.NAME_WAITS: "the write that was begun for its former label is finished first",
+    Reason.NAME_TAKEN: (
+        "the ledger knows both this label and its former one, which can't become one: remove `was`"
+    ),
     Reason.FILE_MISSING: (
         "a file of the manifest is missing, so nothing counts as removed: name it on the "
         "command line as well, or give --allow-missing-files once if it is gone for good"
@@ -174,6 +185,7 @@ SENTENCES: dict[Reason, str] = {
         "ask the exchange and try again (--retry-scopes)"
     ),
     Reason.PATH_CHANGED: "path changed",
+    Reason.RENAMED: "renamed: the exchange still has its token under the former label",
     Reason.REQUESTED: "requested",
     Reason.COMPROMISED: "compromised: no overlap",
     Reason.ENDS_BY_ITSELF: (
@@ -209,6 +221,7 @@ NEEDS_DECISION = frozenset(
     {
         Reason.TWIN,
         Reason.OCCUPIED,
+        Reason.NAME_TAKEN,
         Reason.PATH_TAKEN,
         Reason.WAITS_FOR,
         Reason.ROLLED_BACK,

@@ -22,6 +22,7 @@ from reconciler.plan import (
     RecordVersion,
     RecoverIntent,
     RemovePlaceholder,
+    RenameLabel,
     RestoreSecret,
     RevokeAgain,
     RevokeCurrent,
@@ -40,7 +41,14 @@ from reconciler.protocol.revoke import (
     revoke_retiring,
 )
 from reconciler.protocol.rewrite import Place, restore
-from reconciler.state import IntentKind, Observed, Transition, set_files, set_protect
+from reconciler.state import (
+    IntentKind,
+    Observed,
+    Transition,
+    rename_entry,
+    set_files,
+    set_protect,
+)
 
 
 def facts_of(run: str, manifest: Manifest, observed: Observed) -> Run:
@@ -92,6 +100,8 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
             return revoke_current(label, entry, evidence, reason="not desired")
         case RevokeRetiring(entry=entry, retiring=retiring, evidence=evidence):
             return revoke_retiring(label, entry, retiring, evidence, reason="superseded")
+        case RenameLabel(was=was):
+            return _record(rename_entry(label, was), f"renamed, was {was}")
         case RecordFiles(files=files):
             return _record(set_files(files), "the manifest's files are remembered")
         case RecordProtection(protect=protect):

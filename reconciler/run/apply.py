@@ -9,7 +9,7 @@
                                                       nothing is allowed (1)
     begin         take the lease                      another run holds it (6)
     look again    the same under the lease            an approved plan differs (3)
-    repair        recover, record, restore; then      -
+    repair        recover, rename, record, restore; then      -
                   look and plan afresh, as often as
                   there are repairs left
     act           derives beside revokes: several     -
@@ -94,7 +94,7 @@ ROUNDS = 4
 AS_OF_MAX_AGE_MS = 7 * DAY_MS
 AS_OF_GRAIN_MS = 2 * SECOND_MS
 
-REPAIRS = frozenset({Action.RECOVER, Action.RECORD, Action.RESTORE})
+REPAIRS = frozenset({Action.RECOVER, Action.RENAME, Action.RECORD, Action.RESTORE})
 
 CURRENT_STAYS = "the label's current token is not gone yet, so this one stays for now"
 NEW_SINCE = "it is new since the plan was approved: plan again"
@@ -243,7 +243,7 @@ def _look_again(progress: Progress) -> Stage[Progress]:
 
 
 def _repair(progress: Progress) -> Stage[Progress]:
-    """Recover, record, restore, one after the other."""
+    """Recover, rename, record, restore, one after the other."""
     repairs = [
         c
         for c in progress.allowed

@@ -205,7 +205,7 @@ def find_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials]:
     known = yield from ReadSigner()
     if known.pinned and known.credentials is not None:
         owner = ledger.known_ids().get(known.credentials.token_id)
-        if owner not in {None, manifest.manager}:
+        if owner not in {None, manifest.manager, _managers_former(manifest)}:
             raise UsageError(
                 f"LIMITLESS_TOKEN_ID is the managed token of {owner}: signing with it would "
                 "look like its consumer's use; unset it, or use another token"
@@ -221,8 +221,18 @@ def find_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials]:
     return signer
 
 
-def _why_no_signer(manifest: Manifest, ledger: Ledger) -> Step[str]:
+def _managers_former(manifest: Manifest) -> str | None:
+    return next((s.was for s in manifest.tokens if s.label == manifest.manager), None)
+
+
+def _manager_entry(manifest: Manifest, ledger: Ledger) -> Entry | None:
+    """Return what is known of the manager, which may still have its former label."""
     entry = ledger.tokens.get(manifest.manager)
+    return entry or ledger.tokens.get(_managers_former(manifest) or "")
+
+
+def _why_no_signer(manifest: Manifest, ledger: Ledger) -> Step[str]:
+    entry = _manager_entry(manifest, ledger)
     if entry is None or entry.current is None:
         return f"the manager {manifest.manager} has no secret yet"
     meta = yield from read_meta(entry.path)
@@ -236,7 +246,7 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
 
     So a deleted secret locks nobody out.
     """
-    entry = ledger.tokens.get(manifest.manager)
+    entry = _manager_entry(manifest, ledger)
     if entry is None or entry.current is None:
         return None
     current = entry.current

@@ -76,6 +76,7 @@ from reconciler.state.lost import (
     over,
 )
 from reconciler.state.manifests import remember_state, state_of, superseded_at_ms
+from reconciler.state.names import rename_entry
 from reconciler.state.secret import (
     OPERATION_ID,
     TOKEN_ID,
@@ -203,6 +204,7 @@ __all__ = [
     "record_found",
     "remember_granted",
     "remember_state",
+    "rename_entry",
     "renew_intent",
     "reopen_revoking",
     "retire_intent",

@@ -71,7 +71,9 @@ class Current:
     ``unsigned``: what Vault holds of it was tried and did not sign, so it is as good as
     lost. ``in_use_since_ms`` is when it was adopted: its age counts from there, because
     it was somebody's before; None for a token that is in use since it was derived.
-    Until ``grace_until_ms`` age is no reason to rotate it.
+    Until ``grace_until_ms`` age is no reason to rotate it. ``asked_label`` is what we
+    asked the exchange to call it, None for the label of its entry: they differ after
+    the label was renamed.
     """
 
     token_id: str
@@ -86,6 +88,7 @@ class Current:
     unsigned: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     in_use_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     grace_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    asked_label: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:
@@ -149,6 +152,7 @@ class Retiring:
     missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     in_use_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     grace_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    asked_label: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:

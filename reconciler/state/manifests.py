@@ -17,8 +17,8 @@ that has nothing to do writes nothing, so it is not remembered by itself.
 Rules this module keeps:
 
 1. Two digests of a desired state. ``digest`` covers all that the manifest says, but for
-   descriptions and the names of its files; ``tokens`` only what an apply makes so:
-   labels, scopes, paths, protection, manager.
+   descriptions, former labels and the names of its files; ``tokens`` only what an apply
+   makes so: labels, scopes, paths, protection, manager.
 2. What a manifest leaves out is left out of the digest, so a new key of the manifest
    changes no digest of those that don't have it.
 """
@@ -37,7 +37,7 @@ from reconciler.state.ledger import Applied, Ledger
 MANIFESTS_KEPT = 50
 DIGEST_DIGITS = 32
 
-_SAID_TO_PEOPLE = frozenset({"description", "mark"})
+_SAID_TO_PEOPLE = frozenset({"description", "mark", "was"})
 _SAID = tuple(
     field.name for field in dataclasses.fields(TokenSpec) if field.name not in _SAID_TO_PEOPLE
 )

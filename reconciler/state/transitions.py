@@ -238,7 +238,7 @@ def record_found(
 
 
 def _with_age(current: Current, entry: Entry, intent: Intent, at_ms: int) -> Current:
-    """Return the token with the time since when it is in use.
+    """Return the token with what is known of it: since when it is in use, its name.
 
     An adopted one is old and somebody's; one that is written again keeps its time.
     """
@@ -249,7 +249,12 @@ def _with_age(current: Current, entry: Entry, intent: Intent, at_ms: int) -> Cur
     was = next((t for t in known if t is not None and t.token_id == current.token_id), None)
     if was is None:
         return current
-    return replace(current, in_use_since_ms=was.in_use_since_ms, grace_until_ms=was.grace_until_ms)
+    return replace(
+        current,
+        in_use_since_ms=was.in_use_since_ms,
+        grace_until_ms=was.grace_until_ms,
+        asked_label=was.asked_label,
+    )
 
 
 def _revoked(old: Current | Retiring, reason: str) -> Revoking:
@@ -269,6 +274,7 @@ def _retired(old: Current, retirement: Retirement) -> Retiring:
         fresh=old.fresh,
         in_use_since_ms=old.in_use_since_ms,
         grace_until_ms=old.grace_until_ms,
+        asked_label=old.asked_label,
     )
 
 

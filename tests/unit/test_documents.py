@@ -288,6 +288,7 @@ def test_plan_document_is_whole() -> None:
         "capabilities": "not checked",
         "summary": {
             "recover": 0,
+            "rename": 0,
             "record": 1,
             "restore": 0,
             "rewrite": 0,

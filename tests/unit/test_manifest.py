@@ -47,6 +47,7 @@ UNSAFE = (
     "only segments of A-Z a-z 0-9 _ . @ : + - joined by single slashes, none of them "
     "starting with . or _"
 )
+SAME_NAME = "is the token's label as well - leave it out, or write the former label"
 HIDDEN = "it may not hold control characters, invisible characters or unusual spaces"
 LOADERS = [pytest.param(yaml.CSafeLoader, id="libyaml"), pytest.param(yaml.SafeLoader, id="python")]
 
@@ -246,7 +247,7 @@ TOKENS: list[tuple[str, list[str]]] = [
         [
             (
                 "7:3: error: unknown key 'url' - known here: label, description, scopes, "
-                "rotate_after, overlap, path, fields, protect"
+                "rotate_after, overlap, path, fields, was, protect"
             ),
         ],
     ),
@@ -289,6 +290,23 @@ TOKENS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("- label: m\n", ["6:10: error: label 'm' is here twice - the first is at tokens.yaml:5:10"]),
+    (
+        """\
+- {label: a, was: a}
+- {label: b, was: c}
+- {label: d, was: c}
+- {label: e, was: f}
+- {label: f, was: e}
+- {label: g, was: ' h'}
+""",
+        [
+            f"6:19: error: was 'a' {SAME_NAME}",
+            "8:19: error: was 'c' is here twice - the first is at tokens.yaml:7:19",
+            "9:19: error: was 'f' is the label of a token, at tokens.yaml:10:11 - it can't be both",
+            "10:19: error: was 'e' is the label of a token, at tokens.yaml:9:11 - it can't be both",
+            f"11:19: error: was ' h' - {HIDDEN}, nor begin or end with a space",
+        ],
+    ),
     (
         "- label: m\n  path: m\n",
         ["6:10: error: label 'm' is here twice - the first is at tokens.yaml:5:10"],
@@ -1367,7 +1385,7 @@ def test_a_thousand_problems_are_enough(folder: Path) -> None:
     tokens += [f"- {{label: a b{number}, x: 1}}\n" for number in range(600)]
     lines = told(lambda: load(HEAD + FIRST + "".join(tokens)))
     assert len(lines) == 1001
-    known = "label, description, scopes, rotate_after, overlap, path, fields, protect"
+    known = "label, description, scopes, rotate_after, overlap, path, fields, was, protect"
     what = "label 'a b0' can't be the path in Vault too - add a path such as prod/bot"
     assert lines[0] == f"606:11: error: {what}"
     assert lines[999] == f"1105:19: error: unknown key 'x' - known here: {known}"

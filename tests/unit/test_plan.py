@@ -1895,6 +1895,7 @@ def test_only_holds_of_desired_labels_need_a_decision() -> None:
             {
                 Reason.TWIN,
                 Reason.OCCUPIED,
+                Reason.NAME_TAKEN,
                 Reason.PATH_TAKEN,
                 Reason.WAITS_FOR,
                 Reason.ROLLED_BACK,

@@ -30,7 +30,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
-from reconciler.model import MINUTE_MS, Credentials, TokenSpec
+from reconciler.model import MINUTE_MS, Credentials, LiveToken, TokenSpec
 from reconciler.plan.vocabulary import NEEDS_DECISION
 from reconciler.protocol.effects import Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
@@ -475,6 +475,7 @@ def check_desired(world: World, run: Run) -> None:
             raise Violation(
                 "1", f"{run.name} ends with 0, and {spec.label} has no live current token"
             )
+        _check_name(world.exchange.live[current.token_id], run, spec)
         if world.exchange.live[current.token_id].scopes != spec.scopes:
             raise Violation("1", f"{run.name} ends with 0, and {spec.label} has other scopes")
         if not world.exchange.accepts(
@@ -508,6 +509,14 @@ def further_of(spec: TokenSpec, token_id: str) -> dict[str, str]:
     values = {"token_id": token_id, "secret": secret_of(token_id).reveal()}
     named = (text.split("=") for text in spec.fields)
     return {name: values[source] for name, source in named}
+
+
+def _check_name(live: LiveToken, run: Run, spec: TokenSpec) -> None:
+    """The exchange calls the token of a renamed label by the label that it has now."""
+    if spec.was is not None and live.label != spec.label:
+        raise Violation(
+            "1", f"{run.name} ends with 0, and the token of {spec.label} is called {live.label}"
+        )
 
 
 # --- once all is quiet ---

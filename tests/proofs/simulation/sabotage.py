@@ -32,7 +32,7 @@ from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
 from reconciler.plan.tasks import NewToken
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.protocol import commit, derive, recover, revoke, rewrite, send, spare, undo
+from reconciler.protocol import changes, commit, derive, recover, revoke, rewrite, send, spare, undo
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
 from reconciler.protocol.effects import (
     DeleteVersion,
@@ -460,6 +460,20 @@ def _ask_twice(effect: Derive) -> Step[Any]:
     return reply
 
 
+# --- other names ---
+
+
+def _move_and_forget(label: str, was: str) -> Transition:
+    """Move an entry, and not what was asked for."""
+
+    def step(ledger: Ledger) -> Ledger:
+        entry = ledger.tokens[was]
+        rest = {name: known for name, known in ledger.tokens.items() if name != was}
+        return dataclasses.replace(ledger, tokens={**rest, label: entry})
+
+    return step
+
+
 def _not_renewed(*_: object, **__: object) -> Transition:
     return unchanged
 
@@ -484,6 +498,11 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="names that a write carries, and its record forgets",
         patch=_replaced(rewrite, "open_intent", _names_forgotten),
         world="rewrite",
+    ),
+    Sabotage(
+        name="a rename that forgets what the exchange was asked for",
+        patch=_replaced(changes, "rename_entry", _move_and_forget),
+        world="rename",
     ),
     Sabotage(name="no intent", patch=_replaced(send, "open_intent", _no_intent), world="derive"),
     Sabotage(

@@ -69,6 +69,7 @@ BOT = spec("bot")
 WIDER = spec("bot", "account_creation", "trading")
 NAMED = dataclasses.replace(BOT, fields=("ID=token_id", "KEY=secret"))
 MOVED = spec("bot", path="elsewhere")
+RENAMED = dataclasses.replace(spec("robot", path="bot"), was="bot")
 CAT = spec("cat")
 PATIENT = dataclasses.replace(BOT, overlap_ms=2 * HOUR_MS)
 SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
@@ -391,6 +392,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("compromised", settled, wish(_A, BOT, policy=COMPROMISED), None),
     ("move", settled, wish(_A, MOVED), None),
     ("move, remove", settled, wish(_A, MOVED), wish(_B)),
+    ("rename", settled, wish(_A, RENAMED), None),
     ("remove", settled, wish(_A), None),
     ("rewrite", settled, wish(_A, NAMED), None),
     ("rewrite, remove", settled, wish(_A, NAMED), wish(_B)),
