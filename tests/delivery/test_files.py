@@ -22,6 +22,7 @@ import yaml
 from reconciler import load_schema
 from reconciler.cli import commands as cli
 from reconciler.manifest import ManifestError, Pins, load_manifest
+from reconciler.state.secret import OUR_FIELDS
 from tests.delivery.files import (
     ACTION,
     CRONJOB,
