@@ -57,6 +57,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.UNREAD,
         Reason.STILL_LISTED,
         Reason.MISSING,
+        Reason.WAITS_FOR,
     ),
     State.NOT_DESIRED: (Reason.NOT_DESIRED,),
     State.WAITING: (
@@ -64,7 +65,6 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.OCCUPIED,
         Reason.NAME_TAKEN,
         Reason.PATH_TAKEN,
-        Reason.WAITS_FOR,
         Reason.TWIN,
         Reason.ROLLED_BACK,
         Reason.ENDS_BY_ITSELF,

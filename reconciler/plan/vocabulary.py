@@ -164,8 +164,8 @@ SENTENCES: dict[Reason, str] = {
         "this one, or move that one to a third path"
     ),
     Reason.WAITS_FOR: (
-        "the path is another label's, which is leaving it: apply again when that one's token "
-        "is gone"
+        "the path is another label's, which is leaving it: a later apply goes on once that "
+        "one's token is gone"
     ),
     Reason.TWIN: (
         "a token with this label lives that we did not derive: adopt it, or --replace the label"
@@ -223,7 +223,6 @@ NEEDS_DECISION = frozenset(
         Reason.OCCUPIED,
         Reason.NAME_TAKEN,
         Reason.PATH_TAKEN,
-        Reason.WAITS_FOR,
         Reason.ROLLED_BACK,
         Reason.ENDS_BY_ITSELF,
         Reason.LEDGER_RESTORED,

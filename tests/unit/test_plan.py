@@ -1897,7 +1897,6 @@ def test_only_holds_of_desired_labels_need_a_decision() -> None:
                 Reason.OCCUPIED,
                 Reason.NAME_TAKEN,
                 Reason.PATH_TAKEN,
-                Reason.WAITS_FOR,
                 Reason.ROLLED_BACK,
                 Reason.ENDS_BY_ITSELF,
                 Reason.LEDGER_RESTORED,

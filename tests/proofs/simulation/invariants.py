@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
 from reconciler.model import MINUTE_MS, Credentials, LiveToken, TokenSpec
-from reconciler.plan.vocabulary import NEEDS_DECISION
+from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
 from reconciler.protocol.effects import Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.state.ledger import Entry, Ledger, Retiring
@@ -451,11 +451,13 @@ def _listed(world: World) -> frozenset[str]:
 
 
 def check_desired(world: World, run: Run) -> None:
-    """Each label that the run was to see to, and does not hold for a person, works."""
+    """Each label that the run was to see to works, unless it is held for a person, or
+    until another one has left its path.
+    """
     ledger = world.vault.ledger()
     assert ledger is not None
     holds = (
-        {c.label for c in run.plan.changes if c.reason in NEEDS_DECISION}
+        {c.label for c in run.plan.changes if c.reason in NEEDS_DECISION | {Reason.WAITS_FOR}}
         if run.plan is not None
         else set()
     )
