@@ -41,7 +41,8 @@ class Judged:
 
     def get(self, key: str) -> Node | None:
         """Return the node of a key, or None where it is absent or wrong."""
-        return None if key in self.wrong else self.node.pairs.get(key)
+        content = self.node.value  # not ``pairs``: this is asked 15 times for each token
+        return content.get(key) if isinstance(content, dict) and key not in self.wrong else None
 
     def within(self, key: str, inner: str) -> Node | None:
         """Return the node of a key in the mapping of ``key``; None as for ``get``."""
