@@ -74,3 +74,17 @@ def test_a_rename_without_an_outage(fleet: Fleet) -> None:
     assert not fleet.sandbox.state.token(old).live
     fleet.assert_whole()
     fleet.assert_quiet()
+    _rename_the_manager(fleet)
+
+
+def _rename_the_manager(fleet: Fleet) -> None:
+    """The manager signs its own rename with the secret of its former label."""
+    manifest = fleet.folder / "tokens.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    text = text.replace("manager: reconciler", "manager: keeper")
+    text = text.replace("label: reconciler", "label: keeper\n  was: reconciler\n  path: reconciler")
+    manifest.write_text(text, encoding="utf-8")
+    fleet.must("apply", "--yes")
+    (keeper,) = fleet.live("keeper")
+    assert fleet.use("reconciler") == keeper.token_id
+    assert "reconciler" not in fleet.ledger().tokens
