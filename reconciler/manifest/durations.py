@@ -33,6 +33,7 @@ def parse_duration_ms(text: str) -> int | None:
     return int(found[1]) * _UNITS_MS[found[2]]
 
 
+@functools.lru_cache(maxsize=1024)  # as above
 def out_of_bounds(key: str, text: str) -> str | None:
     """Return the sentence about a well-formed duration that is too short or long."""
     length_ms = parse_duration_ms(text)

@@ -9,6 +9,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,40 +127,61 @@ def _build(draft: Draft, names: tuple[str, ...]) -> Manifest:
     """Return what a draft without an error says."""
     head = draft.head
     profile = head.get("profile_id")
+    defaults = _Defaults(
+        rotate_after=head.within("defaults", "rotate_after"),
+        overlap=head.within("defaults", "overlap"),
+        fields=head.within("vault", "fields"),
+    )
     return Manifest(
         profile_id=profile.value if profile and isinstance(profile.value, int) else None,
         manager=_text(head.get("manager")),
         mount=_text(head.within("vault", "mount")),
         prefix=_text(head.within("vault", "prefix")),
-        tokens=tuple(_token(head, token) for token in draft.tokens),
+        tokens=tuple(_token(defaults, token) for token in draft.tokens),
         files=names,
     )
 
 
-def _token(head: Judged, token: Judged) -> TokenSpec:
-    age = token.get("rotate_after") or head.within("defaults", "rotate_after")
-    overlap = token.get("overlap") or head.within("defaults", "overlap")
-    scopes, protect = token.get("scopes"), token.get("protect")
+@value
+class _Defaults:
+    """What the head says for tokens that are silent."""
+
+    rotate_after: Node | None
+    overlap: Node | None
+    fields: Node | None
+
+
+def _token(defaults: _Defaults, token: Judged) -> TokenSpec:
+    get = token.node.pairs.get  # the draft is without an error, so no key is wrong
+    label, scopes, protect = get("label"), get("scopes"), get("protect")
+    age = get("rotate_after") or defaults.rotate_after
+    overlap = get("overlap") or defaults.overlap
     return TokenSpec(
-        label=_text(token.get("label")),
-        scopes=scope_set(item.text for item in scopes.items) if scopes else DEFAULT_SCOPES,
-        path=_text(token.get("path") or token.get("label")),
+        label=_text(label),
+        scopes=_scopes(tuple(item.text for item in scopes.items)) if scopes else DEFAULT_SCOPES,
+        path=_text(get("path") or label),
         rotate_after_ms=parse_duration_ms(age.text if age else DEFAULT_ROTATE_AFTER),
         overlap_ms=parse_duration_ms(overlap.text if overlap else DEFAULT_OVERLAP) or 0,
         protect=protect.value if protect and isinstance(protect.value, bool) else None,
-        fields=_fields(head.within("vault", "fields"), token.get("fields")),
-        was=_text(token.get("was")) or None,
-        description=" ".join(_text(token.get("description")).split()),
+        fields=_fields(defaults.fields, get("fields")),
+        was=_text(get("was")) or None,
+        description=" ".join(_text(get("description")).split()),
         mark=token.node.mark,
     )
+
+
+@functools.lru_cache(maxsize=1024)  # a fleet has few different ones
+def _scopes(written: tuple[str, ...]) -> tuple[str, ...]:
+    return scope_set(written)
 
 
 def _fields(*written: Node | None) -> tuple[str, ...]:
     """Return the further names, each ``NAME=source``; those that come later count."""
     found: dict[str, str] = {}
     for node in written:
-        found |= {name: source.text for name, source in node.pairs.items()} if node else {}
-    return tuple(f"{name}={source}" for name, source in sorted(found.items()))
+        if node is not None:
+            found |= {name: source.text for name, source in node.pairs.items()}
+    return tuple(f"{name}={source}" for name, source in sorted(found.items())) if found else ()
 
 
 def _text(node: Node | None) -> str:

@@ -14,6 +14,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -150,6 +151,7 @@ def _length(token: Judged, key: str, default: _Length) -> _Length:
     return default if node is None else _Length(node.text, _length_ms(key, node.text), node)
 
 
+@functools.lru_cache(maxsize=1024)  # a fleet has few different ones
 def _length_ms(key: str, text: str) -> int | None:
     if durations.out_of_bounds(key, text):
         return None
@@ -184,12 +186,15 @@ def scopes(draft: Draft) -> Iterator[Problem]:
     be in every token.
     """
     known = (*SCOPES, *(draft.pins.allowed_scopes or ()))
+    common = frozenset(SCOPES if draft.pins.allowed_scopes is None else ())
     unknown: dict[str, list[Node]] = {}
     for token in draft.tokens:
         named = _named_scopes(draft.shape, token)
         clean = "scopes" not in token.wrong
         for scope, node in named.items():
-            sentence = _not_allowed(scope, known, draft.pins.allowed_scopes)
+            sentence = None
+            if scope not in common:
+                sentence = _not_allowed(scope, known, draft.pins.allowed_scopes)
             if sentence is not None:
                 yield error(node.mark, sentence)
             elif scope not in known:
@@ -215,7 +220,7 @@ def _named_scopes(shape: Shape, token: Judged) -> dict[str, Node]:
     return {
         item.text: item
         for item in node.items
-        if isinstance(item.value, str) and shape.scope.search(item.text)
+        if item.value in SCOPES or (isinstance(item.value, str) and shape.scope.search(item.text))
     }
 
 
@@ -264,12 +269,13 @@ def labels_and_paths(draft: Draft) -> Iterator[Problem]:
 
 def former_labels(draft: Draft) -> Iterator[Problem]:
     """Each former label (``was``) is one token's, and no token's label any more."""
+    renamed = [(token, was) for token in draft.tokens if (was := token.get("was"))]
+    if not renamed:
+        return
     labels = {label.text: label for token in draft.tokens if (label := token.get("label"))}
     former: dict[str, Node] = {}
-    for token in draft.tokens:
-        label, was = token.get("label"), token.get("was")
-        if was is None:
-            continue
+    for token, was in renamed:
+        label = token.get("label")
         if label is not None and was.text == label.text:
             told = "is the token's label as well - leave it out, or write the former label"
             yield error(was.mark, f"was {quoted(was.text)} {told}")

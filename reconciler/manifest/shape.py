@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 
+_NOTHING: frozenset[str] = frozenset()
+
+
 @value
 class Judged:
     """A mapping of the manifest after the schema judged it.
@@ -41,8 +44,10 @@ class Judged:
 
     def get(self, key: str) -> Node | None:
         """Return the node of a key, or None where it is absent or wrong."""
-        content = self.node.value  # not ``pairs``: this is asked 15 times for each token
-        return content.get(key) if isinstance(content, dict) and key not in self.wrong else None
+        content = self.node.value  # not ``pairs``: this is asked often for each token
+        if self.wrong and key in self.wrong:
+            return None
+        return content.get(key) if isinstance(content, dict) else None
 
     def within(self, key: str, inner: str) -> Node | None:
         """Return the node of a key in the mapping of ``key``; None as for ``get``."""
@@ -83,7 +88,7 @@ class Shape:
         """Return one token as judged."""
         value = plain(node)
         if self._is_surely_token(value):
-            return Judged(node=node)
+            return Judged(node=node, wrong=_NOTHING, problems=())
         return _judged(node, self._errors(self._token, value), "this token")
 
     def _errors(self, schema: dict[str, Any], value: Any) -> Iterator[ValidationError]:
@@ -103,7 +108,11 @@ def plain(node: Node) -> Any:
     """Return the node as JSON data; an ``Odd`` stays, since it is no type of JSON."""
     value = node.value
     if isinstance(value, dict):
-        return {key: plain(child) for key, child in value.items()}
+        return {
+            # most are scalars, and a call for each of them is a tenth of judging
+            key: plain(child) if isinstance(child.value, (dict, list)) else child.value
+            for key, child in value.items()
+        }
     if isinstance(value, list):
         return [plain(child) for child in value[:LONGEST_LIST]]
     return value

@@ -272,6 +272,10 @@ class _Reader:
                 event, f"more than {MAX_VALUES:,} values - {SEVERAL}, or check the path"
             )
         kind, at = type(event), event.start_mark
+        if kind is ScalarEvent:  # as most are
+            if event.anchor or event.tag:
+                self._refuse_extras(event)
+            return Node(_scalar(event), self._file, at, event.value)
         if kind is AliasEvent:
             self._tell(
                 event,
@@ -280,8 +284,6 @@ class _Reader:
             return Node(Odd.REFUSED, self._file, at)
         if event.anchor or event.tag:
             self._refuse_extras(event)
-        if kind is ScalarEvent:
-            return Node(_scalar(event), self._file, at, event.value)
         if depth == _MAX_DEPTH:
             raise self._unreadable(
                 event, f"nested deeper than {_MAX_DEPTH} levels - this is no manifest"

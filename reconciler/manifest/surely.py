@@ -53,6 +53,18 @@ def surely(schema: Schema, root: Schema) -> Check:
     return check
 
 
+def _properties(known: Mapping[str, Check]) -> Check:
+    def check(value: Any) -> bool:
+        if type(value) is not dict:
+            return False
+        for key, part in value.items():  # noqa: SIM110  # as above
+            if key in known and not known[key](part):
+                return False
+        return True
+
+    return check
+
+
 def _followed(schema: Schema, root: Schema) -> Schema:
     """Return the schema with what its reference says, unless both say the same key."""
     reference = schema.get("$ref")
@@ -72,11 +84,7 @@ def _check(keyword: str, argument: Any, schema: Schema, root: Schema) -> Check:
             item = surely(argument, root)
             return lambda value: type(value) is list and all(map(item, value))
         case "properties":
-            known = {key: surely(part, root) for key, part in argument.items()}
-            return lambda value: (
-                type(value) is dict
-                and all(known[key](part) for key, part in value.items() if key in known)
-            )
+            return _properties({key: surely(part, root) for key, part in argument.items()})
         case "additionalProperties" if argument is False:
             names = schema.get("properties", {}).keys()
             return lambda value: type(value) is dict and value.keys() <= names

@@ -1653,22 +1653,21 @@ def test_garbage_is_told_never_raised(
 
 
 CHILD = """
-import json, sys, time, yaml
+import json, statistics, sys, time, yaml
 from pathlib import Path
 from reconciler.manifest import load_manifest
 file = Path(sys.argv[1])
-loaded, all_s, plain_s = load_manifest([file]), [], []
+loaded, ratios = load_manifest([file]), []
 # not ru_maxrss, which knows the parent's memory from before the exec
 status = open("/proc/self/status").read().splitlines()
 peak_mib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
-for _ in range(8):  # in turn: how fast a machine is changes from one moment to the next
+for _ in range(15):  # in turn: how fast a machine is changes from one moment to the next
     before = time.process_time()
     load_manifest([file])
     between = time.process_time()
     yaml.load(file.read_bytes(), yaml.CSafeLoader)
-    all_s.append(between - before)
-    plain_s.append(time.process_time() - between)
-print(json.dumps([len(loaded.manifest.tokens), min(all_s), min(plain_s), peak_mib]))
+    ratios.append((between - before) / (time.process_time() - between))
+print(json.dumps([len(loaded.manifest.tokens), statistics.median(ratios), peak_mib]))
 """
 
 
@@ -1689,7 +1688,7 @@ def test_a_thousand_tokens(folder: Path) -> None:
         capture_output=True,
         check=True,
     )
-    count, load_s, yardstick_s, peak_mib = json.loads(done.stdout)
+    count, ratio, peak_mib = json.loads(done.stdout)
     assert count == MAX_LABELS
-    assert load_s < yardstick_s
+    assert ratio < 1
     assert peak_mib < 80
