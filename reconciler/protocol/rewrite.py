@@ -47,7 +47,15 @@ from reconciler.protocol.effects import (
     Written,
     time_of_record,
 )
-from reconciler.protocol.outcome import Outcome, Run, applied, failed, not_tried, unrecorded
+from reconciler.protocol.outcome import (
+    Ending,
+    Outcome,
+    Run,
+    applied,
+    failed,
+    not_tried,
+    unrecorded,
+)
 from reconciler.protocol.prove import Works, prove_stored, record_unsigned
 from reconciler.protocol.undo import close_rewrite, leaving
 from reconciler.state import (
@@ -137,7 +145,10 @@ def restore(
     if isinstance(proof, Outcome):
         return proof
     if not isinstance(proof, Works):
-        return (yield from record_unsigned(place.label, live.token_id, proof))
+        noted = yield from record_unsigned(place.label, live.token_id, proof)
+        # a run plans afresh after a restore only, so nothing of this one replaces it
+        is_last = kind is IntentKind.REWRITE and noted.status is Ending.APPLIED
+        return failed(f"{noted.sentence}: run again", live.token_id) if is_last else noted
     now_ms = yield from Now()
     task = Rewrite(
         kind=kind,

@@ -9,9 +9,9 @@
                                                       nothing is allowed (1)
     begin         take the lease                      another run holds it (6)
     look again    the same under the lease            an approved plan differs (3)
-    repair        recover, rename, record, restore; then      -
-                  look and plan afresh, as often as
-                  there are repairs left
+    repair        recover, rename, record, restore;   -
+                  then look and plan afresh, as
+                  often as there are repairs left
     act           derives beside revokes: several     -
                   labels at once, one thing at a
                   time about each of them

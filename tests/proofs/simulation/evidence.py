@@ -109,7 +109,7 @@ def _check_overlap(world: World, run: Run, token_id: str, quiet_ms: int) -> None
 def _check_successor(world: World, run: Run, label: str, token_id: str) -> None:
     """A token that somebody is known to have used goes once its successor is used."""
     assert run.seen is not None
-    told_ms = world.audit.told.get(token_id)
+    told_ms = first_told(world, token_id, PROMPT_MS)
     known_ms = run.seen_ms - world.exchange.law.hidden_ms - CLOCK_GRAIN_MS
     if told_ms is None or told_ms > known_ms or run.wish.spec(label) is None:
         return
@@ -125,3 +125,14 @@ def _shown_late(world: World, token_id: str) -> bool:
     token = world.exchange.live.get(token_id)
     used_ms = token.last_used_at_ms if token is not None else None
     return token is not None and (used_ms or 0) > token.created_at_ms + OWN_PROOF_MS
+
+
+def first_told(world: World, token_id: str, proof_ms: int) -> int | None:
+    """When a list could first tell that a consumer has a live token, if it ever could.
+
+    A use within ``proof_ms`` of its derive is taken for our own proof.
+    """
+    if token_id not in world.audit.told:
+        return None
+    proven_ms = world.exchange.live[token_id].created_at_ms + proof_ms
+    return next((u for u in world.audit.used.get(token_id, ()) if u > proven_ms), None)

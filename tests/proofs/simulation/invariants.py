@@ -37,7 +37,7 @@ from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.state.ledger import Entry, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
-from tests.proofs.simulation.evidence import Violation, check_evidence
+from tests.proofs.simulation.evidence import Violation, check_evidence, first_told
 from tests.proofs.simulation.models import (
     PERSON,
     Exchange,
@@ -331,9 +331,7 @@ class Audit:
         run = world.runs.get(by)
         looked_ms = world.now_ms if run is None else run.listed_ms
         known_ms = looked_ms - world.exchange.law.hidden_ms - TOLD_MS
-        proven_ms = world.exchange.live[token_id].created_at_ms + OWN_PROOF_MS
-        late = [used for used in self.used.get(token_id, ()) if used > proven_ms]
-        told_ms = late[0] if late and token_id in self.told else None
+        told_ms = first_told(world, token_id, OWN_PROOF_MS)
         lost = self.vault_restored or self.written_anew
         return lost and (self.lagged or told_ms is None or told_ms > known_ms)
 

@@ -182,8 +182,8 @@ class Run:
     ``wrong_ms`` is how far wrong it is about the exchange's time, by one reply's Date,
     until that is ``confirmed``, once for all; ``wrong_when_seen_ms`` is how far it was
     when it looked; ``listed_ms`` is when it last asked for a list, ``replied_ms``
-    when it last got a reply. ``ending`` are paths whose versions end by themselves, as
-    its look began.
+    when it last got a reply. ``ending`` are paths that it was shown to let their
+    versions end by themselves.
     """
 
     def __init__(self, wish: Wish, *, keyed: bool = True) -> None:

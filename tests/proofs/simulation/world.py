@@ -625,15 +625,17 @@ class World:
         if isinstance(effect, ReadSecret):
             return self.vault.read(effect.path, effect.version)
         if isinstance(effect, ReadMeta):
+            run.ending |= self.audit.ending & {effect.path}
             return self.vault.meta(effect.path)
         if isinstance(effect, ReadMetas):
-            return {path: self.vault.meta(path) for path in effect.paths[::2]}
+            found = effect.paths[::2]
+            run.ending |= self.audit.ending & frozenset(found)
+            return {path: self.vault.meta(path) for path in found}
         if isinstance(effect, ReadMountLife):
             return None
         if isinstance(effect, ListPaths):
             return self.vault.paths()
         if isinstance(effect, ReadLedger):
-            run.ending = self.audit.ending
             return self.vault.ledger(), self.vault.ledger_version
         run.listed_ms = self.now_ms
         if isinstance(effect, VerifyToken):
