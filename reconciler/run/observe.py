@@ -119,7 +119,10 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
     if ledger is None:
         yield from refuse_lost_ledger(manifest, version)
         where = f"{manifest.place}/{LEDGER_NAME}"
-        raise NoSignerError(f"there is no ledger at {where} yet: {BOOTSTRAP}")
+        raise NoSignerError(
+            f"there is no ledger at {where} yet: {BOOTSTRAP}; where the mount or the prefix "
+            "has changed, put it back instead, because ledger and secrets are at the old place"
+        )
     refuse_wrong_exchange(ledger, api_url)
     signer = yield from find_signer(manifest, ledger)
     before = yield from ReadClock()

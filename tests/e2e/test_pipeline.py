@@ -119,9 +119,9 @@ def test_what_ends_a_command_early_is_in_the_summary(fleet: Fleet, command: str)
         command, *arguments, environ={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
     )
     assert done.code == 4
-    assert summary.read_text(encoding="utf-8").startswith(
-        f"### reconciler {command}: refused\n\n``there is no ledger at "
-    )
+    told = summary.read_text(encoding="utf-8")
+    assert told.startswith(f"### reconciler {command}: refused\n\n``there is no ledger at ")
+    assert "where the mount or the prefix has changed, put it back" in told
 
 
 def test_causes_by_the_base_branch(fleet: Fleet) -> None:
