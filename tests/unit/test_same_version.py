@@ -8,7 +8,14 @@ from typing import Any
 from reconciler.model import SecretVersion, VersionId, VersionState
 from reconciler.plan import NewToken
 from reconciler.protocol import Listing, Outcome, Place, Run, Step, derive_token, restore
-from reconciler.protocol.effects import Now, PutSecret, ReadSecret, VerifyToken, WriteLedger
+from reconciler.protocol.effects import (
+    LocalNow,
+    Now,
+    PutSecret,
+    ReadSecret,
+    VerifyToken,
+    WriteLedger,
+)
 from tests.proofs.simulation.models import secret_of
 from tests.support.values import API_URL, NOW_MS, PROFILE_ID, entry, live, spec
 
@@ -44,7 +51,8 @@ def version(*, age_ms: int) -> SecretVersion:
 def test_a_derive_writes_over_no_other_version_of_the_same_number() -> None:
     """Nothing is begun: no intent, no POST."""
     task = NewToken(spec=spec("bot"), seen=SEEN, entry=entry("bot-1", "bot"))
-    assert ended(derive_token(RUN, task), {ReadSecret: version(age_ms=1)}).sentence == ANEW
+    replies = {LocalNow: NOW_MS, ReadSecret: version(age_ms=1)}
+    assert ended(derive_token(RUN, task), replies).sentence == ANEW
 
 
 def test_a_restore_writes_over_no_other_version_of_the_same_number() -> None:
