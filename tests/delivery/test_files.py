@@ -820,7 +820,7 @@ def test_the_schema_has_no_place_for_more() -> None:
     assert {key for one in shapes for key in one["properties"]} == {
         *("version", "profile_id", "manager", "vault", "defaults", "tokens"),
         *("mount", "prefix", "rotate_after", "overlap"),
-        *("label", "description", "scopes", "path", "protect", "fields"),
+        *("label", "was", "description", "scopes", "path", "protect", "fields"),
     }
     (names,) = (one for one in objects if "propertyNames" in one)
     assert set(names["additionalProperties"]["enum"]) == OUR_FIELDS

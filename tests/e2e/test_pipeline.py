@@ -160,11 +160,14 @@ def test_the_forms_for_gitlab(fleet: Fleet) -> None:
     """Its plan widget's three numbers, and its code-quality report, which is there for
     a valid manifest too.
     """
-    fleet.begin(BOT)
+    fleet.write({**BOT, "overlap": "26h"})
     assert json.loads(fleet.must("validate", "--format", "gitlab").out) == []
     assert fleet.must("validate", "--format", "github").out.splitlines() == [
         "tokens.yaml: 2 tokens, valid"
     ]
+    fleet.begin(BOT)
+    (told,) = json.loads(fleet.must("validate", "--format", "gitlab").out)
+    assert told["description"].startswith("the overlap of 'bot' is less than 24h")
     fleet.write({"label": "new"})
     fleet.later(hours=2)
     assert json.loads(fleet.must("plan", "--format", "gitlab").out) == {

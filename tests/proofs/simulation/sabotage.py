@@ -23,8 +23,7 @@ from reconciler.model import (
     SecretVersion,
     VersionId,
 )
-from reconciler.plan import planner as plan_module
-from reconciler.plan import predecessors, reasons
+from reconciler.plan import further, predecessors, reasons
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding
@@ -613,7 +612,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="a predecessor revoked by time alone",
-        patch=_replaced(plan_module, "RETIRING", (overlap, _by_time_alone)),
+        patch=_replaced(further, "RETIRING", (overlap, _by_time_alone)),
         world="hold",
     ),
     Sabotage(
@@ -638,7 +637,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="an overlap that ends before a use at its end would be shown",
-        patch=_replaced(plan_module, "RETIRING", (_overlap_without_doubt, *RETIRING[1:])),
+        patch=_replaced(further, "RETIRING", (_overlap_without_doubt, *RETIRING[1:])),
         world="hold fresh uses",
     ),
     Sabotage(
