@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from reconciler.model import HOUR_MS, SECOND_MS
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS, PROMPT_MS
 from reconciler.protocol.spare import OWN_PROOF_MS
+from tests.proofs.simulation.models import PERSON
 from tests.proofs.simulation.runs import Run
 from tests.proofs.simulation.shown import NEVER
 
@@ -130,9 +131,12 @@ def _shown_late(world: World, token_id: str) -> bool:
 def first_told(world: World, token_id: str, proof_ms: int) -> int | None:
     """When a list could first tell that a consumer has a live token, if it ever could.
 
-    A use within ``proof_ms`` of its derive is taken for our own proof.
+    A use within ``proof_ms`` of our derive is taken for our own proof; a token that a
+    person made has none.
     """
     if token_id not in world.audit.told:
         return None
+    if world.exchange.made_by[token_id] == PERSON:
+        return world.audit.told[token_id]
     proven_ms = world.exchange.live[token_id].created_at_ms + proof_ms
     return next((u for u in world.audit.used.get(token_id, ()) if u > proven_ms), None)
