@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.errors import UsageError
+from reconciler.escape import counted
 from reconciler.manifest.durations import (
     DEFAULT_OVERLAP,
     DEFAULT_ROTATE_AFTER,
@@ -47,19 +48,24 @@ class Loaded:
     warnings: tuple[Problem, ...]
 
     def short_overlaps(self) -> tuple[Problem, ...]:
-        """Return a warning for each token that a websocket may outlive, by its place.
+        """Return a warning, if a websocket may outlive the overlap of some tokens.
 
-        Many consumers have none, so only ``validate`` tells it.
+        It stands at the first of them: one default may make all short. Many consumers
+        have no websocket, so only ``validate`` tells it.
         """
-        return tuple(
-            warning(
-                spec.mark,
-                f"the overlap of {quoted(spec.label)} is less than 24h - a websocket signs once"
-                " and lives up to 24 hours: write 26h, unless its consumers have none",
-            )
+        short = [
+            spec
             for spec in self.manifest.tokens
-            if spec.overlap_ms < DAY_MS and spec.mark and spec.label != self.manifest.manager
+            if spec.overlap_ms < DAY_MS and spec.label != self.manifest.manager
+        ]
+        if not short or short[0].mark is None:
+            return ()
+        more = f" and {counted(len(short) - 1, 'other token')}" if len(short) > 1 else ""
+        told = (
+            f"the overlap of {quoted(short[0].label)}{more} is less than 24h - a websocket signs"
+            " once and lives up to 24 hours: write 26h, unless the consumers have none"
         )
+        return (warning(short[0].mark, told),)
 
 
 def load_manifest(paths: Sequence[Path], *, pins: Pins = NO_PINS) -> Loaded:

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 
-_NOTHING: frozenset[str] = frozenset()
-
-
 @value
 class Judged:
     """A mapping of the manifest after the schema judged it.
@@ -88,7 +85,7 @@ class Shape:
         """Return one token as judged."""
         value = plain(node)
         if self._is_surely_token(value):
-            return Judged(node=node, wrong=_NOTHING, problems=())
+            return Judged(node=node)
         return _judged(node, self._errors(self._token, value), "this token")
 
     def _errors(self, schema: dict[str, Any], value: Any) -> Iterator[ValidationError]:

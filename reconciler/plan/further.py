@@ -48,14 +48,11 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
             manager=facts.label == context.desired.manager,
             leaving=leaving,
         )
-        finding, evidence = (
-            first(RETIRING, known),
-            Evidence(live=live, at_ms=context.observed.now_ms),
-        )
+        finding = first(RETIRING, known)
         task = RevokeRetiring(
             entry=entry,
             retiring=retiring,
-            evidence=evidence,
+            evidence=Evidence(live=live, at_ms=context.observed.now_ms),
             after_current=leaving and current is not None,
         )
         yield Change(

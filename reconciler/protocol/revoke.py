@@ -4,7 +4,7 @@ The ledger says so first, then the secret goes by its version number, then the t
 
     step                        then
     --------------------------  ------------------------------------------------------
-    ledger: retiring or         it is the point of no return
+    ledger: retiring or         there is no way back, save for an interrupted one
     current becomes revoking
     was it interrupted, and     it retires instead (``spare``)
     does the list show a use?

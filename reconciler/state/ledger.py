@@ -162,7 +162,10 @@ class Retiring:
 
 @value
 class Revoking:
-    """An id that will be revoked, whatever happens; ``path`` is as in ``Retiring``.
+    """An id that is to be revoked; ``path`` is as in ``Retiring``.
+
+    Nothing stops that, save for an interrupted one that somebody uses
+    (``spare_revoking``).
 
     ``asked_at_ms`` is when the exchange last answered a DELETE as if the id were gone.
     Only a later list without the id proves that it is.

@@ -8,8 +8,8 @@ Rules this module keeps:
 2. A transition checks what it relies on and refuses with a LedgerError. Only our own
    check-and-set writes move the document, so a refusal means a defect or an edit by
    hand.
-3. An id is in at most one place of a label: current, retiring or revoking. Revoking is
-   the point of no return: only ``close_revoking`` leads out of it.
+3. An id is in at most one place of a label: current, retiring or revoking. Out of
+   revoking leads ``close_revoking``, and ``spare_revoking`` for an interrupted one.
 """
 
 from __future__ import annotations

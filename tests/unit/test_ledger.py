@@ -776,34 +776,6 @@ def test_so_many_abandoned_intents_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [
-        Holder,
-        Current,
-        Intent,
-        Retiring,
-        Revoking,
-        Entry,
-        Abandoned,
-        Closed,
-        Ledger,
-        Retirement,
-        Discarded,
-    ],
-)
-def test_a_value_is_frozen_and_built_by_names(kind: type) -> None:
-    """Nobody changes a ledger under another's hands, and no two texts are swapped
-    unnoticed.
-    """
-    names = [field.name for field in dataclasses.fields(kind)]
-    made = kind(**dict.fromkeys(names))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(made, names[0], 1)
-    with pytest.raises(TypeError):
-        kind(1)
-
-
-@pytest.mark.parametrize(
     ("expected", "lease", "run"),
     [
         (False, None, None),

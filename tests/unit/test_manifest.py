@@ -157,14 +157,21 @@ def test_what_is_left_out(folder: Path) -> None:
 
 
 def test_short_overlaps(folder: Path) -> None:
-    """A token that a websocket may outlive is told where it stands; only ``validate``
-    asks. The manager has no websocket.
+    """Tokens that a websocket may outlive are told once, where the first one stands;
+    only ``validate`` asks. The manager has no websocket.
     """
     rest = "- {label: b, overlap: 23h}\n- {label: c, overlap: 24h}\n"
-    loaded = load(HEAD + "defaults: {overlap: 1h}\n" + FIRST + rest)
-    assert loaded.warnings == ()
-    (told_of,) = loaded.short_overlaps()
-    assert str(told_of).startswith("tokens.yaml:7:3: warning: the overlap of 'b' is less than 24h")
+    start = HEAD + "defaults: {overlap: 1h}\n" + FIRST + rest
+    for text, about in (
+        (start, "'b'"),
+        (start + "- label: d\n", "'b' and 1 other token"),
+        (start + "- label: d\n- label: e\n", "'b' and 2 other tokens"),
+    ):
+        loaded = load(text)
+        assert loaded.warnings == ()
+        (told_of,) = loaded.short_overlaps()
+        began = f"tokens.yaml:7:3: warning: the overlap of {about} is less than 24h"
+        assert str(told_of).startswith(began)
     assert load(HEAD + FIRST + "- label: b\n").short_overlaps() == ()
 
 

@@ -543,15 +543,6 @@ def test_a_snapshot_answers_by_path_and_by_id() -> None:
     assert seen.live_by_id() == {"bot-1": live("bot-1", "bot")}
 
 
-@pytest.mark.parametrize("made", [Content(), observed(ledger({}))], ids=["Content", "Observed"])
-def test_a_value_is_frozen_and_built_by_names(made: Content | Observed) -> None:
-    """What was gathered stays as it was seen."""
-    for field in dataclasses.fields(made):
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(made, field.name, None)
-        assert field.kw_only
-
-
 def test_content_is_readable_and_no_placeholder_unless_it_is_said() -> None:
     """Nothing is read into a snapshot that says nothing."""
     content = Content()

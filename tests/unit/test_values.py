@@ -12,6 +12,22 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
+from reconciler.plan import Change, NotTouched, Plan, Policy, Selection, Side
+from reconciler.state import (
+    Abandoned,
+    Closed,
+    Content,
+    Current,
+    Discarded,
+    Entry,
+    Holder,
+    Intent,
+    Ledger,
+    Observed,
+    Retirement,
+    Retiring,
+    Revoking,
+)
 from reconciler.values import value
 
 T = TypeVar("T")
@@ -117,3 +133,22 @@ def test_a_value_is_copied_whole() -> None:
     again = pickle.loads(pickle.dumps(point))  # noqa: S301  # our own
     for copied in (copy.copy(point), copy.deepcopy(point), again):
         assert copied == point
+
+
+LEDGERS = (Holder, Current, Intent, Retiring, Revoking, Entry, Abandoned, Closed, Ledger)
+PLANS = (Selection, Policy, Side, Change, NotTouched, Plan)
+
+
+@pytest.mark.parametrize("kind", [*LEDGERS, Retirement, Discarded, Content, Observed, *PLANS])
+def test_what_is_known_and_planned_is_a_value(kind: type) -> None:
+    """Nobody changes a ledger under another's hands, what was gathered stays as it was
+    seen, the plan that was shown is the one that is approved, and no two texts are
+    swapped unnoticed.
+    """
+    names = [field.name for field in dataclasses.fields(kind)]
+    made = kind(**dict.fromkeys(names))
+    for name in names:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(made, name, 1)
+    with pytest.raises(TypeError):
+        kind(1)

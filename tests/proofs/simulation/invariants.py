@@ -382,12 +382,13 @@ class Audit:
     def _check_removal(self, world: World, token_id: str, by: str) -> None:
         """A line that left the manifest ends no predecessor in use while its label's
         current token stays, and no consumer has picked that up.
+
+        The run's own ledger counts: a person may have put the one in Vault back since.
         """
-        run, ledger = world.runs.get(by), world.vault.ledger()
-        if run is None or run.seen is None or ledger is None or token_id not in self.used:
+        run = world.runs.get(by)
+        if run is None or run.seen is None or run.desk is None or token_id not in self.used:
             return
-        if self.rewound:
-            return  # what the ledger says now is not what the run went by
+        ledger = run.desk.ledger
         wanted = {spec.label for spec in run.wish.manifest.tokens}
         for label, entry in run.seen.ledger.tokens.items():
             now = ledger.tokens.get(label)
