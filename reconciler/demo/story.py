@@ -175,11 +175,15 @@ def _story(stage: Stage) -> None:
     stage.use("prod/bot")
     stage.run("apply", "--yes")
     stage.say(
-        "backtest leaves the manifest; it was used within the hour (by `verify` above), so "
-        "that has to be said."
+        "backtest leaves the manifest. Its token retires: it lives on through its overlap, and "
+        "would stay if the line came back."
     )
     stage.edit("  - label: backtest\n    scopes: [trading]\n", "")
     stage.run("apply", "--yes")
-    stage.run("apply", "--yes", "--revoke-in-use")
+    stage.say(
+        "Whoever knows that nothing needs it any more can say so; it was used within the hour "
+        "(by `verify` above), which has a flag of its own."
+    )
+    stage.run("apply", "--yes", "--revoke-now", "backtest", "--revoke-in-use")
     stage.run("plan")
     click.echo(f"\n(the ledger, which remembers all this, lies at {MOUNT}/{PREFIX}/{LEDGER_NAME})")

@@ -80,10 +80,10 @@ def plan_widget(plan: Plan) -> str:
     It counts what is created, updated and deleted.
     """
     counts = plan.counts()
-    updates = (Action.RECOVER, Action.RECORD, Action.RESTORE, Action.REWRITE, Action.ROTATE)
+    created_or_deleted = {Action.DERIVE, Action.REVOKE}
     widget = {
         "create": counts.get(Action.DERIVE, 0),
-        "update": sum(counts.get(action, 0) for action in updates),
+        "update": sum(c.acts and c.action not in created_or_deleted for c in plan.changes),
         "delete": counts.get(Action.REVOKE, 0),
     }
     return json.dumps(widget, sort_keys=True) + "\n"

@@ -108,6 +108,11 @@ def leaves(change: Change) -> str | None:
     return _token(change) if revokes else None
 
 
+def retires(change: Change) -> str | None:
+    """A token goes once nobody uses it, because its label left the manifest."""
+    return _token(change) if change.action is Action.RETIRE else None
+
+
 def without_overlap(change: Change) -> str | None:
     """The predecessor gets no overlap."""
     return _token(change) if change.reason is Reason.COMPROMISED else None
@@ -184,6 +189,7 @@ def grants(change: Change) -> str | None:
 
 ALARMS: tuple[tuple[str, Callable[[Change], str | None]], ...] = (
     ("revokes {tokens} for good", leaves),
+    ("retires {tokens}: revoked after the overlap, once nobody uses it", retires),
     ("revokes the predecessor at once, without overlap", without_overlap),
     ("revokes {superseded} for good", is_superseded),
     ("widens scopes", widens),

@@ -45,10 +45,10 @@ def files_missing(desired: Manifest, observed: Observed, policy: Policy) -> tupl
 
 
 def too_many_revocations(desired: Manifest, observed: Observed, policy: Policy) -> str | None:
-    """Count the labels that left the manifest and have a token to be revoked.
+    """Count the labels that leave the manifest with this apply, and have a token.
 
-    One that is held now, because it is in use or signs, goes later all the same. A
-    protected one stays.
+    One that is held now, because it signs, goes later all the same. A protected one
+    stays, and one that was recorded as leaving was counted then.
     """
     if files_missing(desired, observed, policy):
         return None
@@ -56,7 +56,10 @@ def too_many_revocations(desired: Manifest, observed: Observed, policy: Policy) 
     leaving = [
         label
         for label, entry in observed.ledger.tokens.items()
-        if label not in labels and entry.current is not None and not entry.protect
+        if label not in labels
+        and entry.current is not None
+        and entry.current.left_ms is None
+        and not entry.protect
     ]
     if len(leaving) <= policy.max_revocations:
         return None
@@ -64,6 +67,17 @@ def too_many_revocations(desired: Manifest, observed: Observed, policy: Policy) 
         f"{len(leaving)} tokens would be revoked because they left the manifest, "
         f"more than --max-revocations {policy.max_revocations}: raise it if that is meant"
     )
+
+
+def revokes_the_wrong(desired: Manifest, observed: Observed, policy: Policy) -> str | None:
+    """Refuse to end a label at once that the manifest has, or that nobody knows."""
+    wanted = sorted(policy.revoke_now & {spec.label for spec in desired.tokens})
+    if wanted:
+        return f"--revoke-now {', '.join(wanted)}: the manifest has it: remove its line first"
+    unknown = sorted(policy.revoke_now - observed.ledger.tokens.keys())
+    if unknown:
+        return f"--revoke-now {', '.join(unknown)}: the ledger knows no such label"
+    return None
 
 
 def nothing_desired(desired: Manifest, _: Observed, policy: Policy) -> str | None:
@@ -161,6 +175,11 @@ class Policy:
         default=False,
         text="Go back to a desired state that another one has superseded.",
         check=older_manifest,
+    )
+    revoke_now: frozenset[str] = _guard(
+        frozenset(),
+        "Revoke this label's token, which left the manifest, without waiting for its overlap",
+        revokes_the_wrong,
     )
     replace: frozenset[str] = _guard(
         frozenset(),

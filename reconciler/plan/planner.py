@@ -12,13 +12,17 @@ A label has at most one row of its own, by the first line that fits:
     no       current   a file of the manifest is missing        hold file_missing
     no       current   any, and the label is protected          hold protected
     no       current   it is the token that signs               hold signs
+    no       current   neither it nor its secret is found       hold missing
+    no       current   it was not recorded that the label left  retire not_desired
+    no       current   it was, and the overlap is not over      hold leaving
     no       current   uses prove nothing within its overlap    hold unproven
     no       current   perhaps used within its overlap          hold in_use
-    no       current   neither it nor its secret is found       hold missing
-    no       current   none of that                             revoke not_desired
+    no       current   none of that                             revoke left
+    no       current   the same, without an overlap             revoke not_desired
     yes      any       a write for its former label is open     hold name_waits
     yes      some      its former label has an entry as well    hold name_taken
     yes      none      its former label has an entry            rename name_changed
+    yes      current   it was recorded that the label left      record returned
     yes      none      the wanted path holds something foreign  hold occupied
     yes      none      it is another label's, which stays       hold path_taken
     yes      none      it is another label's, which leaves it   hold waits_for
@@ -49,7 +53,8 @@ A label has at most one row of its own, by the first line that fits:
     yes      any       it would derive or rotate, and the       hold scopes_granted
                        exchange granted other scopes before
 
-The flag of a guard lifts its hold: --allow-missing-files, --revoke-in-use,
+A token that the exchange does not list has no overlap, nor has one that --revoke-now
+names. The flag of a guard lifts its hold: --allow-missing-files, --revoke-in-use,
 --retry-scopes, and --replace for occupied (unless the path belongs to another label)
 and twin.
 
@@ -74,7 +79,7 @@ Further rows:
         none of that                                            hold successor_unused
     the manifest's files differ from those remembered           record files
 
-A label goes in this very run where its row revoke not_desired is within the selection
+A label goes in this very run where its row to revoke is within the selection
 and, if a plan was approved, in that plan. Otherwise its predecessors are judged as if
 it stayed.
 

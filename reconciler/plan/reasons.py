@@ -10,7 +10,8 @@ A label is in one of five situations, each with its own facts and its own reason
     Recorded  yes              one that the exchange does not list  UNLISTED
     Listed    yes              one that the exchange lists          LISTED
 
-The reasons of a predecessor are in ``predecessors``.
+The reasons of a predecessor are in ``predecessors``, those of a label that left the
+manifest in ``leaving``.
 
 Rules this module keeps:
 
@@ -28,10 +29,9 @@ from typing import TypeVar
 from reconciler.model import VersionState, iso
 from reconciler.plan.due import due, fields_differ
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
+from reconciler.plan.leaving import LEAVING, returned
 from reconciler.plan.names import renamed
-from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS, PROMPT_MS
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import never_used
 
 # --- what an earlier run left, or another one is at ---
 
@@ -79,73 +79,12 @@ def placeholder_left(facts: Facts) -> Finding | None:
 UNFINISHED = (in_progress, intent_open, revoking_left, placeholder_left)
 
 
-# --- a label that is not in the manifest ---
+# --- a label that is not in the manifest, and has no current token ---
 
 
 def nothing_left(_: Facts) -> Finding | None:
     """Only predecessors are left, which have rows of their own, or a protection."""
     return _KEEP
-
-
-def file_missing(facts: Unwanted) -> Finding | None:
-    """The line may stand in the file that is missing."""
-    names = ", ".join(facts.setting.files_missing)
-    return Finding(Action.HOLD, Reason.FILE_MISSING, names) if names else None
-
-
-def protected(facts: Unwanted) -> Finding | None:
-    """The ledger remembers the protection: removing the line does not remove it."""
-    return Finding(Action.HOLD, Reason.PROTECTED) if facts.entry.protect else None
-
-
-def unproven(facts: Unwanted) -> Finding | None:
-    """What the exchange shows of uses does not prove that nobody uses it."""
-    if facts.live is None or facts.setting.doubt_within(_overlap_ms(facts)) is not None:
-        return None
-    return Finding(Action.HOLD, Reason.UNPROVEN, facts.setting.doubt_text)
-
-
-def in_use(facts: Unwanted) -> Finding | None:
-    """Somebody may have used it within its overlap.
-
-    A token that nobody but us was ever shown to use is excepted, where uses are shown
-    promptly. Elsewhere a use soon after ours may never be shown.
-    """
-    live, policy = facts.live, facts.setting.policy
-    if live is None or live.last_used_at_ms is None or policy.revoke_in_use:
-        return None
-    quiet_ms = max(IN_USE_MS, _overlap_ms(facts))
-    doubt_ms = facts.setting.doubt_within(quiet_ms) or 0
-    if doubt_ms <= PROMPT_MS and never_used(facts.current, live):
-        return None
-    quiet_ms += doubt_ms
-    if facts.setting.now_ms - live.last_used_at_ms < quiet_ms:
-        return Finding(Action.HOLD, Reason.IN_USE, f"last used {iso(live.last_used_at_ms)}")
-    return None
-
-
-def _overlap_ms(facts: Facts) -> int:
-    kept = facts.entry.overlap_ms
-    return DEFAULT_OVERLAP_MS if kept is None else kept
-
-
-def signs(facts: Unwanted) -> Finding | None:
-    """The former manager's token signs: without it nothing could be revoked."""
-    if facts.current.token_id == facts.setting.signer_id:
-        return Finding(Action.HOLD, Reason.SIGNS)
-    return None
-
-
-def missing(facts: Unwanted) -> Finding | None:
-    """It is not listed, and its secret is lost: nobody can ask whether it lives."""
-    since_ms = None if facts.live is not None else facts.current.missing_since_ms
-    note = f"since {iso(since_ms or 0)}"
-    return Finding(Action.HOLD, Reason.MISSING, note) if since_ms is not None else None
-
-
-def not_desired(_: Unwanted) -> Finding | None:
-    """The line has left the file."""
-    return Finding(Action.REVOKE, Reason.NOT_DESIRED)
 
 
 # --- a label that is in the manifest ---
@@ -320,11 +259,12 @@ def in_sync(_: Listed) -> Finding | None:
 
 
 LEFTOVER = (*UNFINISHED, nothing_left)
-UNWANTED = (*UNFINISHED, file_missing, protected, signs, missing, unproven, in_use, not_desired)
+UNWANTED = (*UNFINISHED, *LEAVING)
 MISSING = (*UNFINISHED, occupied, twin, ends_by_itself, absent)
-UNLISTED = (*UNFINISHED, occupied, ledger_restored, ends_by_itself, revoked_elsewhere)
+UNLISTED = (*UNFINISHED, returned, occupied, ledger_restored, ends_by_itself, revoked_elsewhere)
 LISTED = (
     *UNFINISHED,
+    returned,
     occupied,
     compromised,
     rolled_back,

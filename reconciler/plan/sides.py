@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from reconciler.plan.change import Side
 from reconciler.plan.context import PlanContext
-from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
+from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
     Evidence,
     NewToken,
+    RecordReturned,
     RecordVersion,
     RecoverIntent,
     RemovePlaceholder,
     RestoreSecret,
+    RetireCurrent,
     RevokeCurrent,
     RewriteSecret,
     Task,
 )
-from reconciler.plan.vocabulary import Action
+from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import Entry, Intent, interrupted
 
 
@@ -36,6 +38,8 @@ def sides_of(
             return Side(path=path), None, RemovePlaceholder(path=path)
         case ((Action.DERIVE | Action.ROTATE), Wanted()):
             return before, _wanted_side(context, facts), _new_token(context, facts)
+        case Action.RECORD, Recorded() if finding.reason is Reason.RETURNED:
+            return before, before, RecordReturned()
         case Action.RECORD, Listed():
             moved = RecordVersion(path=path, entry=entry, version=latest)
             return before, Side(path=path, version=latest.number), moved
@@ -55,16 +59,20 @@ def sides_of(
                 path=path, seen=latest, entry=entry, live=facts.live, further=facts.spec.fields
             )
             return before, _written_side(facts), again
-        case Action.REVOKE, Unwanted(live=live):
-            return (
-                before,
-                None,
-                RevokeCurrent(
-                    entry=entry, evidence=Evidence(live=live, at_ms=context.observed.now_ms)
-                ),
-            )
+        case ((Action.RETIRE | Action.REVOKE), Unwanted()):
+            return before, *_end(context, facts, before, finding)
         case _:
             return before, None, None
+
+
+def _end(
+    context: PlanContext, facts: Unwanted, before: Side | None, finding: Finding
+) -> tuple[Side | None, Task]:
+    """Return what is after the end of a label's token, or the beginning of that end."""
+    if finding.action is Action.RETIRE:
+        return before, RetireCurrent()
+    evidence = Evidence(live=facts.live, at_ms=context.observed.now_ms)
+    return None, RevokeCurrent(entry=facts.entry, evidence=evidence)
 
 
 def _written_side(facts: Listed, *, at_ms: int | None = None) -> Side:

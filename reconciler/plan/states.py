@@ -14,7 +14,8 @@ The table of contents:
     hold (in_progress, name_waits)                              in progress
     hold that only a person resolves                            waiting for a person
     any other hold                                              held
-    revoke (not_desired), or only predecessors are left         not desired
+    retire, revoke or hold because it left the manifest, or     not desired
+    only predecessors are left
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.MISSING,
         Reason.WAITS_FOR,
     ),
-    State.NOT_DESIRED: (Reason.NOT_DESIRED,),
+    State.NOT_DESIRED: (Reason.NOT_DESIRED, Reason.LEAVING, Reason.LEFT),
     State.WAITING: (
         Reason.SCOPES_GRANTED,
         Reason.OCCUPIED,
@@ -83,6 +84,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.PATH_CHANGED,
         Reason.NAME_CHANGED,
         Reason.RENAMED,
+        Reason.RETURNED,
         Reason.VERSION_MOVED,
         Reason.WILL_END,
         Reason.FIELDS,

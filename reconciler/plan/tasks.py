@@ -4,10 +4,11 @@
     ----------------  ------------------------------------------------------------------
     recover           RecoverIntent, FinishRevoking, RevokeAgain or RemovePlaceholder
     rename            RenameLabel
-    record            RecordFiles, RecordProtection or RecordVersion
+    record            RecordFiles, RecordProtection, RecordReturned or RecordVersion
     restore           RestoreSecret
     rewrite           RewriteSecret
     derive, rotate    NewToken
+    retire            RetireCurrent
     revoke            RevokeCurrent or RevokeRetiring
     hold, keep        none
 
@@ -202,6 +203,16 @@ class NewToken:
 
 
 @value
+class RetireCurrent:
+    """Remember that the label has left the manifest: its token's overlap begins."""
+
+
+@value
+class RecordReturned:
+    """Remember that a label that had left the manifest is in it again."""
+
+
+@value
 class RevokeCurrent:
     """Revoke the current token of a label that has left the manifest."""
 
@@ -234,7 +245,9 @@ Task = (
     | RecordVersion
     | RestoreSecret
     | RewriteSecret
+    | RecordReturned
     | NewToken
+    | RetireCurrent
     | RevokeCurrent
     | RevokeRetiring
 )

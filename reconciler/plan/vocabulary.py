@@ -15,7 +15,7 @@ from typing import NamedTuple
 class Action(enum.Enum):
     """What is done about a row, in the order in which an apply does it.
 
-    ``RENAME`` and ``RECORD`` write the ledger only.
+    ``RENAME``, ``RECORD`` and ``RETIRE`` write the ledger only.
     """
 
     RECOVER = "recover"
@@ -25,6 +25,7 @@ class Action(enum.Enum):
     REWRITE = "rewrite"
     DERIVE = "derive"
     ROTATE = "rotate"
+    RETIRE = "retire"
     REVOKE = "revoke"
     HOLD = "hold"
     KEEP = "keep"
@@ -51,6 +52,7 @@ ACTIONS: dict[Action, ActionWords] = {
     Action.REWRITE: ActionWords("<", "yellow", "to rewrite", "rewritten"),
     Action.DERIVE: ActionWords("+", "green", "to derive", "derived"),
     Action.ROTATE: ActionWords("~", "yellow", "to rotate", "rotated"),
+    Action.RETIRE: ActionWords("-", "yellow", "to retire", "retired"),
     Action.REVOKE: ActionWords("-", "red", "to revoke", "revoked"),
     Action.HOLD: ActionWords(".", "cyan", "held", "held"),
     Action.KEEP: ActionWords(" ", "white", "kept", "kept"),
@@ -84,6 +86,9 @@ class Reason(enum.Enum):
     UNPROVEN = "unproven"
     SIGNS = "signs"
     NOT_DESIRED = "not_desired"
+    LEAVING = "leaving"
+    LEFT = "left"
+    RETURNED = "returned"
     OCCUPIED = "occupied"
     PATH_TAKEN = "path_taken"
     WAITS_FOR = "waits_for"
@@ -155,6 +160,9 @@ SENTENCES: dict[Reason, str] = {
         "it is the token that signs, which never revokes itself: sign with another one first"
     ),
     Reason.NOT_DESIRED: "not in the manifest any more",
+    Reason.LEAVING: "not in the manifest any more: it lives on through its overlap",
+    Reason.LEFT: "not in the manifest any more, and nobody uses it",
+    Reason.RETURNED: "in the manifest again: it stays",
     Reason.OCCUPIED: (
         "the path holds a secret that is not ours: move it, choose another "
         "path, or --replace the label"
@@ -246,6 +254,8 @@ CATEGORIES: dict[Reason, Category] = {
             Reason.WILL_END,
             Reason.VERSION_MOVED,
             Reason.SECRET_MOVED,
+            Reason.LEAVING,
+            Reason.LEFT,
             Reason.OVERLAP,
             Reason.STILL_USED,
             Reason.UNPROVEN,

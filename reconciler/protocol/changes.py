@@ -19,19 +19,21 @@ from reconciler.plan import (
     NewToken,
     RecordFiles,
     RecordProtection,
+    RecordReturned,
     RecordVersion,
     RecoverIntent,
     RemovePlaceholder,
     RenameLabel,
     RestoreSecret,
+    RetireCurrent,
     RevokeAgain,
     RevokeCurrent,
     RevokeRetiring,
     RewriteSecret,
 )
 from reconciler.protocol.derive import derive_token
-from reconciler.protocol.effects import Recorded, Step, WriteLedger
-from reconciler.protocol.outcome import Outcome, Run, applied, unrecorded
+from reconciler.protocol.effects import ConfirmedNow, Recorded, Step, WriteLedger
+from reconciler.protocol.outcome import Outcome, Run, applied, not_tried, unrecorded
 from reconciler.protocol.recover import Recovery, recover_intent
 from reconciler.protocol.repair import fix_version, remove_placeholder
 from reconciler.protocol.revoke import (
@@ -45,6 +47,8 @@ from reconciler.state import (
     IntentKind,
     Observed,
     Transition,
+    note_left,
+    note_returned,
     rename_entry,
     set_files,
     set_protect,
@@ -109,6 +113,10 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
             return _record(set_protect(label, protect=protect), sentence)
         case RecordVersion():
             return fix_version(label, task)
+        case RecordReturned():
+            return _record(note_returned(label), "it stays")
+        case RetireCurrent():
+            return _retire(label)
         case RecoverIntent():
             recovery = Recovery(
                 label=label,
@@ -132,6 +140,13 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
 
 def _place(label: str, task: RestoreSecret | RewriteSecret, source: int) -> Place:
     return Place(label=label, path=task.path, source=source, seen=task.seen, further=task.further)
+
+
+def _retire(label: str) -> Step[Outcome]:
+    at_ms = yield from ConfirmedNow()
+    if not isinstance(at_ms, int):
+        return not_tried(at_ms.sentence)
+    return (yield from _record(note_left(label, at_ms=at_ms), "its overlap begins"))
 
 
 def _record(transition: Transition, sentence: str) -> Step[Outcome]:

@@ -283,8 +283,8 @@ def _apart(change: Change, review: Review) -> str:
 
 
 def _action(change: Change) -> str:
-    """Return the action; revocations and widened scopes stand out."""
-    loud = change.action is Action.REVOKE or (
+    """Return the action; what ends a token, and widened scopes, stand out."""
+    loud = change.action in {Action.RETIRE, Action.REVOKE} or (
         change.action is Action.ROTATE and bool(gained_scopes(change))
     )
     return f"**{change.action.value}**" if loud else change.action.value

@@ -119,6 +119,8 @@ def apply_manifest(
     )
     acting = outlook.plan.acting
     if not acting and not any(c.reason is Reason.IN_PROGRESS for c in outlook.plan.changes):
+        if session.policy.revoke_now:  # a misspelt label is told, not passed over
+            refuse_guarded(session, outlook.observed, approved)
         return Then(stage=report_of, arguments=(progress,))
     yield from _refuse(session, outlook, approved)
     if ask and acting:

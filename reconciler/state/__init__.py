@@ -33,6 +33,7 @@ from reconciler.state.lasting import (
     ledger_end,
     ledger_ends,
 )
+from reconciler.state.leaving import note_left, note_returned
 from reconciler.state.ledger import (
     LEDGER_FIELD,
     LEDGER_NAME,
@@ -194,6 +195,8 @@ __all__ = [
     "names_of",
     "never_used",
     "note_asked",
+    "note_left",
+    "note_returned",
     "one_more_helps",
     "only_ours",
     "open_intent",

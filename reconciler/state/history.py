@@ -7,6 +7,8 @@
                                                    that was open; recorded without one
     has a new row in its audit trail               revoked, or closed with its outcome
     has a new abandoned attempt                    abandoned
+    has a label that left the manifest, or is      left, returned
+    in it again
     has another protection of a label              protected, not protected
     has other files                                files
 
@@ -81,6 +83,7 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
         if what and entry.current is not None:
             token_id = entry.current.token_id
             yield event(label=label, what=what, token_id=token_id, why=_why(was, entry))
+        yield from (event(label=label, what=told) for told in _of_leaving(was, entry))
         if was.protect != entry.protect:
             told = "protected" if entry.protect else "not protected"
             yield event(label=label, what=told)
@@ -103,6 +106,13 @@ def _of_current(was: Entry, entry: Entry) -> str:
     if was.intent is not None and entry.intent is None:
         return DONE[was.intent.kind]
     return "recorded"
+
+
+def _of_leaving(was: Entry, entry: Entry) -> Iterable[str]:
+    old, current = was.current, entry.current
+    if old is None or current is None or (old.left_ms is None) == (current.left_ms is None):
+        return ()
+    return ("returned",) if current.left_ms is None else ("left",)
 
 
 def _why(was: Entry, entry: Entry) -> str:

@@ -73,7 +73,8 @@ class Current:
     it was somebody's before; None for a token that is in use since it was derived.
     Until ``grace_until_ms`` age is no reason to rotate it. ``asked_label`` is what we
     asked the exchange to call it, None for the label of its entry: they differ after
-    the label was renamed.
+    the label was renamed. ``left_ms`` is when a run recorded that the label had left
+    the manifest: its overlap counts from there.
     """
 
     token_id: str
@@ -89,6 +90,7 @@ class Current:
     in_use_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     grace_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     asked_label: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    left_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:

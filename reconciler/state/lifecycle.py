@@ -10,6 +10,7 @@ A token is at one stage of its label's entry at a time:
 absent     the ledger does not know it
 intent     the write that makes it was begun, and may name its id
 current    consumers are meant to hold it
+leaving    its label left the manifest, and it lives on for its overlap
 retiring   its successor is recorded, and it lives on for its overlap
 revoking   it is to go, whatever happens; only one that was interrupted
            comes back, where somebody uses it
@@ -29,6 +30,7 @@ class Stage(enum.Enum):
     ABSENT = "absent"
     INTENT = "intent"
     CURRENT = "current"
+    LEAVING = "leaving"
     RETIRING = "retiring"
     REVOKING = "revoking"
     CLOSED = "closed"
@@ -53,6 +55,10 @@ MOVES = (
     Move(Stage.CURRENT, "record_current", Stage.REVOKING),
     Move(Stage.CURRENT, "record_current", Stage.CLOSED),
     Move(Stage.CURRENT, "start_revoking", Stage.REVOKING),
+    Move(Stage.CURRENT, "note_left", Stage.LEAVING),
+    Move(Stage.LEAVING, "note_returned", Stage.CURRENT),
+    Move(Stage.LEAVING, "start_revoking", Stage.REVOKING),
+    Move(Stage.LEAVING, "forget_missing", Stage.CLOSED),
     Move(Stage.RETIRING, "record_current", Stage.CURRENT),
     Move(Stage.RETIRING, "record_current", Stage.REVOKING),
     Move(Stage.RETIRING, "start_revoking", Stage.REVOKING),

@@ -7,9 +7,10 @@
     has no entry        an intent is open      refused: the write is finished first
     has an entry        any                    refused: two entries can't be one
 
-The secret stays where it is, and the exchange goes on calling the tokens by the former
-label: each remembers what was asked for (``asked_label``), so that a rotation with its
-normal overlap follows. Attempts that were abandoned keep the former label, because that
+A label that had left the manifest is back with its new name. The secret stays where it
+is, and the exchange goes on calling the tokens by the former label: each remembers what
+was asked for (``asked_label``), so that a rotation with its normal overlap follows.
+Attempts that were abandoned keep the former label, because that
 is what their tokens would be called.
 """
 
@@ -29,7 +30,7 @@ def rename_entry(ledger: Ledger, label: str, was: str) -> Ledger:
     require(entry.intent is None, f"{was} has an open intent")
     current = entry.current
     if current is not None:
-        current = replace(current, asked_label=current.asked_label or was)
+        current = replace(current, asked_label=current.asked_label or was, left_ms=None)
     retiring = tuple(replace(r, asked_label=r.asked_label or was) for r in entry.retiring)
     tokens = {name: known for name, known in ledger.tokens.items() if name != was}
     return replace(

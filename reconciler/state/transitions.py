@@ -59,6 +59,8 @@ def open_intent(ledger: Ledger, label: str, intent: Intent, *, protect: bool | N
     """
     entry = ledger.tokens.get(label, Entry(path=intent.path, protect=bool(protect)))
     require(entry.intent is None, f"{label} has an open intent already")
+    leaves = entry.current is not None and entry.current.left_ms is not None
+    require(not leaves, f"{label} is recorded as not in the manifest")
     return with_entry(ledger, label, replace(entry, intent=intent))
 
 

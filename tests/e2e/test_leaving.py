@@ -7,7 +7,9 @@ import json
 
 import pytest
 
+from reconciler.model import VersionState
 from reconciler.state.ledger_text import to_text
+from tests.e2e.test_story import held
 from tests.support.fleet import Fleet
 
 BOTS = tuple({"label": f"bot-{number}"} for number in range(6))
@@ -58,7 +60,7 @@ def test_a_removal_that_nobody_applied(fleet: Fleet, selection: tuple[str, ...])
     with fleet.untouched():
         fleet.must("apply", "--yes", *selection)
     assert fleet.sandbox.state.token(old).live
-    fleet.must("apply", "--yes")
+    fleet.must("apply", "--yes", "--revoke-now", "bot")
     assert fleet.live("bot") == []
     fleet.assert_quiet()
 
@@ -89,8 +91,100 @@ def test_a_removal_that_does_not_come_about(fleet: Fleet) -> None:
         text = to_text(dataclasses.replace(ledger, tokens=tokens))
         store.write(f"{fleet.prefix}/_ledger", {"ledger": text}, cas=latest.version)
     fleet.write()
-    done = fleet.must("apply", "--yes")
+    done = fleet.must("apply", "--yes", "--revoke-now", "bot")
     assert done.last_line == "applied 0, failed 0, held 2, not tried 0"
     assert "so this one stays for now" in done.out
     assert fleet.sandbox.state.token(old).live
     assert len(fleet.live("bot")) == 2
+
+
+# --- a label retires where it lies ---
+
+
+def leaving(fleet: Fleet) -> str:
+    """A label with an overlap of an hour has left the manifest; its token's id."""
+    fleet.defaults = {"overlap": "1h"}
+    fleet.begin(BOT, {"label": "other"})
+    token_id = fleet.use("prod/bot")
+    fleet.later(minutes=5)
+    fleet.write({"label": "other"})
+    return token_id
+
+
+def test_a_label_that_leaves_retires(fleet: Fleet) -> None:
+    """Its token works on through the overlap, and its secret stays readable. It goes
+    once nobody has used it for that long, in whatever run comes then.
+    """
+    token_id = leaving(fleet)
+    with fleet.untouched():
+        said = fleet.must("plan").out
+        assert "retires 1 token: revoked after the overlap" in said
+        assert fleet.attempt("plan", "--detailed-exitcode").code == 2
+    fleet.must("apply", "--yes")
+    fleet.assert_quiet()
+    assert fleet.use("prod/bot") == token_id
+    fleet.later(minutes=50)
+    fleet.use("prod/bot")
+    fleet.later(minutes=15)
+    with fleet.untouched():
+        done = fleet.must("apply", "--yes")
+        assert "used within its overlap" in held(done)[0]
+        assert fleet.attempt("plan", "--detailed-exitcode").code == 0
+    fleet.later(minutes=61)
+    done = fleet.must("apply", "--yes", "--only", "cleanup")
+    assert done.last_line == "applied 1, failed 0, held 0, not tried 0"
+    assert fleet.live("bot") == []
+    assert fleet.secret("prod/bot").state is VersionState.DELETED
+    fleet.assert_quiet()
+
+
+def test_a_label_that_returns_stays(fleet: Fleet) -> None:
+    """A revert of the pull request costs a write of the ledger, and no token."""
+    token_id = leaving(fleet)
+    fleet.must("apply", "--yes")
+    version = fleet.secret("prod/bot").version
+    fleet.later(hours=3)
+    fleet.write(BOT, {"label": "other"})
+    done = fleet.must("apply", "--yes", "--allow-older-manifest")
+    assert "it stays" in done.out
+    assert [token.token_id for token in fleet.live("bot")] == [token_id]
+    assert fleet.secret("prod/bot").version == version
+    fleet.assert_whole()
+    fleet.assert_quiet()
+    told = fleet.must("history", "--label", "bot").out
+    assert "left" in told
+    assert "returned" in told
+
+
+def test_a_label_that_returns_elsewhere_rotates(fleet: Fleet) -> None:
+    """It is reinstated first, and then moved with the overlap of any move."""
+    token_id = leaving(fleet)
+    fleet.must("apply", "--yes")
+    fleet.write({**BOT, "path": "prod/new"}, {"label": "other"})
+    fleet.must("apply", "--yes")
+    assert fleet.use("prod/bot") == token_id
+    assert fleet.use("prod/new") != token_id
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+def test_a_label_is_ended_at_once(fleet: Fleet) -> None:
+    """The flag names one label and spares only its overlap; a misspelt one stops."""
+    leaving(fleet)
+    fleet.must("apply", "--yes")
+    with fleet.untouched():
+        assert "remove its line" in fleet.refused(1, "apply", "--yes", "--revoke-now", "other")
+        assert "no such label" in fleet.refused(1, "apply", "--yes", "--revoke-now", "bott")
+        assert "--revoke-in-use" in held(fleet.must("apply", "--yes", "--revoke-now", "bot"))[0]
+    fleet.must("apply", "--yes", "--revoke-now", "bot", "--revoke-in-use")
+    assert fleet.live("bot") == []
+    fleet.assert_quiet()
+
+
+def test_a_saved_plan_that_ends_a_label_at_once(fleet: Fleet) -> None:
+    """The flag is the plan's: its apply needs no flag, and an apply of another does."""
+    leaving(fleet)
+    fleet.must("plan", "--revoke-now", "bot", "--revoke-in-use", "--out", "plan.json")
+    fleet.must("apply", "--plan", "plan.json")
+    assert fleet.live("bot") == []
+    fleet.assert_quiet()

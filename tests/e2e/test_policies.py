@@ -115,7 +115,8 @@ def test_the_whole_story_with_the_apply_policy(fleet: Fleet, openbao: OpenBaoSer
     fleet.sandbox.faults.add(Fault(kind=FaultKind.LOST_REPLY, operation=Operation.DERIVE))
     fleet.attempt("rotate", "--target", "other", "--yes").refusal(5)
     fleet.write({**BOT, "path": "prod/elsewhere"})
-    fleet.must("apply", "--yes", "--revoke-in-use")
+    at_once = ("--revoke-in-use", "--revoke-now", "other", "--revoke-now", "adopted")
+    fleet.must("apply", "--yes", *at_once)
     fleet.assert_whole()
     fleet.assert_quiet()
     assert {token.label for token in fleet.sandbox.state.live()} == {"reconciler", "bot"}

@@ -115,7 +115,8 @@ def test_an_adopted_label_that_leaves_is_in_use(fleet: Fleet) -> None:
     fleet.later(seconds=2)
     fleet.must("adopt", "--label", "bot", "--token-id", token.token_id, text=token.secret)
     fleet.write()
-    assert "used within its overlap" in held(fleet.must("apply", "--yes"))[0]
+    done = fleet.must("apply", "--yes", "--revoke-now", "bot")
+    assert "used within its overlap" in held(done)[0]
     assert token.token_id in {live.token_id for live in fleet.live("bot")}
 
 

@@ -358,6 +358,7 @@ class _WorldMaker:
             max_rotations=self._random.randrange(4),
             allow_missing_files=self._amiss(),
             revoke_in_use=self._amiss(),
+            revoke_now=some(),
             replace=some(),
             requested=some(),
             compromised=self._amiss(),

@@ -92,7 +92,7 @@ def test_a_comment_is_whole() -> None:
     ).replace("reconciler `1.2.3`", "reconciler 1.2.3")
 
 
-@pytest.mark.parametrize("what", ["derives", "revokes", "widens", "keeps"])
+@pytest.mark.parametrize("what", ["derives", "retires", "widens", "keeps"])
 def test_a_comment_keeps_within_its_size(what: str) -> None:
     """10,000 changes stay within 60,000 bytes: the counts and the frame are whole, and
     the reader is told where the rest is.
@@ -100,7 +100,7 @@ def test_a_comment_keeps_within_its_size(what: str) -> None:
     labels = tuple(f"bot-{n:05}-{'x' * 100}" for n in range(MANY))
     state = fleet(*labels) if what != "derives" else fleet()
     scopes = ("trading", "withdrawal") if what == "widens" else ("trading",)
-    made, seen = planned(state, *(() if what == "revokes" else labels), scopes=scopes)
+    made, seen = planned(state, *(() if what == "retires" else labels), scopes=scopes)
     text = commented(made, seen)
     assert len(text.encode()) <= COMMENT_BYTES
     assert text.count("<details>") == text.count("</details>")
@@ -109,7 +109,7 @@ def test_a_comment_keeps_within_its_size(what: str) -> None:
     assert facts["truncated"] is True
     word = {
         "derives": "10000 to derive",
-        "revokes": "10000 to revoke",
+        "retires": "10000 to retire",
         "widens": "10000 to rotate",
         "keeps": "10001 kept",
     }[what]
@@ -124,8 +124,8 @@ def test_a_comment_keeps_within_its_size(what: str) -> None:
 
 
 def test_what_hurts_is_cut_last() -> None:
-    """Among ten thousand derives, each revocation and each widened scope still has its
-    row.
+    """Among ten thousand derives, each token that is to go and each widened scope still
+    has its row.
     """
     loud = [f"old-{n}" for n in range(50)]
     state = fleet(*loud, "widened")
@@ -140,7 +140,7 @@ def test_what_hurts_is_cut_last() -> None:
         made, review_of(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
     )
     assert len(text.encode()) <= COMMENT_BYTES
-    assert all(f"| **revoke** | `{label}` |" in text for label in loud)
+    assert all(f"| **retire** | `{label}` |" in text for label in loud)
     assert "| **rotate** | `widened` |" in text
     assert "more | | | | |" in text
 
@@ -302,7 +302,11 @@ def protected(token: TokenSpec, *, protect: bool) -> TokenSpec:
             "> - **grants a new token more than trading**: `new` (`+trading +withdrawal`)",
             id="a new token that moves funds",
         ),
-        pytest.param((spec("b"),), "> - **revokes 1 token for good**: `a` (`id-a`)", id="removed"),
+        pytest.param(
+            (spec("b"),),
+            "> - **retires 1 token: revoked after the overlap, once nobody uses it**: `a` (`id-a`)",
+            id="removed",
+        ),
         pytest.param(
             (spec("a", path="c"), spec("b")),
             "> - **moves the secret: consumers must read another path**: `a` (`path a -> c`)",

@@ -32,6 +32,12 @@ UNUSED: Row = (Action.HOLD, Reason.SUCCESSOR_UNUSED)
 NOW = current("bot-1", "bot", age_ms=2 * DAY_MS)
 OLD = retiring("bot-0", "bot", superseded_age_ms=2 * DAY_MS, overlap_ms=DAY_MS)
 LIFTED = Policy(revoke_unproven=True)
+AT_ONCE = Policy(revoke_now=frozenset({"bot"}))
+
+
+def left(ago_ms: int) -> Current:
+    """Return the current token of a label that left the manifest so long ago."""
+    return dataclasses.replace(NOW, left_ms=NOW_MS - ago_ms)
 
 
 def row_of(
@@ -139,13 +145,13 @@ def test_our_own_use_of_the_successor_is_no_consumers(expected: Row, now: Curren
 @pytest.mark.parametrize(
     ("expected", "doubt_ms", "ago_ms", "policy"),
     [
-        (Reason.NOT_DESIRED, 0, 25 * HOUR_MS, Policy()),
+        (Reason.LEFT, 0, 25 * HOUR_MS, Policy()),
         (Reason.IN_USE, 0, 23 * HOUR_MS, Policy()),
         (Reason.IN_USE, 2 * HOUR_MS, 25 * HOUR_MS, Policy()),
-        (Reason.NOT_DESIRED, 2 * HOUR_MS, 25 * HOUR_MS, Policy(revoke_in_use=True)),
+        (Reason.LEFT, 2 * HOUR_MS, 25 * HOUR_MS, Policy(revoke_in_use=True)),
         (Reason.UNPROVEN, None, 25 * HOUR_MS, Policy(revoke_in_use=True)),
         (Reason.UNPROVEN, 25 * HOUR_MS, None, Policy()),
-        (Reason.NOT_DESIRED, 25 * HOUR_MS, None, LIFTED),
+        (Reason.LEFT, 25 * HOUR_MS, None, LIFTED),
         (Reason.IN_USE, None, HOUR_MS, LIFTED),
     ],
 )
@@ -153,7 +159,7 @@ def test_a_label_that_left(
     expected: Reason, doubt_ms: int | None, ago_ms: int | None, policy: Policy
 ) -> None:
     """Its token lives while a consumer may hold it; each flag lifts one doubt."""
-    entry = Entry(path="bot", current=NOW, overlap_ms=DAY_MS)
+    entry = Entry(path="bot", current=left(3 * DAY_MS), overlap_ms=DAY_MS)
     found = row_of(
         entry,
         used("bot-1", ago_ms),
@@ -165,9 +171,65 @@ def test_a_label_that_left(
     assert found[1] is expected
 
 
+@pytest.mark.parametrize(
+    ("expected", "ago_ms", "doubt_ms", "policy"),
+    [
+        ((Action.RETIRE, Reason.NOT_DESIRED), None, 0, Policy()),
+        ((Action.HOLD, Reason.LEAVING), DAY_MS - 1, 0, Policy()),
+        ((Action.HOLD, Reason.LEAVING), DAY_MS + HOUR_MS - 1, HOUR_MS, Policy()),
+        ((Action.HOLD, Reason.LEAVING), DAY_MS - 1, 0, Policy(revoke_in_use=True)),
+        ((Action.REVOKE, Reason.LEFT), DAY_MS, 0, Policy()),
+        ((Action.REVOKE, Reason.NOT_DESIRED), None, 0, AT_ONCE),
+        ((Action.REVOKE, Reason.NOT_DESIRED), 1, 0, AT_ONCE),
+        ((Action.HOLD, Reason.UNPROVEN), None, None, AT_ONCE),
+    ],
+    ids=[
+        "nobody has recorded it",
+        "within its overlap",
+        "within the doubt after it",
+        "no flag but its own shortens the overlap",
+        "its overlap is over",
+        "--revoke-now",
+        "--revoke-now, and it was recorded",
+        "--revoke-now, and uses prove nothing",
+    ],
+)
+def test_an_overlap_begins_when_a_label_leaves(
+    expected: Row, ago_ms: int | None, doubt_ms: int | None, policy: Policy
+) -> None:
+    """Its consumers have as long as those of a predecessor."""
+    current_ = NOW if ago_ms is None else left(ago_ms)
+    entry = Entry(path="bot", current=current_, overlap_ms=DAY_MS)
+    token = used("bot-1", 3 * DAY_MS)
+    found = row_of(entry, token, doubt_ms=doubt_ms, policy=policy, wanted=False, about="bot-1")
+    assert found == expected
+
+
+def test_at_once_is_not_under_a_consumer() -> None:
+    """--revoke-now spares the overlap; a use within the hour has a flag of its own."""
+    entry = Entry(path="bot", current=left(MINUTE_MS), overlap_ms=DAY_MS)
+
+    def found(policy: Policy) -> Row:
+        return row_of(entry, used("bot-1", 0), policy=policy, wanted=False, about="bot-1")
+
+    assert found(AT_ONCE) == (Action.HOLD, Reason.IN_USE)
+    both = dataclasses.replace(AT_ONCE, revoke_in_use=True)
+    assert found(both) == (Action.REVOKE, Reason.NOT_DESIRED)
+    protected = dataclasses.replace(entry, protect=True)
+    row = row_of(protected, used("bot-1", 0), policy=both, wanted=False, about="bot-1")
+    assert row == (Action.HOLD, Reason.PROTECTED)
+
+
+def test_a_label_that_returns_stays() -> None:
+    """Before anything else is done about it, however long it was away."""
+    entry = Entry(path="elsewhere", current=left(30 * DAY_MS), overlap_ms=DAY_MS)
+    found = row_of(entry, used("bot-1", None), about="bot-1")
+    assert found == (Action.RECORD, Reason.RETURNED)
+
+
 def test_an_adopted_label_that_leaves_is_in_use() -> None:
     """Its last shown use is our proof; the uses before that one were somebody's."""
-    adopted = dataclasses.replace(NOW, fresh=False, verified_at_ms=NOW_MS - MINUTE_MS)
+    adopted = dataclasses.replace(left(2 * DAY_MS), fresh=False, verified_at_ms=NOW_MS - MINUTE_MS)
     entry = Entry(path="bot", current=adopted, overlap_ms=HOUR_MS)
     token = used("bot-1", 2 * MINUTE_MS)
     assert row_of(entry, token, wanted=False, about="bot-1") == (Action.HOLD, Reason.IN_USE)
@@ -175,7 +237,7 @@ def test_an_adopted_label_that_leaves_is_in_use() -> None:
 
 def test_an_entry_without_an_overlap_has_a_day() -> None:
     """A ledger of the first schema does not tell the overlap of a label that left."""
-    entry = Entry(path="bot", current=NOW)
+    entry = Entry(path="bot", current=left(3 * DAY_MS))
     token = used("bot-1", 25 * HOUR_MS)
     assert row_of(entry, token, wanted=False, about="bot-1") == (Action.HOLD, Reason.IN_USE)
 
@@ -212,14 +274,24 @@ def test_the_managers_predecessor_needs_no_proof() -> None:
             ),
             spec("bot"),
         ),
-        (True, Entry(path="bot", current=NOW), None),
+        (False, Entry(path="bot", current=NOW, overlap_ms=5 * DAY_MS), None),
+        (False, Entry(path="bot", current=left(2 * DAY_MS), overlap_ms=5 * DAY_MS), None),
+        (True, Entry(path="bot", current=left(6 * DAY_MS), overlap_ms=5 * DAY_MS), None),
         (
             True,
             Entry(path="bot", current=NOW),
             dataclasses.replace(spec("bot", scopes=("a",)), overlap_ms=0),
         ),
     ],
-    ids=["in sync", "a predecessor", "within its overlap", "it left", "without overlap"],
+    ids=[
+        "in sync",
+        "a predecessor",
+        "within its overlap",
+        "it leaves",
+        "it left, within its overlap",
+        "it left before that",
+        "without overlap",
+    ],
 )
 def test_one_more_list_is_asked_only_where_uses_decide(
     *, expected: bool, entry: Entry, wanted: TokenSpec | None

@@ -102,7 +102,7 @@ def test_nothing_is_derived_in_vain(expected: Reason, seen: object, policy: Poli
     assert row.reason is expected
     assert row.needs_decision is (expected is Reason.SCOPES_GRANTED)
     left = plan(manifest(spec(MANAGER, rotate_after_ms=None)), known, now_ms=NOW_MS)
-    assert [c.action for c in left.changes if c.label == "bot"] == [Action.REVOKE]
+    assert [c.action for c in left.changes if c.label == "bot"] == [Action.RETIRE]
     other = dataclasses.replace(BOT, scopes=WIDE)
     wider = plan(manifest(spec(MANAGER, rotate_after_ms=None), other), known, now_ms=NOW_MS)
     (row,) = (c for c in wider.changes if c.label == "bot")

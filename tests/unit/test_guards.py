@@ -42,6 +42,8 @@ NO_MANAGER = (
     "the manager reconciler is not among the tokens: --allow-missing-manager if that is meant"
 )
 
+WANTED = "--revoke-now bot4: the manifest has it: remove its line first"
+
 
 def left(number: int) -> Manifest:
     """The manifest after so many labels have left it."""
@@ -213,6 +215,36 @@ def test_a_label_that_left_counts_whatever_becomes_of_it_now(
     assert said == (() if expected is None else (TOO_MANY.format(expected, 3),))
 
 
+def test_one_that_was_counted_when_it_left_is_not_counted_again() -> None:
+    """Five left last week, three at a time; one more may leave now."""
+    gone = {
+        label: dataclasses.replace(entry, current=dataclasses.replace(entry.current, left_ms=1))
+        for label, entry in SEEN.ledger.tokens.items()
+        if label != "bot0" and entry.current is not None
+    }
+    known = {**SEEN.ledger.tokens, **gone}
+    seen = dataclasses.replace(SEEN, ledger=dataclasses.replace(SEEN.ledger, tokens=known))
+    assert violations(left(5), seen, Policy(max_revocations=1)) == ()
+    assert violations(left(5), seen, Policy(max_revocations=0)) == (TOO_MANY.format(1, 0),)
+
+
+@pytest.mark.parametrize(
+    ("expected", "label"),
+    [
+        pytest.param((), "bot0", id="one that left"),
+        pytest.param((WANTED,), "bot4", id="one that the manifest has"),
+        pytest.param(
+            ("--revoke-now typo: the ledger knows no such label",),
+            "typo",
+            id="one that nobody knows",
+        ),
+    ],
+)
+def test_only_a_label_that_left_is_revoked_at_once(expected: tuple[str, ...], label: str) -> None:
+    """A slip of the pen stops the apply: it would change nothing else."""
+    assert violations(left(1), SEEN, Policy(revoke_now=frozenset({label}))) == expected
+
+
 def test_each_guard_has_a_flag_of_its_own() -> None:
     """There is no flag that lifts them all: each check names its own guard's flag, in
     one sentence, and none that is another's.
@@ -220,7 +252,7 @@ def test_each_guard_has_a_flag_of_its_own() -> None:
     checked = [guard.flag for guard in GUARDS if guard.check is not None]
     named = [
         word
-        for said in (TOO_MANY, EMPTY, NO_MANAGER, OLDER)
+        for said in (TOO_MANY, EMPTY, NO_MANAGER, OLDER, WANTED)
         for word in said.split()
         if word.startswith("--")
     ]
@@ -233,6 +265,7 @@ GIVEN = Policy(
     allow_empty=True,
     revoke_in_use=True,
     revoke_unproven=True,
+    revoke_now=frozenset({"d"}),
     replace=frozenset({"b", "a"}),
     requested=frozenset({"c"}),
     compromised=True,
@@ -244,7 +277,7 @@ def test_flags_are_those_of_the_command_line() -> None:
     assert Policy().flags() == ()
     assert GIVEN.flags() == (
         *("--max-revocations 5", "--allow-empty", "--revoke-in-use", "--revoke-unproven"),
-        *("--replace a", "--replace b"),
+        *("--revoke-now d", "--replace a", "--replace b"),
     )
 
 

@@ -31,6 +31,8 @@ from reconciler.state import (
     mark_missing,
     name_intent,
     note_asked,
+    note_left,
+    note_returned,
     open_intent,
     record_current,
     reopen_revoking,
@@ -60,6 +62,7 @@ NEW = "bot-2"
 
 
 MISSING_NOW = dataclasses.replace(current("bot-1", "bot"), missing_since_ms=NOW_MS)
+LEFT_NOW = dataclasses.replace(MISSING_NOW, left_ms=NOW_MS)
 INTERRUPTED_BEFORE = dataclasses.replace(revoking("bot-9", "bot"), reason=INTERRUPTED)
 MISSING_BEFORE = dataclasses.replace(retiring("bot-0", "bot"), missing_since_ms=NOW_MS)
 
@@ -68,7 +71,7 @@ def stage_of(known: Ledger, token_id: str) -> Stage:
     """Return where the ledger has a token of the label bot."""
     entry = known.tokens.get("bot", Entry(path="bot"))
     if entry.current is not None and entry.current.token_id == token_id:
-        return Stage.CURRENT
+        return Stage.CURRENT if entry.current.left_ms is None else Stage.LEAVING
     if any(one.token_id == token_id for one in entry.retiring):
         return Stage.RETIRING
     if any(one.token_id == token_id for one in entry.revoking):
@@ -83,7 +86,7 @@ def ledgers() -> Iterator[Ledger]:
     """Yield each combination of current token, intent, predecessor and revocation."""
     begun = intent("bot", kind=IntentKind.ROTATE, cas=1)
     for now, open_, old, gone in itertools.product(
-        (None, current("bot-1", "bot"), MISSING_NOW),
+        (None, current("bot-1", "bot"), MISSING_NOW, LEFT_NOW),
         (
             None,
             begun,
@@ -93,6 +96,8 @@ def ledgers() -> Iterator[Ledger]:
         ((), (retiring("bot-0", "bot"),), (MISSING_BEFORE,)),
         ((), (revoking("bot-9", "bot"),), (INTERRUPTED_BEFORE,)),
     ):
+        if now is LEFT_NOW and open_ is not None:
+            continue  # one that leaves has no open intent, and none is opened
         entry = Entry(path="bot", current=now, intent=open_, retiring=old, revoking=gone)
         ended = Closed(label="bot", token_id="bot-8", outcome="superseded", at_ms=NOW_MS)
         known = ledger({} if entry.idle else {"bot": entry})
@@ -117,6 +122,8 @@ def named(
 def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
     """Yield every transition by name, with whatever this ledger could be asked for."""
     yield named(open_intent, "bot", intent("bot"), protect=None)
+    yield named(note_left, "bot", at_ms=NOW_MS)
+    yield named(note_returned, "bot")
     yield named(name_intent, "bot", "op-1", NEW)
     yield named(close_intent, "bot", "op-1", outcome="refused", at_ms=NOW_MS)
     yield named(abandon_intent, "bot", "op-1", at_ms=NOW_MS)

@@ -886,8 +886,16 @@ def test_a_secret_that_is_not_at_the_recorded_version(
     check(expected, case)
 
 
-NOT_DESIRED = row(Action.REVOKE, Reason.NOT_DESIRED, before=WAS)
+NOT_DESIRED = row(Action.RETIRE, Reason.NOT_DESIRED, before=WAS, after=WAS)
+AT_ONCE = row(Action.REVOKE, Reason.NOT_DESIRED, before=WAS)
+LEFT = row(Action.REVOKE, Reason.LEFT, before=WAS)
 USED_NOW = live("bot-1", "bot", unused_for_ms=HOUR_MS - 1)
+LONG_GONE = dataclasses.replace(
+    HAD, current=dataclasses.replace(current("bot-1", "bot"), left_ms=NOW_MS - DAY_MS)
+)
+"""A label of which a run has recorded, a day ago, that it left the manifest."""
+
+NO_OVERLAP = dataclasses.replace(HAD, overlap_ms=0)
 IN_USE = row(Action.HOLD, Reason.IN_USE, f"last used {iso(NOW_MS - HOUR_MS + 1)}", before=WAS)
 GUARDED = dataclasses.replace(HAD, protect=True)
 TWO_FILES = ("b.yaml", *FILES)
@@ -915,27 +923,61 @@ B_MISSING = (Change(label="", action=Action.HOLD, reason=Reason.FILE_MISSING, no
             Case(entry=HAD),
             id="its line has left, and so has the token",
         ),
-        pytest.param(IN_USE, Case(entry=HAD, tokens=(USED_NOW,)), id="in use"),
         pytest.param(
-            NOT_DESIRED,
-            Case(entry=HAD, tokens=(USED_NOW,), policy=Policy(revoke_in_use=True)),
+            NOT_DESIRED, Case(entry=HAD, tokens=(USED_NOW,)), id="in use: that is no matter yet"
+        ),
+        pytest.param(
+            row(
+                Action.HOLD,
+                Reason.LEAVING,
+                f"until {iso(NOW_MS + 1)}",
+                before=WAS,
+            ),
+            Case(
+                entry=dataclasses.replace(LONG_GONE, overlap_ms=DAY_MS + 1),
+                tokens=(HERE,),
+            ),
+            id="within its overlap",
+        ),
+        pytest.param(LEFT, Case(entry=LONG_GONE, tokens=(HERE,)), id="its overlap is over"),
+        pytest.param(
+            row(Action.REVOKE, Reason.LEFT, before=dataclasses.replace(WAS, scopes=())),
+            Case(entry=LONG_GONE),
+            id="its overlap is over, and the token has gone",
+        ),
+        pytest.param(IN_USE, Case(entry=LONG_GONE, tokens=(USED_NOW,)), id="in use"),
+        pytest.param(
+            LEFT,
+            Case(entry=LONG_GONE, tokens=(USED_NOW,), policy=Policy(revoke_in_use=True)),
             id="--revoke-in-use",
         ),
         pytest.param(
-            NOT_DESIRED,
-            Case(entry=HAD, tokens=(live("bot-1", "bot", unused_for_ms=HOUR_MS),)),
+            LEFT,
+            Case(entry=LONG_GONE, tokens=(live("bot-1", "bot", unused_for_ms=HOUR_MS),)),
             id="last used an hour ago",
         ),
         pytest.param(
-            NOT_DESIRED,
+            LEFT,
             Case(
                 entry=dataclasses.replace(
-                    HAD,
-                    current=current("bot-1", "bot", verified_age_ms=HOUR_MS - 1 - USE_MARGIN_MS),
+                    LONG_GONE,
+                    current=dataclasses.replace(
+                        current("bot-1", "bot", verified_age_ms=HOUR_MS - 1 - USE_MARGIN_MS),
+                        left_ms=NOW_MS - DAY_MS,
+                    ),
                 ),
                 tokens=(USED_NOW,),
             ),
             id="only our verify used it",
+        ),
+        pytest.param(AT_ONCE, Case(entry=NO_OVERLAP, tokens=(HERE,)), id="it has no overlap"),
+        pytest.param(
+            IN_USE, Case(entry=NO_OVERLAP, tokens=(USED_NOW,)), id="no overlap, but in use"
+        ),
+        pytest.param(
+            AT_ONCE,
+            Case(entry=HAD, tokens=(HERE,), policy=Policy(revoke_now=frozenset({"bot"}))),
+            id="--revoke-now",
         ),
         pytest.param(
             row(Action.HOLD, Reason.PROTECTED, before=WAS),
@@ -979,9 +1021,17 @@ B_MISSING = (Change(label="", action=Action.HOLD, reason=Reason.FILE_MISSING, no
             id="only a predecessor is left",
         ),
         pytest.param(
-            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")) + NOT_DESIRED,
-            Case(entry=DRAINING, tokens=(HERE, live("bot-0", "bot", unused_for_ms=DAY_MS))),
+            row(Action.REVOKE, Reason.SUPERSEDED, before=gone("bot-0")) + LEFT,
+            Case(
+                entry=dataclasses.replace(LONG_GONE, retiring=(OLD,)),
+                tokens=(HERE, live("bot-0", "bot", unused_for_ms=DAY_MS)),
+            ),
             id="its predecessor goes too, whoever has the successor",
+        ),
+        pytest.param(
+            NOT_DESIRED + row(Action.HOLD, Reason.SUCCESSOR_UNUSED, before=gone("bot-0")),
+            Case(entry=DRAINING, tokens=(HERE, live("bot-0", "bot", unused_for_ms=DAY_MS))),
+            id="its predecessor stays for as long as it does",
         ),
         pytest.param(
             NOT_DESIRED
@@ -1016,8 +1066,8 @@ B_MISSING = (Change(label="", action=Action.HOLD, reason=Reason.FILE_MISSING, no
     ],
 )
 def test_a_label_that_is_not_desired(expected: tuple[Change, ...], case: Case) -> None:
-    """It is revoked, unless it is protected, in use, or perhaps in a file that is
-    missing.
+    """It retires and is revoked later, unless it is protected, in use, or perhaps in a
+    file that is missing.
     """
     check(expected, case)
 
@@ -1269,8 +1319,12 @@ def test_what_an_earlier_run_left(expected: tuple[Change, ...], case: Case) -> N
     check(expected, case)
 
 
-LEFT_BEHIND = Case(entry=DRAINING, tokens=(HERE, live("bot-0", "bot", unused_for_ms=2 * DAY_MS)))
-"""The label left the manifest; its predecessor is quiet, its successor unused."""
+LEFT_BEHIND = Case(
+    entry=dataclasses.replace(DRAINING, overlap_ms=0),
+    tokens=(HERE, live("bot-0", "bot", unused_for_ms=2 * DAY_MS)),
+)
+"""The label leaves the manifest without an overlap; its predecessor is quiet, its
+successor unused."""
 
 STAYS = row(Action.HOLD, Reason.SUCCESSOR_UNUSED, before=gone("bot-0"))
 
@@ -1307,7 +1361,7 @@ def test_a_removal_that_was_not_approved_is_not_believed() -> None:
     rest = frozenset(row_key(c) for c in whole.acting) - {row_key(own)}
     all_of_it = dataclasses.replace(case, policy=Policy(agreed=rest | {row_key(own)}))
     assert all_of_it.plan().changes == whole.changes
-    check(NOT_DESIRED + STAYS, dataclasses.replace(case, policy=Policy(agreed=rest)))
+    check(AT_ONCE + STAYS, dataclasses.replace(case, policy=Policy(agreed=rest)))
 
 
 @pytest.mark.parametrize(
@@ -2036,10 +2090,16 @@ def test_a_row_is_identified_by_what_the_digest_covers() -> None:
 
 TASKS: Mapping[Action, set[type | None]] = {
     Action.RECOVER: {tasks.RecoverIntent, tasks.FinishRevoking, tasks.RemovePlaceholder},
-    Action.RECORD: {tasks.RecordFiles, tasks.RecordProtection, tasks.RecordVersion},
+    Action.RECORD: {
+        tasks.RecordFiles,
+        tasks.RecordProtection,
+        tasks.RecordReturned,
+        tasks.RecordVersion,
+    },
     Action.RESTORE: {tasks.RestoreSecret},
     Action.DERIVE: {tasks.NewToken},
     Action.ROTATE: {tasks.NewToken},
+    Action.RETIRE: {tasks.RetireCurrent},
     Action.REVOKE: {tasks.RevokeCurrent, tasks.RevokeRetiring},
     Action.HOLD: {None},
     Action.KEEP: {None},

@@ -73,6 +73,21 @@ def well(*, days: int = 1, used_ago_ms: int | None = None) -> tuple[Ledger, Live
     )
 
 
+def gone_for_a_day(
+    *, overlap_ms: int = HOUR_MS, used_ago_ms: int | None = None
+) -> tuple[Ledger, LiveToken]:
+    """A label ``bot`` that left the manifest a day ago, as a run has recorded."""
+    memory, token = well(days=3, used_ago_ms=used_ago_ms)
+    known = memory.tokens["bot"]
+    assert known.current is not None
+    left = dataclasses.replace(
+        known,
+        current=dataclasses.replace(known.current, left_ms=NOW_MS - DAY_MS),
+        overlap_ms=overlap_ms,
+    )
+    return dataclasses.replace(memory, tokens={"bot": left}), token
+
+
 def draining(*, overlap_ms: int = DAY_MS, used_ago_ms: int | None = None) -> Observed:
     """A label with a predecessor that was superseded two days ago."""
     old = retiring("id-0", "bot", overlap_ms=overlap_ms)
@@ -186,7 +201,28 @@ BOT, NOBODY = manifest(spec("bot")), manifest()
         ),
         pytest.param(State.HELD, Reason.PROTECTED, NOBODY, protected(), id="protected"),
         pytest.param(
-            State.HELD, Reason.IN_USE, NOBODY, observed(*well(used_ago_ms=MINUTE_MS)), id="in use"
+            State.HELD,
+            Reason.IN_USE,
+            NOBODY,
+            observed(*gone_for_a_day(used_ago_ms=MINUTE_MS)),
+            id="left, and in use",
+        ),
+        pytest.param(
+            State.NOT_DESIRED,
+            Reason.LEFT,
+            NOBODY,
+            observed(*gone_for_a_day()),
+            id="left, and unused",
+        ),
+        pytest.param(
+            State.NOT_DESIRED,
+            Reason.LEAVING,
+            NOBODY,
+            observed(*gone_for_a_day(overlap_ms=2 * DAY_MS)),
+            id="left, within its overlap",
+        ),
+        pytest.param(
+            State.DRIFTED, Reason.RETURNED, BOT, observed(*gone_for_a_day()), id="it had left"
         ),
         pytest.param(
             State.HELD, Reason.SIGNS, NOBODY, observed(*well(), signer_id="id-1"), id="signs"

@@ -12,7 +12,8 @@ the program's affair, as far as the exchange's law (``shown``) shows it at all.
                  can show: MS before it
     never        it is the manager's, or the run was told --revoke-unproven
 
-    superseded   its overlap is over, by a clock that is right
+    either       its overlap is over, by a clock that is right: it begins when the
+                 successor can be read, or when the ledger says that the label left
     superseded   if a list can ever have shown a consumer's use of it, and its label
                  stays: somebody other than us uses the successor
 
@@ -72,8 +73,7 @@ def check_evidence(world: World, token_id: str, by: str, *, not_desired: bool) -
     ago_ms = _within(used, run.seen_ms - law.hidden_ms, quiet_ms)
     if ago_ms is not None:
         raise Violation("7", f"{by} revokes {token_id}, which its consumer used {ago_ms} ms before")
-    if not not_desired:
-        _check_overlap(world, run, token_id, quiet_ms)
+    _check_overlap(world, run, token_id, _overlap_ms(run, token_id, quiet_ms))
     if not not_desired and label != manager and not policy.revoke_unproven:
         _check_successor(world, run, label, token_id)
 
@@ -84,11 +84,28 @@ def _judged_as(run: Run, token_id: str, *, not_desired: bool) -> tuple[str | Non
     for label, entry in run.seen.ledger.tokens.items():
         if not_desired and entry.current is not None and entry.current.token_id == token_id:
             kept_ms = DEFAULT_OVERLAP_MS if entry.overlap_ms is None else entry.overlap_ms
-            return label, max(HOUR_MS, kept_ms)
+            return label, HOUR_MS if label in run.wish.policy.revoke_now else max(HOUR_MS, kept_ms)
         for retiring in entry.retiring:
             if retiring.token_id == token_id:
                 return label, retiring.not_before_ms - retiring.superseded_at_ms
     return None, 0
+
+
+def _overlap_ms(run: Run, token_id: str, quiet_ms: int) -> int:
+    """How long the run's look had the token live on for.
+
+    Not at all where the label that left has no overlap or is to go at once, or where
+    the exchange lacked the token.
+    """
+    assert run.seen is not None
+    for label, entry in run.seen.ledger.tokens.items():
+        if entry.current is None or entry.current.token_id != token_id:
+            continue
+        listed = any(token.token_id == token_id for token in run.seen.live)
+        at_once = label in run.wish.policy.revoke_now or not listed
+        kept_ms = DEFAULT_OVERLAP_MS if entry.overlap_ms is None else entry.overlap_ms
+        return 0 if at_once else kept_ms
+    return quiet_ms
 
 
 def _within(used: Iterable[int], until_ms: int, quiet_ms: int) -> int | None:
@@ -102,7 +119,10 @@ def _within(used: Iterable[int], until_ms: int, quiet_ms: int) -> int | None:
 
 def _check_overlap(world: World, run: Run, token_id: str, quiet_ms: int) -> None:
     """However wrong the run's clock is, and was: the overlap is over."""
-    lived_ms = world.now_ms - world.audit.retired_ms.get(token_id, 0)
+    begun_ms = world.audit.retired_ms.get(token_id)
+    if begun_ms is None and quiet_ms and not world.audit.rewound:
+        raise Violation("7", f"{run.name} revokes {token_id}, whose overlap never began")
+    lived_ms = world.now_ms - (begun_ms or 0)
     if lived_ms < quiet_ms - OVERLAP_SLACK_MS and not world.audit.rewound:
         raise Violation("7", f"{run.name} revokes {token_id} after {lived_ms} ms of its overlap")
 

@@ -30,11 +30,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
-from reconciler.model import MINUTE_MS, Credentials, LiveToken, TokenSpec
+from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, LiveToken, TokenSpec
 from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
 from reconciler.protocol.effects import Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
-from reconciler.state.ledger import Entry, Ledger, Retiring
+from reconciler.state.ledger import Current, Entry, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
 from tests.proofs.simulation.evidence import Violation, check_evidence, first_told
@@ -208,19 +208,28 @@ class Audit:
         decided on it.
         """
         decided_ms = now_ms if run is None else min(now_ms, run.replied_ms)
+        looked_ms = now_ms if run is None else min(now_ms, run.listed_ms)
         unproven = run is not None and run.seen is not None and run.seen.doubt_ms is None
         places: collections.Counter[str] = collections.Counter()
+        back = run is not None and run.wish.older and not run.wish.policy.allow_older_manifest
         for label, entry in ledger.tokens.items():
+            if back and run is not None and self._leaves_now(entry):
+                raise Violation("9", f"{run.name} lets {label} leave by an older manifest")
             for retiring in entry.retiring:
                 begun_ms = self._overlap_began(entry, retiring, decided_ms)
                 self.retired_ms.setdefault(retiring.token_id, begun_ms)
             places.update(_ids(entry))
-            self._record_entry(label, entry, unproven=unproven)
+            self._record_entry(label, entry, looked_ms, unproven=unproven)
         for row in ledger.abandoned:
             self.abandoned_ms[(row.label, row.since_ms)] = row.closed_at_ms
         twice = [token_id for token_id, count in places.items() if count > 1]
         if twice:
             raise Violation("ledger", f"{twice} stand in two places of the ledger")
+
+    def _leaves_now(self, entry: Entry) -> bool:
+        current = entry.current
+        gone = current is not None and current.left_ms is not None
+        return current is not None and gone and current.token_id not in self.retired_ms
 
     def _overlap_began(self, entry: Entry, retiring: Retiring, now_ms: int) -> int:
         """Since when the successor can be read: a run may pause before its record."""
@@ -252,14 +261,17 @@ class Audit:
         interrupted = self.revoking.get(token_id) == "interrupted"
         return retires and interrupted and token_id in self.perhaps_used
 
-    def _record_entry(self, label: str, entry: Entry, *, unproven: bool) -> None:
+    def _record_entry(self, label: str, entry: Entry, looked_ms: int, *, unproven: bool) -> None:
         for revoking in entry.revoking:
             self.revoking.setdefault(revoking.token_id, revoking.reason)
         alive = [r.token_id for r in entry.retiring]
         if entry.current is not None:
             alive.append(entry.current.token_id)
             self.currents |= {entry.current.token_id}
-            self.retired_ms.pop(entry.current.token_id, None)
+            if entry.current.left_ms is None:
+                self.retired_ms.pop(entry.current.token_id, None)
+            else:
+                self.retired_ms.setdefault(entry.current.token_id, looked_ms)
             if (entry.path, entry.current.token_id) not in self.read:
                 raise Violation(
                     "ledger",
@@ -388,6 +400,9 @@ class Audit:
         run = world.runs.get(by)
         if run is None or run.seen is None or run.desk is None or token_id not in self.used:
             return
+        told_ms = first_told(world, token_id, MINUTE_MS)
+        if told_ms is None or told_ms > run.seen_ms - world.exchange.law.hidden_ms - SECOND_MS:
+            return  # used within the minute of its derive only, or since the run looked
         ledger = run.desk.ledger
         wanted = {spec.label for spec in run.wish.manifest.tokens}
         for label, entry in run.seen.ledger.tokens.items():
@@ -476,7 +491,7 @@ def check_desired(world: World, run: Run) -> None:
             raise Violation(
                 "1", f"{run.name} ends with 0, and {spec.label} has no live current token"
             )
-        _check_name(world.exchange.live[current.token_id], run, spec)
+        _check_stays(current, world.exchange.live[current.token_id], run, spec)
         if world.exchange.live[current.token_id].scopes != spec.scopes:
             raise Violation("1", f"{run.name} ends with 0, and {spec.label} has other scopes")
         if not world.exchange.accepts(
@@ -512,8 +527,12 @@ def further_of(spec: TokenSpec, token_id: str) -> dict[str, str]:
     return {name: values[source] for name, source in named}
 
 
-def _check_name(live: LiveToken, run: Run, spec: TokenSpec) -> None:
-    """The exchange calls the token of a renamed label by the label that it has now."""
+def _check_stays(current: Current, live: LiveToken, run: Run, spec: TokenSpec) -> None:
+    """It is not about to retire, and the exchange calls the token of a renamed label by
+    the label that it has now.
+    """
+    if current.left_ms is not None:
+        raise Violation("1", f"{run.name} ends with 0, and {spec.label} is left to retire")
     if spec.was is not None and live.label != spec.label:
         raise Violation(
             "1", f"{run.name} ends with 0, and the token of {spec.label} is called {live.label}"

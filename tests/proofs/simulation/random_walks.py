@@ -166,6 +166,8 @@ class Walk:
             policy = dataclasses.replace(
                 policy, requested=frozenset({subject}), compromised=more == "compromised"
             )
+        elif command is Command.APPLY and more == "compromised":
+            policy = dataclasses.replace(policy, revoke_now=frozenset({subject} - {""}))
         token_id = more if command is Command.ADOPT else ""
         plain = wish(name, *self.specs.values())
         return dataclasses.replace(

@@ -23,7 +23,7 @@ from reconciler.model import (
     SecretVersion,
     VersionId,
 )
-from reconciler.plan import further, predecessors, reasons
+from reconciler.plan import further, leaving, predecessors, reasons
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding
@@ -591,12 +591,12 @@ SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage(
         name="a DELETE before the ledger says revoking",
         patch=_replaced(revoke, "_start", _revoke_before_the_ledger),
-        world="remove",
+        world="remove at once",
     ),
     Sabotage(
         name="a DELETE by a run that lost its lease",
         patch=_replaced(revoke, "_start", _revoke_without_the_lease),
-        world="rotate, remove",
+        world="remove what left, return",
         budget=OVERTAKEN,
     ),
     Sabotage(
@@ -629,6 +629,29 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="a removal as if every use were shown",
         patch=_replaced(observe, "doubt_of", _at_once),
         world="remove seldom uses",
+    ),
+    Sabotage(
+        name="a label that left revoked without its overlap",
+        patch=_replaced(
+            reasons,
+            "UNWANTED",
+            tuple(r for r in reasons.UNWANTED if r not in {leaving.retires, leaving.leaving}),
+        ),
+        world="remove",
+    ),
+    Sabotage(
+        name="a label that left revoked by time alone",
+        patch=_replaced(
+            reasons, "UNWANTED", tuple(r for r in reasons.UNWANTED if r is not leaving.in_use)
+        ),
+        world="hold what left",
+    ),
+    Sabotage(
+        name="a label that returned left to retire",
+        patch=_replaced(
+            reasons, "LISTED", tuple(r for r in reasons.LISTED if r is not leaving.returned)
+        ),
+        world="return",
     ),
     Sabotage(
         name="uses that are never shown taken for none",
@@ -693,7 +716,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage(
         name="a removal believed that nobody applied",
         patch=_replaced(PlanContext, "is_to_be_done", _whatever_is_planned),
-        world="remove by others",
+        world="remove by others at once",
     ),
     Sabotage(
         name="two things at a time about a label",
@@ -731,7 +754,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage(
         name="a token revoked that the secret holds",
         patch=_replaced(revoke, "_empty", _leave_the_secret),
-        world="remove",
+        world="remove at once",
     ),
     Sabotage(
         name="the latest version deleted, whatever it holds",

@@ -72,6 +72,7 @@ MOVED = spec("bot", path="elsewhere")
 RENAMED = dataclasses.replace(spec("robot", path="bot"), was="bot")
 CAT = spec("cat")
 PATIENT = dataclasses.replace(BOT, overlap_ms=2 * HOUR_MS)
+HASTY = dataclasses.replace(BOT, overlap_ms=0)
 SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
 
 ROTATE = Policy(requested=frozenset({"bot"}))
@@ -80,7 +81,10 @@ ANY_MANIFEST = Policy(allow_older_manifest=True)
 """The second of two runs may have either manifest."""
 
 CLEAN_UP = Policy(selection=Selection(only=Category.CLEANUP))
-IN_USE_TOO = Policy(revoke_in_use=True)
+NOW = Policy(revoke_now=frozenset({"bot"}))
+"""A removal without an overlap."""
+
+IN_USE_TOO = dataclasses.replace(NOW, revoke_in_use=True)
 """A restore signs with its token, which is a use that a removal would wait for."""
 
 ROTATE_MANAGER = Policy(requested=frozenset({MANAGER}))
@@ -142,6 +146,13 @@ def abandoned() -> World:
     return world
 
 
+def abandoned_at_once() -> World:
+    """The same, of a label without an overlap."""
+    world = _rotated(wish("second", HASTY, policy=ROTATE), picked_up=False)
+    world.now_ms += 3 * HOUR_MS
+    return world
+
+
 def clung_to_unread() -> World:
     """The same, and Vault has trimmed the predecessor's secret away."""
     return _rotated(wish("second", BOT, policy=ROTATE), picked_up=False, kept=1)
@@ -199,11 +210,36 @@ def _half_changed_over(law: Law, *minutes: int) -> World:
     return world
 
 
+def left() -> World:
+    """``bot`` has left the manifest, and its overlap is over."""
+    return _gone(settled())
+
+
+def _gone(world: World) -> World:
+    undisturbed(world, wish("removes"))
+    world.now_ms += 2 * HOUR_MS
+    return world
+
+
+def hasty() -> World:
+    """``bot`` is in place, without an overlap."""
+    return bootstrapped(HASTY)
+
+
+def left_in_use() -> World:
+    """``bot`` has left the manifest, its overlap is over, and its consumer uses it."""
+    world = left()
+    world.take(("read", "bot"))
+    world.take(("use", "bot"))
+    world.now_ms += MINUTE_MS
+    return world
+
+
 def seldom_used() -> World:
-    """``bot``'s consumer used it 90 and 40 minutes ago, and the second use is never
-    shown.
+    """``bot`` left the manifest four hours ago. Its consumer used it 90 and 40 minutes
+    ago, and the second use is never shown.
     """
-    world = bootstrapped(BOT, law=Law(DEBOUNCED, HOUR_MS))
+    world = _gone(bootstrapped(BOT, law=Law(DEBOUNCED, HOUR_MS)))
     world.take(("read", "bot"))
     world.take(("use", "bot"))
     world.now_ms += 50 * MINUTE_MS
@@ -388,12 +424,21 @@ OLDER = dataclasses.replace(wish(_A, BOT), policy=Policy(), older=True)
 _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("derive", bootstrapped, wish(_A, BOT), None),
     ("rotate", settled, wish(_A, WIDER), None),
-    ("rotate, remove", settled, wish(_A, WIDER), wish(_B)),
+    ("rotate, remove", settled, wish(_A, WIDER), wish(_B, policy=NOW)),
     ("compromised", settled, wish(_A, BOT, policy=COMPROMISED), None),
     ("move", settled, wish(_A, MOVED), None),
-    ("move, remove", settled, wish(_A, MOVED), wish(_B)),
+    ("move, remove", settled, wish(_A, MOVED), wish(_B, policy=NOW)),
     ("rename", settled, wish(_A, RENAMED), None),
     ("remove", settled, wish(_A), None),
+    ("remove, return", settled, wish(_A), wish(_B, BOT)),
+    ("remove at once", hasty, wish(_A), None),
+    ("remove now", settled, wish(_A, policy=NOW), None),
+    ("remove what left", left, wish(_A), None),
+    ("remove what left, return", left, wish(_A), wish(_B, BOT)),
+    ("hold what left", left_in_use, wish(_A), None),
+    ("return", left, wish(_A, BOT), None),
+    ("return to another path", left, wish(_A, MOVED), None),
+    ("return, remove", left, wish(_A, BOT), wish(_B)),
     ("rewrite", settled, wish(_A, NAMED), None),
     ("rewrite, remove", settled, wish(_A, NAMED), wish(_B)),
     ("retire", superseded, wish(_A, BOT), None),
@@ -414,6 +459,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("rotate where versions end", ending, wish(_A, WIDER), None),
     ("recover after a backup", restored, wish(_A, BOT), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
+    ("remove by others at once", abandoned_at_once, wish(_A, policy=CLEAN_UP), None),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),
     ("restore, remove", overwritten, wish(_A, BOT), wish(_B, policy=IN_USE_TOO)),

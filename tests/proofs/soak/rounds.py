@@ -249,11 +249,19 @@ class Fleet:
                 flags += ["--replace", label]
         return tuple(flags)
 
+    def _at_once(self) -> tuple[str, ...]:
+        """A label that left, which is to go without its overlap."""
+        known = self._judge.ledger.tokens if self._judge.ledger is not None else {}
+        gone = sorted(known.keys() - set(self._wishes.labels) - {MANAGER})
+        if not gone or self._chance.random() > 0.3:
+            return ()
+        return ("--revoke-now", self._chance.choice(gone))
+
     def _command(self) -> tuple[str, ...]:
         """What a run that will be disturbed is asked."""
         draw, label = self._chance.random(), self._chance.choice(self._wishes.labels)
         if draw < 0.66:
-            return ("apply", *self._flags())
+            return ("apply", *self._flags(), *self._at_once())
         if draw < 0.82:
             return ("rotate", "--target", label, *self._flags())
         if draw < 0.89:
@@ -562,8 +570,11 @@ class Fleet:
             held = {(hold["label"], hold["reason"]) for hold in clean["holds"]}
             return due_ms > looked_ms or (row["label"], "piled_up") in held
         if row["reason"] == "not_desired":
-            quiet_ms = max(IN_USE_MS, entry.overlap_ms or 0)
-            return used_ms + quiet_ms > looked_ms
+            return used_ms + IN_USE_MS > looked_ms
+        if row["reason"] == "left" and entry.current is not None:
+            quiet_ms = entry.overlap_ms or 0
+            over_ms = (entry.current.left_ms or 0) + quiet_ms
+            return max(over_ms, used_ms + max(IN_USE_MS, quiet_ms)) > looked_ms
         for retiring in entry.retiring:
             if row["reason"] == "superseded" and retiring.token_id == token_id:
                 overlap_ms = retiring.not_before_ms - retiring.superseded_at_ms
