@@ -11,6 +11,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from reconciler.documents.json import fault, head, other_format, parsed
@@ -77,12 +78,13 @@ def _published(ledger: Ledger) -> dict[str, Any]:
 def _content(content: Content, named: set[str]) -> dict[str, Any]:
     """Return what lies at a path.
 
-    The id of a token that is not ours stays unnamed: to a plan it is as good as none.
+    The id of a token that is not ours stays unnamed, and so do the fields beside it: to
+    a plan they are as good as none.
     """
-    return {
-        **to_plain(content),
-        "token_id": content.token_id if content.token_id in named else None,
-    }
+    token_id = content.token_id if content.token_id in named else None
+    if token_id is None and content.holder_version is None:
+        content = dataclasses.replace(content, others=())
+    return {**to_plain(content), "token_id": token_id}
 
 
 def load_snapshot(text: str) -> Observed:

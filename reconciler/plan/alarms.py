@@ -172,6 +172,11 @@ def loses_names(change: Change) -> str | None:
     return " ".join(f"-{text}" for text in lost) or None
 
 
+def loses_others(change: Change) -> str | None:
+    """What somebody wrote beside our fields goes."""
+    return ", ".join(safe(name) for name in change.lost_fields) or None
+
+
 def hurries(change: Change) -> str | None:
     """The manifest gives consumers next to no time to read the new secret."""
     after = change.after
@@ -199,6 +204,7 @@ ALARMS: tuple[tuple[str, Callable[[Change], str | None]], ...] = (
     ("takes the protection away", unprotects),
     ("moves the secret: consumers must read another path", moves),
     ("takes names out of the secret: consumers that read them find nothing", loses_names),
+    ("takes away what others wrote beside our fields", loses_others),
     ("leaves consumers next to no time to change over: a short overlap", hurries),
     ("grants a new token more than trading", grants),
 )

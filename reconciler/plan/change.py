@@ -4,8 +4,8 @@ Rules this module keeps:
 
 1. Values only, frozen and hashable; the planner makes them.
 2. The digest covers what would be done, what it would be done to, and the guards that
-   were lifted for it. It covers neither the clock nor holds, keeps, notes, tasks and
-   run ids.
+   were lifted for it. It covers neither the clock nor holds, keeps, notes, names of
+   others' fields, tasks and run ids.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Change:
     """One row: what is done about a label, and why.
 
     ``label`` is empty in the one row about the manifest's files. ``note`` is for people
-    and decides nothing. ``task`` is what applying the row needs: None in a row that
+    and decides nothing, and so are ``kept_fields`` and ``lost_fields``: the names of
+    what others wrote beside our fields, which the change keeps, or takes away.
+    ``task`` is what applying the row needs: None in a row that
     holds or keeps, and in one that was read from a document.
     """
 
@@ -64,6 +66,8 @@ class Change:
     before: Side | None = None
     after: Side | None = None
     note: str = ""
+    kept_fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    lost_fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     task: Task | None = dataclasses.field(
         default=None, compare=False, repr=False, metadata=UNWRITTEN
     )

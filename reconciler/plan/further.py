@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reconciler.model import TokenSpec
+from reconciler.plan.beside import beside_former
 from reconciler.plan.change import Change, Side
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Facts
@@ -55,6 +56,8 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
             evidence=Evidence(live=live, at_ms=context.observed.now_ms),
             after_current=leaving and current is not None,
         )
+        former = context.observed.contents.get(retiring.path or "")
+        lost = beside_former(retiring, entry, former).lost
         yield Change(
             label=facts.label,
             action=finding.action,
@@ -65,5 +68,6 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
                 scopes=live.scopes if live is not None else (),
             ),
             note=finding.note,
+            lost_fields=lost if finding.action is Action.REVOKE else (),
             task=task if finding.action is Action.REVOKE else None,
         )

@@ -108,6 +108,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from reconciler.model import Manifest
+from reconciler.plan.beside import beside
 from reconciler.plan.change import Change, Plan, Side, order
 from reconciler.plan.context import PlanContext, resolved_policy
 from reconciler.plan.due import fields_differ
@@ -175,7 +176,14 @@ def _over_budget(change: Change, context: PlanContext) -> Change:
     finding = fields_differ(facts) if isinstance(facts, Listed) else None
     if finding is not None:
         return _own_row(context, facts, finding)
-    return dataclasses.replace(change, action=Action.HOLD, reason=Reason.BUDGET, task=None)
+    return dataclasses.replace(
+        change,
+        action=Action.HOLD,
+        reason=Reason.BUDGET,
+        kept_fields=(),
+        lost_fields=(),
+        task=None,
+    )
 
 
 def _files_row(context: PlanContext) -> Iterable[Change]:
@@ -238,6 +246,7 @@ def _own_row(context: PlanContext, facts: Facts, finding: Finding) -> Change:
     notes = [finding.note]
     if finding.action in {Action.DERIVE, Action.ROTATE} and isinstance(facts, Wanted):
         notes.append(written_over(facts))
+    kept, lost = beside(facts, finding.action)
     return Change(
         label=facts.label,
         action=finding.action,
@@ -245,5 +254,7 @@ def _own_row(context: PlanContext, facts: Facts, finding: Finding) -> Change:
         before=before,
         after=after,
         note="; ".join(filter(None, notes)),
+        kept_fields=kept,
+        lost_fields=lost,
         task=task,
     )

@@ -14,7 +14,7 @@ While nobody can sign (a bootstrap), a refusal is believed as it is.
 
 from __future__ import annotations
 
-from reconciler.model import Credentials, LiveToken, VersionId
+from reconciler.model import Credentials, LiveToken
 from reconciler.protocol.effects import (
     LeaseLost,
     Listing,
@@ -30,7 +30,7 @@ from reconciler.protocol.effects import (
 from reconciler.protocol.lease import LEASE_MS
 from reconciler.protocol.outcome import Outcome, applied, not_tried, unrecorded
 from reconciler.protocol.own_use import SIGN_BEFORE_MS, TOO_LATE, sign_stored
-from reconciler.state import Entry, set_unsigned, unchanged
+from reconciler.state import Entry, Moved, set_unsigned, unchanged
 from reconciler.values import value
 
 SIGN_WITHIN_MS = LEASE_MS - SIGN_BEFORE_MS
@@ -100,12 +100,15 @@ def _judged(reply: object, token_id: str, *, has_signer: bool) -> Step[Proof | O
 
 
 def record_unsigned(
-    label: str, token_id: str, proof: Wrong | Gone, version: VersionId | None = None
+    label: str, token_id: str, proof: Wrong | Gone, moved: Moved | None = None
 ) -> Step[Outcome]:
-    """Record that a current token's stored secret did not sign: it will be replaced."""
+    """Record that a current token's stored secret did not sign: it will be replaced.
+
+    ``moved`` is where that secret lies, if not where the ledger says.
+    """
     if isinstance(proof, Gone):
         return not_tried(f"the exchange does not list {token_id} any more: run again")
-    reply = yield from WriteLedger(transition=set_unsigned(label, token_id, version))
+    reply = yield from WriteLedger(transition=set_unsigned(label, token_id, moved))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, token_id)
     return applied("what Vault holds of it does not sign, so it is to be replaced", token_id)

@@ -7,7 +7,16 @@ from reconciler.protocol.commit import delete_placeholder
 from reconciler.protocol.effects import ReadSecret, Recorded, Refused, Step, Unclear, WriteLedger
 from reconciler.protocol.outcome import Outcome, applied, failed, not_tried, unrecorded
 from reconciler.protocol.prove import Proof, Works, Wrong, prove_stored, record_unsigned
-from reconciler.state import TOKEN_ID, carried, credentials_of, is_placeholder, set_version
+from reconciler.state import (
+    TOKEN_ID,
+    Moved,
+    carried,
+    credentials_of,
+    is_placeholder,
+    named_others,
+    others_of,
+    set_version,
+)
 
 
 def remove_placeholder(path: str) -> Step[Outcome]:
@@ -33,6 +42,11 @@ def fix_version(label: str, task: RecordVersion) -> Step[Outcome]:
     current, found = task.entry.current, latest.field(TOKEN_ID)
     if current is None or found != current.token_id or not latest.version_id.is_same(task.version):
         return not_tried(f"{task.path} changed since the plan: run again")
+    moved = Moved(
+        version=latest.version_id,
+        fields=carried(latest, task.entry.fields),
+        others=named_others(others_of(latest, task.entry)),
+    )
     credentials = credentials_of(latest)
     proof: Proof | Outcome = Wrong()
     if credentials is not None:
@@ -40,8 +54,6 @@ def fix_version(label: str, task: RecordVersion) -> Step[Outcome]:
     if isinstance(proof, Outcome):
         return proof
     if not isinstance(proof, Works):
-        return (yield from record_unsigned(label, found, proof, latest.version_id))
-    fields = carried(latest, task.entry.fields)
-    step = set_version(label, latest.version_id, fields=fields)
-    reply = yield from WriteLedger(transition=step)
+        return (yield from record_unsigned(label, found, proof, moved))
+    reply = yield from WriteLedger(transition=set_version(label, moved))
     return applied("ledger put right") if isinstance(reply, Recorded) else unrecorded(reply)

@@ -67,6 +67,8 @@ from reconciler.state import (
     IntentKind,
     Retirement,
     credentials_of,
+    kept_beside,
+    named_others,
     open_intent,
     others_of,
     own_fields,
@@ -103,13 +105,16 @@ class Rewrite:
     """One secret to write again, over the version that was ``seen``.
 
     ``fields`` are the consumer's fields without an operation id; the intent adds its
-    own. ``further`` is as in ``Place``, ``grace_ms`` (an adoption's) as in ``Intent``.
+    own. ``entry`` is what the ledger knows of the label, an empty one where it knows
+    nothing. ``further`` is as in ``Place``, ``grace_ms`` (an adoption's) as in
+    ``Intent``.
     """
 
     kind: IntentKind
     label: str
     path: str
     seen: VersionId
+    entry: Entry
     live: LiveToken
     verified_at_ms: int
     fields: Fields
@@ -155,6 +160,7 @@ def restore(
         label=place.label,
         path=place.path,
         seen=place.seen,
+        entry=entry,
         live=live,
         verified_at_ms=now_ms + USE_MARGIN_MS,
         fields=own_fields(content, entry),
@@ -187,6 +193,7 @@ def rollback(
         label=place.label,
         path=place.path,
         seen=place.seen,
+        entry=entry,
         live=live,
         verified_at_ms=now_ms + USE_MARGIN_MS,
         fields=own_fields(content, entry),
@@ -206,6 +213,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         return not_tried(changed_since(task.path, task.seen, latest.version_id))
     operation_id = yield from NewId()
     since_ms = yield from Now()
+    kept = {**dict(task.fields), **dict(others_of(latest, task.entry))}
     intent = Intent(
         kind=task.kind,
         operation_id=operation_id,
@@ -219,14 +227,14 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         token_id=task.live.token_id,
         grace_ms=task.grace_ms,
         fields=task.further,
+        others=named_others(tuple(kept.items()), task.further),
     )
     opened = yield from WriteLedger(
         transition=open_intent(task.label, intent, protect=task.protect)
     )
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
-    others = others_of(latest, opened.ledger.tokens[task.label])
-    kept = {**dict(task.fields), **dict(others), OPERATION_ID: operation_id}
+    kept[OPERATION_ID] = operation_id
     fields = with_further(tuple(kept.items()), task.secret, task.further)
     put = PutSecret(path=task.path, fields=fields, secret=task.secret, cas=task.seen.number)
     reply = yield from until_answered(put)
@@ -271,4 +279,4 @@ def _record_rewritten(task: Rewrite, intent: Intent, version: VersionId) -> Step
     reply = yield from WriteLedger(transition=step)
     if not isinstance(reply, Recorded):
         return unrecorded(reply, task.live.token_id)
-    return applied(_DONE[task.kind], task.live.token_id)
+    return applied(_DONE[task.kind] + kept_beside(intent.others), task.live.token_id)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, Derived, LiveToken
+from reconciler.model import SECOND_MS, Derived, LiveToken, SecretVersion
 from reconciler.plan import NewToken
 from reconciler.protocol.commit import changed_since
 from reconciler.protocol.effects import (
@@ -54,6 +54,7 @@ from reconciler.state import (
     alike,
     close_intent,
     may_be_of,
+    named_others,
     open_intent,
     others_of,
     renew_intent,
@@ -106,6 +107,7 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
         compromised=task.compromised,
         listed=task.can_list,
         fields=task.spec.fields,
+        others=task.others,
     )
     opened = yield from WriteLedger(
         transition=open_intent(label, intent, protect=task.spec.protect)
@@ -140,8 +142,10 @@ def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...], Fields
         return not_tried(content.sentence)
     if not content.version_id.is_same(task.seen):
         return not_tried(changed_since(path, task.seen, content.version_id))
-    others = others_of(content, task.entry)
-    task = dataclasses.replace(task, others=tuple(name for name, _ in others))
+    others = yield from _others(task, content)
+    if isinstance(others, Outcome):
+        return others
+    task = dataclasses.replace(task, others=named_others(others, task.spec.fields))
     if task.believed_gone and task.predecessor is not None:
         asked = yield from confirm_gone(label, task.entry, task.predecessor.token_id)
         if isinstance(asked, Outcome):
@@ -149,6 +153,21 @@ def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...], Fields
         task = dataclasses.replace(task, believed_gone=asked)
     ready = yield from _turn_and_list(task)
     return ready if isinstance(ready, Outcome) else (*ready, others)
+
+
+def _others(task: NewToken, content: SecretVersion) -> Step[Fields | Outcome]:
+    """Return what others wrote beside our fields, which goes on with the new secret.
+
+    ``content`` is the latest version at the wanted path. What lies at the path that the
+    label has now is taken along to another one.
+    """
+    beside = others_of(content, task.entry)
+    if task.predecessor is None or task.entry.path == task.spec.path:
+        return beside
+    old = yield from ReadSecret(path=task.entry.path)
+    if isinstance(old, (Refused, Unclear)):
+        return not_tried(old.sentence)
+    return tuple({**dict(others_of(old, task.entry)), **dict(beside)}.items())
 
 
 def _turn_and_list(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outcome]:

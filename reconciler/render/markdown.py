@@ -36,12 +36,12 @@ from reconciler.plan import (
 )
 from reconciler.render.words import (
     NOT_CHECKED,
-    extras,
     flags_line,
     foreign_shown,
     is_named,
     not_touched_count,
     place_line,
+    planned_extras,
     selection_line,
     subject,
     summary_line,
@@ -238,7 +238,7 @@ def _table(
 
 def _changes(changes: Sequence[Change], review: Review | None, rank: Rank) -> Block | None:
     rows = [
-        (c, _action(c), "<br>".join([_why(c), *(code(extra) for extra in extras(c))]))
+        (c, _action(c), "<br>".join([_why(c), *(code(extra) for extra in planned_extras(c))]))
         for c in changes
     ]
     return _table("change", rows, review, rank)

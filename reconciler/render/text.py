@@ -54,6 +54,7 @@ from reconciler.render.words import (
     is_named,
     not_touched_count,
     place_line,
+    planned_extras,
     selection_line,
     short_digest,
     some,
@@ -189,7 +190,9 @@ def _row(change: Change, column: int, width: int | None, paint: Paint) -> str:
     mark = "!" if widened else "?" if change.needs_decision else ACTIONS[change.action].mark
     token_id = change.before.token_id if change.before is not None else None
     parts = [padded(subject(change.label), column), *([short(token_id)] if token_id else [])]
-    text = line(f"  {mark} " + "  ".join(parts), "; ".join([why(change), *extras(change)]), width)
+    text = line(
+        f"  {mark} " + "  ".join(parts), "; ".join([why(change), *planned_extras(change)]), width
+    )
     alarming = widened or change.action is Action.REVOKE
     return paint(text, fg="red" if alarming else ACTIONS[change.action].colour, bold=alarming)
 

@@ -102,12 +102,23 @@ def grouped(rows: Sequence[Change]) -> tuple[tuple[Change, ...], tuple[tuple[str
 
 
 def extras(change: Change) -> tuple[str, ...]:
-    """Return what a row does beyond its reason: scopes, and the path."""
+    """Return what a row does beyond its reason: scopes, path, others' fields."""
     scopes, path = scope_note(change), path_note(change)
+    lost = ", ".join(safe(name) for name in change.lost_fields)
     return (
         *((f"scopes {scopes}",) if scopes and scopes != safe(change.note) else ()),
         *((path,) if path and change.reason is not Reason.PATH_CHANGED else ()),
+        *((f"takes away fields of others: {lost}",) if lost else ()),
     )
+
+
+def planned_extras(change: Change) -> tuple[str, ...]:
+    """Return the same of a row that is yet to be done, with others' fields that stay.
+
+    Once it is done, its outcome names those.
+    """
+    kept = ", ".join(safe(name) for name in change.kept_fields)
+    return (*extras(change), *((f"keeps fields of others: {kept}",) if kept else ()))
 
 
 # --- sentences of a whole plan ---

@@ -116,6 +116,7 @@ def write_adopted(session: Session, observed: Observed, proven: Proven) -> Step[
         label=spec.label,
         path=spec.path,
         seen=observed.meta(spec.path).version_id,
+        entry=observed.ledger.tokens.get(spec.label, Entry(path=spec.path)),
         live=live,
         verified_at_ms=now_ms + USE_MARGIN_MS,
         fields=(

@@ -5,7 +5,7 @@ Rules this module keeps:
 1. It only reads. Everything is gathered before anything is decided.
 2. Reads that wait on the same peer run side by side, within a bound.
 3. A secret is read only where the metadata is not what the ledger says; of its content
-   only the token id is kept.
+   only the token id is kept, and the names of the fields that others wrote there.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ from reconciler.state import (
     SETTING,
     TOKEN_ID,
     Content,
-    Current,
     Entry,
     Ledger,
     Look,
@@ -68,6 +67,10 @@ from reconciler.state import (
     learnt,
     ledger_end,
     look_of,
+    named_others,
+    others_of,
+    own_fields,
+    own_ids,
     together,
 )
 
@@ -126,7 +129,7 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
     refuse_wrong_exchange(ledger, api_url)
     signer = yield from find_signer(manifest, ledger)
     before = yield from ReadClock()
-    paths = _paths(manifest, ledger)
+    paths = _paths(manifest, ledger, before.now_ms)
     listed, metas = yield from Together(
         steps=(partial(list_for_run, signer), partial(read_metas, paths)), width=2
     )
@@ -289,31 +292,36 @@ def unrecorded_token(entry: Entry) -> str | None:
 # --- paths ---
 
 
-def _paths(manifest: Manifest, ledger: Ledger) -> list[str]:
+def _paths(manifest: Manifest, ledger: Ledger, now_ms: int) -> list[str]:
+    """Return the paths to look at.
+
+    A predecessor's former path is one from the end of its overlap on: until then
+    nothing at it is deleted.
+    """
     names = {spec.path for spec in manifest.tokens}
     for entry in ledger.tokens.values():
         names.add(entry.path)
         if entry.intent is not None:
             names.add(entry.intent.path)
+        names |= {r.path for r in entry.retiring if r.path and r.not_before_ms <= now_ms}
     return sorted(names)
 
 
 def _suspects(
     ledger: Ledger, metas: Mapping[str, SecretMeta]
-) -> Iterator[tuple[str, SecretMeta, Current | None]]:
-    """Paths whose metadata is not the ledger's, with the token that should be there."""
-    owned = {e.path: e.current for e in ledger.tokens.values() if e.current is not None}
+) -> Iterator[tuple[str, SecretMeta, Entry | None]]:
+    """Paths whose metadata is not the ledger's, with the label that should be there."""
+    owned = {e.path: e for e in ledger.tokens.values() if e.current is not None}
     for name, meta in metas.items():
-        current = owned.get(name)
-        if current is not None:
-            same = meta.version_id.is_same(current.version_id)
-            if not same or meta.state is not VersionState.LIVING:
-                yield name, meta, current
-        elif meta.state is VersionState.LIVING:
-            yield name, meta, None
+        entry = owned.get(name)
+        if entry is None:
+            if meta.state is VersionState.LIVING:
+                yield name, meta, None
+        elif entry.current is not None and not entry.current.is_in_place(meta):
+            yield name, meta, entry
 
 
-def _look(path: str, meta: SecretMeta, current: Current | None) -> Step[Content]:
+def _look(path: str, meta: SecretMeta, entry: Entry | None) -> Step[Content]:
     latest = yield from ReadSecret(path=path)
     if isinstance(latest, Refused):
         return Content(readable=False)  # a role that only plans may not read secrets
@@ -322,20 +330,28 @@ def _look(path: str, meta: SecretMeta, current: Current | None) -> Step[Content]
     if not latest.version_id.is_same(meta.version_id):
         raise VaultError(f"{path} is being written by somebody else right now: run again")
     found = latest.field(TOKEN_ID)
-    if current is None:
-        return Content(token_id=found, placeholder=is_placeholder(latest))
+    if entry is None or entry.current is None:
+        empty = is_placeholder(latest)
+        others = named_others(own_fields(latest, Entry(path=path)))
+        return Content(token_id=found, placeholder=empty, others=others)
+    current, beside = entry.current, others_of(latest, entry)
     if found == current.token_id:
         recorded = latest
         if current.version < latest.version:
             recorded = yield from read_secret(path, current.version)
         known = recorded.version_id.is_same(current.version_id)
         if not known or not differs(recorded, latest):
-            return Content(token_id=found)
+            return Content(token_id=found, others=named_others(beside))
         found = None
-    holder = yield from holder_version(
-        path, latest.version, current.token_id, recorded=current.version
+    holder = yield from _holder(path, latest.version, current.token_id, recorded=current.version)
+    if holder is not None and found not in own_ids(entry):  # it is what is written again
+        beside = (*own_fields(holder, entry), *beside)
+    return Content(
+        token_id=found,
+        holder_version=holder.version if holder is not None else None,
+        placeholder=is_placeholder(latest),
+        others=named_others(beside),
     )
-    return Content(token_id=found, holder_version=holder, placeholder=is_placeholder(latest))
 
 
 def differs(recorded: SecretVersion, latest: SecretVersion) -> bool:
@@ -352,11 +368,18 @@ def holder_version(
     path: str, latest: int, token_id: str, *, recorded: int | None = None
 ) -> Step[int | None]:
     """Return the recorded version if it holds the id, else the newest that does."""
+    holder = yield from _holder(path, latest, token_id, recorded=recorded)
+    return holder.version if holder is not None else None
+
+
+def _holder(
+    path: str, latest: int, token_id: str, *, recorded: int | None
+) -> Step[SecretVersion | None]:
     first = [recorded] if recorded is not None and 0 < recorded <= latest else []
     for version in itertools.chain(first, range(latest, 0, -1)):
         content = yield from read_secret(path, version)
         if content.state is VersionState.ABSENT and version != recorded:
             return None
         if content.field(TOKEN_ID) == token_id:
-            return version
+            return content
     return None

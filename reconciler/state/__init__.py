@@ -14,6 +14,7 @@ from reconciler.state.endings import (
 )
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
+    Moved,
     date_versions,
     expect_own_use,
     set_files,
@@ -86,9 +87,11 @@ from reconciler.state.secret import (
     credentials_of,
     is_placeholder,
     kept_beside,
+    named_others,
     names_of,
     others_of,
     own_fields,
+    own_ids,
     secret_fields,
     with_further,
 )
@@ -151,6 +154,7 @@ __all__ = [
     "LedgerVersion",
     "Look",
     "Lost",
+    "Moved",
     "Observed",
     "Retirement",
     "Retiring",
@@ -192,6 +196,7 @@ __all__ = [
     "mark_missing",
     "may_be_of",
     "name_intent",
+    "named_others",
     "names_of",
     "never_used",
     "note_asked",
@@ -203,6 +208,7 @@ __all__ = [
     "others_of",
     "over",
     "own_fields",
+    "own_ids",
     "record_current",
     "record_found",
     "remember_granted",

@@ -17,39 +17,48 @@ from reconciler.state.entries import (
 )
 from reconciler.state.ledger import Entry, Ledger, Uses
 from reconciler.state.uses import together
+from reconciler.values import value
 
 
-@transition
-def set_version(
-    ledger: Ledger, label: str, version: VersionId, *, fields: tuple[str, ...] | None = None
-) -> Ledger:
-    """Correct the version at which the current token's content lies, which signed.
+@value
+class Moved:
+    """Where the current token's content lies now, and what stands there with it.
 
-    ``fields`` are those of our further names that it still carries, None for all.
+    ``fields`` are those of our further names that the version still carries, and
+    ``others`` the names of what others wrote beside them; both are as in ``Entry``.
     """
-    entry = entry_of(ledger, label)
-    current = replace(at_version(current_of(entry, label), version), unsigned=False)
-    return with_entry(
-        ledger,
-        label,
-        replace(entry, current=current, fields=entry.fields if fields is None else fields),
-    )
+
+    version: VersionId
+    fields: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @transition
-def set_unsigned(
-    ledger: Ledger, label: str, token_id: str, version: VersionId | None = None
-) -> Ledger:
+def set_version(ledger: Ledger, label: str, moved: Moved) -> Ledger:
+    """Correct the version at which the current token's content lies, which signed."""
+    entry = _moved(entry_of(ledger, label), label, moved)
+    current = replace(current_of(entry, label), unsigned=False)
+    return with_entry(ledger, label, replace(entry, current=current))
+
+
+@transition
+def set_unsigned(ledger: Ledger, label: str, token_id: str, moved: Moved | None = None) -> Ledger:
     """Record that what Vault holds of the current token did not sign.
 
-    ``version`` is where that lies, if it moved.
+    ``moved`` is where that lies, if it moved.
     """
     entry = entry_of(ledger, label)
     current = current_of(entry, label)
     require(current.token_id == token_id, f"{token_id} is not the current token of {label}")
-    if version is not None:
-        current = at_version(current, version)
-    return with_entry(ledger, label, replace(entry, current=replace(current, unsigned=True)))
+    if moved is not None:
+        entry = _moved(entry, label, moved)
+    unsigned = replace(current_of(entry, label), unsigned=True)
+    return with_entry(ledger, label, replace(entry, current=unsigned))
+
+
+def _moved(entry: Entry, label: str, moved: Moved) -> Entry:
+    current = at_version(current_of(entry, label), moved.version)
+    return replace(entry, current=current, fields=moved.fields, others=moved.others)
 
 
 def date_versions(found: Mapping[str, VersionId]) -> Transition:

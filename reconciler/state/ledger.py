@@ -115,7 +115,8 @@ class Intent:
     ``listed`` says that they were listed directly before it. ``cas`` is the version
     that the write was made for, and ``cas_created_at_ms`` when Vault wrote that.
     ``grace_ms`` is an adoption's: for how long age is no reason to rotate the token.
-    ``fields`` are the further names that the write carries, as in ``TokenSpec``.
+    ``fields`` are the further names that the write carries, as in ``TokenSpec``, and
+    ``others`` the names of what others wrote that it carries on, as in ``Entry``.
     """
 
     kind: IntentKind
@@ -132,6 +133,7 @@ class Intent:
     listed: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     grace_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    others: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
 @value
@@ -187,7 +189,8 @@ class Entry:
     An id is in at most one of ``current``, ``retiring`` and ``revoking``.
     ``overlap_ms`` is the label's overlap as of its last token, for the time after the
     label has left the manifest. ``fields`` are the further names that the secret
-    carries, as we wrote it last.
+    carries, as we wrote it last. ``others`` are the names of what others wrote beside
+    our fields in the recorded version of the current secret (``named_others``).
     """
 
     path: str
@@ -198,6 +201,7 @@ class Entry:
     revoking: tuple[Revoking, ...] = ()
     overlap_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    others: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     @property
     def idle(self) -> bool:

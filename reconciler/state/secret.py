@@ -1,4 +1,23 @@
-"""What lies at the path of a secret: the fields that consumers read (contract)."""
+"""What lies at the path of a secret: the fields that consumers read (contract).
+
+Others may write fields of their own beside ours. What becomes of those:
+
+    what we do                              their fields
+    --------------------------------------  ------------------------------------------
+    rotate, rollback, write the secret      written again with ours
+    again with other further names
+    restore                                 those of the version that is written again,
+                                            and those beside our secret in the latest
+    rotate into another path                those at the old path are taken along
+    give a value a further name that they   ours takes the place of theirs
+    have
+    revoke a token and delete its secret    they go with it
+    write over what is not the label's own  the row says so (``written_over``)
+
+A plan names them. The ledger remembers the names for the version that it knows
+(``Entry.others``), so a plan of thousand labels reads no secret for them; at any other
+version the content was looked at.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +54,42 @@ Fields = tuple[tuple[str, str | Secret], ...]
 """Names of fields and their values, without the field ``secret`` itself."""
 
 
+OTHERS_NAMED = 8
+OTHERS_NAME_LENGTH = 40
+"""So many names of others' fields are remembered for a label, each up to that length.
+
+With them the ledger of the largest fleet still fits into one entry of Vault.
+"""
+
+
 def others_of(content: SecretVersion, entry: Entry) -> Fields:
     """Return what others wrote beside our fields, where the secret is the label's own.
 
     Every write keeps it. A value that was no text comes back as its JSON text. Further
     names that we wrote are ours.
     """
-    own = {old.token_id for old in entry.retiring}
-    own |= {entry.current.token_id} if entry.current is not None else set()
-    if content.state is not VersionState.LIVING or content.field(TOKEN_ID) not in own:
+    if content.state is not VersionState.LIVING or content.field(TOKEN_ID) not in own_ids(entry):
         return ()
     ours = OUR_FIELDS | names_of(entry.fields)
     return tuple((name, value) for name, value in content.fields or () if name not in ours)
+
+
+def own_ids(entry: Entry) -> frozenset[str]:
+    """Return the ids whose secret at a label's path is the label's own."""
+    current = () if entry.current is None else (entry.current.token_id,)
+    return frozenset((*current, *(old.token_id for old in entry.retiring)))
+
+
+def named_others(fields: Fields, further: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of those fields that are not ours, sorted, as they are told.
+
+    The first ``OTHERS_NAMED`` are named. One more, ``…``, stands for all the others;
+    at the end of a long name it stands for the rest of that.
+    """
+    names = sorted({name for name, _ in fields} - OUR_FIELDS - names_of(further))
+    cut = OTHERS_NAME_LENGTH
+    told = [name if len(name) <= cut else f"{name[: cut - 1]}…" for name in names[:OTHERS_NAMED]]
+    return (*told, "…") if len(names) > OTHERS_NAMED else tuple(told)
 
 
 def kept_beside(names: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ from reconciler.model import (
     VersionId,
     VersionState,
 )
+from reconciler.state.codec import LEFT_OUT
 from reconciler.state.ledger import Current, Ledger, Retiring, Uses
 from reconciler.state.lost import interrupted
 from reconciler.state.uses import Look
@@ -52,13 +53,15 @@ class Content:
     ``holder_version`` is the version to restore from: the recorded one, or else the
     newest readable one that holds the label's current token. ``placeholder`` is an
     empty document, the trace of a fence. ``readable`` is False where the role may read
-    metadata only.
+    metadata only. ``others`` are the names of what others wrote beside our fields: in
+    the latest version where that is the label's own, else in the one to restore from.
     """
 
     token_id: str | None = None
     holder_version: int | None = None
     placeholder: bool = False
     readable: bool = True
+    others: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
 @value

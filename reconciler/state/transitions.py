@@ -215,6 +215,7 @@ def record_current(
         revoking=revoking,
         overlap_ms=overlap_ms,
         fields=intent.fields,
+        others=intent.others,
     )
     return _log(
         with_entry(ledger, label, replace(entry, path=intent.path, current=current, intent=None)),
@@ -292,9 +293,8 @@ def start_revoking(ledger: Ledger, label: str, token_id: str, *, reason: str) ->
     entry = entry_of(ledger, label)
     if entry.current is not None and entry.current.token_id == token_id:
         gone = _revoked(entry.current, reason)
-        return with_entry(
-            ledger, label, replace(entry, current=None, revoking=(*entry.revoking, gone))
-        )
+        revoking = (*entry.revoking, gone)
+        return with_entry(ledger, label, replace(entry, current=None, revoking=revoking, others=()))
     old = next((r for r in entry.retiring if r.token_id == token_id), None)
     if old is None:
         raise LedgerError(f"{token_id} is neither current nor retiring")

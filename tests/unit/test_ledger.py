@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from reconciler.model import HOUR_MS, MINUTE_MS, VersionId
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
+    Moved,
     expect_own_use,
     set_files,
     set_profile,
@@ -527,7 +528,7 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
         pytest.param(
             with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, version=7))),
             with_entry(HAD),
-            set_version("bot", VersionId(7)),
+            set_version("bot", Moved(version=VersionId(7))),
             id="put right",
         ),
         pytest.param(
@@ -730,7 +731,7 @@ EDITED = "was it edited by hand"
         pytest.param(
             "has no current token",
             with_entry(Entry(path="bot", retiring=(OLD,))),
-            set_version("bot", VersionId(1)),
+            set_version("bot", Moved(version=VersionId(1))),
             id="put right: nothing",
         ),
         pytest.param(

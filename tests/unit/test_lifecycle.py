@@ -19,6 +19,7 @@ from reconciler.state import (
     IntentKind,
     Ledger,
     LedgerError,
+    Moved,
     Retirement,
     Transition,
     abandon_intent,
@@ -157,7 +158,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
         ours_until_ms=NOW_MS,
     )
     yield named(drop_abandoned, ())
-    yield named(set_version, "bot", VersionId(2))
+    yield named(set_version, "bot", Moved(version=VersionId(2)))
     yield named(set_protect, "bot", protect=True)
     yield named(set_files, ["tokens.yaml"])
     yield named(set_profile, PROFILE_ID)

@@ -57,7 +57,7 @@ from reconciler.run import session as session_module
 from reconciler.state import Observed, lost
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
-from reconciler.state.facts import set_version, unchanged
+from reconciler.state.facts import Moved, set_version, unchanged
 from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement, Retiring, Uses
 from reconciler.state.secret import OPERATION_ID, Fields
 from reconciler.state.transitions import open_intent, record_current, start_revoking
@@ -256,7 +256,7 @@ def _no_intent(label: str, intent: Intent, *, protect: bool | None) -> Transitio
 def _only_the_version(
     label: str, operation_id: str, current: Current, retirement: Retirement
 ) -> Transition:
-    return set_version(label, current.version_id)
+    return set_version(label, Moved(version=current.version_id))
 
 
 @contextlib.contextmanager
