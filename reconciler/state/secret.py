@@ -56,9 +56,11 @@ Fields = tuple[tuple[str, str | Secret], ...]
 
 OTHERS_NAMED = 8
 OTHERS_NAME_LENGTH = 40
-"""So many names of others' fields are remembered for a label, each up to that length.
+OTHERS_LENGTH = 120
+"""So many names of others' fields are remembered for a label, with so many
+characters at most in one, and in all of them.
 
-With them the ledger of the largest fleet still fits into one entry of Vault.
+With that the ledger of the largest fleet still fits into one entry of Vault.
 """
 
 
@@ -83,13 +85,17 @@ def own_ids(entry: Entry) -> frozenset[str]:
 def named_others(fields: Fields, further: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the names of those fields that are not ours, sorted, as they are told.
 
-    The first ``OTHERS_NAMED`` are named. One more, ``…``, stands for all the others;
-    at the end of a long name it stands for the rest of that.
+    At the end of a long name ``…`` stands for the rest of it; as the last name, for all
+    those that find no place.
     """
     names = sorted({name for name, _ in fields} - OUR_FIELDS - names_of(further))
-    cut = OTHERS_NAME_LENGTH
-    told = [name if len(name) <= cut else f"{name[: cut - 1]}…" for name in names[:OTHERS_NAMED]]
-    return (*told, "…") if len(names) > OTHERS_NAMED else tuple(told)
+    told: list[str] = []
+    for name in names:
+        shown = name if len(name) <= OTHERS_NAME_LENGTH else name[: OTHERS_NAME_LENGTH - 1] + "…"
+        if len(told) == OTHERS_NAMED or sum(map(len, told)) + len(shown) > OTHERS_LENGTH:
+            return (*told, "…")
+        told.append(shown)
+    return tuple(told)
 
 
 def kept_beside(names: Iterable[str]) -> str:

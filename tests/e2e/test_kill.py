@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.model import Secret
 from tests.e2e.conftest import NewFleet
-from tests.support.fleet import Fleet, KillServer
+from tests.support.fleet import Fleet, KillServer, texts_of
 
 BOT = {"label": "bot", "path": "prod/bot"}
 FEWEST_EFFECTS, MOST_EFFECTS = 5, 40
@@ -182,3 +182,54 @@ def test_an_adoption_killed_after_every_effect_goes_on(
             assert at > FEWEST_EFFECTS, "an adoption has hardly any effect"
             return
     pytest.fail("the adoption never came to its end")
+
+
+# --- what others wrote beside our fields ---
+
+
+def noted(fleet: Fleet) -> None:
+    """Somebody wrote a note beside the bot's secret, and the ledger knows it."""
+    applied(fleet)
+    found = fleet.secret("prod/bot")
+    with fleet.store() as store:
+        fields = {**texts_of(found), "note": "stays"}
+        store.write(f"{fleet.prefix}/prod/bot", fields, secret=found.secret, cas=1)
+    quick(fleet, "apply", "--yes")
+
+
+def noted_and_moved(fleet: Fleet) -> None:
+    """The same, and the secret is to lie elsewhere."""
+    noted(fleet)
+    fleet.write({**BOT, "path": "prod/other"})
+
+
+@pytest.mark.parametrize(
+    ("prepare", "command", "path"),
+    [
+        pytest.param(noted, ("rotate", "--target", "bot", "--yes"), "prod/bot", id="rotate"),
+        pytest.param(noted_and_moved, ("apply", "--yes"), "prod/other", id="move"),
+    ],
+)
+def test_fields_of_others_survive_a_crash_at_any_step(
+    new_fleet: NewFleet,
+    kill_server: KillServer,
+    prepare: Callable[[Fleet], None],
+    command: tuple[str, ...],
+    path: str,
+) -> None:
+    """Recovered, or undone and done again: the note is beside the secret, and the ledger
+    knows its name.
+    """
+    for at in range(1, MOST_EFFECTS):
+        with new_fleet() as fleet:
+            fleet.defaults = {"overlap": "1h"}
+            prepare(fleet)
+            killed = kill_server.killed(fleet, at, *command)
+            fleet.must("apply", "--yes")
+            assert fleet.secret(path).field("note") == "stays", at
+            assert fleet.ledger().tokens["bot"].others == ("note",), at
+            fleet.assert_quiet()
+        if not killed:
+            assert at > FEWEST_EFFECTS, "the story has hardly any effect"
+            return
+    pytest.fail("the story never came to its end")

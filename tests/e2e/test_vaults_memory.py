@@ -528,28 +528,106 @@ def test_fields_of_others_are_kept_by_every_write(fleet: Fleet) -> None:
     fleet.defaults["overlap"] = "1h"
     fleet.begin(BOT)
     add_note(fleet, "first", version=1)
+    assert kept_by_plan(fleet) == ["note", "owner"], "seen at once, by its content"
     done = fleet.must("apply", "--yes").out
     assert "ledger put right" in done
     done = fleet.must("rotate", "--target", "bot", "--yes").out
     assert "rotated, kept beside it: note, owner" in done
+    assert "keeps fields of others: note, owner" in done, "the plan that was agreed to"
     assert note_of(fleet) == ("first", "desk")
     add_note(fleet, "second", version=3)
     fleet.must("apply", "--yes")
-    fleet.must("rollback", "--target", "bot", "--yes")
+    done = fleet.must("rollback", "--target", "bot", "--yes")
+    assert "kept beside it: note, owner" in done.out + done.err
     assert note_of(fleet) == ("second", "desk"), "the newest, not that of the version gone back to"
     with fleet.store() as store:
         store.write(f"{fleet.prefix}/prod/bot", {"note": "imported"}, cas=5)
     plan = " ".join(fleet.must("plan").out.split())
     assert "from version 5; version 6 holds something else, which is written over" in plan
+    assert kept_by_plan(fleet) == ["note", "owner"]
     fleet.must("apply", "--yes")
     assert note_of(fleet) == ("second", "desk"), "restored with what lay beside it"
     assert fleet.secret("prod/bot", 6).field("note") == "imported", "kept as a version"
     written_anew(fleet, "prod/bot", {"note": "imported"})
     plan = " ".join(fleet.must("plan").out.split())
     assert "holds something else, which is written over" in plan
+    assert kept_by_plan(fleet) == []
     fleet.must("apply", "--yes")
     assert note_of(fleet) == (None, None), "nothing of it was ours"
     fleet.assert_whole()
+
+
+def test_a_plan_names_the_fields_of_others_by_the_ledger(fleet: Fleet) -> None:
+    """Once recorded they are named without a read of the secret: in a plan from a
+    published snapshot, too. A further name of the manifest takes the place of theirs,
+    which is an alarm; what they wrote is in the version before.
+    """
+    fleet.defaults["overlap"] = "1h"
+    fleet.begin(BOT)
+    add_note(fleet, "theirs", version=1)
+    fleet.must("apply", "--yes")
+    fleet.must("observe", "--out", "o.json")
+    fleet.write({**BOT, "fields": {"note": "token_id"}})
+    told = " ".join(fleet.must("plan", "--observed", "o.json").out.split())
+    assert "takes away fields of others: note" in told
+    assert "keeps fields of others: owner" in told
+    assert "ATTENTION takes away what others wrote beside our fields: bot (note)" in told
+    assert kept_by_plan(fleet) == ["owner"]
+    fleet.must("apply", "--yes")
+    token_id = fleet.secret("prod/bot").field("token_id")
+    assert note_of(fleet) == (token_id, "desk")
+    assert fleet.secret("prod/bot", 2).field("note") == "theirs"
+    assert fleet.ledger().tokens["bot"].others == ("owner",)
+    fleet.assert_quiet()
+
+
+def test_fields_of_others_are_taken_along_to_another_path(fleet: Fleet) -> None:
+    """The row names them, and so does the one that later deletes the old secret, for
+    what was written there after the move.
+    """
+    fleet.begin(BOT)
+    add_note(fleet, "moves", version=1)
+    fleet.must("apply", "--yes")
+    fleet.defaults["overlap"] = "1h"
+    fleet.write({**BOT, "path": "prod/other"})
+    assert kept_by_plan(fleet) == ["note", "owner"]
+    assert "kept beside it: note, owner" in fleet.must("apply", "--yes").out
+    assert note_of(fleet, "prod/other") == ("moves", "desk")
+    assert note_of(fleet) == ("moves", "desk"), "the old one stands until its token goes"
+    old = fleet.secret("prod/bot")
+    with fleet.store() as store:
+        fields = {**texts_of(old), "late": "after the move"}
+        store.write(f"{fleet.prefix}/prod/bot", fields, secret=old.secret, cas=old.version)
+    assert "late" not in fleet.must("plan").out, "nothing is deleted yet"
+    fleet.later(hours=3)
+    fleet.use("prod/other")
+    told = " ".join(fleet.must("plan", "--revoke-unproven").out.split())
+    assert "takes away what others wrote beside our fields: bot (late)" in told
+    fleet.must("apply", "--yes", "--revoke-unproven")
+    assert note_of(fleet, "prod/other") == ("moves", "desk")
+    fleet.assert_whole()
+
+
+def test_what_goes_with_a_removed_label_is_named(fleet: Fleet) -> None:
+    """Its secret is deleted, and what others wrote beside it with that."""
+    fleet.begin(BOT)
+    add_note(fleet, "goes", version=1)
+    fleet.must("apply", "--yes")
+    fleet.later(hours=60)
+    fleet.write()
+    told = " ".join(fleet.must("plan", "--revoke-unproven", "--revoke-in-use").out.split())
+    assert "takes away fields of others: note, owner" in told
+    fleet.must("apply", "--yes", "--revoke-unproven", "--revoke-in-use")
+    assert fleet.live("bot") == []
+    assert fleet.secret("prod/bot", 2).fields is None, "deleted by its number"
+
+
+def kept_by_plan(fleet: Fleet) -> list[str]:
+    """The fields of others that the plan of ``bot`` keeps, by its JSON."""
+    document = judged("plan", fleet.must("plan", "--format", "json").out)
+    [row] = [c for c in document["changes"] if c["label"] == "bot" and c["action"] != "hold"]
+    found: list[str] = row.get("kept_fields", [])
+    return found
 
 
 def test_further_names(fleet: Fleet) -> None:
@@ -615,9 +693,9 @@ def add_note(fleet: Fleet, note: str, *, version: int) -> None:
         store.write(f"{fleet.prefix}/prod/bot", fields, secret=found.secret, cas=version)
 
 
-def note_of(fleet: Fleet) -> tuple[str | None, str | None]:
+def note_of(fleet: Fleet, path: str = "prod/bot") -> tuple[str | None, str | None]:
     """What somebody wrote."""
-    found = fleet.secret("prod/bot")
+    found = fleet.secret(path)
     return found.field("note"), found.field("owner")
 
 

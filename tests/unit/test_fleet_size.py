@@ -21,7 +21,7 @@ from reconciler.protocol.effects import (
     Written,
 )
 from reconciler.protocol.lease import RESERVE_BYTES, LedgerWriter
-from reconciler.state import MAX_ENTRY_BYTES, from_text, text_bytes, to_text
+from reconciler.state import MAX_ENTRY_BYTES, from_text, named_others, text_bytes, to_text
 from reconciler.state.ledger import (
     Closed,
     Current,
@@ -32,6 +32,7 @@ from reconciler.state.ledger import (
     Ledger,
     Retiring,
 )
+from reconciler.state.secret import OTHERS_LENGTH, OTHERS_NAMED
 from reconciler.state.transitions import CLOSED_KEPT, open_intent
 
 MAX_TEXT_BYTES = 900 * 1024
@@ -147,6 +148,18 @@ def test_the_largest_fleet_fits_with_what_the_next_schema_adds(count: int, reser
     them; a reserve for every label fits up to 850 labels.
     """
     assert_fits(with_next_schema(fleet(count), reserves=reserves))
+
+
+def test_the_largest_fleet_fits_with_what_others_wrote() -> None:
+    """Beside each of 1,000 secrets somebody wrote as many fields as are remembered."""
+    fields = tuple((f"{number}" * (OTHERS_LENGTH // OTHERS_NAMED), "") for number in range(10))
+    others = named_others(fields)
+    assert len(others) == OTHERS_NAMED + 1
+    largest = fleet(MAX_LABELS)
+    entries = {k: dataclasses.replace(v, others=others) for k, v in largest.tokens.items()}
+    with_others = dataclasses.replace(largest, tokens=entries)
+    assert from_text(to_text(with_others)) == with_others
+    assert_fits(to_text(with_others))
 
 
 def writes(step: Step[Any]) -> tuple[list[object], Any]:
