@@ -252,8 +252,8 @@ def _of_ledger(driver: Driver, session: Session) -> Iterator[Check]:
     elif ledger.api_url != session.api_url:
         yield _fail(
             "ledger",
-            f"it belongs to {ledger.api_url}, and LIMITLESS_API_URL says {session.api_url}",
-            "correct LIMITLESS_API_URL, or the manifest's prefix",
+            f"it belongs to {ledger.api_url}, and this run would ask {session.api_url}",
+            "set LIMITLESS_API_URL to the first, or correct the manifest's prefix",
         )
         raise _Stopped
     else:

@@ -51,6 +51,7 @@ from reconciler.run.reads import (
     read_meta,
     read_metas,
     read_secret,
+    with_former,
 )
 from reconciler.state import (
     LEDGER_NAME,
@@ -129,12 +130,13 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
     refuse_wrong_exchange(ledger, api_url)
     signer = yield from find_signer(manifest, ledger)
     before = yield from ReadClock()
-    paths = _paths(manifest, ledger, before.now_ms)
+    paths = _paths(manifest, ledger)
     listed, metas = yield from Together(
         steps=(partial(list_for_run, signer), partial(read_metas, paths)), width=2
     )
     assert isinstance(listed, Listing)  # noqa: S101  # the first of the two
     assert isinstance(metas, dict)  # noqa: S101  # the second
+    metas = yield from with_former(ledger, metas)
     unreadable = yield from judge_unreadable(manifest, ledger, listed)
     if earlier is None:
         yield from check_signers_profile(manifest, ledger, signer)
@@ -292,18 +294,12 @@ def unrecorded_token(entry: Entry) -> str | None:
 # --- paths ---
 
 
-def _paths(manifest: Manifest, ledger: Ledger, now_ms: int) -> list[str]:
-    """Return the paths to look at.
-
-    A predecessor's former path is one from the end of its overlap on: until then
-    nothing at it is deleted.
-    """
+def _paths(manifest: Manifest, ledger: Ledger) -> list[str]:
     names = {spec.path for spec in manifest.tokens}
     for entry in ledger.tokens.values():
         names.add(entry.path)
         if entry.intent is not None:
             names.add(entry.intent.path)
-        names |= {r.path for r in entry.retiring if r.path and r.not_before_ms <= now_ms}
     return sorted(names)
 
 

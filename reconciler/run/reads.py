@@ -16,7 +16,14 @@ from typing import TypeVar
 from reconciler.errors import VaultError
 from reconciler.model import SecretMeta, SecretVersion
 from reconciler.protocol import ReadLedger, ReadSecret, Refused, Step, Unclear
-from reconciler.run.effects import ListPaths, ReadMeta, ReadMetas, ReadMountLife, Together
+from reconciler.run.effects import (
+    ListPaths,
+    ReadClock,
+    ReadMeta,
+    ReadMetas,
+    ReadMountLife,
+    Together,
+)
 from reconciler.state import Ledger
 
 R = TypeVar("R")
@@ -48,6 +55,21 @@ def read_metas(paths: Sequence[str]) -> Step[dict[str, SecretMeta]]:
     found = yield from Together(steps=steps, width=READERS)
     metas = {**shown, **dict(zip(rest, found, strict=True))}
     return {path: metas[path] for path in paths}
+
+
+def with_former(ledger: Ledger, metas: Mapping[str, SecretMeta]) -> Step[Mapping[str, SecretMeta]]:
+    """Return the metadata with those of predecessors' former paths.
+
+    From the end of an overlap on, what lies there may be deleted. By the list that was
+    asked meanwhile the exchange's time is known.
+    """
+    former = {r.path: r for e in ledger.tokens.values() for r in e.retiring if r.path is not None}
+    if not former.keys() - metas.keys():
+        return metas
+    now_ms = (yield from ReadClock()).now_ms
+    due = [path for path, retiring in former.items() if retiring.not_before_ms <= now_ms]
+    more = yield from read_metas([path for path in sorted(due) if path not in metas])
+    return {**metas, **more}
 
 
 def read_mount_life() -> Step[int | None]:

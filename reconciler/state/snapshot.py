@@ -145,9 +145,8 @@ def wrong_exchange(ledger: Ledger, api_url: str) -> str | None:
     if ledger.api_url == api_url:
         return None
     return (
-        f"the ledger belongs to {ledger.api_url}, "
-        f"but LIMITLESS_API_URL says {api_url}: "
-        "use the right one, or another vault prefix for this exchange"
+        f"the ledger belongs to {ledger.api_url}, and this run would ask {api_url}: "
+        "set LIMITLESS_API_URL to the first, or use another vault prefix for this exchange"
     )
 
 

@@ -217,8 +217,8 @@ def test_fields_of_others_survive_a_crash_at_any_step(
     command: tuple[str, ...],
     path: str,
 ) -> None:
-    """Recovered, or undone and done again: the note is beside the secret, and the ledger
-    knows its name.
+    """Recovered, or undone and done again: the note is beside the secret, and the
+    ledger knows its name.
     """
     for at in range(1, MOST_EFFECTS):
         with new_fleet() as fleet:

@@ -405,8 +405,8 @@ WELL = absent(0)
         pytest.param(None, absent(1), PROFILE_ID, 1, id="one missing"),
         pytest.param(None, absent(3), PROFILE_ID, 3, id="as many missing as allowed"),
         pytest.param(
-            f"the ledger belongs to {API_URL}, but LIMITLESS_API_URL says https://other.example: "
-            "use the right one, or another vault prefix for this exchange",
+            f"the ledger belongs to {API_URL}, and this run would ask https://other.example: "
+            "set LIMITLESS_API_URL to the first, or use another vault prefix for this exchange",
             dataclasses.replace(WELL, api_url="https://other.example"),
             PROFILE_ID,
             1,
