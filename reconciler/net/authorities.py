@@ -15,6 +15,7 @@ Rules this module keeps:
 3. What is named and brings no certificate is an error. It names the variable, and holds
    nothing of a file.
 4. Files and folders are read to a bound.
+5. A key that is given as text is never written to a file.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reconciler.model import Secret
 from reconciler.values import value
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(?P<body>[^-]+)-----END CERTIFICATE-----")
 _FILE_BYTES_MAX = 8 * 1024 * 1024
 _FILES_MAX = 10_000
+_PIPE_BYTES_MAX = 16 * 1024
 _UNREAD = "names a file of certificates that can't be read: check it and its permissions"
 
 
@@ -50,8 +53,8 @@ class CertificateError(OSError):
 class Trust:
     """Where certificates lie, and which variable says so.
 
-    Of a client's certificate both parts are given, or neither. Without ``verify``
-    everybody is believed.
+    Of a client's certificate both parts are given, or neither: as files, or else as
+    texts. Without ``verify`` everybody is believed.
     """
 
     file: Named | None = None
@@ -61,6 +64,8 @@ class Trust:
     system_folders: Named | None = None
     client_cert: Named | None = None
     client_key: Named | None = None
+    client_cert_text: Named | None = None
+    client_key_text: tuple[str, Secret] | None = None
     verify: bool = True
 
 
@@ -104,6 +109,8 @@ def context_for(trust: Trust, *, server_name: str | None = None) -> ssl.SSLConte
         context.load_verify_locations(cafile=certifi.where())
     if trust.client_cert is not None and trust.client_key is not None:
         _show(context, trust.client_cert, trust.client_key)
+    elif trust.client_cert_text is not None and trust.client_key_text is not None:
+        _show_text(context, trust.client_cert_text, trust.client_key_text)
     return context
 
 
@@ -261,3 +268,35 @@ def _show(context: ssl.SSLContext, cert: Named, key: Named) -> None:
         f"{cert[0]} and {key[0]} hold no certificate with its key: name two files in PEM that "
         "belong together, the key without a password"
     )
+
+
+def _show_text(context: ssl.SSLContext, cert: Named, key: tuple[str, Secret]) -> None:
+    """Show a client's certificate that is given as text.
+
+    OpenSSL reads both from files only: here from the two ends of pipes.
+    """
+    try:
+        with _readable(cert[1]) as cert_name, _readable(key[1].reveal()) as key_name:
+            context.load_cert_chain(cert_name, key_name, password="")
+    except (OSError, ValueError):  # those of ssl are OSErrors
+        raise CertificateError(
+            f"{cert[0]} and {key[0]} hold no certificate with its key: set both to what belongs "
+            "together, in PEM, the key without a password"
+        ) from None
+
+
+@contextlib.contextmanager
+def _readable(text: str) -> Iterator[str]:
+    """Yield a name under which a text can be read once. ValueError for one too long."""
+    content = text.encode("utf-8", "surrogateescape")
+    if len(content) > _PIPE_BYTES_MAX:
+        raise ValueError("too long")
+    reader, writer = os.pipe()
+    try:
+        try:
+            os.write(writer, content)  # a pipe takes that much before anybody reads
+        finally:
+            os.close(writer)
+        yield f"/dev/fd/{reader}"
+    finally:
+        os.close(reader)

@@ -6,7 +6,11 @@
     VAULT_X beside another BAO_X              named as set and not used
     AGENT_ADDR beside ADDR                    is the address; ADDR is named
     PROXY_ADDR beside HTTP_PROXY              is the proxy; HTTP_PROXY is named
+    CLIENT_CERT, CLIENT_KEY beside their      are our certificate and its key; those of
+    CLIENT_CERT_BYTES, CLIENT_KEY_BYTES       the texts that differ are named
     what only their command lines have        named as set and not used
+    what their servers, agents and plugins    passed over
+    have: API_ADDR, LOG_LEVEL, RAFT_PATH, …
 
 Rules this module keeps:
 
@@ -28,7 +32,9 @@ USED = frozenset(
         "CACERT_BYTES",
         "CAPATH",
         "CLIENT_CERT",
+        "CLIENT_CERT_BYTES",
         "CLIENT_KEY",
+        "CLIENT_KEY_BYTES",
         "CLIENT_TIMEOUT",
         "HTTP_PROXY",
         "MAX_RETRIES",
@@ -42,8 +48,6 @@ USED = frozenset(
 )
 UNUSED = frozenset(
     {
-        "CLIENT_CERT_BYTES",
-        "CLIENT_KEY_BYTES",
         "CLI_NO_COLOR",
         "CONFIG_PATH",
         "DETAILED",
@@ -51,8 +55,19 @@ UNUSED = frozenset(
         "MFA",
         "RATE_LIMIT",
         "SRV_LOOKUP",
+        "SSH_EXECUTABLE",
+        "SSH_HOST_KEY_HOSTNAMES",
+        "SSH_HOST_KEY_MOUNT_POINT",
+        "SSH_STRICT_HOST_KEY_CHECKING",
+        "SSH_USER_KNOWN_HOSTS_FILE",
         "WRAP_TTL",
     }
+)
+_IN_PLACE_OF = (
+    ("AGENT_ADDR", "ADDR"),
+    ("PROXY_ADDR", "HTTP_PROXY"),
+    ("CLIENT_CERT", "CLIENT_CERT_BYTES"),
+    ("CLIENT_KEY", "CLIENT_KEY_BYTES"),
 )
 _FOLLOWS = "DISABLE_REDIRECTS"
 """A switch that is on here in any case: no redirect is followed."""
@@ -105,7 +120,7 @@ class Family:
             hidden = self._given.get(f"VAULT_{name}", "").strip()
             if hidden and hidden != self._given[f"BAO_{name}"].strip():
                 yield f"VAULT_{name} is set and not used: BAO_{name} counts in its place"
-        for winner, loser in (("AGENT_ADDR", "ADDR"), ("PROXY_ADDR", "HTTP_PROXY")):
+        for winner, loser in _IN_PLACE_OF:
             used, left = self.value(winner), self.value(loser)
             if used is not None and left not in {None, used}:
                 yield (

@@ -54,6 +54,7 @@ _SERVER_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 class VaultSettings:
     """Where Vault is, how TLS is checked, and a token or how to log in for one.
 
+    A client's certificate is given with its key: as two files, or else as two texts.
     ``address`` has a scheme, no trailing slash and no ``/v1``. ``proxy`` may carry a
     password, hence a Secret. Where ``timeout_s`` or ``max_retries`` is None, the store
     decides. ``from_bao`` are the variables, without their prefix, of OpenBao's family;
@@ -69,6 +70,8 @@ class VaultSettings:
     ssl_cert_dir: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+    client_cert_bytes: str | None = None
+    client_key_bytes: Secret | None = None
     tls_server_name: str | None = None
     skip_verify: bool = False
     proxy: Secret | None = None
@@ -93,9 +96,13 @@ class VaultSettings:
     def trust(self) -> Trust:
         """Return whose certificates are believed, and which one is shown."""
 
+        def called(name: str) -> str:
+            return f"{'BAO' if name in self.from_bao else 'VAULT'}_{name}"
+
         def named(name: str, value: str | None) -> tuple[str, str] | None:
-            prefix = "BAO" if name in self.from_bao else "VAULT"
-            return None if value is None else (f"{prefix}_{name}", value)
+            return None if value is None else (called(name), value)
+
+        key = self.client_key_bytes
 
         return dataclasses.replace(
             system_trust(
@@ -109,6 +116,8 @@ class VaultSettings:
             folder=named("CAPATH", self.ca_path),
             client_cert=named("CLIENT_CERT", self.client_cert),
             client_key=named("CLIENT_KEY", self.client_key),
+            client_cert_text=named("CLIENT_CERT_BYTES", self.client_cert_bytes),
+            client_key_text=None if key is None else (called("CLIENT_KEY_BYTES"), key),
             verify=not self.skip_verify,
         )
 
@@ -151,12 +160,7 @@ def _settings(family: Family, read_file: ReadFile) -> VaultSettings:
             "name the private CA in VAULT_CACERT instead"
         )
         warnings = (*warnings, warning)
-    client_cert = value_of(environ, "VAULT_CLIENT_CERT")
-    client_key = value_of(environ, "VAULT_CLIENT_KEY")
-    if (client_cert is None) != (client_key is None):
-        raise UsageError(
-            "only one of VAULT_CLIENT_CERT and VAULT_CLIENT_KEY is set: set both, or neither"
-        )
+    files, texts = _client_certificate(environ)
     timeout_s, max_retries, bounded = _limits(environ)
     proxy, told = _proxy(environ, address)
     token, login = _token_or_login(environ, address, read_file)
@@ -168,8 +172,10 @@ def _settings(family: Family, read_file: ReadFile) -> VaultSettings:
         ca_path=value_of(environ, "VAULT_CAPATH"),
         ssl_cert_file=value_of(environ, "SSL_CERT_FILE"),
         ssl_cert_dir=value_of(environ, "SSL_CERT_DIR"),
-        client_cert=client_cert,
-        client_key=client_key,
+        client_cert=files[0] if files else None,
+        client_key=files[1] if files else None,
+        client_cert_bytes=texts[0] if texts else None,
+        client_key_bytes=Secret(texts[1]) if texts else None,
         tls_server_name=_server_name(environ),
         skip_verify=skip_verify,
         proxy=proxy,
@@ -181,6 +187,28 @@ def _settings(family: Family, read_file: ReadFile) -> VaultSettings:
         address_from=family.said(address_from),
         warnings=(*warnings, *bounded, *told),
     )
+
+
+def _client_certificate(
+    environ: Environ,
+) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+    """Return the files of our own certificate and its key, else both as texts.
+
+    Where both files are named, the texts don't count. UsageError for half of a pair.
+    """
+
+    def pair(*names: str) -> tuple[str, str] | None:
+        cert, key = (value_of(environ, name) for name in names)
+        if cert is not None and key is not None:
+            return cert, key
+        if cert is key:
+            return None
+        raise UsageError(f"only one of {' and '.join(names)} is set: set both, or neither")
+
+    files = pair("VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY")
+    if files is not None:
+        return files, None
+    return None, pair("VAULT_CLIENT_CERT_BYTES", "VAULT_CLIENT_KEY_BYTES")
 
 
 def _limits(environ: Environ) -> tuple[float | None, int | None, tuple[str, ...]]:

@@ -2,11 +2,13 @@
 to the real ``bao`` and to us, and both get there, or neither does.
 
 The server has two certificates of an authority of its own: one for its address, and one
-for the name ``vault.internal``, which nobody can resolve.
+for the name ``vault.internal``, which nobody can resolve. At a third port it asks every
+client for a certificate of the same authority.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 import ssl
 import subprocess
@@ -20,6 +22,7 @@ import pytest
 from reconciler.demo.openbao import OpenBaoServer, _binary, free_port
 from reconciler.errors import ReconcilerError
 from reconciler.vault import SecretStore, settings_from_environment
+from reconciler.vault.family import UNUSED, USED
 from tests.adapters.vault.servers import Node, initialised, static_seal
 from tests.support.fleet import Fleet
 from tests.support.http_stub import HttpStub, http, say
@@ -59,19 +62,28 @@ def private(tmp_path_factory: pytest.TempPathFactory, openbao: OpenBaoServer) ->
     (folder / "flat" / "unhashed.crt").write_bytes((folder / "ca.pem").read_bytes())
     (folder / "empty").mkdir()
     (folder / "junk").write_text("no certificate", encoding="utf-8")
-    named = free_port()
+    named, mutual = free_port(), free_port()
+    asking = (
+        "  tls_require_and_verify_client_cert = true\n"
+        f'  tls_client_ca_file = "{folder / "ca.pem"}"\n'
+    )
 
-    def listener(port: int, certificate: str) -> str:
+    def listener(port: int, certificate: str, more: str = "") -> str:
         return (
             f'listener "tcp" {{\n  address = "127.0.0.1:{port}"\n'
             f'  cluster_address = "127.0.0.1:{free_port()}"\n'
             f'  tls_cert_file = "{folder / certificate}.pem"\n'
-            f'  tls_key_file = "{folder / certificate}.key"\n}}\n'
+            f'  tls_key_file = "{folder / certificate}.key"\n{more}}}\n'
         )
 
     def config(_: Path, port: int) -> str:
         head = f'storage "inmem" {{}}\napi_addr = "https://127.0.0.1:{port}"\n'
-        return static_seal(folder) + head + listener(port, "address") + listener(named, "name")
+        listeners = [
+            listener(port, "address"),
+            listener(named, "name"),
+            listener(mutual, "address", asking),
+        ]
+        return "".join([static_seal(folder), head, *listeners])
 
     trust = ssl.create_default_context(cafile=folder / "ca.pem")
     node = Node(folder / "node", config, trust=trust)
@@ -87,10 +99,15 @@ def private(tmp_path_factory: pytest.TempPathFactory, openbao: OpenBaoServer) ->
         words = {
             "address": node.address,
             "named": f"https://127.0.0.1:{named}",
+            "mutual": f"https://127.0.0.1:{mutual}",
             "nobody": f"https://127.0.0.1:{free_port()}",
             "folder": str(folder),
             "ca": (folder / "ca.pem").read_text(encoding="ascii"),
             "other": (folder / "other-ca.pem").read_text(encoding="ascii"),
+            "cert": (folder / "address.pem").read_text(encoding="ascii"),
+            "key": (folder / "address.key").read_text(encoding="ascii"),
+            "other_cert": (folder / "other-address.pem").read_text(encoding="ascii"),
+            "other_key": (folder / "other-address.key").read_text(encoding="ascii"),
             "token": token,
         }
         yield Private(token, mount, words)
@@ -142,6 +159,14 @@ def we_get_there(environ: Mapping[str, str], mount: str) -> str:
 
 
 CA = {"VAULT_CACERT": "{folder}/ca.pem"}
+MUTUAL = {**CA, "VAULT_ADDR": "{mutual}"}
+FILES = {
+    "VAULT_CLIENT_CERT": "{folder}/address.pem",
+    "VAULT_CLIENT_KEY": "{folder}/address.key",
+}
+OTHER_FILES = {name: text.replace("/address", "/other-address") for name, text in FILES.items()}
+TEXTS = {"VAULT_CLIENT_CERT_BYTES": "{cert}", "VAULT_CLIENT_KEY_BYTES": "{key}"}
+NO_PAIR = "VAULT_CLIENT_CERT_BYTES and VAULT_CLIENT_KEY_BYTES hold no certificate with its key"
 TOKEN = {"VAULT_TOKEN": "{token}"}
 UNTRUSTED = "the certificate at {address} can't be trusted: check VAULT_ADDR, and name a private"
 
@@ -191,6 +216,35 @@ ROWS: list[tuple[dict[str, str], str]] = [
     ({**CA, "VAULT_TOKEN": "", "VAULT_TOKEN_PATH": "{folder}/token"}, ""),
     ({**CA, "BAO_TOKEN": ""}, "there is no Vault token: set BAO_TOKEN"),
     ({**CA, "VAULT_PROXY_ADDR": "{nobody}"}, "the proxy on the way to Vault does not let us"),
+    (MUTUAL, "TLS with {mutual} failed"),
+    ({**MUTUAL, **FILES}, ""),
+    ({**MUTUAL, **OTHER_FILES}, "TLS with {mutual} failed"),
+    ({**MUTUAL, "VAULT_CLIENT_CERT": FILES["VAULT_CLIENT_CERT"]}, "only one of VAULT_CLIENT_CERT"),
+    ({**MUTUAL, **TEXTS}, ""),
+    (
+        {**MUTUAL, "BAO_CLIENT_CERT_BYTES": "{cert}\n{ca}", "BAO_CLIENT_KEY_BYTES": "{key}"},
+        "",
+    ),
+    ({**MUTUAL, **FILES, **TEXTS, "VAULT_CLIENT_CERT_BYTES": "junk"}, ""),
+    ({**MUTUAL, **FILES, "VAULT_CLIENT_KEY_BYTES": "{other_key}"}, ""),
+    ({**MUTUAL, **OTHER_FILES, **TEXTS}, "TLS with {mutual} failed"),
+    (
+        {**MUTUAL, **TEXTS, "VAULT_CLIENT_CERT": FILES["VAULT_CLIENT_CERT"]},
+        "only one of VAULT_CLIENT_CERT and VAULT_CLIENT_KEY is set",
+    ),
+    (
+        {**MUTUAL, "VAULT_CLIENT_CERT_BYTES": "{cert}"},
+        "only one of VAULT_CLIENT_CERT_BYTES and VAULT_CLIENT_KEY_BYTES is set",
+    ),
+    ({**MUTUAL, **TEXTS, "VAULT_CLIENT_KEY_BYTES": "{other_key}"}, NO_PAIR),
+    (
+        {**MUTUAL, **TEXTS, "BAO_CLIENT_KEY_BYTES": "junk"},
+        NO_PAIR.replace("VAULT_CLIENT_KEY", "BAO_CLIENT_KEY"),
+    ),
+    (
+        {**MUTUAL, **TEXTS, "BAO_CLIENT_CERT_BYTES": "", "BAO_CLIENT_KEY_BYTES": ""},
+        "TLS with {mutual} failed",
+    ),
 ]
 
 
@@ -274,3 +328,101 @@ def test_a_fleet_by_the_other_variables(fleet: Fleet, private: Private) -> None:
         "warning: BAO_RATE_LIMIT, VAULT_SRV_LOOKUP, VAULT_WRAP_TTL are set and not used: they mean "
         "something to Vault's own command line only\n"
     )
+
+
+# --- each variable of the family ---
+
+_OF_SERVERS = """
+ADVERTISE_ADDR AGENT_CONFIG_PATH AGENT_DISABLE_IDLE_CONNECTIONS AGENT_DISABLE_KEEP_ALIVES
+ALLOW_PENDING_REMOVAL_MOUNTS API_ADDR BACKEND_PLUGIN CLUSTER_ADDR
+CLUSTER_TLS_SESSION_LOG_LEVEL DATABASE_PLUGIN DEV_LISTEN_ADDRESS DEV_ROOT_TOKEN_ID
+DEV_TEMP_DIR DISABLE_KV_GAUGE DISABLE_LOCAL_AUTH_MOUNT_ENTITIES DISABLE_PUBLIC_ACME
+DISABLE_USER_LOCKOUT ENABLE_FILE_PERMISSIONS_CHECK GRPC_LOGGING GRPC_MAX_STREAMS
+INMEM_LOG_ALL_OPS INTERACTIVE_DEMO_SERVER K8S_AUTH_ROLE_NAME K8S_NAMESPACE K8S_POD_NAME
+K8S_SERVICE_ACCOUNT_TOKEN K8S_SERVICE_ACCOUNT_TOKEN_PATH K8S_SERVICE_MOUNT_PATH
+KMIP_CA_CERT KMIP_CLIENT_CERT KMIP_CLIENT_KEY KMIP_ENCRYPT_ALG KMIP_ENDPOINT
+KMIP_SEAL_KEY_ID KMIP_SERVER_NAME KMIP_TIMEOUT KMIP_TLS12_CIPHERS KMIP_WRAPPER_KEY_ID
+KMS_PLUGIN LEASE_REVOCATION_WORKERS LOG_FORMAT LOG_LEVEL MIGRATE_CONFIG_PATH
+PG_CONNECTION_URL PLUGIN_AUTOMTLS_ENABLED PLUGIN_METADATA_MODE PLUGIN_MLOCK_ENABLED
+PLUGIN_MULTIPLEXING_OPT_OUT POSTUNSEAL_FUNC_CONCURRENCY POSTUNSEAL_FUNC_CURRENCY
+PPROF_FILE_PATH PPROF_WRITE_TO_FILE PROXY_CONFIG_PATH PROXY_DISABLE_IDLE_CONNECTIONS
+PROXY_DISABLE_KEEP_ALIVES RAFT_AUTOPILOT_DISABLE RAFT_DISABLE_MAP_POPULATE
+RAFT_FREELIST_SYNC RAFT_FREELIST_TYPE RAFT_INITIAL_MMAP_SIZE RAFT_NODE_ID RAFT_PATH
+RAFT_RETRY_JOIN_AS_NON_VOTER REDIRECT_ADDR RENEW_TOKEN ROLLBACK_WORKERS SEAL_TYPE
+SKIP_LOGGING_LEASE_EXPIRATIONS STACKTRACE_FILE_PATH STACKTRACE_WRITE_TO_FILE
+STATIC_SEAL_CURRENT_KEY STATIC_SEAL_CURRENT_KEY_ID STATIC_SEAL_PREVIOUS_KEY
+STATIC_SEAL_PREVIOUS_KEY_ID TEST_LOG_DIR TEST_VERIFY_ONLY_DUMP_CONFIG
+TRANSIT_SEAL_ADDR TRANSIT_SEAL_DISABLE_RENEWAL TRANSIT_SEAL_KEY_NAME
+TRANSIT_SEAL_MOUNT_PATH TRANSIT_SEAL_TOKEN UI UNWRAP_TOKEN VERSION
+"""
+OF_SERVERS = frozenset(_OF_SERVERS.split())
+"""What the same binary reads as a server, an agent, a proxy, a seal or a plugin."""
+
+FOUND = re.compile(rb"(?:BAO|VAULT)_[A-Z0-9_]{2,}")
+SPLIT = re.compile(r"(?=BAO_|VAULT_|TRANSIT_WRAPPER_)")
+PREFIXES = ("BAO_", "VAULT_")
+OFTEN_BEHIND = 4
+"""A binary of Go has its texts in a row: so many letters of the next one may follow."""
+
+
+def test_each_variable_that_the_binary_knows_is_judged() -> None:
+    """It means the same here, is named as not used, or is none of a command line. A
+    name that a newer version reads is seen here first.
+    """
+    judged = USED | UNUSED | OF_SERVERS | {"DISABLE_REDIRECTS"}
+    content = _binary().read_bytes()
+    texts = {part for found in FOUND.findall(content) for part in SPLIT.split(found.decode())}
+    names = {text.partition("_")[2] for text in texts if text.startswith(PREFIXES)}
+    assert len(names) > len(USED | UNUSED)
+    assert sorted(name for name in names if not is_judged(name, judged)) == []
+    read = {name for name in USED | UNUSED if any(text.startswith(name) for text in names)}
+    assert read >= USED | UNUSED, "what no version reads would be named for nothing"
+
+
+def is_judged(text: str, judged: frozenset[str]) -> bool:
+    """Whether it is one of these names, perhaps with the begin of the next text."""
+    behind = (text.removeprefix(name) for name in judged if text.startswith(name))
+    return any(len(rest) <= OFTEN_BEHIND and "_" not in rest for rest in behind)
+
+
+def test_texts_that_files_stand_in_for_are_named(private: Private, tmp_path: Path) -> None:
+    """Once, and without a word of what they hold."""
+    row = {**TOKEN, **MUTUAL, **FILES, **TEXTS, "VAULT_SSH_EXECUTABLE": "ssh"}
+    told = settings_from_environment(private.environ(row, tmp_path)).warnings
+    assert told == (
+        "VAULT_CLIENT_CERT_BYTES is set and not used: VAULT_CLIENT_CERT counts in its place",
+        "VAULT_CLIENT_KEY_BYTES is set and not used: VAULT_CLIENT_KEY counts in its place",
+        (
+            "VAULT_SSH_EXECUTABLE is set and not used: it means something to Vault's own "
+            "command line only"
+        ),
+    )
+
+
+def test_a_fleet_with_a_certificate_of_its_own(fleet: Fleet, private: Private) -> None:
+    """The whole program, as the job of a pipeline has it: certificate and key are
+    texts, and nothing of the key is printed or written.
+    """
+    fleet.environ |= {
+        "VAULT_ADDR": private.words["mutual"],
+        "VAULT_TOKEN": private.token,
+        "VAULT_CACERT_BYTES": private.words["ca"],
+        "BAO_CLIENT_CERT_BYTES": private.words["cert"],
+        "BAO_CLIENT_KEY_BYTES": private.words["key"],
+    }
+    fleet._root_token, fleet.mount = private.token, private.mount
+    fleet.write({"label": "bot", "path": "prod/bot"})
+    fleet.ok("bootstrap")
+    fleet.ok("apply", "--yes")
+    secret = private.words["key"].splitlines()[1]
+    assert all(secret not in text for text in fleet.outputs)
+    files = [path for path in fleet.folder.rglob("*") if path.is_file()]
+    assert all(secret.encode() not in path.read_bytes() for path in files)
+
+
+def test_a_text_that_is_too_long_is_refused(private: Private, tmp_path: Path) -> None:
+    """In a sentence that holds nothing of it, and without waiting for anybody."""
+    row = {**TOKEN, **MUTUAL, **TEXTS, "VAULT_CLIENT_CERT_BYTES": "{cert}" + "x" * 100_000}
+    said = we_get_there(private.environ(row, tmp_path), private.mount)
+    assert said.startswith(NO_PAIR)
+    assert "xxx" not in said

@@ -505,6 +505,8 @@ GIVEN: dict[str, str | None] = {
     "VAULT_SECRET_ID": "a-secret-id",
     "VAULT_SECRET_ID_WRAPPED": "a-wrapped-one",
     "VAULT_ID_TOKEN": "an-id-token",
+    "VAULT_CLIENT_KEY_BYTES": "a-key",
+    "BAO_CLIENT_KEY_BYTES": "a-key",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "a-request-token",
     "GITHUB_TOKEN": "a-github-token",
 }
