@@ -505,8 +505,8 @@ GIVEN: dict[str, str | None] = {
     "VAULT_SECRET_ID": "a-secret-id",
     "VAULT_SECRET_ID_WRAPPED": "a-wrapped-one",
     "VAULT_ID_TOKEN": "an-id-token",
-    "VAULT_CLIENT_KEY_BYTES": "a-key",
-    "BAO_CLIENT_KEY_BYTES": "a-key",
+    "VAULT_CLIENT_KEY_BYTES": "a-clients-key",
+    "BAO_CLIENT_KEY_BYTES": "another-clients-key",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "a-request-token",
     "GITHUB_TOKEN": "a-github-token",
 }
@@ -535,6 +535,7 @@ def test_nothing_in_the_process_list(fleet: Fleet) -> None:
             "LIMITLESS_TOKEN_ID": signer.token_id,
             "LIMITLESS_TOKEN_SECRET": signer.secret,
             "LIMITLESS_IDENTITY_TOKEN": "an.old.one",
+            "VAULT_CLIENT_CERT_BYTES": "a certificate, which is public",
             **GIVEN,
         },
     )
