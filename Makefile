@@ -59,8 +59,9 @@ soak: .venv/ready       ## real processes killed, suspended and cut off, and the
 	$(BIN)/python -m tests.proofs.soak --minutes $(MINUTES) --seed "$(SEED)"
 
 BASE ?=
-bench: .venv/ready      ## the figures of speed and memory, beside their limits (BASE=…/bin/reconciler: beside another build)
-	$(BIN)/python tests/bench $(BASE)
+RUNS ?= 4
+bench: .venv/ready      ## the figures of speed and memory, beside their limits (BASE=…/bin/reconciler: beside another build; RUNS=20: more with jitter)
+	$(BIN)/python tests/bench --runs $(RUNS) $(BASE)
 
 coverage: .venv/ready   ## which branches the unit tests and a minute of the simulation take
 	$(BIN)/python -m coverage run --branch --source reconciler --data-file .coverage -m pytest -q tests/unit

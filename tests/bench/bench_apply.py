@@ -1,10 +1,12 @@
 """``apply`` of 50 derives with the exchange's limits on, against the schedule that
-these limits allow: without jitter on the path, and with up to 50 and 100 ms of it.
+these limits allow: without jitter on the path, and with up to 50 and 100 ms of it. With
+jitter every run has to end with 0; so many are made as are asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,33 +21,46 @@ from tests.bench.table import Row
 from tests.support.exchange_path import ExchangePath
 
 DERIVES, GAP_S, TIMES = 50, 0.3, 1.06
-JITTERS_MS, JITTER_TIMES, JITTER_RUNS, SIDE_BY_SIDE = (50, 100), 1.35, 20, 4
+JITTERS_MS, JITTER_TIMES, JITTER_RUNS, SIDE_BY_SIDE = (50, 100), 1.35, 4, 4
+
+NEVER = Cost(wall_s=float("inf"), peak_mib=0.0, cpu_s=0.0)
 
 
-def measure() -> list[Row]:
+def measure(jitter_runs: int = JITTER_RUNS) -> list[Row]:
     """A figure without jitter, and one for each jitter: all of its runs must pass."""
     schedule_s = DERIVES * GAP_S
-    said = f"the schedule: {schedule_s:.1f} s"
-    rows = []
+    what, rows = f"apply of {DERIVES} derives, limits on", []
+
+    def row(what: str, costs: list[Cost], times: float, *, missed: int = 0) -> Row:
+        cost = median(costs) if costs else NEVER
+        return Row(
+            what=what,
+            measured=NEVER.wall_s if missed else cost.wall_s,
+            limit=times * schedule_s,
+            unit="s",
+            yardstick=f"the schedule: {schedule_s:.1f} s",
+            spread=cost.spread,
+            against=schedule_s,
+        )
+
     with tempfile.TemporaryDirectory() as name, OpenBaoServer() as bao:
         folder = Path(name)
-        plain = median([applied(folder / f"plain-{run}", bao) for run in range(RUNS)])
-        what = f"apply of {DERIVES} derives, limits on"
-        rows.append(Row(what, plain.wall_s, TIMES * schedule_s, "s", said))
+        rows.append(
+            row(what, [applied(folder / f"plain-{run}", bao) for run in range(RUNS)], TIMES)
+        )
         for jitter_ms in JITTERS_MS:
+
+            def run(seed: int, ms: int = jitter_ms) -> Cost | None:
+                try:
+                    return applied(folder / f"jitter-{ms}-{seed}", bao, jitter_ms=ms, seed=seed)
+                except AssertionError as error:
+                    print(error, file=sys.stderr)
+                    return None
+
             with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-                costs = list(
-                    pool.map(
-                        lambda run, ms=jitter_ms: applied(
-                            folder / f"jitter-{ms}-{run}", bao, jitter_ms=ms, seed=run
-                        ),
-                        range(JITTER_RUNS),
-                    )
-                )
-            with_jitter = f"{what}, {jitter_ms} ms of jitter, {JITTER_RUNS} of {JITTER_RUNS}"
-            rows.append(
-                Row(with_jitter, median(costs).wall_s, JITTER_TIMES * schedule_s, "s", said)
-            )
+                costs = [cost for cost in pool.map(run, range(jitter_runs)) if cost is not None]
+            told = f"{what}, {jitter_ms} ms of jitter, {len(costs)} of {jitter_runs}"
+            rows.append(row(told, costs, JITTER_TIMES, missed=jitter_runs - len(costs)))
     return rows
 
 

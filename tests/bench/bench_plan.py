@@ -81,6 +81,8 @@ def measure() -> list[Row]:
             limit_s,
             "s",
             f"httpx and hvac alone: {raw_s:.2f} s",
+            cost.spread,
+            raw_s,
         )
     ]
 

@@ -18,12 +18,13 @@ RUNS = 5
 
 class Cost(NamedTuple):
     """One run, or the median of several: seconds of wall and of processor time, MiB of
-    peak memory.
+    peak memory. ``spread`` has the shortest and the longest wall time of several.
     """
 
     wall_s: float
     peak_mib: float
     cpu_s: float
+    spread: str = ""
 
 
 def once(command: list[str], *, cwd: Path, environ: Mapping[str, str], expected: int = 0) -> Cost:
@@ -41,8 +42,14 @@ def once(command: list[str], *, cwd: Path, environ: Mapping[str, str], expected:
 
 
 def median(costs: list[Cost]) -> Cost:
-    """The median of each figure."""
-    return Cost(*(statistics.median(figures) for figures in zip(*costs, strict=True)))
+    """The median of each figure, and the spread of the wall time."""
+    walls_s = [cost.wall_s for cost in costs]
+    return Cost(
+        wall_s=statistics.median(walls_s),
+        peak_mib=statistics.median(cost.peak_mib for cost in costs),
+        cpu_s=statistics.median(cost.cpu_s for cost in costs),
+        spread=f"{min(walls_s):.3f}-{max(walls_s):.3f}",
+    )
 
 
 def several(

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TextIO
 
-HEAD = ("what", "measured", "limit", "unit", "within", "yardstick")
+HEAD = ("what", "measured", "spread", "ratio", "limit", "unit", "within", "yardstick")
 RIGHT = frozenset({"measured", "limit", "base", "this", "ratio"})
 """The columns of figures, which stand to the right."""
 
@@ -16,6 +16,9 @@ RIGHT = frozenset({"measured", "limit", "base", "this", "ratio"})
 class Row(NamedTuple):
     """One figure, the smaller the better; ``yardstick`` says where its limit is
     from.
+
+    ``spread`` has the least and the most of the runs. ``against`` is the figure that
+    the limit is a multiple of, where there is one.
     """
 
     what: str
@@ -23,6 +26,13 @@ class Row(NamedTuple):
     limit: float
     unit: str
     yardstick: str
+    spread: str = ""
+    against: float | None = None
+
+    @property
+    def ratio(self) -> str:
+        """The figure as a multiple of what it is held against."""
+        return "" if self.against is None else f"{self.measured / self.against:.3f}"
 
     @property
     def within(self) -> bool:
@@ -53,6 +63,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.what,
         f"{row.measured:,.3f}",
+        row.spread,
+        row.ratio,
         f"{row.limit:,.3f}",
         row.unit,
         "yes" if row.within else "NO",
