@@ -146,6 +146,8 @@ def _of_vault(store: SecretStore, manifest: Manifest) -> Iterator[Check]:
         )
     yield _token(store)
     yield _rights(store, manifest)
+    store.scan_metas(manifest.prefix, [LEDGER_NAME])
+    yield _ok("vault.scan", store.reads_singly or "one call brings the metadata of all paths")
 
 
 def _token(store: SecretStore) -> Check:

@@ -36,10 +36,13 @@ Ask = Callable[[dict[str, str]], Reply | BaseException]
 
 
 class Scanner:
-    """Asks one Vault for metadata, until it says that it can't or may not."""
+    """Asks one Vault for metadata, until it says that it can't or may not.
+
+    ``reads_singly`` says then what would be faster; until then it is empty.
+    """
 
     def __init__(self) -> None:
-        self._works = True
+        self.reads_singly = ""
 
     def metas(self, ask: Ask, wanted: Collection[str], *, where: str) -> dict[str, SecretMeta]:
         """Return the metadata of those wanted names that the replies show.
@@ -49,7 +52,7 @@ class Scanner:
         """
         found: dict[str, SecretMeta] = {}
         missing, seen, query = set(wanted), set[str](), {"scan": "true"}
-        for _ in range(PAGES_MAX if self._works else 0):
+        for _ in range(0 if self.reads_singly else PAGES_MAX):
             reply = ask(query)
             info = _info_of(reply)
             if info is None or not isinstance(reply, Reply):
@@ -69,11 +72,10 @@ class Scanner:
 
     def _give_up(self, reply: Reply | BaseException, where: str) -> None:
         """Say once what would be faster. Another run may have more luck."""
-        self._works = False
+        self.reads_singly = f"each path is read singly: there is no SCAN at {where}"
         if isinstance(reply, Reply) and reply.status == HTTPStatus.FORBIDDEN:
-            _log.debug("each path is read singly: on OpenBao %s with scan saves that", where)
-        else:
-            _log.debug("each path is read singly: there is no SCAN at %s", where)
+            self.reads_singly = f"each path is read singly: on OpenBao {where} with scan saves that"
+        _log.debug("%s", self.reads_singly)
 
 
 def _info_of(reply: Reply | BaseException) -> dict[str, Any] | None:
