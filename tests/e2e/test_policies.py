@@ -15,6 +15,7 @@ from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import VersionState
 from reconciler.run.reads import SCAN_FROM
 from reconciler.sandbox import Fault, FaultKind, Operation
+from reconciler.vault import SecretStore, settings_from_environment
 from tests.support.fleet import ROOT, Done, Fleet
 from tests.support.loopback import LoopbackServer, Reply, Request, passed_on
 from tests.support.openbao import operator
@@ -184,6 +185,59 @@ def test_with_scan_a_plan_is_one_call_and_without_it_the_same(
     assert [path for path in paths if f"/metadata/{fleet.prefix}/" in path] == [
         f"/v1/{fleet.mount}/metadata/{fleet.prefix}/_ledger"
     ]
+
+
+SHOWN = "shown"
+
+
+@pytest.mark.parametrize(
+    ("cut", "shown"),
+    [
+        pytest.param("pagination_limit = 3", None, id="pages"),
+        pytest.param(
+            f'list_scan_response_keys_filter_path = "{{mount}}/{SHOWN}/{{{{{{{{ .key }}}}}}}}"',
+            ("bot-1", "bot-4", "_ledger"),
+            id="a filter that shows three",
+        ),
+        pytest.param(
+            f'list_scan_response_keys_filter_path = "{{mount}}/{SHOWN}/{{{{{{{{ .key }}}}}}}}"',
+            (),
+            id="a filter that shows none",
+        ),
+    ],
+)
+def test_a_scan_that_is_cut_hides_nothing(
+    fleet: Fleet, openbao: OpenBaoServer, cut: str, shown: tuple[str, ...] | None
+) -> None:
+    """A policy that cuts the reply of a SCAN does so without a word. What is expected
+    and not in it is read singly: the plan is the same, an apply writes nothing, and no
+    secret counts as lost.
+    """
+    labels = [f"bot-{number}" for number in range(SCAN_FROM)]
+    fleet.begin(*({"label": label} for label in labels))
+    whole = fleet.must("plan").out
+    rules = "".join(f"{rule}\n" for rule in policies()["reconciler-apply"])
+    rules = rules.replace("secret/", f"{fleet.mount}/").replace("limitless/tokens", fleet.prefix)
+    scanned = f"{fleet.mount}/detailed-metadata/{fleet.prefix}/*"
+    rules += (
+        f'path "{scanned}" {{ capabilities = ["list", "scan"]\n{cut.format(mount=fleet.mount)} }}\n'
+    )
+    for name in shown or ():
+        rules += f'path "{fleet.mount}/{SHOWN}/{name}" {{ capabilities = ["read"] }}\n'
+    name = secrets.token_hex(6)
+    with fleet.operator() as client:
+        client.sys.create_or_update_policy(name, rules)
+        token = client.auth.token.create(policies=[name], ttl="10m")["auth"]["client_token"]
+    with fleet.store() as root:
+        settings = settings_from_environment({**fleet.environ, "VAULT_TOKEN": token})
+        with SecretStore.connect(settings, mount=fleet.mount) as store:
+            found = store.scan_metas(fleet.prefix, labels)
+        assert shown is None or found == {
+            one: root.read_meta(f"{fleet.prefix}/{one}") for one in labels if one in shown
+        }
+    with fleet.untouched():
+        assert fleet.must("plan", environ={"VAULT_TOKEN": token}).out == whole
+        fleet.must("apply", "--yes", environ={"VAULT_TOKEN": token})
 
 
 def test_a_plan_of_the_plan_role_can_be_applied(fleet: Fleet, openbao: OpenBaoServer) -> None:
