@@ -23,14 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
-import httpx
-
 from reconciler.errors import ExchangeBusyError
 from reconciler.exchange import replies
 from reconciler.exchange.clock import OTHER_TIMES, ExchangeClock, Seconds
 from reconciler.exchange.pacing import PAUSE_MAX_S, ClosedError, Host, Lane, Sleep, Trip, Turn
 from reconciler.exchange.replies import Closed, Operation, Outcome, Reply
-from reconciler.exchange.wire import Wire, credential_of, headers_of
+from reconciler.exchange.wire import LOST, Answer, Wire, credential_of, headers_of
 from reconciler.model import Credentials, Secret
 from reconciler.net import bounded, repeated
 from reconciler.values import value
@@ -151,7 +149,7 @@ class Calls:
                 return self._sent(call, lane, ahead_ms)
         except ClosedError as closed:
             return Closed(rest_s=closed.rest_s)
-        except httpx.RequestError as error:
+        except LOST as error:
             return self.wire.failure(error)
 
     def _sent(self, call: Call, lane: Lane, ahead_ms: float | None) -> Reply:
@@ -173,25 +171,25 @@ class Calls:
                 body=call.body,
                 headers=headers,
                 hold=hold,
-            ) as (response, sent_at_s):
+            ) as (answer, sent_at_s):
                 _end(lane, trips)
-                clock.observe(response.headers.get("date"), sent_at_s=sent_at_s)
-                return self._read(call, lane, response, signed_ms)
+                clock.observe(answer.headers.get("date"), sent_at_s=sent_at_s)
+                return self._read(call, lane, answer, signed_ms)
         finally:
             _end(lane, trips)
 
-    def _read(self, call: Call, lane: Lane, response: httpx.Response, signed_ms: float) -> Reply:
-        operation, status = call.operation, response.status_code
+    def _read(self, call: Call, lane: Lane, answer: Answer, signed_ms: float) -> Reply:
+        operation, status = call.operation, answer.status
         retry_after_s = replies.retry_after_of(
-            response.headers.get("retry-after"), now_ms=self.clock.now_ms()
+            answer.headers.get("retry-after"), now_ms=self.clock.now_ms()
         )
-        is_html = "html" in response.headers.get("content-type", "").lower()
+        is_html = "html" in answer.headers.get("content-type", "").lower()
         for_all = self._paced(call, lane, status, retry_after_s, is_html=is_html)
         is_read = operation.reads_body and status in operation.success
         return Reply(
             status=status,
             # as it came: of a compressed body nobody knows the size
-            body=bounded(response.iter_raw(), MAX_REPLY_BYTES) if is_read else None,
+            body=bounded(answer.body, MAX_REPLY_BYTES) if is_read else None,
             is_html=is_html,
             retry_after_s=retry_after_s,
             signed_ahead_ms=signed_ms,

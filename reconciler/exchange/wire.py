@@ -2,17 +2,17 @@
 
 Rules this module keeps:
 
-1. Nothing here, in httpx or in httpcore sends a request twice. httpcore repeats only
-   the opening of a connection (switched off) and the choice of one from its pool
-   (before the first byte). Every request has a fresh connection: a kept one may be
+1. Nothing here or in httpcore sends a request twice. httpcore repeats only the opening
+   of a connection (switched off) and the choice of one from its pool (before the first
+   byte). Every request has a fresh connection: a kept one may be
    closing at the server, which would leave a derive unclear for nothing.
 2. What is signed is exactly the path and the bytes that are sent.
 3. A request as a whole has an end, also where a server drips its bytes.
 4. No redirects (the credentials would go along), no cookies, no ``.netrc``, no
    compressed replies (their size is unknown).
 
-httpx and httpcore log addresses and the headers of replies at DEBUG, never the headers
-of requests. Their loggers are therefore left alone; a test holds that.
+httpcore logs addresses and the headers of replies at DEBUG, never the headers of
+requests. Its loggers are therefore left alone; a test holds that.
 """
 
 from __future__ import annotations
@@ -26,39 +26,66 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import httpx
+import httpcore
 
 from reconciler.errors import ExchangeRefusedError, UsageError
+from reconciler.exchange.address import checked_base
 from reconciler.exchange.clock import Seconds
 from reconciler.model import Credentials, Secret, iso
-from reconciler.net import caught, is_private, open_client
+from reconciler.net import (
+    USER_AGENT,
+    CertificateError,
+    caught,
+    open_pool,
+    route_to,
+)
 from reconciler.values import value
 
 # Connect, send, receive. A server that drips bytes resets the timeout of each read, not
 # the end that this gives the whole request.
 _WHOLE_REQUEST_TIMEOUTS = 3
 _ID_CHARACTERS_MAX = 1024
-_PORTS = range(1, 65536)
 
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_HEADERS = (
+    ("User-Agent", USER_AGENT),
+    ("Accept", "application/json"),
+    ("Accept-Encoding", "identity"),
+    ("Connection", "close"),
+)
 _SENDING = "http11.send_request_headers.started"
 _CONNECTED = ("connect_tcp.complete", "start_tls.complete")
 
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]{1,16384}")
-_HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
-_PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 _NEVER_CONNECTED = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
 )
+LOST = (
+    *_NEVER_CONNECTED,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+)
+"""What ``Wire.sent`` raises where there is no answer, or no whole one."""
+
+
+class Answer(NamedTuple):
+    """The head of a reply, and its body as it comes.
+
+    Names of headers are in small letters; of one that stands twice both texts count.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Iterable[bytes]
 
 
 @value
@@ -75,8 +102,8 @@ class Failure:
 class _Watch:
     """One request on its connection, as httpcore's ``trace`` extension shows it.
 
-    ``cut`` ends the request from another thread. httpx documents the extension, but not
-    its events as stable: nothing else shows a connection before its reply's head is
+    ``cut`` ends the request from another thread. httpcore documents the extension, but
+    not its events as stable: nothing else shows a connection before its reply's head is
     there, and a dripped head must end too. With other names the gap would be kept at
     the turn only, and the timeouts of each read and write would hold; tests would fail.
     """
@@ -100,7 +127,7 @@ class _Watch:
             self._stream = info["return_value"]
             if self._is_cut:
                 self._stream.close()
-                raise httpx.ConnectTimeout("connected too late; nothing was sent")
+                raise httpcore.ConnectTimeout("connected too late; nothing was sent")
 
     def cut(self) -> None:
         """End whatever the request's thread waits for.
@@ -123,13 +150,16 @@ class Wire:
     """
 
     def __init__(self, base_url: str, *, timeout_s: float, monotonic: Seconds) -> None:
-        url = _checked_base(base_url)
-        self.base_url = str(url).rstrip("/")
-        self.origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        self._base = checked_base(base_url)
+        self.origin = f"{self._base.scheme}://{self._base.netloc}"
+        self.base_url = self.origin + self._base.prefix
         self._timeout_s = timeout_s
-        self._pool = open_client(
-            self.base_url, timeout_s=timeout_s, headers=_HEADERS, keep_alive=False
-        )
+        self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
+        route = route_to(self.base_url)
+        pool = caught(lambda: open_pool(self.origin, route, keep_alive=False), CertificateError)
+        if isinstance(pool, CertificateError):
+            raise UsageError(str(pool))
+        self._pool = pool
         self._monotonic = monotonic
 
     def close(self) -> None:
@@ -145,44 +175,46 @@ class Wire:
         body: bytes | None,
         headers: Mapping[str, str],
         hold: Callable[[], None],
-    ) -> Iterator[tuple[httpx.Response, float]]:
+    ) -> Iterator[tuple[Answer, float]]:
         """Send once, and give the reply's head and the monotonic instant of sending.
 
-        ``hold`` is called right before the first byte. httpx.RequestError, which
+        ``hold`` is called right before the first byte. One of ``LOST``, which
         ``failure`` explains, here and while the body is read.
         """
         watch = _Watch(hold, self._monotonic)
-        request = self._pool.build_request(
-            method,
-            self.base_url + path,
-            content=body,
-            headers=headers,
-            extensions={"trace": watch.trace},
+        base = self._base
+        url = httpcore.URL(
+            scheme=base.scheme, host=base.host, port=base.port, target=base.prefix + path
         )
         watchdog = threading.Timer(_WHOLE_REQUEST_TIMEOUTS * self._timeout_s, watch.cut)
         watchdog.daemon = True
         watchdog.start()
         try:
-            with contextlib.closing(
-                self._pool.send(request, stream=True, auth=None, follow_redirects=False)
+            with self._pool.stream(
+                method,
+                url,
+                headers=[("Host", base.netloc), *_HEADERS, *headers.items()],
+                content=body,
+                extensions={"trace": watch.trace, "timeout": self._timeouts},
             ) as response:
-                yield response, watch.sent_at_s
+                named = _named(response.headers)
+                yield Answer(response.status, named, response.iter_stream()), watch.sent_at_s
         finally:
             watchdog.cancel()
 
-    def failure(self, error: httpx.RequestError) -> Failure:
+    def failure(self, error: BaseException) -> Failure:
         """Return what a person needs to know of a failed connection.
 
-        The classes of httpx tell before from after, their causes tell why.
+        The classes of httpcore tell before from after, their causes tell why.
         """
         causes: list[BaseException] = [error]
         while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
             causes.append(cause)
         may_have_left = not isinstance(error, _NEVER_CONNECTED)
         at = self.origin
-        if isinstance(error, httpx.ProxyError):
+        if isinstance(error, httpcore.ProxyError):
             why = f"the proxy refuses to connect to {at}: check HTTPS_PROXY and NO_PROXY"
-        elif isinstance(error, httpx.TimeoutException):
+        elif isinstance(error, httpcore.TimeoutException):
             why = f"{at} doesn't answer within {self._timeout_s:g} s"
         elif may_have_left:
             why = f"the connection to {at} broke off before the answer was complete"
@@ -198,36 +230,12 @@ class Wire:
         return Failure(why=why, may_have_left=may_have_left)
 
 
-def _checked_base(base_url: str) -> httpx.URL:
-    """Return the base URL.
-
-    The given text stands in no message: it may hold a password.
-    """
-    try:
-        url = httpx.URL(base_url)
-        _ = url.host  # asking for it is what decodes an international name
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL("")
-    host = url.raw_host.decode("ascii")
-    if (
-        url.scheme not in {"http", "https"}
-        or not (":" in host or _HOST_NAME.fullmatch(host))  # httpx has checked an IPv6 address
-        or (url.port or 1) not in _PORTS
-    ):
-        raise UsageError(
-            "the exchange's URL (LIMITLESS_API_URL) must look like https://api.limitless.exchange"
-        )
-    if not is_private(url.scheme, host):
-        raise UsageError(
-            "the exchange's URL (LIMITLESS_API_URL) must be https://: http:// is for loopback only"
-        )
-    path = url.raw_path.decode("ascii").rstrip("/")
-    if set("@?#") & set(base_url) or not _PATH_PREFIX.fullmatch(path):
-        raise UsageError(
-            "the exchange's URL (LIMITLESS_API_URL) must not hold a user name, query, fragment or "
-            "odd path"
-        )
-    return url
+def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for raw_name, raw_text in headers:
+        name, text = raw_name.decode("latin-1").lower(), raw_text.decode("latin-1")
+        named[name] = f"{named[name]}, {text}" if name in named else text
+    return named
 
 
 def sign(secret: Secret, *, timestamp: str, method: str, path: str, body: str) -> str:
@@ -286,8 +294,8 @@ def is_header_text(text: str) -> bool:
 def checked_identity(identity_token: Secret | str) -> Secret:
     """Return the identity token as a value that doesn't print.
 
-    ExchangeRefusedError for a text that can't be one: httpx would put a header that it
-    refuses into its own error.
+    ExchangeRefusedError for a text that can't be one: httpcore would put a header that
+    it refuses into its own error.
     """
     identity = identity_token if isinstance(identity_token, Secret) else Secret(identity_token)
     if not is_header_text(identity.reveal()):

@@ -14,7 +14,7 @@ token and GitHub's API.
 
 from reconciler.net.authorities import CertificateError, Trust, context_for, system_trust
 from reconciler.net.bounds import bounded, caught, repeated
-from reconciler.net.clients import USER_AGENT, Route, open_client, open_pool
+from reconciler.net.clients import USER_AGENT, Route, open_client, open_pool, route_to
 from reconciler.net.hosts import is_loopback, is_private
 from reconciler.net.proxies import proxy_in, proxy_of
 
@@ -33,5 +33,6 @@ __all__ = [
     "proxy_in",
     "proxy_of",
     "repeated",
+    "route_to",
     "system_trust",
 ]

@@ -397,6 +397,22 @@ def test_base_urls(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("expected", "url"),
+    [
+        ("https://xn--bcher-kva.example", "https://B\u00fccher.example/"),
+        ("https://xn--bcher-kva.example:8443", "https://xn--bcher-kva.example:8443"),
+        ("https://host/V1", "HTTPS://HOST:443/V1/"),
+        ("http://localhost", "http://localhost:80/"),
+        ("https://[::1]:80", "https://[::1]:80"),
+    ],
+)
+def test_one_text_for_each_exchange(expected: str, url: str) -> None:
+    """However it is written: the ledger compares it."""
+    with TokenClient(url) as client:
+        assert client.base_url == expected
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",
@@ -426,6 +442,15 @@ def test_base_urls(url: str) -> None:
         "https://host#canary",
         "https://host/a%20b",
         "https://host//a",
+        "https://host/a/../b",
+        "https://host/.",
+        "https://[v1.a]",
+        "https://[host]",
+        "https://999.0.0.1",
+        "https://host:+80",
+        "https://host:\u0663",
+        " https://host",
+        "https://\u0000",
     ],
 )
 def test_base_urls_refused(url: str) -> None:

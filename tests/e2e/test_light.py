@@ -13,12 +13,12 @@ from reconciler.cli import entry
 code = entry.run(sys.argv[1:])
 print(code, *sorted({name.partition(".")[0] for name in sys.modules}))
 """
-HEAVY = {"hvac", "jsonschema", "requests", "rich", "urllib3"}
+HEAVY = {"httpx", "hvac", "jsonschema", "pygments", "requests", "rich", "urllib3"}
 
 
 def test_a_plan_with_a_token_loads_one_http_stack(fleet: Fleet) -> None:
-    """It is httpx, for both peers. What hvac brings is for logins, schemas are for
-    documents that are read.
+    """It is httpcore, for both peers. What hvac brings is for logins, httpx for GitHub,
+    schemas are for documents that are read.
     """
     fleet.begin({"label": "bot"})
     done = subprocess.run(
@@ -32,5 +32,5 @@ def test_a_plan_with_a_token_loads_one_http_stack(fleet: Fleet) -> None:
     )
     code, *loaded = done.stdout.splitlines()[-1].split()
     assert (code, done.stderr) == ("0", "")
-    assert {"reconciler", "httpx", "yaml"} <= set(loaded)
+    assert {"reconciler", "httpcore", "yaml"} <= set(loaded)
     assert HEAVY & set(loaded) == set()

@@ -21,9 +21,7 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, assert_never
-
-import httpx
+from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.errors import UsageError, VaultError, VaultRefusedError
 from reconciler.model import Secret
@@ -37,6 +35,9 @@ from reconciler.vault.environment import (
     value_of,
 )
 from reconciler.vault.login import Mask, no_mask
+
+if TYPE_CHECKING:
+    import httpx
 
 SHOWN_CLAIMS = (
     "iss",
@@ -165,6 +166,8 @@ def _from_file(file: JwtFile, read_file: ReadFile) -> Secret:
 
 def _from_github(source: GitHubOidc, sleep: Callable[[float], None]) -> Secret:
     """Return a token for our audience; the address keeps the query that it has."""
+    import httpx  # noqa: PLC0415  # only this login needs it
+
     url = caught(lambda: _address(source), httpx.InvalidURL, ValueError)
     if not isinstance(url, httpx.URL) or not url.host:
         raise UsageError(
@@ -193,6 +196,8 @@ def _from_github(source: GitHubOidc, sleep: Callable[[float], None]) -> Secret:
 
 
 def _address(source: GitHubOidc) -> httpx.URL:
+    import httpx  # noqa: PLC0415  # as above
+
     # `params=` of a request would drop what is there
     url = httpx.URL(source.url).copy_merge_params({"audience": source.audience})
     _ = url.host  # asking for the host is what decodes it
@@ -210,6 +215,8 @@ def _is_passing(status: int | None) -> bool:
 
 def _asked(client: httpx.Client, request: httpx.Request) -> tuple[int | None, bytes]:
     """Return status and body of one answer; no status for none, or an endless one."""
+    import httpx  # noqa: PLC0415  # as above
+
     end_s = time.monotonic() + TIMEOUT_S
     try:
         reply = client.send(request, stream=True)
