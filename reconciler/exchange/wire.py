@@ -11,8 +11,9 @@ Rules this module keeps:
 4. No redirects (the credentials would go along), no cookies, no ``.netrc``, no
    compressed replies (their size is unknown).
 
-httpcore logs addresses and the headers of replies at DEBUG, never the headers of
-requests. Its loggers are therefore left alone; a test holds that.
+Logged at DEBUG is what was asked and the status of its reply. httpcore logs addresses
+and the headers of replies, never the headers of requests. Its loggers are therefore
+left alone; a test holds that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import binascii
 import contextlib
 import hashlib
 import hmac
+import logging
 import re
 import socket
 import ssl
@@ -44,6 +46,8 @@ from reconciler.net import (
     route_to,
 )
 from reconciler.values import value
+
+_log = logging.getLogger(__name__)
 
 # Connect, send, receive. A server that drips bytes resets the timeout of each read, not
 # the end that this gives the whole request.
@@ -198,6 +202,7 @@ class Wire:
                 extensions={"trace": watch.trace, "timeout": self._timeouts},
             ) as response:
                 named = _named(response.headers)
+                _log.debug("%s %s%s: %d", method, self.base_url, path, response.status)
                 yield Answer(response.status, named, response.iter_stream()), watch.sent_at_s
         finally:
             watchdog.cancel()
