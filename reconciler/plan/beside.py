@@ -9,6 +9,7 @@ of them before it:
     was looked at, and is the label's    its content
     own, or is to be restored
     holds something else                 nothing is kept of it, which the row says
+    is another label's, which leaves     the ledger; nothing is kept of it
     could not be read                    the ledger, of the version that it knows
 
 Names are for people: neither a task nor the digest has them.
@@ -49,7 +50,19 @@ def beside(facts: Facts, action: Action) -> Beside:
     if action is Action.RECORD:
         return Beside(kept=tuple(sorted(names)))
     taken = names & names_of(facts.spec.fields)
-    return Beside(kept=tuple(sorted(names - taken)), lost=tuple(sorted(taken)))
+    lost = (taken | _of_owner(facts)) - (names - taken)
+    return Beside(kept=tuple(sorted(names - taken)), lost=tuple(sorted(lost)))
+
+
+def _of_owner(facts: Wanted) -> set[str]:
+    """Return the names beside the secret of a label that leaves its path to this one.
+
+    One that moves takes them along.
+    """
+    owner = facts.owner
+    if facts.holder is None or owner is None or owner.spec is not None:
+        return set()
+    return set(owner.entry.others) if owner.entry.is_at(facts.spec.path) else set()
 
 
 def beside_former(retiring: Retiring, entry: Entry, content: Content | None) -> Beside:

@@ -8,11 +8,12 @@ from typing import Any
 
 from reconciler.model import LiveToken, Manifest
 from reconciler.plan.change import Change, NotTouched, row_key
-from reconciler.plan.facts import Facts, Listed, Recorded, Unwanted, Wanted
+from reconciler.plan.facts import Facts, Listed, Owner, Recorded, Unwanted, Wanted
 from reconciler.plan.guards import Policy, files_missing
 from reconciler.plan.labels import resolved
 from reconciler.plan.setting import Setting
 from reconciler.state import (
+    Current,
     Entry,
     Kind,
     Lost,
@@ -49,6 +50,9 @@ class PlanContext:
         self.kinds = classify(observed, frozenset(self.specs))
         self.labelled = _by_label(observed.live)
         self.owners = dict(owned_paths(ledger.tokens))
+        self.outgoing = dict(_outgoing(ledger.tokens))
+        entries = ledger.tokens.items()
+        self.writers = {e.intent.path: name for name, e in entries if e.intent is not None}
         self.setting = Setting(
             now_ms=now_ms,
             policy=policy,
@@ -71,6 +75,42 @@ class PlanContext:
         """Return when the label's current token was derived, 0 where there is none."""
         current = self.observed.ledger.tokens[label].current
         return current.created_at_ms if current is not None else 0
+
+    def _owner(self, label: str, path: str) -> Owner | None:
+        """Return the other label that has a path, if one does."""
+        name = self.owners.get(path, label)
+        if name == label:
+            return None
+        return Owner(
+            label=name,
+            entry=self.observed.ledger.tokens[name],
+            spec=self.specs.get(name),
+            signs=name == self.desired.manager,
+        )
+
+    def _holder(self, label: str, owner: Owner | None, path: str) -> str | None:
+        """Return the other label whose token at a path may be written over."""
+        content = self.observed.contents.get(path)
+        had = owner.entry.current if owner is not None and owner.entry.is_at(path) else None
+        if owner is not None and had is not None:
+            in_place = content is None or content.token_id == had.token_id
+            return owner.label if in_place else None
+        holder = self.outgoing.get(content.token_id or "") if content is not None else None
+        return holder if holder != label else None
+
+    def successor_at(self, path: str, label: str) -> Current | None:
+        """Return the token that a path's consumers get by now, or the label's own."""
+        tokens = self.observed.ledger.tokens
+        owner = tokens[self.owners.get(path, label)]
+        return owner.current if owner.is_at(path) else tokens[label].current
+
+    def lies_at(self, path: str, token_id: str | None) -> bool:
+        """Return whether consumers of a path find this token's secret, as observed."""
+        content = self.observed.contents.get(path)
+        if content is not None:
+            return content.token_id == token_id
+        there = (e.current for e in self.observed.ledger.tokens.values() if e.is_at(path))
+        return any(current is not None and current.token_id == token_id for current in there)
 
     def not_touched(self) -> tuple[NotTouched, ...]:
         """Return the twins, then the foreign tokens, each by label and id."""
@@ -109,6 +149,7 @@ class PlanContext:
             "path": path,
             "meta": observed.meta(path),
             "content": observed.contents.get(path),
+            "claimed": self.writers.get(path, label) != label,
         }
         live = self.live.get(current.token_id) if current is not None else None
         if spec is None:
@@ -117,13 +158,13 @@ class PlanContext:
                 if current is None
                 else Unwanted(**common, current=current, live=live)
             )
-        owner = self.owners.get(spec.path, label)
+        owner = self._owner(label, spec.path)
         common |= {
             "spec": spec,
             "target": observed.meta(spec.path),
             "target_content": observed.contents.get(spec.path),
-            "owner": owner if owner != label else None,
-            "owner_leaves": owner != label and self._leaves(owner, spec.path),
+            "owner": owner,
+            "holder": self._holder(label, owner, spec.path),
             "twins": tuple(
                 t for t in self.labelled.get(label, ()) if self.kinds[t.token_id] is Kind.TWIN
             ),
@@ -133,28 +174,6 @@ class PlanContext:
         if live is None:
             return Recorded(**common, current=current)
         return Listed(**common, current=current, live=live)
-
-    def _leaves(self, label: str, path: str) -> bool:
-        """Return whether a label will be gone from its path without anybody's help.
-
-        One that moves needs a free path to move to: labels that wait for each other's
-        paths all stay where they are.
-        """
-        seen: set[str] = set()
-        while label not in seen:
-            seen.add(label)
-            entry, spec = self.observed.ledger.tokens[label], self.specs.get(label)
-            at_work = entry.intent is not None and entry.intent.path == path
-            if not at_work and (entry.current is None or entry.path != path):
-                return True
-            if spec is None:
-                return not entry.protect and not self.setting.files_missing
-            if spec.path == path:
-                return False
-            if spec.path not in self.owners:
-                return True
-            label, path = self.owners[spec.path], spec.path
-        return False
 
 
 def resolved_policy(policy: Policy, desired: Manifest, observed: Observed) -> Policy:
@@ -171,18 +190,27 @@ def _by_label(live: Iterable[LiveToken]) -> dict[str | None, list[LiveToken]]:
     return found
 
 
+def _outgoing(tokens: Mapping[str, Entry]) -> Iterable[tuple[str, str]]:
+    """Yield the ids that no path is kept for any more, each with its label."""
+    for label, entry in tokens.items():
+        yield from ((old.token_id, label) for old in entry.retiring)
+        yield from ((old.token_id, label) for old in entry.revoking)
+        if entry.current is not None and entry.current.displaced:
+            yield entry.current.token_id, label
+
+
 def owned_paths(tokens: Mapping[str, Entry]) -> Iterable[tuple[str, str]]:
     """Yield the paths that the ledger names, each with its label.
 
-    Those of tokens on their way out come first, then those of current tokens and open
+    Those of tokens on their way out come first, then those of current tokens, then open
     intents. In a dictionary the last one wins: whose a path is, not who is leaving it.
     """
     for label, entry in tokens.items():
-        for path in (*(r.path for r in entry.retiring), *(r.path for r in entry.revoking)):
-            if path is not None:
-                yield path, label
+        yield from ((old.path or entry.path, label) for old in entry.retiring)
+        yield from ((old.path or entry.path, label) for old in entry.revoking)
     for label, entry in tokens.items():
-        if not entry.idle:
+        if entry.is_at(entry.path):
             yield entry.path, label
+    for label, entry in tokens.items():
         if entry.intent is not None:
             yield entry.intent.path, label

@@ -26,6 +26,7 @@ class Facts:
     ``path`` is where its next secret goes or its last one lies: the open intent's path,
     else the recorded one, else the wanted one. ``meta`` and ``content`` are of that
     path. ``entry`` is an empty one where the ledger does not know the label.
+    ``claimed``: a write that another label has open names the path.
     """
 
     setting: Setting
@@ -34,6 +35,7 @@ class Facts:
     path: str
     meta: SecretMeta
     content: Content | None
+    claimed: bool
 
 
 @value
@@ -45,19 +47,33 @@ class Unwanted(Facts):
 
 
 @value
+class Owner:
+    """Another label that has the wanted path, by the ledger.
+
+    ``spec`` is None where it left the manifest. ``signs``: its secret signs the lists.
+    """
+
+    label: str
+    entry: Entry
+    spec: TokenSpec | None
+    signs: bool
+
+
+@value
 class Wanted(Facts):
     """The label is in the manifest.
 
     ``target`` and ``target_content`` are of the wanted path, and ``owner`` is another
-    label for which the ledger has that path; ``owner_leaves``: it is on its way from
-    there. ``twins`` are live tokens with the label that are not ours.
+    label that has it. ``holder`` is the other label whose token lies there, if it is on
+    its way out, or its path is taken over. ``twins`` are live tokens with the label
+    that are not ours.
     """
 
     spec: TokenSpec
     target: SecretMeta
     target_content: Content | None
-    owner: str | None
-    owner_leaves: bool
+    owner: Owner | None
+    holder: str | None
     twins: tuple[LiveToken, ...]
 
 

@@ -39,13 +39,15 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
     entry, current = facts.entry, facts.entry.current
     for retiring in entry.retiring:
         live = context.live.get(retiring.token_id)
+        successor = context.successor_at(retiring.path or entry.path, facts.label)
         known = RetiringFacts(
             setting=context.setting,
             entry=entry,
             retiring=retiring,
             live=live,
             content=context.observed.contents.get(entry.path),
-            successor=context.live.get(current.token_id) if current is not None else None,
+            successor=successor,
+            successor_live=context.live.get(successor.token_id) if successor is not None else None,
             manager=facts.label == context.desired.manager,
             leaving=leaving,
         )

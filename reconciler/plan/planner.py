@@ -25,7 +25,7 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   it was recorded that the label left      record returned
     yes      none      the wanted path holds something foreign  hold occupied
     yes      none      it is another label's, which stays       hold path_taken
-    yes      none      it is another label's, which leaves it   hold waits_for
+    yes      none      it is another label's, which is first    hold waits_for
     yes      none      a twin lives                             hold twin
     yes      none      what is written there ends by itself     hold ends_by_itself
     yes      none      none of that                             derive absent
@@ -38,6 +38,7 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   what is written there ends by itself     hold ends_by_itself
     yes      current   the token has other scopes               rotate scopes_*
     yes      current   another path is wanted                   rotate path_changed
+    yes      current   another label has its path now           rotate secret_lost
     yes      current   asked for by its former label            rotate renamed
     yes      current   asked for                                rotate requested
     yes      current   its version ends, a new one would stay   restore will_end
@@ -54,9 +55,10 @@ A label has at most one row of its own, by the first line that fits:
                        exchange granted other scopes before
 
 A token that the exchange does not list has no overlap, nor has one that --revoke-now
-names. The flag of a guard lifts its hold: --allow-missing-files, --revoke-in-use,
---retry-scopes, and --replace for occupied (unless the path belongs to another label)
-and twin.
+names. Where one label has the path that another one is to have, ``places`` says which
+of them waits. The flag of a guard lifts its hold: --allow-missing-files,
+--revoke-in-use, --retry-scopes, and --replace for occupied (unless the path belongs to
+another label) and twin.
 
 Further rows:
 
@@ -117,7 +119,7 @@ from reconciler.plan.further import protection_row, retiring_rows
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
 from reconciler.plan.names import name_row
-from reconciler.plan.reasons import written_over
+from reconciler.plan.places import Takers, behind, written_over
 from reconciler.plan.revocations import again_rows, revoking_rows
 from reconciler.plan.sides import sides_of
 from reconciler.plan.tasks import RecordFiles
@@ -144,6 +146,7 @@ def plan(
     changes = [*_files_row(context), *again_rows(context)]
     for label in context.specs.keys() | observed.ledger.tokens.keys():
         changes.extend(_rows_of(context, label))
+    changes = list(behind(changes, _takers(context), context))
     admitted = [c for c in _within_budget(changes, context) if policy.selection.admits(c)]
     return Plan(
         as_of_ms=now_ms,
@@ -156,6 +159,24 @@ def plan(
         foreign_unnamed=observed.foreign_unnamed,
         flags=policy.flags(),
     )
+
+
+def _takers(context: PlanContext) -> Takers:
+    """Return which labels are to have paths that hold something else so far."""
+    by_path, now = {}, set()
+    known = context.observed.ledger.tokens
+    for spec in context.desired.tokens:
+        entry = known.get(spec.label)
+        if spec.label in context.renames or (entry is not None and entry.is_at(spec.path)):
+            continue
+        by_path[spec.path] = spec.label
+        facts = context.facts_of(spec.label)
+        finding = deriving(facts)
+        if finding.action in {Action.DERIVE, Action.ROTATE} and context.is_to_be_done(
+            _own_row(context, facts, finding)
+        ):
+            now.add(spec.label)
+    return Takers(by_path=by_path, now=frozenset(now))
 
 
 def _within_budget(changes: list[Change], context: PlanContext) -> list[Change]:

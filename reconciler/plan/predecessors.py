@@ -14,7 +14,7 @@ from reconciler.model import LiveToken, iso
 from reconciler.plan.facts import Finding
 from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import Content, Entry, Retiring, never_used, only_ours
+from reconciler.state import Content, Current, Entry, Retiring, never_used, only_ours
 from reconciler.values import value
 
 
@@ -22,11 +22,13 @@ from reconciler.values import value
 class RetiringFacts:
     """What is known of a predecessor when its row is decided.
 
-    ``live`` and ``successor`` are None where the exchange lists no such token;
-    ``content`` is what lies at the label's path. ``manager``: the only consumer is this
-    program, which reads the secret anew. ``leaving``: the label is not in the manifest
-    and has no current token any more, or this very run is to revoke that. A removal
-    that stands in the manifest only is not believed: it may never be applied.
+    ``successor`` is the current token that consumers of its path get by now, and
+    ``successor_live`` that token as listed. ``live`` and ``successor_live`` are None
+    where the exchange lists no such token; ``content`` is what lies at the label's
+    path. ``manager``: the only consumer is this program, which reads the secret anew.
+    ``leaving``: the label is not in the manifest and has no current token any more, or
+    this very run is to revoke that. A removal that stands in the manifest only is not
+    believed: it may never be applied.
     """
 
     setting: Setting
@@ -34,7 +36,8 @@ class RetiringFacts:
     retiring: Retiring
     live: LiveToken | None
     content: Content | None
-    successor: LiveToken | None
+    successor: Current | None
+    successor_live: LiveToken | None
     manager: bool
     leaving: bool
 
@@ -143,13 +146,13 @@ def superseded(facts: RetiringFacts) -> Finding | None:
     gone, or somebody uses the successor: later than any use of our own, by more than
     the doubt.
     """
-    current = facts.entry.current
+    successor, live = facts.successor, facts.successor_live
     if facts.never_used or facts.manager or facts.leaving:
         return Finding(Action.REVOKE, Reason.SUPERSEDED)
-    if current is None:
+    if successor is None:
         return None
-    next_at_ms = facts.successor.last_used_at_ms if facts.successor is not None else None
-    if only_ours(next_at_ms, current.ours_until_ms + (facts.doubt_ms or 0)):
+    next_at_ms = live.last_used_at_ms if live is not None else None
+    if only_ours(next_at_ms, successor.ours_until_ms + (facts.doubt_ms or 0)):
         return None
     return Finding(Action.REVOKE, Reason.SUPERSEDED)
 

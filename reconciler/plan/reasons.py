@@ -11,7 +11,7 @@ A label is in one of five situations, each with its own facts and its own reason
     Listed    yes              one that the exchange lists          LISTED
 
 The reasons of a predecessor are in ``predecessors``, those of a label that left the
-manifest in ``leaving``.
+manifest in ``leaving``, those about the path of another label in ``places``.
 
 Rules this module keeps:
 
@@ -31,6 +31,7 @@ from reconciler.plan.due import due, fields_differ
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.leaving import LEAVING, returned
 from reconciler.plan.names import renamed
+from reconciler.plan.places import displaced, occupied
 from reconciler.plan.vocabulary import Action, Reason
 
 # --- what an earlier run left, or another one is at ---
@@ -69,8 +70,11 @@ def revoking_left(facts: Facts) -> Finding | None:
 def placeholder_left(facts: Facts) -> Finding | None:
     """An empty document is left at the path.
 
-    Only a fence writes one, and deletes it by number.
+    Only a fence writes one, and deletes it by number. One at a path that another
+    label's open write names is that write's: it tells what became of it.
     """
+    if facts.claimed:
+        return None
     if facts.content is not None and facts.content.placeholder:
         return Finding(Action.RECOVER, Reason.PLACEHOLDER_LEFT)
     return None
@@ -88,26 +92,6 @@ def nothing_left(_: Facts) -> Finding | None:
 
 
 # --- a label that is in the manifest ---
-
-
-def occupied(facts: Wanted) -> Finding | None:
-    """The wanted path holds something other than the label's recorded secret."""
-    spec, entry, content = facts.spec, facts.entry, facts.target_content
-    if entry.current is not None and entry.path == spec.path:
-        return None
-    where = f"{facts.setting.place}/{spec.path}"
-    if facts.owner is not None:
-        reason = Reason.WAITS_FOR if facts.owner_leaves else Reason.PATH_TAKEN
-        return Finding(Action.HOLD, reason, f"{where} is that of {facts.owner}")
-    if facts.target.state is not VersionState.LIVING:
-        return None
-    if facts.label in facts.setting.policy.replace:
-        return None
-    if content is not None and content.placeholder:
-        return None
-    if content is not None and content.token_id in {r.token_id for r in entry.retiring}:
-        return None  # a predecessor of this label, as at the path of every rotation
-    return Finding(Action.HOLD, Reason.OCCUPIED, where)
 
 
 def twin(facts: Wanted) -> Finding | None:
@@ -238,18 +222,6 @@ def secret_lost(facts: Listed) -> Finding | None:
     return Finding(Action.ROTATE, Reason.SECRET_LOST, note)
 
 
-def written_over(facts: Wanted) -> str:
-    """Tell what a new secret is written over, where that is not the label's own."""
-    content, entry = facts.target_content, facts.entry
-    if content is None or content.placeholder or not content.readable:
-        return ""
-    own = {old.token_id for old in entry.retiring}
-    own |= {entry.current.token_id} if entry.current is not None else set()
-    if facts.target.state is not VersionState.LIVING or content.token_id in own:
-        return ""
-    return f"{facts.target.version_id} holds something else, which is written over"
-
-
 _KEEP = Finding(Action.KEEP, Reason.IN_SYNC)
 
 
@@ -271,6 +243,7 @@ LISTED = (
     ends_by_itself,
     scopes_differ,
     path_changed,
+    displaced,
     renamed,
     requested,
     will_end,

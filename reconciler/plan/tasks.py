@@ -214,10 +214,15 @@ class RecordReturned:
 
 @value
 class RevokeCurrent:
-    """Revoke the current token of a label that has left the manifest."""
+    """Revoke the current token of a label that has left the manifest.
+
+    ``after_taker``: this label takes its path over in the same run, and comes first, so
+    that the path is never empty. Where that does not come about, the token stays.
+    """
 
     entry: Entry
     evidence: Evidence
+    after_taker: str | None = None
 
 
 @value
@@ -225,13 +230,15 @@ class RevokeRetiring:
     """Revoke a predecessor.
 
     ``after_current``: this was decided because the label's current token goes in the
-    same run. Where that does not come about, the predecessor stays.
+    same run. Where that does not come about, the predecessor stays. ``after_taker`` is
+    as in ``RevokeCurrent``.
     """
 
     entry: Entry
     retiring: Retiring
     evidence: Evidence
     after_current: bool = False
+    after_taker: str | None = None
 
 
 Task = (

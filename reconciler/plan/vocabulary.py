@@ -168,12 +168,12 @@ SENTENCES: dict[Reason, str] = {
         "path, or --replace the label"
     ),
     Reason.PATH_TAKEN: (
-        "the path is another label's, which does not leave it first: choose another path for "
-        "this one, or move that one to a third path"
+        "the path is another label's, which stays there: choose another path for this one, or "
+        "see to what keeps that one"
     ),
     Reason.WAITS_FOR: (
-        "the path is another label's, which is leaving it: a later apply goes on once that "
-        "one's token is gone"
+        "the path passes from one label to another, and this has to come after the other "
+        "one's part: a later apply goes on"
     ),
     Reason.TWIN: (
         "a token with this label lives that we did not derive: adopt it, or --replace the label"

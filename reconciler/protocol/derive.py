@@ -134,7 +134,7 @@ def _keep(run: Run, sent: Sent) -> Step[Outcome]:
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
         yield from StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived")
-    version = yield from _commit(run, sent, leaving(named.ledger, label))
+    version = yield from _commit(run, sent, leaving(named.ledger))
     if isinstance(version, Outcome):
         return version
     outcome = yield from _record_derived(

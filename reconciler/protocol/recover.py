@@ -169,7 +169,7 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
         intent.path,
         intent.cas,
         intent.operation_id,
-        leaving=leaving(ledger, label),
+        leaving=leaving(ledger),
         seen_at_ms=intent.cas_created_at_ms,
     )
     if isinstance(verdict, Committed):
@@ -232,7 +232,7 @@ def _abandon(label: str, intent: Intent, verdict: NotCommitted) -> Step[Outcome]
     now_ms = yield from Now()
 
     def transition(ledger: Ledger) -> Ledger:
-        version = fenced_version(ledger.tokens[label], intent.path, verdict)
+        version = fenced_version(ledger, intent.path, verdict)
         return abandon_intent(label, intent.operation_id, at_ms=now_ms, version=version)(ledger)
 
     reply = yield from record_undone(label, intent, verdict, transition)

@@ -246,7 +246,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
                 task.path,
                 task.seen.number,
                 operation_id,
-                leaving=leaving(opened.ledger, task.label),
+                leaving=leaving(opened.ledger),
             )
         ),
         task.secret,

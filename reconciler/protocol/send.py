@@ -47,6 +47,7 @@ from reconciler.protocol.effects import (
 from reconciler.protocol.outcome import Outcome, Run, failed, not_tried, unrecorded
 from reconciler.protocol.revoke import confirm_gone
 from reconciler.state import (
+    TOKEN_ID,
     Fields,
     Intent,
     Ledger,
@@ -57,6 +58,7 @@ from reconciler.state import (
     named_others,
     open_intent,
     others_of,
+    own_ids,
     renew_intent,
 )
 from reconciler.values import value
@@ -159,12 +161,15 @@ def _others(task: NewToken, content: SecretVersion) -> Step[Fields | Outcome]:
     """Return what others wrote beside our fields, which goes on with the new secret.
 
     ``content`` is the latest version at the wanted path. What lies at the path that the
-    label has now is taken along to another one.
+    label has now is taken along to another one. Where another label has taken that
+    over, the version is read that was the label's own.
     """
-    beside = others_of(content, task.entry)
-    if task.predecessor is None or task.entry.path == task.spec.path:
+    beside, current = others_of(content, task.entry), task.predecessor
+    if current is None or task.entry.path == task.spec.path:
         return beside
     old = yield from ReadSecret(path=task.entry.path)
+    if isinstance(old, SecretVersion) and old.field(TOKEN_ID) not in own_ids(task.entry):
+        old = yield from ReadSecret(path=task.entry.path, version=current.version)
     if isinstance(old, (Refused, Unclear)):
         return not_tried(old.sentence)
     return tuple({**dict(others_of(old, task.entry)), **dict(beside)}.items())

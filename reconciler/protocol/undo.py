@@ -47,7 +47,6 @@ from reconciler.protocol.revoke import finish_revoking
 from reconciler.state import (
     CLOCK_MARGIN_MS,
     Discarded,
-    Entry,
     Intent,
     IntentKind,
     Ledger,
@@ -60,25 +59,24 @@ from reconciler.state import (
 )
 
 
-def leaving(ledger: Ledger, label: str) -> frozenset[str]:
-    """Return the ids of the label that no fence may write again."""
-    entry = ledger.tokens.get(label)
-    return frozenset(r.token_id for r in entry.revoking) if entry is not None else frozenset()
+def leaving(ledger: Ledger) -> frozenset[str]:
+    """Return the ids that no fence may write again, whichever label they are of."""
+    return frozenset(r.token_id for entry in ledger.tokens.values() for r in entry.revoking)
 
 
-def fenced_version(entry: Entry, path: str, verdict: NotCommitted) -> VersionId | None:
-    """Return the version that a fence gave the current token's content, if it did.
+def fenced_version(ledger: Ledger, path: str, verdict: NotCommitted) -> VersionId | None:
+    """Return the version that a fence gave a path's current content, if it did.
 
     Only the content of the recorded version is known to sign: a later one may hold
     another secret beside the same id, so that is for the next plan to see.
     """
-    if entry.current is None or path != entry.path:
-        return None
-    if verdict.rewritten != entry.current.token_id:
-        return None
-    if entry.current.version != verdict.version - 1:
-        return None
-    return VersionId(verdict.version, verdict.created_at_ms)
+    for entry in ledger.tokens.values():
+        current = entry.current
+        if current is None or not entry.is_at(path) or verdict.rewritten != current.token_id:
+            continue
+        if current.version == verdict.version - 1:
+            return VersionId(verdict.version, verdict.created_at_ms)
+    return None
 
 
 def record_undone(
@@ -139,7 +137,7 @@ def drop_token(
     discarded = Discarded(token_id=token_id, reason=reason, at_ms=now_ms)
 
     def transition(ledger: Ledger) -> Ledger:
-        version = fenced_version(ledger.tokens[label], intent.path, verdict)
+        version = fenced_version(ledger, intent.path, verdict)
         return drop_intent(label, intent.operation_id, discarded, version=version)(ledger)
 
     reply = yield from record_undone(label, intent, verdict, transition)
@@ -178,7 +176,7 @@ def retire_token(  # noqa: PLR0913  # the last two by name
     )
 
     def transition(ledger: Ledger) -> Ledger:
-        version = fenced_version(ledger.tokens[label], intent.path, verdict)
+        version = fenced_version(ledger, intent.path, verdict)
         return retire_intent(label, intent.operation_id, held_by, version=version)(ledger)
 
     reply = yield from record_undone(label, intent, verdict, transition)
@@ -228,7 +226,7 @@ def close_rewrite(
     def transition(ledger: Ledger) -> Ledger:
         version = None
         if isinstance(verdict, NotCommitted):
-            version = fenced_version(ledger.tokens[label], intent.path, verdict)
+            version = fenced_version(ledger, intent.path, verdict)
         return close_intent(
             label, intent.operation_id, outcome=outcome, at_ms=now_ms, version=version
         )(ledger)

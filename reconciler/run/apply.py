@@ -83,7 +83,7 @@ from reconciler.run.effects import (
     Then,
 )
 from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_rows
-from reconciler.run.lanes import current_stays, follows_current, in_lanes
+from reconciler.run.lanes import after_manager, in_lanes, rests_on
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.newest import note_manifest, refuse_guarded
 from reconciler.run.progress import Progress, report_of
@@ -96,7 +96,6 @@ AS_OF_GRAIN_MS = 2 * SECOND_MS
 
 REPAIRS = frozenset({Action.RECOVER, Action.RENAME, Action.RECORD, Action.RESTORE})
 
-CURRENT_STAYS = "the label's current token is not gone yet, so this one stays for now"
 NEW_SINCE = "it is new since the plan was approved: plan again"
 
 
@@ -293,8 +292,9 @@ def _act(progress: Progress) -> Stage[Progress]:
     leaving = frozenset(c.label for c in changes if ends_at_once(c))
     standing = standing_of(progress.session.manifest, progress.outlook.observed, leaving)
     last = [c for c in changes if c.derives and c.label == manager]
+    last += [c for c in changes if after_manager(c, manager)]
     beside = [c for c in changes if c.derives and c.label != manager]
-    beside += [c for c in changes if not c.derives]
+    beside += [c for c in changes if not c.derives and not after_manager(c, manager)]
     found = yield from Lanes(
         lanes=tuple(
             Lane(derives=lane[-1].derives, make=partial(_do_all, progress, lane, standing))
@@ -357,8 +357,8 @@ def _do_all(
         halt = yield from ReadHalt()
         if halt.why is not None:
             outcome = not_tried(halt.why)
-        elif follows_current(change) and any(current_stays(row) for row in rows):
-            outcome = held(CURRENT_STAYS)
+        elif why := next((why for row in rows if (why := rests_on(change, row))), None):
+            outcome = held(why)
         else:
             outcome = yield from _do(progress, change, standing)
             if outcome.stop:

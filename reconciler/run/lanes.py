@@ -2,10 +2,10 @@
 
 Rules this module keeps:
 
-1. One thing at a time about a label.
+1. One thing at a time about a label, and about a path.
 2. A label's revokes come before its derive.
-3. What goes because the label's current token goes comes after that one, and stays
-   where that one does.
+3. What rests on another change comes after that one, and is not made where that one
+   has not come about.
 """
 
 from __future__ import annotations
@@ -15,26 +15,60 @@ from collections.abc import Sequence
 from reconciler.plan import Change, RevokeCurrent, RevokeRetiring
 from reconciler.protocol import Ending, Row
 
+CURRENT_STAYS = "the label's current token is not gone yet, so this one stays for now"
+
+_REVOKES = (RevokeCurrent, RevokeRetiring)
+
 
 def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
-    """Return what may go on side by side: one thing at a time about a label.
+    """Return what may go on side by side: one thing at a time about a label or a path.
 
-    A label's revokes come before its derive. A fence of the derive writes a secret's
-    content again; were it that of a token which is being revoked beside it, consumers
-    would be given a revoked token. What goes because the label's current token goes
-    comes after that one.
+    A label's revokes come before its derive: a fence of the derive writes a secret's
+    content again, and were it that of a token which is being revoked beside it,
+    consumers would be given a revoked token. Labels that pass their paths on to each
+    other share a lane. What rests on another change comes after it (``rests_on``).
     """
-    lanes: dict[str, list[Change]] = {}
-    for change in sorted(changes, key=lambda c: (c.derives, follows_current(c))):
-        lanes.setdefault(change.label, []).append(change)
-    return tuple(tuple(lane) for lane in lanes.values())
+    lane_of: dict[tuple[str, str], int] = {}
+    lanes: dict[int, list[Change]] = {}
+    for number, change in enumerate(sorted(changes, key=_turn)):
+        joined = sorted({lane_of[key] for key in _touched(change) if key in lane_of})
+        lanes[number] = [c for one in joined for c in lanes.pop(one)] + [change]
+        for one in lanes[number]:
+            lane_of.update(dict.fromkeys(_touched(one), number))
+    return tuple(tuple(sorted(lane, key=_turn)) for lane in lanes.values())
 
 
-def follows_current(change: Change) -> bool:
-    """Whether a change rests on the end of its label's current token."""
-    return isinstance(change.task, RevokeRetiring) and change.task.after_current
+def _turn(change: Change) -> int:
+    if isinstance(change.task, _REVOKES) and change.task.after_taker is not None:
+        return 3
+    if change.derives:
+        return 2
+    return int(isinstance(change.task, RevokeRetiring) and change.task.after_current)
 
 
-def current_stays(row: Row) -> bool:
-    """Whether a current token that was to go is still there."""
-    return isinstance(row.change.task, RevokeCurrent) and row.outcome.status is not Ending.APPLIED
+def _touched(change: Change) -> tuple[tuple[str, str], ...]:
+    """Return the label and the paths of a change."""
+    sides = (side.path for side in (change.before, change.after) if side is not None)
+    return ("label", change.label), *(("path", path) for path in sides)
+
+
+def after_manager(change: Change, manager: str) -> bool:
+    """Whether a change waits for the manager's derive, which comes last in a run."""
+    return isinstance(change.task, _REVOKES) and change.task.after_taker == manager
+
+
+def rests_on(change: Change, row: Row) -> str | None:
+    """Return why a change is not made: what it rests on has not come about.
+
+    A predecessor may go because its label's current token goes; a token may go once
+    another label has taken over the path of its secret.
+    """
+    if row.outcome.status is Ending.APPLIED:
+        return None
+    task, before = change.task, row.change
+    for_current = isinstance(task, RevokeRetiring) and task.after_current
+    if for_current and before.label == change.label and isinstance(before.task, RevokeCurrent):
+        return CURRENT_STAYS
+    if isinstance(task, _REVOKES) and before.derives and before.label == task.after_taker:
+        return f"{before.label} takes its path over first, which has not come about"
+    return None

@@ -307,7 +307,7 @@ def _suspects(
     ledger: Ledger, metas: Mapping[str, SecretMeta]
 ) -> Iterator[tuple[str, SecretMeta, Entry | None]]:
     """Paths whose metadata is not the ledger's, with the label that should be there."""
-    owned = {e.path: e for e in ledger.tokens.values() if e.current is not None}
+    owned = {e.path: e for e in ledger.tokens.values() if e.is_at(e.path)}
     for name, meta in metas.items():
         entry = owned.get(name)
         if entry is None:

@@ -68,6 +68,8 @@ def date_versions(found: Mapping[str, VersionId]) -> Transition:
         current, version = entry.current, found.get(entry.path)
         if current is None or version is None or current.version_created_at_ms is not None:
             return entry
+        if current.displaced:
+            return entry
         if current.version != version.number:
             return entry
         return replace(entry, current=at_version(current, version))

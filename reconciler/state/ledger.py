@@ -74,7 +74,8 @@ class Current:
     Until ``grace_until_ms`` age is no reason to rotate it. ``asked_label`` is what we
     asked the exchange to call it, None for the label of its entry: they differ after
     the label was renamed. ``left_ms`` is when a run recorded that the label had left
-    the manifest: its overlap counts from there.
+    the manifest: its overlap counts from there. ``displaced``: another label's secret
+    was written over its own, so it lies nowhere; the path of the entry is where it lay.
     """
 
     token_id: str
@@ -91,6 +92,7 @@ class Current:
     grace_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     asked_label: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     left_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    displaced: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
 
     @property
     def ours_until_ms(self) -> int:
@@ -202,6 +204,10 @@ class Entry:
     overlap_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     others: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+
+    def is_at(self, path: str) -> bool:
+        """Whether the current token's secret lies at a path, as far as we know."""
+        return self.current is not None and self.path == path and not self.current.displaced
 
     @property
     def idle(self) -> bool:

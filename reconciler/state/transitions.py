@@ -61,6 +61,8 @@ def open_intent(ledger: Ledger, label: str, intent: Intent, *, protect: bool | N
     require(entry.intent is None, f"{label} has an open intent already")
     leaves = entry.current is not None and entry.current.left_ms is not None
     require(not leaves, f"{label} is recorded as not in the manifest")
+    intents = (e.intent for e in ledger.tokens.values() if e.intent is not None)
+    require(all(i.path != intent.path for i in intents), f"{intent.path} has an open intent")
     return with_entry(ledger, label, replace(entry, intent=intent))
 
 
@@ -101,8 +103,9 @@ def close_intent(  # noqa: PLR0913  # the caller gives one less: the ledger come
 
     ``version`` is that of a fence that wrote the current content again.
     """
-    entry, intent = _own(ledger, label, operation_id)
-    ledger = with_entry(ledger, label, replace(_moved(entry, intent.path, version), intent=None))
+    _, intent = _own(ledger, label, operation_id)
+    ledger = _moved(ledger, intent.path, version)
+    ledger = with_entry(ledger, label, replace(entry_of(ledger, label), intent=None))
     return _log(ledger, _closed(label, None, outcome, at_ms))
 
 
@@ -134,18 +137,19 @@ def drop_intent(
     name a token, the dropped one was inferred, and the intent's own may still land:
     then the attempt is remembered as well.
     """
-    entry, intent = _own(ledger, label, operation_id)
+    _, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, gone.token_id, intent)
     if intent.token_id is None:
         rest = replace(intent, before=(*intent.before, gone.token_id))
         ledger = _remember(ledger, label, rest, gone.at_ms)
+    ledger = _moved(ledger, intent.path, version)
+    entry = entry_of(ledger, label)
     row = Revoking(
         token_id=gone.token_id,
         live_label=label,
         reason=gone.reason,
         path=_elsewhere(entry, intent.path),
     )
-    entry = _moved(entry, intent.path, version)
     return with_entry(ledger, label, replace(entry, intent=None, revoking=(*entry.revoking, row)))
 
 
@@ -164,10 +168,11 @@ def retire_intent(  # the caller gives one less: the ledger comes later
     known of its users, so it goes as any predecessor does: by evidence.
     ``perhaps.path`` is set here. ``version`` is as in ``close_intent``.
     """
-    entry, intent = _own(ledger, label, operation_id)
+    _, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, perhaps.token_id, intent)
+    ledger = _moved(ledger, intent.path, version)
+    entry = entry_of(ledger, label)
     row = replace(perhaps, path=_elsewhere(entry, intent.path))
-    entry = _moved(entry, intent.path, version)
     return with_entry(ledger, label, replace(entry, intent=None, retiring=(*entry.retiring, row)))
 
 
@@ -181,7 +186,7 @@ def record_current(
     """Record a known commit: step 6.
 
     The new token is current, its predecessor retires or is revoked, the intent is
-    closed.
+    closed. A label that had the path before is displaced.
     """
     entry, intent = _own(ledger, label, operation_id)
     ledger = forget_granted(ledger, intent.scopes) if intent.kind.derives else ledger
@@ -217,6 +222,7 @@ def record_current(
         fields=intent.fields,
         others=intent.others,
     )
+    ledger = _displaced(ledger, label, intent.path)
     return _log(
         with_entry(ledger, label, replace(entry, path=intent.path, current=current, intent=None)),
         *rows,
@@ -344,11 +350,34 @@ def _elsewhere(entry: Entry, path: str) -> str | None:
     return None if path == entry.path else path
 
 
-def _moved(entry: Entry, path: str, version: VersionId | None) -> Entry:
-    """Return the entry after a fence wrote the current content again as ``version``."""
-    if version is None or entry.current is None or path != entry.path:
-        return entry
-    return replace(entry, current=at_version(entry.current, version))
+def _moved(ledger: Ledger, path: str, version: VersionId | None) -> Ledger:
+    """Return the ledger after a fence wrote a path's current content as ``version``.
+
+    It is the content of whichever label has the path.
+    """
+    if version is None:
+        return ledger
+    tokens = {
+        label: replace(entry, current=at_version(entry.current, version))
+        if entry.current is not None and entry.is_at(path)
+        else entry
+        for label, entry in ledger.tokens.items()
+    }
+    return replace(ledger, tokens=tokens)
+
+
+def _displaced(ledger: Ledger, label: str, path: str) -> Ledger:
+    """Return the ledger after a label's secret was written at a path: it has it now.
+
+    Whatever other label's current secret lay there lies nowhere from now on.
+    """
+    tokens = {
+        name: replace(entry, current=replace(entry.current, displaced=True))
+        if name != label and entry.current is not None and entry.is_at(path)
+        else entry
+        for name, entry in ledger.tokens.items()
+    }
+    return replace(ledger, tokens=tokens)
 
 
 def _closed(label: str, token_id: str | None, outcome: str, at_ms: int) -> Closed:

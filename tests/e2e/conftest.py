@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.sandbox import Sandbox, SandboxConfig
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, KillServer
 
 NewFleet = Callable[..., contextlib.AbstractContextManager[Fleet]]
 """Makes a fleet; what is named is how its exchange differs from the kindest one."""
@@ -42,3 +42,11 @@ def fleet(new_fleet: NewFleet) -> Iterator[Fleet]:
     """One such fleet."""
     with new_fleet() as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def kill_server() -> Iterator[KillServer]:
+    """One for all stories."""
+    server = KillServer()
+    yield server
+    server.stop()

@@ -5,7 +5,7 @@ lost, and a further run does nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -91,6 +91,32 @@ def rotated(fleet: Fleet) -> None:
     quick(fleet, "rotate", "--target", "bot", "--yes")
 
 
+def gone(fleet: Fleet) -> None:
+    """The bot, which has an overlap, is to retire."""
+    fleet.defaults = {"overlap": "1h"}
+    removed(fleet)
+
+
+def back(fleet: Fleet) -> None:
+    """The bot retires, and is in the manifest again, at another path."""
+    gone(fleet)
+    quick(fleet, "apply", "--yes")
+    fleet.write({**BOT, "path": "prod/other"})
+
+
+def left(fleet: Fleet) -> None:
+    """The bot left three hours ago."""
+    gone(fleet)
+    quick(fleet, "apply", "--yes")
+    fleet.sandbox.state.shift_clock(3 * 3_600_000)
+
+
+def followed(fleet: Fleet) -> None:
+    """Another label is to have the path of the bot, which leaves without an overlap."""
+    applied(fleet)
+    fleet.write({"label": "cat", "path": BOT["path"]})
+
+
 STORIES = (
     Story(name="bootstrap", prepare=nothing, command=("bootstrap",)),
     Story(name="derive", prepare=wanted),
@@ -98,6 +124,10 @@ STORIES = (
     Story(name="move", prepare=moved),
     Story(name="revoke", prepare=removed),
     Story(name="retire", prepare=superseded),
+    Story(name="leave", prepare=gone),
+    Story(name="return elsewhere", prepare=back),
+    Story(name="revoke what left", prepare=left),
+    Story(name="take a path over", prepare=followed),
     Story(name="restore", prepare=overwritten),
     Story(name="roll back", prepare=rotated, command=("rollback", "--target", "bot", "--yes")),
     Story(
@@ -111,14 +141,6 @@ STORIES = (
         command=("rotate", "--target", "reconciler", "--compromised", "--yes"),
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def kill_server() -> Iterator[KillServer]:
-    """One for all stories."""
-    server = KillServer()
-    yield server
-    server.stop()
 
 
 def forget_named(fleet: Fleet, told: str) -> None:

@@ -26,6 +26,7 @@ from reconciler.state.facts import (
     set_version,
     unchanged,
 )
+from reconciler.state.leaving import note_left, note_returned
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
@@ -750,6 +751,73 @@ def test_a_transition_that_contradicts_the_ledger_is_refused(
     with pytest.raises(LedgerError, match=expected) as caught:
         step(before)
     assert "\n" not in str(caught.value)
+
+
+CAT_AT_BOTS = {"cat": Entry(path="cat", current=current("cat-1", "cat"), intent=intent("bot"))}
+
+
+def shared(bot: Entry, cat: Entry) -> Ledger:
+    """A ledger of two labels."""
+    return ledger({"bot": bot, "cat": cat})
+
+
+def test_a_label_that_is_recorded_at_a_path_displaces_the_one_before() -> None:
+    """That one keeps its token, which lies nowhere; a second record changes nothing."""
+    before = shared(HAD, CAT_AT_BOTS["cat"])
+    new = current("cat-2", "cat", version=2, age_ms=0)
+    after = record_current("cat", OP, new, FAREWELL)(before)
+    assert after.tokens["bot"] == dataclasses.replace(
+        HAD, current=dataclasses.replace(NOW, displaced=True)
+    )
+    assert after.tokens["cat"].path == "bot"
+    assert after.tokens["cat"].retiring[0].path == "cat"
+    assert after.tokens["cat"].is_at("bot")
+    assert not after.tokens["bot"].is_at("bot")
+    assert from_text(to_text(after)) == after
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        pytest.param(
+            close_intent("cat", OP, outcome="x", at_ms=NOW_MS, version=VersionId(2, 5)), id="close"
+        ),
+        pytest.param(
+            abandon_intent("cat", OP, at_ms=NOW_MS, version=VersionId(2, 5)), id="abandon"
+        ),
+        pytest.param(drop_intent("cat", OP, DROPPED, version=VersionId(2, 5)), id="drop"),
+        pytest.param(retire_intent("cat", OP, PERHAPS, version=VersionId(2, 5)), id="retire"),
+    ],
+)
+def test_a_fence_gives_another_labels_secret_a_version(close: Transition) -> None:
+    """It wrote that label's content again, so that is where its secret lies now."""
+    after = close(shared(HAD, CAT_AT_BOTS["cat"]))
+    moved = dataclasses.replace(NOW, version=2, version_created_at_ms=5)
+    assert after.tokens["bot"] == dataclasses.replace(HAD, current=moved)
+    assert after.tokens["cat"].current == CAT_AT_BOTS["cat"].current
+    gone = dataclasses.replace(NOW, displaced=True)
+    alone = shared(dataclasses.replace(HAD, current=gone), CAT_AT_BOTS["cat"])
+    assert close(alone).tokens["bot"].current == gone
+
+
+def test_one_open_intent_at_a_path() -> None:
+    """Two writes of one path could not be told apart."""
+    before = shared(BEGUN, Entry(path="cat", current=current("cat-1", "cat")))
+    with pytest.raises(LedgerError, match="bot has an open intent"):
+        open_intent("cat", dataclasses.replace(OPEN, operation_id="op-2"), protect=None)(before)
+
+
+def test_a_label_leaves_and_returns() -> None:
+    """The first time counts; while it is away, no write of its secret is begun."""
+    away = note_left("bot", at_ms=5)(with_entry(HAD))
+    assert away == with_entry(dataclasses.replace(HAD, current=dataclasses.replace(NOW, left_ms=5)))
+    assert note_left("bot", at_ms=7)(away) == away
+    assert note_returned("bot")(away) == with_entry(HAD)
+    assert from_text(to_text(away)) == away
+    with pytest.raises(LedgerError, match="not in the manifest"):
+        open_intent("bot", OPEN, protect=None)(away)
+    with pytest.raises(LedgerError, match="open intent"):
+        note_left("bot", at_ms=5)(with_entry(BEGUN))
 
 
 def test_a_contradiction_tells_where_to_look() -> None:

@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import pytest
@@ -284,63 +284,80 @@ DESK_NOW = current("d1", "desk")
 
 
 @pytest.mark.parametrize(
-    ("expected", "other"),
+    ("over", "other"),
     [
-        pytest.param(True, Entry(path="prod/x", current=DESK_NOW), id="of its current token"),
         pytest.param(
-            True,
-            Entry(path="prod/x", retiring=(retiring("d0", "desk"),)),
+            "takes the path over from desk",
+            Entry(path="prod/x", current=DESK_NOW),
+            id="of its current token",
+        ),
+        pytest.param(
+            "desk had it",
+            Entry(path="prod/x", retiring=(retiring("d1", "desk"),)),
             id="of a predecessor without successor",
         ),
         pytest.param(
-            True,
-            Entry(path="prod/x", revoking=(revoking("d0", "desk"),)),
-            id="of a token on its way out",
-        ),
-        pytest.param(
-            True,
-            Entry(path="prod/x", intent=intent("desk")),
-            id="of an entry whose intent lies elsewhere",
-        ),
-        pytest.param(True, Entry(path="desk", intent=intent("prod/x")), id="of an intent"),
-        pytest.param(
-            True,
-            Entry(path="desk", current=DESK_NOW, retiring=(DESK_OLD,)),
+            "desk had it",
+            Entry(
+                path="desk",
+                current=dataclasses.replace(DESK_NOW, token_id="d2"),
+                retiring=(retiring("d1", "desk", path="prod/x"),),
+            ),
             id="of a predecessor at the old path",
         ),
         pytest.param(
-            True,
-            Entry(path="desk", current=DESK_NOW, revoking=(revoking("d0", "desk", path="prod/x"),)),
+            "desk had it",
+            Entry(path="desk", current=DESK_NOW, revoking=(revoking("d1", "desk", path="prod/x"),)),
             id="of a token on its way out from the old path",
         ),
         pytest.param(
-            False, Entry(path="prod/x", protect=True), id="not: only a protection is remembered"
+            "desk had it",
+            Entry(
+                path="prod/x",
+                current=dataclasses.replace(DESK_NOW, displaced=True),
+                retiring=(DESK_OLD,),
+            ),
+            id="of a token that was displaced before",
         ),
-        pytest.param(False, Entry(path="desk", current=DESK_NOW), id="not: another path"),
+        pytest.param(None, Entry(path="desk", intent=intent("prod/x")), id="of an open intent"),
+        pytest.param(
+            None,
+            Entry(path="prod/x", current=DESK_NOW, intent=intent("desk")),
+            id="of a token whose label has an open intent",
+        ),
+        pytest.param(
+            "", Entry(path="prod/x", protect=True), id="not: only a protection is remembered"
+        ),
+        pytest.param("", Entry(path="desk", current=DESK_NOW), id="not: another path"),
     ],
 )
 @pytest.mark.parametrize("policy", [Policy(), REPLACE_BOT], ids=["", "--replace"])
 @pytest.mark.parametrize("entry", [None, HAD], ids=["derive", "rotate"])
 def test_a_path_belongs_to_the_label_that_the_ledger_names(
-    *, expected: bool, other: Entry, policy: Policy, entry: Entry | None
+    *, over: str | None, other: Entry, policy: Policy, entry: Entry | None
 ) -> None:
-    """Whatever still lies there: another label waits until it is gone, even with
-    --replace.
+    """What lies there of a label that left is written over, and the row says whose it
+    was. While that label has a write open, this one waits, even with --replace.
     """
+    held = over not in {None, ""}
     case = Case(
         spec=spec("bot", path="prod/x"),
         entry=entry,
-        tokens=(HERE,),
+        tokens=() if entry is None else (HERE,),
         others={"desk": other},
+        secrets={"prod/x": living()} if held else {},
+        contents={"prod/x": Content(token_id="d1")} if held else {},
         policy=policy,
     )
-    if entry is None:
-        case = dataclasses.replace(case, tokens=())
     (found,) = [c for c in case.plan().changes if c.label == "bot"]
-    note = "secret/p/prod/x is that of desk"
     free = (Action.DERIVE, Reason.ABSENT) if entry is None else (Action.ROTATE, Reason.PATH_CHANGED)
-    assert ((Action.HOLD, Reason.WAITS_FOR) if expected else free) == (found.action, found.reason)
-    assert expected == (found.note == note)
+    if over is None:
+        assert (found.action, found.reason) == (Action.HOLD, Reason.WAITS_FOR)
+        assert found.note == "secret/p/prod/x is that of desk"
+        return
+    assert (found.action, found.reason) == free
+    assert found.note.endswith(over)
+    assert ("desk" in found.note) == held
 
 
 def rotate(
@@ -1167,6 +1184,19 @@ def test_a_placeholder_is_looked_for_where_the_next_secret_goes(
     assert expected is case.plan().changes[0].reason
 
 
+@pytest.mark.parametrize("at", ["bot", "cat"])
+def test_a_placeholder_of_another_labels_open_write_is_left_to_it(at: str) -> None:
+    """It tells what became of that write; deleted, it would look like a commit."""
+    case = Case(
+        entry=Entry(path="bot", retiring=(OLD,)),
+        others={"cat": Entry(path="cat", intent=intent(at))},
+        secrets={"bot": living()},
+        contents={"bot": Content(placeholder=True)},
+    )
+    found = [c.reason for c in case.plan().changes if c.label == "bot"]
+    assert (Reason.PLACEHOLDER_LEFT in found) == (at == "cat")
+
+
 OPEN = dataclasses.replace(intent("bot", kind=IntentKind.ROTATE, cas=1), listed=True)
 BEGUN = dataclasses.replace(HAD, intent=OPEN, protect=True, retiring=(OLD,))
 OPEN_NOTE = f"rotate of {iso(OPEN.since_ms)}"
@@ -1874,43 +1904,141 @@ def test_a_plan_says_what_it_is_about() -> None:
     )
 
 
+MOVES_ON = Selection(targets=frozenset({"bot"}))
+
+
 @pytest.mark.parametrize(
-    ("expected", "paths", "protected"),
+    ("expected", "paths", "protected", "policy"),
     [
-        pytest.param(Reason.PATH_TAKEN, {"desk": "x", "bot": "x"}, False, id="it stays"),
-        pytest.param(Reason.WAITS_FOR, {"bot": "x"}, False, id="it left the manifest"),
-        pytest.param(Reason.PATH_TAKEN, {"bot": "x"}, True, id="it left, but is protected"),
-        pytest.param(Reason.WAITS_FOR, {"desk": "y", "bot": "x"}, False, id="it moves"),
+        pytest.param(Reason.PATH_TAKEN, {"desk": "x", "bot": "x"}, False, DEFAULT, id="it stays"),
         pytest.param(
-            Reason.WAITS_FOR, {"desk": "z", "third": "y", "bot": "x"}, False, id="a chain that ends"
+            Reason.PATH_TAKEN, {"bot": "x"}, True, DEFAULT, id="it left, but is protected"
         ),
         pytest.param(
-            Reason.PATH_TAKEN, {"desk": "z", "third": "x", "bot": "x"}, False, id="a cycle"
+            Reason.WAITS_FOR,
+            {"bot": "x"},
+            False,
+            Policy(selection=MOVES_ON),
+            id="it left, and its row is left to another run",
         ),
         pytest.param(
-            Reason.PATH_TAKEN, {"desk": "z", "third": "z", "bot": "x"}, False, id="a blocked chain"
+            Reason.WAITS_FOR,
+            {"desk": "y", "bot": "x"},
+            False,
+            Policy(selection=MOVES_ON),
+            id="it moves in another run",
         ),
     ],
 )
-def test_the_path_of_another_label(
-    *, expected: Reason, paths: dict[str, str], protected: bool
+def test_a_path_that_another_label_keeps(
+    *, expected: Reason, paths: dict[str, str], protected: bool, policy: Policy
 ) -> None:
     """It is told apart from foreign content, and whether the other one will leave."""
-    entries = {"desk": Entry(path="x", current=DESK_NOW, protect=protected)}
-    if "third" in paths:
-        entries["third"] = Entry(path="z", current=dataclasses.replace(DESK_NOW, token_id="t3"))
-    known = settled([spec(MANAGER)])
-    tokens = {**known.ledger.tokens, **entries}
-    seen = dataclasses.replace(known, ledger=dataclasses.replace(known.ledger, tokens=tokens))
-    specs = [spec(MANAGER), *(spec(label, path=path) for label, path in paths.items())]
-    rows = plan(manifest(*specs), seen, now_ms=NOW_MS).changes
-    (found,) = [c for c in rows if c.label == "bot"]
+    found = passed_on(paths, protected=protected, policy=policy)["bot"][0]
     assert (Action.HOLD, expected, "secret/p/x is that of desk") == (
         found.action,
         found.reason,
         found.note,
     )
     assert "--replace" not in SENTENCES[expected]
+
+
+def passed_on(
+    paths: dict[str, str], *, protected: bool = False, policy: Policy = DEFAULT
+) -> dict[str, list[Change]]:
+    """The rows by label, where desk has x, third has z, and both may go."""
+    old = retiring("d0", "desk")
+    entries = {
+        "desk": Entry(path="x", current=DESK_NOW, retiring=(old,), overlap_ms=0, protect=protected),
+        "third": Entry(path="z", current=dataclasses.replace(DESK_NOW, token_id="t3")),
+    }
+    known = settled([spec(MANAGER)])
+    tokens = {**known.ledger.tokens, **entries}
+    living_tokens = (live("d0", "desk"), live("d1", "desk"), live("t3", "desk"))
+    seen = dataclasses.replace(
+        known,
+        ledger=dataclasses.replace(known.ledger, tokens=tokens),
+        live=(*known.live, *living_tokens),
+        secrets={**known.secrets, "x": living(), "z": living()},
+    )
+    specs = [spec(MANAGER), *(spec(label, path=path) for label, path in paths.items())]
+    rows: dict[str, list[Change]] = {}
+    for change in plan(manifest(*specs), seen, now_ms=NOW_MS, policy=policy).changes:
+        rows.setdefault(change.label, []).append(change)
+    return rows
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        pytest.param({"desk": "y", "bot": "x"}, id="it moves"),
+        pytest.param({"desk": "z", "third": "y", "bot": "x"}, id="a chain"),
+        pytest.param({"desk": "z", "third": "x"}, id="a swap"),
+        pytest.param(
+            {"desk": "z", "third": "x", "bot": "y"}, id="a swap, and a newcomer beside it"
+        ),
+    ],
+)
+def test_paths_are_passed_on(paths: dict[str, str]) -> None:
+    """Each label rotates into what the manifest says, and waits for nobody; nor does
+    what is revoked, and lies there no more.
+    """
+    rows = passed_on(paths)
+    for label in paths.keys() - {"bot"}:
+        own = [c for c in rows[label] if c.after is not None]
+        assert [(c.action, c.reason) for c in own] == [(Action.ROTATE, Reason.PATH_CHANGED)]
+    (gone,) = [c for c in rows["desk"] if c.after is None]
+    assert (gone.action, gone.reason) == (Action.REVOKE, Reason.SUPERSEDED)
+    assert isinstance(gone.task, tasks.RevokeRetiring)
+    assert gone.task.after_taker is None
+
+
+def test_a_label_that_goes_at_once_is_not_removed_before_its_path_goes_over() -> None:
+    """Without an overlap its row says revoke. While another label takes its path over
+    in the same run, the path would be empty in between.
+    """
+    rows = passed_on({"third": "z"})["desk"]
+    assert [c.action for c in rows] == [Action.REVOKE, Action.REVOKE]
+    assert takers_of(rows) == {"d0": None, "d1": None}
+    rows = passed_on({"third": "z", "bot": "x"})["desk"]
+    assert [c.action for c in rows] == [Action.REVOKE, Action.REVOKE]
+    assert takers_of(rows) == {"d0": None, "d1": "bot"}
+    left_out = Policy(selection=Selection(excluded=frozenset({"bot"})))
+    rows = passed_on({"third": "z", "bot": "x"}, policy=left_out)["desk"]
+    gone, waits = sorted(rows, key=lambda c: c.action is Action.HOLD)
+    assert takers_of([gone]) == {"d0": None}
+    assert (waits.reason, waits.note) == (Reason.WAITS_FOR, "secret/p/x goes over to bot first")
+    now = dataclasses.replace(left_out, revoke_now=frozenset({"desk"}))
+    rows = passed_on({"third": "z", "bot": "x"}, policy=now)["desk"]
+    assert [c.action for c in rows] == [Action.REVOKE, Action.REVOKE]
+
+
+def takers_of(rows: Iterable[Change]) -> dict[str | None, str | None]:
+    """The label that each of these revocations comes after, by token."""
+    found = {}
+    for row in rows:
+        assert isinstance(row.task, (tasks.RevokeCurrent, tasks.RevokeRetiring))
+        assert row.before is not None
+        found[row.before.token_id] = row.task.after_taker
+    return found
+
+
+def test_a_displaced_token_is_replaced_where_the_manifest_wants_it() -> None:
+    """It lies nowhere, so nothing is restored."""
+    was = dataclasses.replace(current("bot-1", "bot"), displaced=True)
+    entry = dataclasses.replace(HAD, current=was)
+    case = Case(
+        spec=BOT,
+        entry=entry,
+        tokens=(HERE,),
+        secrets=NEWER,
+        contents={"bot": Content(token_id="alien")},
+    )
+    (found,) = [c for c in case.plan().changes if c.label == "bot"]
+    assert (found.action, found.reason) == (Action.HOLD, Reason.OCCUPIED)
+    free = dataclasses.replace(case, secrets=GONE_SECRET, contents={})
+    (found,) = [c for c in free.plan().changes if c.label == "bot"]
+    assert (found.action, found.reason) == (Action.ROTATE, Reason.SECRET_LOST)
 
 
 # --- reasons ---

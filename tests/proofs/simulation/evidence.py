@@ -36,6 +36,7 @@ from tests.proofs.simulation.runs import Run
 from tests.proofs.simulation.shown import NEVER
 
 if TYPE_CHECKING:
+    from reconciler.state.ledger import Current, Ledger
     from tests.proofs.simulation.world import World
 
 OVERLAP_SLACK_MS = 10 * SECOND_MS
@@ -134,11 +135,19 @@ def _check_successor(world: World, run: Run, label: str, token_id: str) -> None:
     known_ms = run.seen_ms - world.exchange.law.hidden_ms - CLOCK_GRAIN_MS
     if told_ms is None or told_ms > known_ms or run.wish.spec(label) is None:
         return
-    current = run.seen.ledger.tokens[label].current
+    current = successor_of(run.seen.ledger, label, token_id)
     if current is not None and world.audit.rewound and _shown_late(world, current.token_id):
         return  # the ledger has forgotten that the use was the program's own
     if current is None or current.token_id not in world.audit.used:
         raise Violation("7", f"{run.name} revokes {token_id}, and nobody uses its successor")
+
+
+def successor_of(ledger: Ledger, label: str, token_id: str) -> Current | None:
+    """What consumers of the token's path find by now: another label's, or its own's."""
+    entry = ledger.tokens[label]
+    path = next((r.path or entry.path for r in entry.retiring if r.token_id == token_id), "")
+    there = (e.current for e in ledger.tokens.values() if e.is_at(path))
+    return next(there, entry.current)
 
 
 def _shown_late(world: World, token_id: str) -> bool:

@@ -17,6 +17,7 @@ from unittest import mock
 
 from reconciler.errors import Exit
 from reconciler.model import HOUR_MS, SECOND_MS
+from reconciler.plan.vocabulary import Reason
 from reconciler.protocol import lease
 from reconciler.state.ledger import Ledger
 from tests.proofs.simulation.evidence import Violation
@@ -163,6 +164,9 @@ def put_right(world: World, scenario: Scenario) -> None:
     world.now_ms += SECOND_MS
     check_rest(world, run)
     check_paid(world, owed)
+    while _waited(run):
+        run = undisturbed(world, dataclasses.replace(wish, name=f"{run.name}, on"))
+        check_rest(world, run)
     if world.flights:
         land_all(world)
         run = undisturbed(world, dataclasses.replace(wish, name="after"))
@@ -173,6 +177,13 @@ def put_right(world: World, scenario: Scenario) -> None:
         raise Violation("2", "the run after a successful run writes again")
     check_rest(world, run)
     confirm_revocations(world, wish)
+
+
+def _waited(run: Run) -> bool:
+    """Whether a label waited until another one was done with its path, in this run."""
+    rows = run.plan.changes if run.plan is not None else ()
+    acted = any(c.acts for c in rows)
+    return acted and any(c.reason is Reason.WAITS_FOR for c in rows)
 
 
 def confirm_revocations(world: World, wish: Wish) -> None:

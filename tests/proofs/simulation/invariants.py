@@ -17,6 +17,7 @@ of the design, by number).
 
 9. No older manifest comes true, unless that is allowed.
 10. No derive for a path at which versions end by themselves, save in an emergency.
+11. No path that the manifest wants is emptied while what lies there works.
 
 Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
 revoking, a current or retiring token was committed before it was recorded, no secret
@@ -32,12 +33,17 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import Exit
 from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, LiveToken, TokenSpec
 from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
-from reconciler.protocol.effects import Derive, Effect, PutSecret, Revoke
+from reconciler.protocol.effects import DeleteVersion, Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.state.ledger import Current, Entry, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
-from tests.proofs.simulation.evidence import Violation, check_evidence, first_told
+from tests.proofs.simulation.evidence import (
+    Violation,
+    check_evidence,
+    first_told,
+    successor_of,
+)
 from tests.proofs.simulation.models import (
     PERSON,
     Exchange,
@@ -137,6 +143,8 @@ class Audit:
         back = run.wish.older and not run.wish.policy.allow_older_manifest
         if back and isinstance(effect, (Derive, Revoke)):
             raise Violation("9", f"{run.name} makes an older manifest come true")
+        if isinstance(effect, DeleteVersion):
+            self._check_emptied(world, run, effect)
         if isinstance(effect, Derive):
             self._check_lasting(run, effect.label)
             self.sent_ms[token_id] = world.now_ms
@@ -151,6 +159,19 @@ class Audit:
                         f"{self.intents[mine]} intents"
                     ),
                 )
+
+    def _check_emptied(self, world: World, run: Run, effect: DeleteVersion) -> None:
+        """Nobody deletes the working secret of a path that its manifest wants."""
+        content = world.vault.content(effect.path)
+        wanted = any(spec.path == effect.path for spec in run.wish.manifest.tokens)
+        if not wanted or content is None or self.meddled or run.seen is None:
+            return
+        going = (e.revoking for e in run.seen.ledger.tokens.values())
+        if any(r.token_id == content.token_id for rows in going for r in rows):
+            return  # there was no way back any more when the run began
+        latest = world.vault.history(effect.path).latest
+        if latest == effect.version and content.token_id in world.exchange.live:
+            raise Violation("11", f"{run.name} empties {effect.path}, which is wanted")
 
     def _check_lasting(self, run: Run, label: str) -> None:
         """No derive where versions end by themselves, if a look showed that."""
@@ -208,7 +229,7 @@ class Audit:
         decided on it.
         """
         decided_ms = now_ms if run is None else min(now_ms, run.replied_ms)
-        looked_ms = now_ms if run is None else min(now_ms, run.listed_ms)
+        looked_ms = now_ms if run is None or run.seen is None else min(now_ms, run.seen_ms)
         unproven = run is not None and run.seen is not None and run.seen.doubt_ms is None
         places: collections.Counter[str] = collections.Counter()
         back = run is not None and run.wish.older and not run.wish.policy.allow_older_manifest
@@ -412,7 +433,8 @@ class Audit:
                 label not in wanted
                 and any(retiring.token_id == token_id for retiring in entry.retiring)
                 and stays is not None
-                and stays.token_id not in self.used
+                and not self.used.keys()
+                & {stays.token_id, _follows(run.seen.ledger, label, token_id)}
             ):
                 raise Violation(
                     "7", f"{by} revokes {token_id}, while {label} stays and its successor is unread"
@@ -431,6 +453,12 @@ class Audit:
             raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
         if applies and run.exit is Exit.DONE and not self.meddled and _has_last_word(world, run):
             check_desired(world, run)
+
+
+def _follows(ledger: Ledger, label: str, token_id: str) -> str:
+    """The token that consumers of a predecessor's path find."""
+    found = successor_of(ledger, label, token_id)
+    return found.token_id if found is not None else ""
 
 
 def _has_last_word(world: World, run: Run) -> bool:

@@ -23,10 +23,10 @@ from reconciler.model import (
     SecretVersion,
     VersionId,
 )
-from reconciler.plan import further, leaving, predecessors, reasons
+from reconciler.plan import further, leaving, places, planner, predecessors, reasons
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
-from reconciler.plan.facts import Finding
+from reconciler.plan.facts import Finding, Owner, Wanted
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
 from reconciler.plan.tasks import NewToken
@@ -213,7 +213,7 @@ def _believe_an_old_reply() -> Iterator[None]:
         yield
 
 
-def _nothing_is_leaving(ledger: Ledger, label: str) -> frozenset[str]:
+def _nothing_is_leaving(ledger: Ledger) -> frozenset[str]:
     return frozenset()
 
 
@@ -328,6 +328,24 @@ def _unused_but_by_us(token: Current | Retiring, live: LiveToken | None) -> bool
     return used_ms is None or used_ms <= token.ours_until_ms
 
 
+# --- paths that go from label to label ---
+
+
+def _in_any_order(rows: Iterable[Change], takers: object, context: object) -> Iterable[Change]:
+    return rows
+
+
+def _by_label_alone(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
+    lanes: dict[str, list[Change]] = {}
+    for change in changes:
+        lanes.setdefault(change.label, []).append(change)
+    return tuple(tuple(lane) for lane in lanes.values())
+
+
+def _nobody_keeps_it(facts: Wanted, owner: Owner) -> None:
+    return None
+
+
 # --- time, and which manifest is the newest ---
 
 
@@ -370,10 +388,12 @@ def _take_the_forged_and_forget() -> Iterator[None]:
         yield
 
 
-def _copied_is_proven(entry: Entry, path: str, verdict: NotCommitted) -> VersionId | None:
-    if entry.current is None or verdict.rewritten != entry.current.token_id:
-        return None
-    return VersionId(verdict.version, verdict.created_at_ms)
+def _copied_is_proven(ledger: Ledger, path: str, verdict: NotCommitted) -> VersionId | None:
+    for entry in ledger.tokens.values():
+        current = entry.current if entry.is_at(path) else None
+        if current is not None and verdict.rewritten == current.token_id:
+            return VersionId(verdict.version, verdict.created_at_ms)
+    return None
 
 
 def _each_for_itself(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
@@ -513,7 +533,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage(
         name="a fence that writes a revoking id again",
         patch=_replaced(_SETTLERS, "leaving", _nothing_is_leaving),
-        world="move back",
+        world="take over what goes",
         budget=Budget(faults=2),
     ),
     Sabotage(
@@ -652,6 +672,22 @@ SABOTAGES: tuple[Sabotage, ...] = (
             reasons, "LISTED", tuple(r for r in reasons.LISTED if r is not leaving.returned)
         ),
         world="return",
+    ),
+    Sabotage(
+        name="a label that goes revoked before its path goes over",
+        patch=_replaced(planner, "behind", _in_any_order),
+        world="take over at once",
+    ),
+    Sabotage(
+        name="two labels at a time at one path",
+        patch=_replaced(apply_module, "in_lanes", _by_label_alone),
+        world="take over at once",
+    ),
+    Sabotage(
+        name="the manager's path taken over before it moved",
+        patch=_replaced(places, "_kept", _nobody_keeps_it),
+        world="take the manager's path",
+        budget=FAULT,
     ),
     Sabotage(
         name="uses that are never shown taken for none",

@@ -14,6 +14,7 @@ from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, Manifest, TokenSpec, in
 from reconciler.plan.change import Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.vocabulary import Category
+from reconciler.state.transitions import start_revoking
 from tests.proofs.simulation.explore import Scenario, undisturbed
 from tests.proofs.simulation.models import TIMES_KEPT, Vault
 from tests.proofs.simulation.runs import Command, Wish
@@ -46,13 +47,18 @@ def wish(
     subject: str = "",
     token_id: str = "",
 ) -> Wish:
-    """What a run is started with: the manifest has the manager and these tokens."""
+    """What a run is started with: the manifest has the manager and these tokens.
+
+    The manager may be among them, as it is wanted.
+    """
+    if all(one.label != MANAGER for one in specs):
+        specs = spec(MANAGER), *specs
     manifest = Manifest(
         profile_id=None,
         manager=MANAGER,
         mount="secret",
         prefix="limitless/tokens",
-        tokens=(spec(MANAGER), *specs),
+        tokens=specs,
         files=("tokens.yaml",),
     )
     return Wish(
@@ -73,6 +79,10 @@ RENAMED = dataclasses.replace(spec("robot", path="bot"), was="bot")
 CAT = spec("cat")
 PATIENT = dataclasses.replace(BOT, overlap_ms=2 * HOUR_MS)
 HASTY = dataclasses.replace(BOT, overlap_ms=0)
+MANAGED = spec(MANAGER, path="elsewhere")
+SUCCESSOR = spec("cat", path="bot")
+PASSED_ON = spec("bot", path="cat"), spec("cat", path="dog")
+AROUND = spec("bot", path="cat"), spec("cat", path="dog"), spec("dog", path="bot")
 SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
 
 ROTATE = Policy(requested=frozenset({"bot"}))
@@ -118,6 +128,11 @@ def pair() -> World:
     return bootstrapped(BOT, CAT)
 
 
+def trio() -> World:
+    """``bot``, ``cat`` and ``dog`` are in place."""
+    return bootstrapped(BOT, CAT, spec("dog"))
+
+
 def superseded() -> World:
     """``bot`` was rotated, its overlap is over, and its consumer uses the successor."""
     return _rotated(wish("second", BOT, policy=ROTATE), picked_up=True)
@@ -128,6 +143,25 @@ def moved() -> World:
     successor there.
     """
     return _rotated(wish("second", MOVED), picked_up=True)
+
+
+def half_gone() -> World:
+    """The same, and the predecessor is recorded as revoking; its run died then."""
+    return _going(moved(), "superseded")
+
+
+def left_half_gone() -> World:
+    """``bot`` left, and its token is recorded as revoking: its run died right then."""
+    return _going(left(), "not desired")
+
+
+def _going(world: World, reason: str) -> World:
+    ledger = world.vault.ledger()
+    assert ledger is not None
+    going = start_revoking("bot", "t-first1", reason=reason)(ledger)
+    world.vault.write_ledger(going, cas=world.vault.ledger_version)
+    world.audit.recorded(going, world.now_ms, None)
+    return world
 
 
 def clung_to() -> World:
@@ -447,6 +481,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("retire and move", superseded, wish(_A, MOVED), None),
     ("retire and remove", superseded, wish(_A), None),
     ("move back", moved, wish(_A, BOT), None),
+    ("move back to what goes", half_gone, wish(_A, BOT), None),
     ("hold", clung_to, wish(_A, BOT), None),
     ("hold late uses", shown_late, wish(_A, BOT), None),
     ("hold seldom uses", shown_seldom, wish(_A, BOT), None),
@@ -479,13 +514,25 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("replace", twin, wish(_A, BOT, policy=Policy(replace=frozenset({"bot"}))), None),
     ("rotate two", pair, wish(_A, WIDER, CAT, policy=Policy(requested=frozenset({"cat"}))), None),
     ("swap paths", pair, wish(_A, *SWAPPED), None),
+    ("swap paths, swap back", pair, wish(_A, *SWAPPED), wish(_B, BOT, CAT)),
+    ("swap paths, remove", pair, wish(_A, *SWAPPED), wish(_B, CAT, policy=NOW)),
+    ("pass a path on", pair, wish(_A, *PASSED_ON), None),
+    ("pass paths around", trio, wish(_A, *AROUND), None),
+    ("take over", settled, wish(_A, SUCCESSOR), None),
+    ("take over, return", settled, wish(_A, SUCCESSOR), wish(_B, BOT)),
+    ("take over what left", left, wish(_A, SUCCESSOR), None),
+    ("take over what goes", left_half_gone, wish(_A, SUCCESSOR), None),
+    ("take over at once", hasty, wish(_A, SUCCESSOR), None),
+    ("take over now", settled, wish(_A, SUCCESSOR, policy=NOW), None),
+    ("take the manager's path", settled, wish(_A, MANAGED, BOT, spec("cat", path=MANAGER)), None),
+    ("take over after a move", moved, wish(_A, MOVED, SUCCESSOR), None),
     ("rotate the manager", settled, wish(_A, BOT, policy=ROTATE_MANAGER), None),
     ("bootstrap", bare, wish(_A, command=Command.BOOTSTRAP), None),
 )
 
 SMALL_WORLDS = tuple(name for name, *_ in _SMALL)
 
-_TOUCHES_MANAGER = frozenset({"rotate the manager", "bootstrap"})
+_TOUCHES_MANAGER = frozenset({"rotate the manager", "bootstrap", "take the manager's path"})
 
 
 def small_world(name: str, budget: Budget, act: Act | None = None) -> Scenario:

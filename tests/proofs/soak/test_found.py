@@ -100,6 +100,7 @@ def test_the_managers_own_list_is_no_consumer(
         live=token,
         content=None,
         successor=None,
+        successor_live=None,
         manager=manager,
         leaving=False,
     )
