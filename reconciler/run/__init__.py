@@ -6,7 +6,7 @@ touch an adapter. So the tests walk the very same runs through crashes and other
     session    what a run is about, and its look: a snapshot and the plan made of it
     observe    the snapshot
     lease      holding the lease around stages
-    apply, bootstrap, rollback, adopt, forget, verify    the commands
+    apply, bootstrap, rollback, adopt, forget, release, verify    the commands
     adopt_many    ``adopt`` of a list
     effects    what a run asks beyond the protocol
     driver     performs effects in production; ``peers`` calls the exchange and Vault
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from reconciler.run.newest import OlderManifestError
     from reconciler.run.peers import Keys
     from reconciler.run.reads import read_ledger, read_meta
+    from reconciler.run.release import ReleaseReport, stop_managing
     from reconciler.run.rollback import roll_back
     from reconciler.run.session import (
         Session,
@@ -53,6 +54,7 @@ __all__ = [
     "Events",
     "Keys",
     "OlderManifestError",
+    "ReleaseReport",
     "Session",
     "Stage",
     "StalePlanError",
@@ -72,6 +74,7 @@ __all__ = [
     "refuse_distrusted",
     "requesting",
     "roll_back",
+    "stop_managing",
     "unallowed",
     "verify_secrets",
 ]
@@ -88,6 +91,7 @@ __getattr__ = on_demand(
         "forget": ("forget_one",),
         "newest": ("OlderManifestError",),
         "peers": ("Keys",),
+        "release": ("ReleaseReport", "stop_managing"),
         "rollback": ("roll_back",),
         "history": ("read_history",),
         "identity": ("unallowed",),

@@ -241,6 +241,8 @@ def _manager_entry(manifest: Manifest, ledger: Ledger) -> Entry | None:
 
 def _why_no_signer(manifest: Manifest, ledger: Ledger) -> Step[str]:
     entry = _manager_entry(manifest, ledger)
+    if any(row.label == manifest.manager for row in ledger.released) and entry is None:
+        return f"the manager {manifest.manager} was released"
     if entry is None or entry.current is None:
         return f"the manager {manifest.manager} has no secret yet"
     meta = yield from read_meta(entry.path)

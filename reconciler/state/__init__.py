@@ -79,6 +79,8 @@ from reconciler.state.lost import (
 )
 from reconciler.state.manifests import remember_state, state_of, superseded_at_ms
 from reconciler.state.names import rename_entry
+from reconciler.state.parted import Released
+from reconciler.state.releasing import held_ids, release_labels
 from reconciler.state.secret import (
     OPERATION_ID,
     TOKEN_ID,
@@ -156,6 +158,7 @@ __all__ = [
     "Lost",
     "Moved",
     "Observed",
+    "Released",
     "Retirement",
     "Retiring",
     "Revoking",
@@ -183,6 +186,7 @@ __all__ = [
     "from_plain",
     "from_text",
     "granted_otherwise",
+    "held_ids",
     "interrupted",
     "is_placeholder",
     "kept_beside",
@@ -211,6 +215,7 @@ __all__ = [
     "own_ids",
     "record_current",
     "record_found",
+    "release_labels",
     "remember_granted",
     "remember_state",
     "rename_entry",

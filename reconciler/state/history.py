@@ -9,6 +9,7 @@
     has a new abandoned attempt                    abandoned
     has a label that left the manifest, or is      left, returned
     in it again
+    has a new released token                       released
     has another protection of a label              protected, not protected
     has other files                                files
 
@@ -23,6 +24,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from reconciler.state.ledger import REVOKED, Closed, Entry, IntentKind, Ledger
+from reconciler.state.parted import Released
 from reconciler.values import value
 
 DONE = {
@@ -66,6 +68,7 @@ def events_of(versions: Sequence[LedgerVersion]) -> tuple[Event, ...]:
     if not versions:
         return ()
     events = [_closed(versions[0], row, run=None) for row in versions[0].ledger.closed]
+    events += [_released(versions[0], row, run=None) for row in versions[0].ledger.released]
     for older, newer in itertools.pairwise(versions):
         events += _between(older.ledger, newer)
     return tuple(sorted(events, key=lambda e: (e.version, e.at_ms, e.label, e.what)))
@@ -89,6 +92,8 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
             yield event(label=label, what=told)
     known = set(before.closed)
     yield from (_closed(version, row, run=run) for row in after.closed if row not in known)
+    gone = set(before.released)
+    yield from (_released(version, row, run=run) for row in after.released if row not in gone)
     for attempt in after.abandoned:
         if attempt not in before.abandoned:
             yield event(label=attempt.label, what="abandoned")
@@ -136,4 +141,15 @@ def _closed(version: LedgerVersion, row: Closed, *, run: str | None) -> Event:
         what=what,
         token_id=row.token_id,
         why=row.outcome,
+    )
+
+
+def _released(version: LedgerVersion, row: Released, *, run: str | None) -> Event:
+    return Event(
+        at_ms=row.at_ms,
+        version=version.number,
+        run=run,
+        label=row.label,
+        what="released",
+        token_id=row.token_id,
     )

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from reconciler.errors import ReconcilerError
 from reconciler.model import SecretMeta, VersionId, VersionState
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
+from reconciler.state.parted import Released
 from reconciler.values import value
 
 LEDGER_NAME = "_ledger"
@@ -330,6 +331,7 @@ class Ledger:
     uses: Uses = dataclasses.field(default=Uses(), metadata=LEFT_OUT)
     manifests: tuple[Applied, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     granted: tuple[Granted, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    released: tuple[Released, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     def known_ids(self) -> dict[str, str]:
         """Return each current, retiring or revoking id with its label."""
@@ -344,7 +346,12 @@ class Ledger:
     def revoked_ids(self) -> dict[str, Closed]:
         """Return each id that we revoked, by its last row in the audit trail."""
         last = {row.token_id: row for row in self.closed if row.token_id is not None}
-        return {token_id: row for token_id, row in last.items() if row.outcome in REVOKED}
+        ours = last.keys() - self.released_ids()
+        return {i: row for i, row in last.items() if i in ours and row.outcome in REVOKED}
+
+    def released_ids(self) -> frozenset[str]:
+        """Return each id that was ours and was released; none of them is known."""
+        return frozenset(row.token_id for row in self.released)
 
 
 @value
@@ -386,6 +393,3 @@ def lease_held_by(ledger: Ledger, now_ms: int, *, not_run: str | None = None) ->
     if holder is None or holder.expires_at_ms <= now_ms or holder.run == not_run:
         return None
     return holder
-
-
-# --- the document's text ---

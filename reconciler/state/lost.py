@@ -8,6 +8,7 @@ A derive that got no clear answer may have made a token that nobody knows the id
     scopes                                 the intent's, or what the exchange is known
                                            to grant instead
     recorded, or known of before the POST  no                    no
+    released                               no                    no
     used, as far as uses are shown         never                 never
     created                                between ``since`` and the deadline, which is
                                            what the clock is not exact to wider
@@ -111,7 +112,7 @@ def may_be_of(label: str, intent: Intent, ledger: Ledger, token: LiveToken) -> b
     """
     return (
         alike(label, token.label)
-        and token.token_id not in known_of(ledger)
+        and token.token_id not in _told_apart(ledger)
         and token.token_id not in intent.before
         and _fits(intent.scopes, token, ledger)
         and token.created_at_ms >= intent.since_ms - CLOCK_WRONG_MS
@@ -124,6 +125,11 @@ def known_of(ledger: Ledger) -> frozenset[str]:
     return frozenset(ledger.known_ids()) | {one for one in named if one is not None}
 
 
+def _told_apart(ledger: Ledger) -> frozenset[str]:
+    """Return the ids that come from no lost derive: the ledger's, and the released."""
+    return known_of(ledger) | ledger.released_ids()
+
+
 def _fits(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
     asked, found = frozenset(scopes), frozenset(token.scopes)
     instead = {frozenset(g.granted) for g in ledger.granted if frozenset(g.asked) == asked}
@@ -132,7 +138,7 @@ def _fits(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
 
 def lost_of(token: LiveToken, ledger: Ledger) -> Lost | None:
     """Return whether a token that is not recorded may be one whose secret is lost."""
-    if token.token_id in known_of(ledger):
+    if token.token_id in _told_apart(ledger):
         return None
     begun = [
         Abandoned(
@@ -170,7 +176,7 @@ def lost_from(row: Abandoned, token: LiveToken, ledger: Ledger) -> Lost | None:
 
 def over(ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int) -> tuple[Abandoned, ...]:
     """Return the abandoned intents that need no longer be remembered."""
-    known, tokens = known_of(ledger), tuple(live)
+    known, tokens = _told_apart(ledger), tuple(live)
     return tuple(
         row
         for row in ledger.abandoned

@@ -39,6 +39,7 @@ from reconciler.state.ledger import (
     Retiring,
     Revoking,
 )
+from reconciler.state.releasing import taken_back
 
 CLOSED_KEPT = 200
 """The audit trail has at most so many rows; the oldest go first."""
@@ -190,6 +191,7 @@ def record_current(
     """
     entry, intent = _own(ledger, label, operation_id)
     ledger = forget_granted(ledger, intent.scopes) if intent.kind.derives else ledger
+    ledger = taken_back(ledger, current.token_id)
     owner = ledger.known_ids().get(current.token_id, label)
     require(owner == label, f"{current.token_id} is {owner}'s and would be {label}'s")
     require(
@@ -336,10 +338,11 @@ def _own(ledger: Ledger, label: str, operation_id: str) -> tuple[Entry, Intent]:
 
 
 def _refuse_known(ledger: Ledger, token_id: str, own: Intent | None = None) -> None:
-    """Raise LedgerError if the id is recorded, listed before, or an intent's."""
+    """Raise LedgerError if the id was ours, was listed before, or is an intent's."""
     others = (e.intent for e in ledger.tokens.values() if e.intent not in {None, own})
     if (
         token_id in ledger.known_ids()
+        or token_id in ledger.released_ids()
         or (own is not None and token_id in own.before)
         or any(intent is not None and intent.token_id == token_id for intent in others)
     ):

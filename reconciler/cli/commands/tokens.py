@@ -191,6 +191,31 @@ def forget(**given: Any) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
+@option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="L",
+    callback=named,
+    shell_complete=labels,
+    help="Release this label (may be repeated).",
+)
+@option("--all", "everything", is_flag=True, help="Release every label, the manager included.")
+@YES
+@WAIT
+@MAX_MISSING
+def release(**given: Any) -> None:
+    """Stop managing labels, without a revocation.
+
+    Their tokens live on as somebody else's, and their secrets stay where they are.
+    """
+    from reconciler.cli import maintain as module
+
+    module.release_labels(module.ReleaseOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
 @WAIT
 @MAX_MISSING
 def verify(**given: Any) -> None:

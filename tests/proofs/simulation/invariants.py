@@ -7,7 +7,7 @@ of the design, by number).
 3. Once a run went through undisturbed, each live token of ours is known to the ledger
    or named "probably ours".
 4. Never revoked: a person's token, the token that signs, a token that the ledger calls
-   current, a secret's content.
+   current, a secret's content, a token that was released.
 5. No secret's content is a token that we have revoked.
 6. No POST without a recorded intent of its own. No DELETE without a recorded
    ``revoking``, save of a run's own new token that nobody can have read and whose
@@ -35,7 +35,7 @@ from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, LiveToken, Token
 from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
 from reconciler.protocol.effects import DeleteVersion, Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
-from reconciler.state.ledger import Current, Entry, Ledger, Retiring
+from reconciler.state.ledger import Current, Entry, IntentKind, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
 from tests.proofs.simulation.evidence import (
@@ -91,6 +91,8 @@ class Audit:
         self.too_late: frozenset[tuple[str, str]] = frozenset()
         self.revoking: dict[str, str] = {}
         self.currents: frozenset[str] = frozenset()
+        self.released: frozenset[str] = frozenset()
+        self.adopting: frozenset[str] = frozenset()
         self.intents: collections.Counter[tuple[str, str]] = collections.Counter()
         self.seen_intents: frozenset[tuple[str, int]] = frozenset()
         self.asked_for: frozenset[tuple[str, frozenset[str]]] = frozenset()
@@ -134,7 +136,7 @@ class Audit:
         pairs = self.read, self.by_hand, self.too_late
         unsure = self.doubtful, self.perhaps_used
         said = self.currents, frozenset(self.revoking.items()), self.meddled, self.rewound
-        return pairs, unsure, said
+        return pairs, unsure, said, self.released, self.adopting
 
     # --- told by the world ---
 
@@ -243,6 +245,9 @@ class Audit:
             self._record_entry(label, entry, looked_ms, unproven=unproven)
         for row in ledger.abandoned:
             self.abandoned_ms[(row.label, row.since_ms)] = row.closed_at_ms
+        if not self.rewound:
+            self._check_released(ledger)
+        self.released = ledger.released_ids()
         twice = [token_id for token_id, count in places.items() if count > 1]
         if twice:
             raise Violation("ledger", f"{twice} stand in two places of the ledger")
@@ -251,6 +256,18 @@ class Audit:
         current = entry.current
         gone = current is not None and current.left_ms is not None
         return current is not None and gone and current.token_id not in self.retired_ms
+
+    def _check_released(self, ledger: Ledger) -> None:
+        """What was released stays so, until it is adopted."""
+        known, intents = ledger.known_ids(), [e.intent for e in ledger.tokens.values()]
+        begun = {i.token_id for i in intents if i is not None and i.token_id is not None}
+        adopts = {i.token_id for i in intents if i is not None and i.kind is IntentKind.ADOPT}
+        self.adopting |= {token_id for token_id in adopts if token_id is not None}
+        for token_id in sorted(self.released - self.adopting):
+            if token_id not in ledger.released_ids() or token_id in begun:
+                raise Violation("ledger", f"{token_id} was released, and is ours again")
+        for token_id in sorted(ledger.released_ids() & known.keys()):
+            raise Violation("ledger", f"{token_id} is released, and {known[token_id]}'s")
 
     def _overlap_began(self, entry: Entry, retiring: Retiring, now_ms: int) -> int:
         """Since when the successor can be read: a run may pause before its record."""
@@ -374,6 +391,8 @@ class Audit:
         persons = world.exchange.made_by[token_id] == PERSON and token_id not in self.currents
         if persons and not self._mistakable(world, token_id):
             raise Violation("4", f"{by} revokes {token_id}, which is a person's")
+        if token_id in self.released and not self.rewound:
+            raise Violation("4", f"{by} revokes {token_id}, which was released")
         for path in vault.secrets:
             content = vault.content(path)
             if (
@@ -621,7 +640,7 @@ def check_known(world: World, ledger: Ledger, run: Run) -> None:
     Where a list was partial or lagged, one may count as revoked that lives: it is
     revoked once more after an hour, which ``confirm_revocations`` holds the run to.
     """
-    known = ledger.known_ids()
+    known = {**ledger.known_ids(), **dict.fromkeys(ledger.released_ids(), "")}
     if world.audit.misled or world.audit.lagged:
         known = {**known, **dict.fromkeys(ledger.revoked_ids(), "")}
     assert run.plan is not None

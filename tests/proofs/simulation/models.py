@@ -430,6 +430,7 @@ def ledger_key(ledger: Ledger) -> object:
         frozenset(ledger.tokens.items()),
         ledger.abandoned,
         ledger.uses,
+        ledger.released,
     )
 
 

@@ -163,9 +163,12 @@ class Walk:
         """What a process that starts now is started with."""
         policy = LENIENT
         if command is Command.APPLY and subject in self.specs:
-            policy = dataclasses.replace(
-                policy, requested=frozenset({subject}), compromised=more == "compromised"
-            )
+            chosen = frozenset({subject})
+            if more == "replace":
+                policy = dataclasses.replace(policy, replace=chosen)
+            else:
+                compromised = more == "compromised"
+                policy = dataclasses.replace(policy, requested=chosen, compromised=compromised)
         elif command is Command.APPLY and more == "compromised":
             policy = dataclasses.replace(policy, revoke_now=frozenset({subject} - {""}))
         token_id = more if command is Command.ADOPT else ""
@@ -223,12 +226,19 @@ class Walk:
 
     def _choose_begin(self, dice: random.Random, number: int) -> Choice:
         command = dice.choices(
-            (Command.APPLY, Command.ROLLBACK, Command.ADOPT, Command.BOOTSTRAP), (10, 2, 1, 1)
+            (
+                Command.APPLY,
+                Command.ROLLBACK,
+                Command.ADOPT,
+                Command.BOOTSTRAP,
+                Command.RELEASE,
+            ),
+            (10, 2, 1, 1, 0.4),
         )[0]
         name, subject, more = f"r{number}", dice.choice(LABELS), ""
         if command is Command.APPLY:
             subject = dice.choice((*LABELS, MANAGER)) if dice.random() < 0.4 else ""
-            more = "compromised" if dice.random() < 0.3 else ""
+            more = dice.choices(("", "compromised", "replace"), (6, 3, 1))[0]
         elif command is Command.ADOPT:
             mine = [t for t in self.world.exchange.live if self.world.exchange.made_by[t] == PERSON]
             more = dice.choice(mine) if mine else "p1"

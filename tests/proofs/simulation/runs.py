@@ -43,7 +43,14 @@ from reconciler.protocol import (
     UseSigner,
     WriteLedger,
 )
-from reconciler.run import Session, adopt_token, apply_manifest, bootstrap_manager, roll_back
+from reconciler.run import (
+    Session,
+    adopt_token,
+    apply_manifest,
+    bootstrap_manager,
+    roll_back,
+    stop_managing,
+)
 from reconciler.run.effects import (
     CheckIdentity,
     Clock,
@@ -86,14 +93,16 @@ class Command(enum.Enum):
     BOOTSTRAP = "bootstrap"
     ROLLBACK = "rollback"
     ADOPT = "adopt"
+    RELEASE = "release"
 
 
 @value
 class Wish:
     """How a run is started.
 
-    ``subject`` is the label of a rollback or adopt, ``token_id``
-    what is adopted. ``older``: another manifest was applied since this one.
+    ``subject`` is the label of a rollback, adopt or release (none there: everything),
+    ``token_id`` what is adopted. ``older``: another manifest was applied since this
+    one.
     """
 
     name: str
@@ -125,6 +134,9 @@ class Wish:
         if self.command is Command.ADOPT:
             pair = Credentials(token_id=self.token_id, secret=secret_of(self.token_id))
             return adopt_token(session, self.subject, pair, other_label=False)
+        if self.command is Command.RELEASE:
+            labels = (self.subject,) if self.subject else ()
+            return stop_managing(session, labels, everything=not labels, ask=False)
         return apply_manifest(session)
 
 

@@ -52,13 +52,14 @@ from reconciler.protocol.effects import (
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
 from reconciler.run import apply as apply_module
-from reconciler.run import closing, newest, observe
+from reconciler.run import closing, newest, observe, release
 from reconciler.run import session as session_module
 from reconciler.state import Observed, lost
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import Moved, set_version, unchanged
 from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement, Retiring, Uses
+from reconciler.state.releasing import release_labels
 from reconciler.state.secret import OPERATION_ID, Fields
 from reconciler.state.transitions import open_intent, record_current, start_revoking
 from tests.proofs.simulation import world as world_module
@@ -505,9 +506,48 @@ def _names_forgotten(label: str, intent: Intent, *, protect: bool | None) -> Tra
     return open_intent(label, dataclasses.replace(intent, fields=()), protect=protect)
 
 
+# --- release ---
+
+
+def _release_all_the_same(labels: Iterable[str], *, at_ms: int) -> Transition:
+    """Release labels, whatever is open for them."""
+
+    def step(ledger: Ledger) -> Ledger:
+        entries = {
+            label: dataclasses.replace(entry, intent=None) if label in labels else entry
+            for label, entry in ledger.tokens.items()
+        }
+        ledger = dataclasses.replace(ledger, tokens=entries)
+        known = [label for label in labels if label in entries]
+        return release_labels(known, at_ms=at_ms)(ledger)
+
+    return step
+
+
+@contextlib.contextmanager
+def _release_what_is_begun() -> Iterator[None]:
+    with (
+        mock.patch.object(release, "_refuse_unfinished", _trust),
+        mock.patch.object(release, "release_labels", _release_all_the_same),
+    ):
+        yield
+
+
 _SETTLERS = (derive, recover, rewrite)
 
 SABOTAGES: tuple[Sabotage, ...] = (
+    Sabotage(
+        name="a release beside an open intent",
+        patch=_release_what_is_begun,
+        world="release, rotate",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="an old reply that makes a released token ours again",
+        patch=_take_an_old_reply_for_new,
+        world="derive anew",
+        budget=FAULT,
+    ),
     Sabotage(
         name="a rewrite without the names that it is for",
         patch=_replaced(rewrite, "with_further", _no_further_names),

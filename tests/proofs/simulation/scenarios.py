@@ -376,6 +376,16 @@ def outdated() -> World:
     return world
 
 
+def released() -> World:
+    """``bot`` was rotated and then released: two tokens live on as somebody else's, and
+    a consumer uses the newer one.
+    """
+    world = superseded()
+    undisturbed(world, dataclasses.replace(RELEASE_BOT, name="lets go"))
+    world.now_ms += MINUTE_MS
+    return world
+
+
 def twin() -> World:
     """A person has derived a token with ``bot``'s label, and has its secret."""
     world = bootstrapped()
@@ -453,6 +463,7 @@ def scenario(
 
 _A, _B, _C = "A", "B", "C"
 
+RELEASE_BOT = wish(_A, BOT, command=Command.RELEASE, subject="bot")
 OLDER = dataclasses.replace(wish(_A, BOT), policy=Policy(), older=True)
 
 _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
@@ -511,6 +522,10 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
         wish(_A, BOT, command=Command.ADOPT, subject="bot", token_id="p1"),
         wish(_B, BOT),
     ),
+    ("release", superseded, RELEASE_BOT, wish(_B, BOT)),
+    ("release, rotate", settled, RELEASE_BOT, wish(_B, WIDER)),
+    ("release, remove", superseded, RELEASE_BOT, wish(_B)),
+    ("derive anew", released, wish(_A, WIDER, policy=Policy(replace=frozenset({"bot"}))), None),
     ("replace", twin, wish(_A, BOT, policy=Policy(replace=frozenset({"bot"}))), None),
     ("rotate two", pair, wish(_A, WIDER, CAT, policy=Policy(requested=frozenset({"cat"}))), None),
     ("swap paths", pair, wish(_A, *SWAPPED), None),
