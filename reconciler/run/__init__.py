@@ -6,7 +6,7 @@ touch an adapter. So the tests walk the very same runs through crashes and other
     session    what a run is about, and its look: a snapshot and the plan made of it
     observe    the snapshot
     lease      holding the lease around stages
-    apply, bootstrap, rollback, adopt, forget, release, verify    the commands
+    apply, bootstrap, rollback, adopt, forget, release, move, verify    the commands
     adopt_many    ``adopt`` of a list
     effects    what a run asks beyond the protocol
     driver     performs effects in production; ``peers`` calls the exchange and Vault
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reconciler.run.forget import forget_one
     from reconciler.run.history import read_history
     from reconciler.run.identity import unallowed
+    from reconciler.run.move import MoveReport, Origin, move_here
     from reconciler.run.newest import OlderManifestError
     from reconciler.run.peers import Keys
     from reconciler.run.reads import read_ledger, read_meta
@@ -53,7 +54,9 @@ __all__ = [
     "Driver",
     "Events",
     "Keys",
+    "MoveReport",
     "OlderManifestError",
+    "Origin",
     "ReleaseReport",
     "Session",
     "Stage",
@@ -68,6 +71,7 @@ __all__ = [
     "forget_one",
     "label_of_current",
     "look_only",
+    "move_here",
     "read_history",
     "read_ledger",
     "read_meta",
@@ -89,6 +93,7 @@ __getattr__ = on_demand(
         "driver": ("Driver", "Events"),
         "effects": ("Stage",),
         "forget": ("forget_one",),
+        "move": ("MoveReport", "Origin", "move_here"),
         "newest": ("OlderManifestError",),
         "peers": ("Keys",),
         "release": ("ReleaseReport", "stop_managing"),

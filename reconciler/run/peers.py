@@ -21,11 +21,8 @@ from typing import Any
 from reconciler.errors import (
     ExchangeBusyError,
     ExchangeError,
-    ExchangeRefusedError,
     ReconcilerError,
     VaultCasMismatchError,
-    VaultError,
-    VaultRefusedError,
     VaultUnclearError,
 )
 from reconciler.exchange import PAUSE_MAX_S, Shared, TokenClient
@@ -82,12 +79,14 @@ from reconciler.run.effects import (
     ReadSigner,
     Signer,
 )
+from reconciler.run.translated import translated
 from reconciler.state import (
     LEDGER_FIELD,
     LEDGER_NAME,
     Ledger,
-    LedgerError,
     from_text,
+    is_absolute,
+    parts_of,
     to_text,
     unreadable_of_ours,
 )
@@ -139,7 +138,7 @@ class Peers:
     ) -> None:
         self._exchange = exchange
         self._store = store
-        elsewhere = Elsewhere(store)
+        self._elsewhere = elsewhere = Elsewhere(store)
         self._prefix = prefix
         self._keys = keys
         self._stopping = stopping
@@ -167,7 +166,7 @@ class Peers:
             ReadSecret: self._read_secret,
             PutSecret: self._put_secret,
             DeleteVersion: self._delete_version,
-            ReadProfile: self._read_profile,
+            ReadProfile: lambda e: self._exchange.signed_by(e.credentials).get_profile_id(),
             ReadMeta: self._read_meta,
             ReadMetas: lambda effect: self._store.scan_metas(self._prefix, effect.paths),
             ReadMountLife: lambda _: self._store.mount_life_ms(),
@@ -179,7 +178,7 @@ class Peers:
             ReadLedger: self._read_ledger,
             PutLedger: self._put_ledger,
         }
-        self.table = {kind: _translated(perform) for kind, perform in table.items()}
+        self.table = {kind: translated(perform) for kind, perform in table.items()}
 
     # --- the exchange ---
 
@@ -187,15 +186,12 @@ class Peers:
         signer = self._signer
         if signer is None:
             return Refused(sentence="there is no token to sign with: run `reconciler bootstrap`")
-        listing = _translated(lambda leaving: self._listing(signer, leaving=leaving))
+        listing = translated(lambda leaving: self._listing(signer, leaving=leaving))
         return self._shared.ask(signer.token_id, listing)
 
     def _verify(self, effect: VerifyToken) -> Listing | Unclear | Refused:
         """List with the given token; the caller judges whether the list holds it."""
         return self._listing(effect.credentials, partial_is_listing=True)
-
-    def _read_profile(self, effect: ReadProfile) -> int | None:
-        return self._exchange.signed_by(effect.credentials).get_profile_id()
 
     def _listing(
         self,
@@ -335,19 +331,24 @@ class Peers:
             seconds=RUN_S + changes * CHANGE_S, uses=RUN_USES + labels + changes * CHANGE_USES
         )
 
-    def _path(self, name: str) -> str:
-        """Return a path below the prefix as the store wants it: below the mount."""
-        return f"{self._prefix}/{name}"
+    def _find(self, path: str) -> tuple[SecretStore, str]:
+        """Return the store of a path's mount, and the path below the mount."""
+        if not is_absolute(path):
+            return self._store, f"{self._prefix}/{path}"
+        mount, rest = parts_of(path)
+        return self._elsewhere.mounted(mount), rest
 
     def _read_meta(self, effect: ReadMeta) -> SecretMeta:
-        return self._store.read_meta(self._path(effect.path))
+        store, path = self._find(effect.path)
+        return store.read_meta(path)
 
     def _list_paths(self, effect: ListPaths) -> tuple[str, ...]:
         found = self._store.list_paths(self._prefix, limit=effect.limit)
         return tuple(path.removeprefix(f"{self._prefix}/") for path in found)
 
     def _read_secret(self, effect: ReadSecret) -> SecretVersion:
-        return self._store.read(self._path(effect.path), version=effect.version)
+        store, path = self._find(effect.path)
+        return store.read(path, version=effect.version)
 
     def _put_secret(self, effect: PutSecret) -> Written | Mismatch | Unclear:
         return self._put(effect.path, dict(effect.fields), effect.secret, effect.cas)
@@ -355,8 +356,9 @@ class Peers:
     def _put(
         self, name: str, fields: Mapping[str, str | Secret], secret: Secret | None, cas: int
     ) -> Written | Mismatch | Unclear:
+        store, path = self._find(name)
         try:
-            made = self._store.write(self._path(name), fields, secret=secret, cas=cas)
+            made = store.write(path, fields, secret=secret, cas=cas)
         except VaultCasMismatchError:  # only a write can say so: to a read it is a refusal
             return Mismatch()
         except VaultUnclearError as error:  # whether it was done is settled by reading
@@ -366,11 +368,12 @@ class Peers:
         )
 
     def _delete_version(self, effect: DeleteVersion) -> Done | Refused:
-        self._store.delete_version(self._path(effect.path), effect.version)
+        store, path = self._find(effect.path)
+        store.delete_version(path, effect.version)
         return Done()
 
     def _read_ledger(self, _: ReadLedger) -> tuple[Ledger | None, int]:
-        content = self._store.read(self._path(LEDGER_NAME))
+        content = self._read_secret(ReadSecret(path=LEDGER_NAME))
         if content.state is not VersionState.LIVING:
             return None, content.version
         self._ledger = from_text(content.field(LEDGER_FIELD) or "")
@@ -379,21 +382,3 @@ class Peers:
     def _put_ledger(self, effect: PutLedger) -> Written | Mismatch | Unclear:
         self._ledger = effect.ledger
         return self._put(LEDGER_NAME, {LEDGER_FIELD: to_text(effect.ledger)}, None, effect.cas)
-
-
-def _translated(perform: Callable[[Any], object]) -> Callable[[Any], object]:
-    """Return what performs an effect, and replies with what an adapter raises."""
-
-    def reply(effect: Any) -> object:
-        try:
-            return perform(effect)
-        except ExchangeRefusedError as error:
-            return Refused(sentence=str(error), status=error.status)
-        except VaultRefusedError as error:
-            return Refused(sentence=str(error), again_after_ms=error.again_after_ms)
-        except VaultError as error:
-            return Unclear(sentence=str(error), again_after_ms=error.again_after_ms)
-        except (ExchangeError, LedgerError) as error:
-            return Unclear(sentence=str(error))
-
-    return reply

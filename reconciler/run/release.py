@@ -154,8 +154,8 @@ def _refuse_manager(session: Session, observed: Observed, labels: tuple[str, ...
             )
 
 
-def _refuse_unfinished(session: Session, observed: Observed, labels: tuple[str, ...]) -> None:
-    """Raise ReconcilerError where a run before has left something to be finished."""
+def unfinished(session: Session, observed: Observed, labels: Iterable[str]) -> list[str]:
+    """Return those of the labels for which a run has left something to finish."""
     rows = plan(
         session.manifest,
         observed,
@@ -163,13 +163,17 @@ def _refuse_unfinished(session: Session, observed: Observed, labels: tuple[str, 
         policy=session.policy,
         run=session.run,
     ).changes
-    begun = {row.label for row in rows if row.action is Action.RECOVER}
     entries = observed.ledger.tokens
-    begun |= {label for label in labels if entries[label].intent is not None}
-    unfinished = sorted(begun.intersection(labels))
-    if unfinished:
+    begun = {row.label for row in rows if row.action is Action.RECOVER}
+    begun |= {label for label, entry in entries.items() if entry.intent is not None}
+    return sorted(begun.intersection(labels))
+
+
+def _refuse_unfinished(session: Session, observed: Observed, labels: Iterable[str]) -> None:
+    begun = unfinished(session, observed, labels)
+    if begun:
         raise ReconcilerError(
-            f"something was begun for {', '.join(unfinished)} and is not finished: run "
+            f"something was begun for {', '.join(begun)} and is not finished: run "
             "`reconciler apply` first, which finishes or undoes it, and release then"
         )
 

@@ -78,8 +78,17 @@ from reconciler.state.lost import (
     over,
 )
 from reconciler.state.manifests import remember_state, state_of, superseded_at_ms
+from reconciler.state.moving import NOT_CARRIED, arrived, arriving, seal
 from reconciler.state.names import rename_entry
-from reconciler.state.parted import Released
+from reconciler.state.parted import (
+    Left,
+    Released,
+    as_written,
+    below,
+    is_absolute,
+    parts_of,
+    root_of,
+)
 from reconciler.state.releasing import held_ids, release_labels
 from reconciler.state.secret import (
     OPERATION_ID,
@@ -134,6 +143,7 @@ __all__ = [
     "LEDGER_NAME",
     "LEFT_OUT",
     "MAX_ENTRY_BYTES",
+    "NOT_CARRIED",
     "OPERATION_ID",
     "SETTING",
     "TOKEN_ID",
@@ -154,6 +164,7 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "LedgerVersion",
+    "Left",
     "Look",
     "Lost",
     "Moved",
@@ -165,6 +176,10 @@ __all__ = [
     "Transition",
     "abandon_intent",
     "alike",
+    "arrived",
+    "arriving",
+    "as_written",
+    "below",
     "carried",
     "classify",
     "close_intent",
@@ -188,6 +203,7 @@ __all__ = [
     "granted_otherwise",
     "held_ids",
     "interrupted",
+    "is_absolute",
     "is_placeholder",
     "kept_beside",
     "learnt",
@@ -213,6 +229,7 @@ __all__ = [
     "over",
     "own_fields",
     "own_ids",
+    "parts_of",
     "record_current",
     "record_found",
     "release_labels",
@@ -222,6 +239,8 @@ __all__ = [
     "renew_intent",
     "reopen_revoking",
     "retire_intent",
+    "root_of",
+    "seal",
     "secret_fields",
     "set_files",
     "set_profile",

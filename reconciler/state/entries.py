@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Concatenate, ParamSpec
 
 from reconciler.model import VersionId
-from reconciler.state.ledger import Current, Entry, Ledger, LedgerError
+from reconciler.state.ledger import Current, Entry, Ledger, LedgerError, Revoking
 
 Transition = Callable[[Ledger], Ledger]
 """One step of the ledger.
@@ -63,9 +63,26 @@ def at_version(current: Current, version: VersionId) -> Current:
 def with_entry(ledger: Ledger, label: str, entry: Entry) -> Ledger:
     """Return the ledger with this entry of the label.
 
-    An entry with nothing to remember is left out.
+    An entry with nothing to remember is left out. An id that is revoking knows each
+    place at which a copy of its secret was left.
     """
+    if ledger.left and entry.revoking:
+        rows = tuple(replace(row, copies=_copies(ledger, row)) for row in entry.revoking)
+        entry = replace(entry, revoking=rows)
     tokens = {**ledger.tokens, label: entry}
     if entry.idle and not entry.protect:
         del tokens[label]
     return replace(ledger, tokens=tokens)
+
+
+def _copies(ledger: Ledger, row: Revoking) -> tuple[str, ...]:
+    paths = {left.path for left in ledger.left if left.token_id == row.token_id}
+    return tuple(sorted(paths.union(row.copies)))
+
+
+def without_copies(ledger: Ledger, token_ids: Iterable[str]) -> Ledger:
+    """Return the ledger without the places of copies of these tokens."""
+    ids = frozenset(token_ids)
+    if not any(row.token_id in ids for row in ledger.left):
+        return ledger
+    return replace(ledger, left=tuple(r for r in ledger.left if r.token_id not in ids))

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from reconciler.errors import ReconcilerError
 from reconciler.model import SecretMeta, VersionId, VersionState
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
-from reconciler.state.parted import Released
+from reconciler.state.parted import Left, Released
 from reconciler.values import value
 
 LEDGER_NAME = "_ledger"
@@ -175,7 +175,8 @@ class Revoking:
     (``spare_revoking``).
 
     ``asked_at_ms`` is when the exchange last answered a DELETE as if the id were gone.
-    Only a later list without the id proves that it is.
+    Only a later list without the id proves that it is. ``copies`` are further places of
+    its secret (``Left``).
     """
 
     token_id: str
@@ -183,6 +184,7 @@ class Revoking:
     reason: str
     path: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     asked_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    copies: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
 @value
@@ -317,7 +319,7 @@ class Ledger:
     """The whole document.
 
     ``manifests`` are the desired states of the last applies that changed something,
-    oldest first.
+    oldest first. ``moved_to`` and ``arriving_from`` (``MOUNT/PREFIX``) make it invalid.
     """
 
     ledger_id: str
@@ -332,6 +334,9 @@ class Ledger:
     manifests: tuple[Applied, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     granted: tuple[Granted, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     released: tuple[Released, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    left: tuple[Left, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    moved_to: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    arriving_from: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     def known_ids(self) -> dict[str, str]:
         """Return each current, retiring or revoking id with its label."""

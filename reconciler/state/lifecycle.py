@@ -70,6 +70,7 @@ MOVES = (
     Move(Stage.REVOKING, "spare_revoking", Stage.RETIRING),
     Move(Stage.CLOSED, "reopen_revoking", Stage.REVOKING),
     Move(Stage.CURRENT, "release_labels", Stage.RELEASED),
+    Move(Stage.LEAVING, "release_labels", Stage.RELEASED),
     Move(Stage.RETIRING, "release_labels", Stage.RELEASED),
     Move(Stage.RELEASED, "record_current", Stage.CURRENT),
 )

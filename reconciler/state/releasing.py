@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from reconciler.state.entries import entry_of, require, transition
+from reconciler.state.entries import entry_of, require, transition, without_copies
 from reconciler.state.ledger import Entry, Ledger
 from reconciler.state.parted import RELEASED_MOST, Released
 
@@ -40,6 +40,7 @@ def release_labels(ledger: Ledger, labels: Iterable[str], *, at_ms: int) -> Ledg
             del tokens[label]
     ids = {row.token_id for row in rows}
     kept = tuple(row for row in ledger.released if row.token_id not in ids)
+    ledger = without_copies(ledger, ids)
     return replace(ledger, tokens=tokens, released=(*kept, *rows)[-RELEASED_MOST:])
 
 

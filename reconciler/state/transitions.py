@@ -23,6 +23,7 @@ from reconciler.state.entries import (
     require,
     transition,
     with_entry,
+    without_copies,
 )
 from reconciler.state.granted import forget_granted
 from reconciler.state.ledger import (
@@ -321,7 +322,7 @@ def close_revoking(
     entry = entry_of(ledger, label)
     left = tuple(r for r in entry.revoking if r.token_id != token_id)
     require(len(left) == len(entry.revoking) - 1, f"{token_id} is not revoking")
-    ledger = with_entry(ledger, label, replace(entry, revoking=left))
+    ledger = without_copies(with_entry(ledger, label, replace(entry, revoking=left)), [token_id])
     return _log(ledger, _closed(label, token_id, outcome, at_ms))
 
 

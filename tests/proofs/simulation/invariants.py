@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
@@ -50,6 +51,7 @@ from tests.proofs.simulation.models import (
     Vault,
     Version,
     check_text,
+    is_valid,
     secret_of,
 )
 from tests.proofs.simulation.runs import Command, Run
@@ -195,6 +197,8 @@ class Audit:
             return
         self.put_ms[version.token_id] = max(now_ms, self.put_ms.get(version.token_id, 0))
         pair = path, version.token_id
+        if self.vault_restored and version.token_id in {token for _, token in self.by_hand}:
+            self.by_hand |= {pair}  # a move may carry what a backup has brought back
         ours = (
             version.by != PERSON and pair not in self.by_hand
         )  # a fence may write again what a person wrote
@@ -226,9 +230,23 @@ class Audit:
         if version is not None:
             self.wrote(path, dataclasses.replace(version, by=PERSON))
 
-    def recorded(self, ledger: Ledger, now_ms: int, run: Run | None) -> None:
+    def renamed(self, key_of: Callable[[str], str]) -> None:
+        """Paths are called otherwise from now on."""
+        for name in ("read", "by_hand", "too_late"):
+            pairs = getattr(self, name)
+            setattr(self, name, frozenset((key_of(path), token) for path, token in pairs))
+        self.ending = frozenset(map(key_of, self.ending))
+
+    def recorded(
+        self,
+        ledger: Ledger,
+        now_ms: int,
+        run: Run | None,
+        *,
+        key_of: Callable[[str], str],
+    ) -> None:
         """A version of the ledger is there; its run may have stood still since it
-        decided on it.
+        decided on it. ``key_of`` makes a key of a path.
         """
         decided_ms = now_ms if run is None else min(now_ms, run.replied_ms)
         looked_ms = now_ms if run is None or run.seen is None else min(now_ms, run.seen_ms)
@@ -242,7 +260,8 @@ class Audit:
                 begun_ms = self._overlap_began(entry, retiring, decided_ms)
                 self.retired_ms.setdefault(retiring.token_id, begun_ms)
             places.update(_ids(entry))
-            self._record_entry(label, entry, looked_ms, unproven=unproven)
+            path = key_of(entry.path)
+            self._record_entry(label, entry, path=path, looked_ms=looked_ms, unproven=unproven)
         for row in ledger.abandoned:
             self.abandoned_ms[(row.label, row.since_ms)] = row.closed_at_ms
         if not self.rewound:
@@ -299,7 +318,9 @@ class Audit:
         interrupted = self.revoking.get(token_id) == "interrupted"
         return retires and interrupted and token_id in self.perhaps_used
 
-    def _record_entry(self, label: str, entry: Entry, looked_ms: int, *, unproven: bool) -> None:
+    def _record_entry(
+        self, label: str, entry: Entry, *, path: str, looked_ms: int, unproven: bool
+    ) -> None:
         for revoking in entry.revoking:
             self.revoking.setdefault(revoking.token_id, revoking.reason)
         alive = [r.token_id for r in entry.retiring]
@@ -310,7 +331,8 @@ class Audit:
                 self.retired_ms.pop(entry.current.token_id, None)
             else:
                 self.retired_ms.setdefault(entry.current.token_id, looked_ms)
-            if (entry.path, entry.current.token_id) not in self.read:
+            carried = entry.current.version > 0  # else it was lost before a move
+            if carried and (path, entry.current.token_id) not in self.read:
                 raise Violation(
                     "ledger",
                     f"{entry.current.token_id} is current, and was never written at {entry.path}",
@@ -387,7 +409,8 @@ class Audit:
 
     def _check_ours(self, world: World, token_id: str, by: str) -> None:
         """Invariant 4."""
-        vault, ledger = world.vault, world.vault.ledger()
+        vault = world.vault
+        ledgers = [vault.ledger_at(place)[0] for place in vault.places()]
         persons = world.exchange.made_by[token_id] == PERSON and token_id not in self.currents
         if persons and not self._mistakable(world, token_id):
             raise Violation("4", f"{by} revokes {token_id}, which is a person's")
@@ -401,8 +424,9 @@ class Audit:
                 and (path, token_id) not in self.too_late
             ):
                 raise Violation("4", f"{by} revokes {token_id}, the content of {path}")
-        entries = ledger.tokens.values() if ledger is not None and not self.rewound else ()
-        if any(
+        valid = [known for known in ledgers if known is not None and is_valid(known)]
+        entries = [entry for known in valid for entry in known.tokens.values()]
+        if not self.rewound and any(
             entry.current is not None and entry.current.token_id == token_id for entry in entries
         ):
             raise Violation("4", f"{by} revokes {token_id}, which the ledger calls current")
@@ -466,6 +490,8 @@ class Audit:
         disturbed does not end with an error.
         """
         applies = run.wish.command is Command.APPLY
+        if run.wish.place != world.vault.here:
+            return  # what it leaves behind is moved, or it has said that all has moved
         if applies and run.wish.older and run.exit is Exit.ERROR:
             return  # and rightly so
         if applies and not world.disturbed and run.exit not in {Exit.DONE, Exit.PERSON_NEEDED}:

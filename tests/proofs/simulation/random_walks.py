@@ -38,9 +38,9 @@ from tests.proofs.simulation.invariants import (
     check_paid,
     owed_tokens,
 )
-from tests.proofs.simulation.models import PERSON
+from tests.proofs.simulation.models import PERSON, PLACE, is_valid
 from tests.proofs.simulation.runs import Command, Run, Wish
-from tests.proofs.simulation.scenarios import MANAGER, bare, spec, wish
+from tests.proofs.simulation.scenarios import MANAGER, NEW_PLACE, bare, spec, wish
 from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
 from tests.proofs.simulation.world import (
@@ -110,6 +110,9 @@ IN_THE_LEDGER = 0.05
 """How often a person's act is one in the ledger: after a rollback less can be told of
 what is lawful."""
 
+STILL_THERE = 0.3
+"""How often it is a consumer that has not switched since everything has moved."""
+
 OVERTAKES = 0.5
 """How often a run begins when the lease of the one before has just expired."""
 
@@ -135,7 +138,8 @@ class Walk:
     """A world and what is wished for in it right now.
 
     ``focus`` is the run that goes on while the others pause; ``running`` are those that
-    have not ended, save some that just have.
+    have not ended, save some that just have. ``former`` is the place that the manifest
+    named before it named ``here``.
     """
 
     def __init__(self, tell: Callable[[str], None] | None = None, law: Law | None = None) -> None:
@@ -146,6 +150,7 @@ class Walk:
         self.world.tell = tell
         self.focus = ""
         self.running: list[Run] = []
+        self.former = ""
         self.specs: dict[str, TokenSpec] = {label: spec(label) for label in LABELS}
         undisturbed(self.world, self.wish("boot", Command.BOOTSTRAP))
         undisturbed(self.world, self.wish("first", Command.APPLY))
@@ -156,7 +161,7 @@ class Walk:
         assert not self.running
         twin = object.__new__(Walk)
         twin.world, twin.focus, twin.running = self.world.clone(), self.focus, []
-        twin.specs = dict(self.specs)
+        twin.specs, twin.former = dict(self.specs), self.former
         return twin
 
     def wish(self, name: str, command: Command, *, subject: str = "", more: str = "") -> Wish:
@@ -173,8 +178,15 @@ class Walk:
             policy = dataclasses.replace(policy, revoke_now=frozenset({subject} - {""}))
         token_id = more if command is Command.ADOPT else ""
         plain = wish(name, *self.specs.values())
+        prefix = self.world.vault.here.partition("/")[2]
         return dataclasses.replace(
-            plain, policy=policy, command=command, subject=subject, token_id=token_id
+            plain,
+            manifest=dataclasses.replace(plain.manifest, prefix=prefix),
+            policy=policy,
+            command=command,
+            subject=subject,
+            token_id=token_id,
+            origin=self.former if command is Command.MOVE else "",
         )
 
     # --- choosing ---
@@ -198,14 +210,13 @@ class Walk:
         if kind == "trim":
             return ("trim", dice.choice(VERSIONS_KEPT))
         if kind in {"read", "use"}:
-            return (kind, dice.choice(PATHS))
+            path = dice.choice(PATHS)
+            at_former = self.former and dice.random() < STILL_THERE
+            return (kind, world.vault.key_at(self.former, path) if at_former else path)
         if kind == "manifest":
             label = dice.choice(LABELS)
             return ("manifest", label, dice.choice(EDITS), str(dice.randrange(4)))
-        return self._choose_person(dice) if kind == "person" else self._choose_restore(dice)
-
-    def _choose_restore(self, dice: random.Random) -> Choice:
-        return ("person", "restores Vault", str(dice.randint(1, PASTS_KEPT)))
+        return self._choose_person(dice, restores=kind != "person")
 
     def _choose_run(self, dice: random.Random) -> Choice | None:
         living = self.world.runs
@@ -232,8 +243,9 @@ class Walk:
                 Command.ADOPT,
                 Command.BOOTSTRAP,
                 Command.RELEASE,
+                Command.MOVE,
             ),
-            (10, 2, 1, 1, 0.4),
+            (10, 2, 1, 1, 0.4, 0.4 if is_valid(self.world.vault.ledger()) else 10),
         )[0]
         name, subject, more = f"r{number}", dice.choice(LABELS), ""
         if command is Command.APPLY:
@@ -242,6 +254,8 @@ class Walk:
         elif command is Command.ADOPT:
             mine = [t for t in self.world.exchange.live if self.world.exchange.made_by[t] == PERSON]
             more = dice.choice(mine) if mine else "p1"
+        elif command is Command.MOVE:
+            subject = self._place_to_go_to()
         self.focus = name
         return (
             "begin",
@@ -252,7 +266,16 @@ class Walk:
             str(LEASE_OVER_MS if dice.random() < OVERTAKES else 0),
         )
 
-    def _choose_person(self, dice: random.Random) -> Choice:
+    def _place_to_go_to(self) -> str:
+        """Another place; or the one that the manifest names, if nothing came there."""
+        vault = self.world.vault
+        if self.former and not is_valid(vault.ledger()):
+            return vault.here
+        return next(place for place in (PLACE, NEW_PLACE) if place != vault.here)
+
+    def _choose_person(self, dice: random.Random, *, restores: bool) -> Choice:
+        if restores and not self.former:  # else the manifest has to be of that time as well
+            return ("person", "restores Vault", str(dice.randint(1, PASTS_KEPT)))
         if self.world.vault.ledger_deleted:
             return ("person", "undeletes the ledger", "")
         if dice.random() < IN_THE_LEDGER:
@@ -284,11 +307,7 @@ class Walk:
         match choice:
             case ("begin", name, command, subject, more, pause_ms):
                 world.now_ms += int(pause_ms)
-                world.skew_ms[name] = SKEWS_MS[int(name[1:]) % len(SKEWS_MS)]
-                world.say(f"{name} starts: {command} {subject} {more}")
-                self.running.append(
-                    world.start(self.wish(name, Command(command), subject=subject, more=more))
-                )
+                self._begin(name, Command(command), subject, more)
             case ("law", *_):
                 pass  # it held from the start
             case ("manifest", label, what, number):
@@ -310,6 +329,26 @@ class Walk:
                     world.take(choice)
             case _:
                 world.take(choice)
+
+    def _begin(self, name: str, command: Command, subject: str, more: str) -> None:
+        world = self.world
+        if command is Command.MOVE and not self._go_to(subject):
+            return
+        if command is Command.BOOTSTRAP and self.former and not is_valid(world.vault.ledger()):
+            return  # a person knows that everything is still to come here
+        world.skew_ms[name] = SKEWS_MS[int(name[1:]) % len(SKEWS_MS)]
+        world.say(f"{name} starts: {command.value} {subject} {more}")
+        self.running.append(world.start(self.wish(name, command, subject=subject, more=more)))
+
+    def _go_to(self, place: str) -> bool:
+        """Let the manifest name a place; False where nothing can be moved there."""
+        vault = self.world.vault
+        if place != vault.here:
+            if not is_valid(vault.ledger()):
+                return False
+            self.former = vault.here
+            self.world.go_to(place)
+        return bool(self.former)
 
     def _edit(self, label: str, what: str, number: int) -> None:
         """The manifest changes."""
@@ -352,22 +391,11 @@ class Walk:
         world.say("-- all processes are dead, and all has landed --")
         if world.vault.ledger_deleted:
             nothing_without_a_ledger(world, self.wish("lost", Command.APPLY))
+        if self.former and not is_valid(world.vault.ledger()):
+            self._finish_move()
         lost = manager_is_lost(world, MANAGER)
         owed = owed_tokens(world, unseen=MANAGER if lost else None)
-        for number in range(SETTLING_RUNS):
-            if manager_is_lost(world, MANAGER):
-                undisturbed(world, self.wish(f"rescue{number}", Command.BOOTSTRAP))
-            before = world.mutations
-            run = undisturbed(world, self.wish(f"fresh{number}", Command.APPLY))
-            if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED, Exit.PARTIAL}:
-                raise Violation(
-                    "rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}"
-                )
-            if world.mutations == before:
-                break
-            world.now_ms += SECOND_MS
-        else:
-            raise Violation("2", "undisturbed runs write again and again")
+        run = self._settle()
         if run.exit is Exit.PARTIAL:
             raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
         ledger = world.vault.ledger()
@@ -381,6 +409,44 @@ class Walk:
         check_paid(world, owed)
         check_known(world, ledger, run)
         confirm_revocations(world, self.wish("later", Command.APPLY))
+
+    def _settle(self) -> Run:
+        """Undisturbed runs until one writes nothing: that one."""
+        world = self.world
+        for number in range(SETTLING_RUNS):
+            if manager_is_lost(world, MANAGER):
+                undisturbed(world, self.wish(f"rescue{number}", Command.BOOTSTRAP))
+            before = world.mutations
+            run = undisturbed(world, self.wish(f"fresh{number}", Command.APPLY))
+            if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED, Exit.PARTIAL}:
+                raise Violation(
+                    "rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}"
+                )
+            if world.mutations == before:
+                return run
+            world.now_ms += SECOND_MS
+        raise Violation("2", "undisturbed runs write again and again")
+
+    def _finish_move(self) -> None:
+        """Finish what was begun at the place of before, and move; or stay there, where
+        a person has to decide first.
+        """
+        world, here = self.world, self.world.vault.here
+        world.go_to(self.former)
+        begun = not is_valid(world.vault.ledger())
+        if not begun:
+            self._settle()
+        world.go_to(here)
+        for path in (*PATHS, MANAGER) if begun else ():
+            content = world.vault.content(path)
+            if content is not None and content.by == PERSON:
+                world.take(("person", "deletes the latest", path))
+        run = undisturbed(world, self.wish("mover", Command.MOVE))
+        world.now_ms += SECOND_MS
+        if run.exit is not Exit.DONE and begun:
+            raise Violation("rest", f"a move ends with {run.exit!r}: {run.sentence}")
+        if run.exit is not Exit.DONE:
+            world.go_to(self.former)
 
 
 @functools.cache

@@ -44,10 +44,12 @@ from reconciler.protocol import (
     WriteLedger,
 )
 from reconciler.run import (
+    Origin,
     Session,
     adopt_token,
     apply_manifest,
     bootstrap_manager,
+    move_here,
     roll_back,
     stop_managing,
 )
@@ -94,6 +96,7 @@ class Command(enum.Enum):
     ROLLBACK = "rollback"
     ADOPT = "adopt"
     RELEASE = "release"
+    MOVE = "move"
 
 
 @value
@@ -102,7 +105,7 @@ class Wish:
 
     ``subject`` is the label of a rollback, adopt or release (none there: everything),
     ``token_id`` what is adopted. ``older``: another manifest was applied since this
-    one.
+    one. ``origin`` is the place that a move comes from.
     """
 
     name: str
@@ -113,6 +116,12 @@ class Wish:
     subject: str = ""
     token_id: str = ""
     older: bool = False
+    origin: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where in Vault the run works."""
+        return self.origin or self.manifest.place
 
     def spec(self, label: str) -> TokenSpec | None:
         """The wanted token of a label."""
@@ -137,6 +146,9 @@ class Wish:
         if self.command is Command.RELEASE:
             labels = (self.subject,) if self.subject else ()
             return stop_managing(session, labels, everything=not labels, ask=False)
+        if self.command is Command.MOVE:
+            mount, _, prefix = self.origin.partition("/")
+            return move_here(session, Origin(mount=mount, prefix=prefix), ask=False)
         return apply_manifest(session)
 
 

@@ -43,6 +43,8 @@ OVERTAKEN = (
     "roll back",
     "adopt",
     "release, remove",
+    pytest.param("move place", marks=pytest.mark.large),
+    pytest.param("move place, rotate", marks=pytest.mark.large),
 )
 """Those in which every interleaving of two runs fits into the time there is."""
 
