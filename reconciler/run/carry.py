@@ -9,6 +9,8 @@
     anything else                       it is not ours: nothing is written
     whatever, but the source is gone    a fence: no write that is on its way can land
                                         there any more
+    whatever, and the label has been    nothing: its path is another label's
+    displaced from its path
 
 A write that got no clear answer is settled by reading: what lies there is ours, or the
 same is written again, or somebody else has written.
@@ -70,6 +72,8 @@ def look_at(ledger: Ledger, entry: Entry, root: str) -> Step[Target]:
 
     ReconcilerError where the new path holds what is not ours.
     """
+    if entry.current is not None and entry.current.displaced:
+        return Target(cas=0, lost=True, lives=True)  # the path is another label's by now
     path = below(root, entry.path)
     source = yield from _source(entry)
     target = yield from read_secret(path)

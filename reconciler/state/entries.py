@@ -86,3 +86,33 @@ def without_copies(ledger: Ledger, token_ids: Iterable[str]) -> Ledger:
     if not any(row.token_id in ids for row in ledger.left):
         return ledger
     return replace(ledger, left=tuple(r for r in ledger.left if r.token_id not in ids))
+
+
+def fenced(ledger: Ledger, path: str, version: VersionId | None) -> Ledger:
+    """Return the ledger after a fence wrote a path's current content as ``version``.
+
+    It is the content of whichever label has the path.
+    """
+    if version is None:
+        return ledger
+    tokens = {
+        label: replace(entry, current=at_version(entry.current, version))
+        if entry.current is not None and entry.is_at(path)
+        else entry
+        for label, entry in ledger.tokens.items()
+    }
+    return replace(ledger, tokens=tokens)
+
+
+def displaced(ledger: Ledger, label: str, path: str) -> Ledger:
+    """Return the ledger after a label's secret was written at a path: it has it now.
+
+    Whatever other label's current secret lay there lies nowhere from now on.
+    """
+    tokens = {
+        name: replace(entry, current=replace(entry.current, displaced=True))
+        if name != label and entry.current is not None and entry.is_at(path)
+        else entry
+        for name, entry in ledger.tokens.items()
+    }
+    return replace(ledger, tokens=tokens)

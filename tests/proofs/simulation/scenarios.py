@@ -161,7 +161,7 @@ def _going(world: World, reason: str) -> World:
     assert ledger is not None
     going = start_revoking("bot", "t-first1", reason=reason)(ledger)
     world.vault.write_ledger(going, cas=world.vault.ledger_version)
-    world.audit.recorded(going, world.now_ms, None)
+    world.audit.recorded(going, world.now_ms, None, key_of=str)
     return world
 
 
