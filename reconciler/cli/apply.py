@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import click
 
@@ -19,11 +20,11 @@ from reconciler.protocol import Approved, Report, approve
 from reconciler.render import held_lines, report_last_line, stale_text, twin_sentence
 from reconciler.run import (
     OlderManifestError,
+    Session,
+    Stage,
     StalePlanError,
     apply_manifest,
-    label_of_current,
-    look_only,
-    requesting,
+    rotate_labels,
 )
 from reconciler.values import value
 
@@ -32,13 +33,15 @@ from reconciler.values import value
 class ApplyOptions(Options):
     """What ``apply`` and ``rotate`` are given; ``plan_file``, ``report`` are files.
 
-    ``token_id`` may be the beginning of the id of a token to rotate.
+    ``token_id`` may be the beginning of the id of a token to rotate. ``anew``: an
+    unfinished rotation is not gone on with.
     """
 
     yes: bool
     report: str | None
     plan_file: str | None = None
     token_id: str | None = None
+    anew: bool = False
 
 
 def apply(options: ApplyOptions) -> None:
@@ -85,32 +88,43 @@ def rotate(options: ApplyOptions) -> None:
     ways = (bool(options.targets), options.token_id is not None, options.rotates_all)
     if sum(ways) != 1:
         raise UsageError("name what to rotate, in one way: --target, --token-id or --all")
-    _apply(dataclasses.replace(options, requested=options.targets, targets=()), None)
+    chosen = dataclasses.replace(options, requested=options.targets, targets=())
+    ask = not options.yes
+
+    def stage(session: Session) -> Stage[Report]:
+        return rotate_labels(session, token_id=options.token_id, ask=ask, anew=options.anew)
+
+    _report(chosen, stage)
 
 
 def _apply(options: ApplyOptions, approved: Approved | None) -> None:
+    ask = approved is None and not options.yes
+
+    def stage(session: Session) -> Stage[Report]:
+        return apply_manifest(session, approved=approved, ask=ask)
+
+    _report(options, stage)
+
+
+def _report(options: ApplyOptions, stage: Callable[[Session], Stage[Report]]) -> None:
+    """Perform a run and tell what became of it."""
     if options.report:
         refuse_unwritable(options.report)
         clear(options.report)
     with summarise_refusal("apply"):
         try:
-            report = _run(options, approved)
+            report = _run(options, stage)
         except OlderManifestError:
             if not (in_actions() and _is_newest()):
                 raise
             newest = {**options.guards, "allow_older_manifest": True}
-            report = _run(dataclasses.replace(options, guards=newest), approved)
+            report = _run(dataclasses.replace(options, guards=newest), stage)
     _finish(report, options.report)
 
 
-def _run(options: ApplyOptions, approved: Approved | None) -> Report:
-    ask = approved is None and not options.yes
+def _run(options: ApplyOptions, stage: Callable[[Session], Stage[Report]]) -> Report:
     with open_for_writing(options) as runner:
-        session = runner.session
-        if options.token_id is not None:
-            label = label_of_current(runner.run(look_only(session)), options.token_id)
-            session = requesting(session, label)
-        return runner.run(apply_manifest(session, approved=approved, ask=ask))
+        return runner.run(stage(runner.session))
 
 
 def _finish(report: Report, report_file: str | None) -> None:

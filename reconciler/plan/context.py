@@ -21,6 +21,7 @@ from reconciler.state import (
     classify,
     granted_otherwise,
     lease_held_by,
+    left_of,
     lost_of,
 )
 
@@ -177,9 +178,16 @@ class PlanContext:
 
 
 def resolved_policy(policy: Policy, desired: Manifest, observed: Observed) -> Policy:
-    """Return the policy with the labels that its selection's globs mean."""
+    """Return the policy with the labels that its selection's globs mean.
+
+    Of a rotation that goes on only the labels that are left are requested.
+    """
     labels = {spec.label for spec in desired.tokens} | observed.ledger.tokens.keys()
-    return dataclasses.replace(policy, selection=resolved(policy.selection, labels))
+    requested, rotation = policy.requested, policy.rotation
+    if rotation is not None:
+        requested = left_of(observed.ledger, rotation, requested)
+    selection = resolved(policy.selection, labels)
+    return dataclasses.replace(policy, selection=selection, requested=requested)
 
 
 def _by_label(live: Iterable[LiveToken]) -> dict[str | None, list[LiveToken]]:

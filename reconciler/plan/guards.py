@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from reconciler.model import Manifest, iso
 from reconciler.plan.change import EVERYTHING, Selection
 from reconciler.plan.vocabulary import Category
-from reconciler.state import Observed, ledger_ends, superseded_at_ms
+from reconciler.state import Observed, Rotation, ledger_ends, superseded_at_ms
 from reconciler.values import value
 
 T = TypeVar("T", int, bool, frozenset[str])
@@ -130,7 +130,8 @@ class Policy:
 
     A number is a limit, a boolean lifts its guard, and labels lift it for these labels.
     ``requested`` are the labels of ``rotate``; ``compromised`` leaves them no overlap.
-    ``asked`` are ids whose revocation this run has sent.
+    ``rotation`` is the one that they go on with: those that are done are not rotated
+    again. ``asked`` are ids whose revocation this run has sent.
     ``agreed`` are the rows of an approved plan, by ``row_key``; None without one.
     """
 
@@ -186,6 +187,7 @@ class Policy:
         "Derive this label's token although a twin lives or its path is occupied",
     )
     requested: frozenset[str] = frozenset()
+    rotation: Rotation | None = None
     asked: frozenset[str] = frozenset()
     compromised: bool = False
     agreed: frozenset[str] | None = None

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         WriteLedger,
         Written,
         drive,
+        time_of_record,
     )
     from reconciler.protocol.lease import LedgerWriter
     from reconciler.protocol.outcome import (
@@ -171,6 +172,7 @@ __all__ = [
     "settled",
     "standing_of",
     "step_of",
+    "time_of_record",
     "unrecorded",
 ]
 
@@ -216,6 +218,7 @@ __getattr__ = on_demand(
             "WriteLedger",
             "Written",
             "drive",
+            "time_of_record",
         ),
         "lease": ("LedgerWriter",),
         "outcome": (

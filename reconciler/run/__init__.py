@@ -6,7 +6,8 @@ touch an adapter. So the tests walk the very same runs through crashes and other
     session    what a run is about, and its look: a snapshot and the plan made of it
     observe    the snapshot
     lease      holding the lease around stages
-    apply, bootstrap, rollback, adopt, forget, release, move, verify    the commands
+    apply, rotate, bootstrap, rollback, adopt, forget, release, move, verify    the
+               commands
     adopt_many    ``adopt`` of a list
     effects    what a run asks beyond the protocol
     driver     performs effects in production; ``peers`` calls the exchange and Vault
@@ -38,12 +39,11 @@ if TYPE_CHECKING:
     from reconciler.run.reads import read_ledger, read_meta
     from reconciler.run.release import ReleaseReport, stop_managing
     from reconciler.run.rollback import roll_back
+    from reconciler.run.rotate import rotate_labels
     from reconciler.run.session import (
         Session,
-        label_of_current,
         look_only,
         refuse_distrusted,
-        requesting,
     )
     from reconciler.run.verify import verify_secrets
 
@@ -69,15 +69,14 @@ __all__ = [
     "bootstrap_manager",
     "credentials_from",
     "forget_one",
-    "label_of_current",
     "look_only",
     "move_here",
     "read_history",
     "read_ledger",
     "read_meta",
     "refuse_distrusted",
-    "requesting",
     "roll_back",
+    "rotate_labels",
     "stop_managing",
     "unallowed",
     "verify_secrets",
@@ -98,15 +97,14 @@ __getattr__ = on_demand(
         "peers": ("Keys",),
         "release": ("ReleaseReport", "stop_managing"),
         "rollback": ("roll_back",),
+        "rotate": ("rotate_labels",),
         "history": ("read_history",),
         "identity": ("unallowed",),
         "reads": ("read_ledger", "read_meta"),
         "session": (
             "Session",
-            "label_of_current",
             "look_only",
             "refuse_distrusted",
-            "requesting",
         ),
         "verify": ("verify_secrets",),
     },

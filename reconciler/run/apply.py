@@ -87,6 +87,7 @@ from reconciler.run.lanes import after_manager, in_lanes, rests_on
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.newest import note_manifest, refuse_guarded
 from reconciler.run.progress import Progress, report_of
+from reconciler.run.rotation import note_rotation
 from reconciler.run.session import Outlook, Session, look, refuse_ending
 from reconciler.state import Observed, date_versions, set_uses
 
@@ -103,13 +104,18 @@ NEW_SINCE = "it is new since the plan was approved: plan again"
 
 
 def apply_manifest(
-    session: Session, *, approved: Approved | None = None, ask: bool = False
+    session: Session,
+    *,
+    approved: Approved | None = None,
+    ask: bool = False,
+    seen: Observed | None = None,
 ) -> Stage[Report]:
     """Make what the manifest says so; with ``ask`` a person is shown the plan first.
 
-    Raises ReconcilerError only while nothing was written.
+    ``seen`` is a snapshot of right now. Raises ReconcilerError only while nothing was
+    written.
     """
-    outlook = yield from _look(session, approved)
+    outlook = yield from _look(session, approved, seen=seen)
     progress = Progress(
         session=session,
         approved=approved,
@@ -117,7 +123,8 @@ def apply_manifest(
         started_at_ms=outlook.observed.now_ms,
     )
     acting = outlook.plan.acting
-    if not acting and not any(c.reason is Reason.IN_PROGRESS for c in outlook.plan.changes):
+    at_work = any(c.reason is Reason.IN_PROGRESS for c in outlook.plan.changes)
+    if not acting and not at_work and session.policy.rotation is None:
         if session.policy.revoke_now:  # a misspelt label is told, not passed over
             refuse_guarded(session, outlook.observed, approved)
         return Then(stage=report_of, arguments=(progress,))
@@ -130,10 +137,14 @@ def apply_manifest(
 
 
 def _look(
-    session: Session, approved: Approved | None, *, before: Observed | None = None
+    session: Session,
+    approved: Approved | None,
+    *,
+    before: Observed | None = None,
+    seen: Observed | None = None,
 ) -> Step[Outlook]:
     """Look, without the lease or, after the look ``before``, under it."""
-    outlook = yield from look(session, approved, before=before)
+    outlook = yield from look(session, approved, before=before, seen=seen)
     refuse_ending(outlook.observed)
     if before is not None:
         _refuse_lost(session, outlook)
@@ -240,6 +251,7 @@ def _look_again(progress: Progress) -> Stage[Progress]:
     yield from NoteLedger(transition=date_versions(outlook.observed.living()))
     yield from _refuse(progress.session, outlook, progress.approved)
     yield from note_manifest(progress.session, outlook.observed)
+    yield from note_rotation(progress.session, outlook.observed)
     return Then(stage=_repair, arguments=(progress.looked(outlook),))
 
 

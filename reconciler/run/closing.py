@@ -23,6 +23,7 @@ from functools import reduce
 from reconciler.protocol import Listing, ListTokens, Now, Sleep, Step, settled
 from reconciler.run.effects import Ended, ReadDesk, ReadHalt
 from reconciler.run.progress import Progress
+from reconciler.run.rotation import rotation_end
 from reconciler.state import (
     Ledger,
     Revoking,
@@ -71,10 +72,15 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
 
 
 def _tidying(progress: Progress, ledger: Ledger) -> Transition:
-    """Forget the abandoned intents that no live token can come from any more."""
+    """Forget what is over.
+
+    That is the run's rotation, once none of its labels is left, and the abandoned
+    intents that no live token can come from any more.
+    """
     observed = progress.outlook.observed
     rows = over(ledger, observed.live, now_ms=observed.now_ms)
-    return drop_abandoned(rows) if rows else unchanged
+    steps = [*rotation_end(progress.session, ledger), *([drop_abandoned(rows)] if rows else [])]
+    return _all_of(steps) if steps else unchanged
 
 
 def _must_be_listed(progress: Progress, ledger: Ledger) -> frozenset[str]:

@@ -57,13 +57,18 @@ class Outlook:
 
 
 def look(
-    session: Session, approved: Approved | None = None, *, before: Observed | None = None
+    session: Session,
+    approved: Approved | None = None,
+    *,
+    before: Observed | None = None,
+    seen: Observed | None = None,
 ) -> Step[Outlook]:
     """Observe, and plan as of the approved plan. ReconcilerError without trust.
 
-    ``before`` is the run's snapshot before, if it has one.
+    ``before`` is the run's snapshot before, if it has one; ``seen`` is one of right
+    now.
     """
-    observed = yield from look_only(session, before)
+    observed = seen if seen is not None else (yield from look_only(session, before))
     as_of_ms = approved.as_of_ms if approved is not None else None
     agreed = approved.rows if approved is not None else None
     chosen = plan(

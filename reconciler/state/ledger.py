@@ -315,6 +315,21 @@ class Granted:
 
 
 @value
+class Rotation:
+    """A rotation that a person asked for and that is not over; see ``rotation``.
+
+    ``asked`` is a digest of what was asked for, ``run`` is the run that worked on it
+    last. ``newest_created_at_ms`` is when the newest of the tokens was made that lived
+    when the rotation began.
+    """
+
+    asked: str
+    run: str
+    since_ms: int
+    newest_created_at_ms: int
+
+
+@value
 class Ledger:
     """The whole document.
 
@@ -337,6 +352,7 @@ class Ledger:
     left: tuple[Left, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     moved_to: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     arriving_from: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    rotations: tuple[Rotation, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     def known_ids(self) -> dict[str, str]:
         """Return each current, retiring or revoking id with its label."""

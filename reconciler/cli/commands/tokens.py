@@ -83,6 +83,11 @@ def bootstrap(**given: Any) -> None:
     is_flag=True,
     help="Revoke all predecessors as soon as the successor is in Vault, without overlap.",
 )
+@option(
+    "--anew",
+    is_flag=True,
+    help="Rotate all of them, although an earlier such rotation is not done.",
+)
 @GUARDS
 @IDENTITY
 @IDENTITY_VAULT

@@ -531,6 +531,7 @@ def ledger_key(ledger: Ledger) -> object:
         ledger.left,
         ledger.moved_to,
         ledger.arriving_from,
+        ledger.rotations,
     )
 
 

@@ -51,6 +51,7 @@ from reconciler.run import (
     bootstrap_manager,
     move_here,
     roll_back,
+    rotate_labels,
     stop_managing,
 )
 from reconciler.run.effects import (
@@ -149,7 +150,7 @@ class Wish:
         if self.command is Command.MOVE:
             mount, _, prefix = self.origin.partition("/")
             return move_here(session, Origin(mount=mount, prefix=prefix), ask=False)
-        return apply_manifest(session)
+        return rotate_labels(session) if self.policy.requested else apply_manifest(session)
 
 
 @value

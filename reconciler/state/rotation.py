@@ -1,0 +1,106 @@
+"""A rotation that a person asked for goes on where it stopped.
+
+``rotate --all`` over a whole fleet takes minutes. It may be killed, refused, run out of
+its identity token, or be told to come back later. The ledger remembers what was asked
+for, and since when. Which labels are done is not remembered, but seen:
+
+    the label's current token                      then the label is
+    ---------------------------------------------  ----------------------------------
+    is newer than all that lived when the          done
+    rotation began
+    is not, or there is none                       left
+
+    the ledger remembers of what a command         then the command
+    asks for
+    ---------------------------------------------  ----------------------------------
+    nothing                                        rotates all labels, and is
+                                                   remembered with its first write
+    that it began within six hours; labels are     rotates those that are left
+    left
+    the same, and none is left: its run died       rotates nothing, and forgets it
+    before it gave the lease back
+    the same, and none is left: other commands     rotates all labels: begins anew
+    have done the rest since
+    that it began earlier                          rotates all labels: begins anew
+
+A run that has rotated all its labels forgets the rotation, so the next one rotates all
+of them again. Another set of labels, or ``--compromised`` where it was not given
+before, is another rotation.
+
+Rules that this module keeps:
+
+1. A token that was adopted, restored, rolled back to, or found by a recovery counts by
+   when it was made. None of these makes it a new one.
+2. The times of tokens are compared with each other only: all are by the exchange's own
+   clock, and no ``Date`` has a part in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.model import HOUR_MS
+from reconciler.state.entries import transition
+from reconciler.state.ledger import Ledger, Rotation
+
+GOES_ON_MS = 6 * HOUR_MS
+"""For so long the same command goes on with a rotation.
+
+Later it may be about something else that happened.
+"""
+
+ROTATIONS_KEPT = 20
+ASKED_DIGITS = 32
+
+
+def asked_of(labels: Iterable[str], *, compromised: bool) -> str:
+    """Return what tells a rotation from others: a digest of what was asked for."""
+    said = json.dumps([sorted(labels), compromised], ensure_ascii=False)
+    return hashlib.sha256(said.encode()).hexdigest()[:ASKED_DIGITS]
+
+
+def unfinished(
+    ledger: Ledger, labels: frozenset[str], *, compromised: bool, now_ms: int
+) -> Rotation | None:
+    """Return the rotation that a command about these labels goes on with, or None."""
+    asked = asked_of(labels, compromised=compromised)
+    begun = next((r for r in ledger.rotations if r.asked == asked), None)
+    if begun is None or now_ms - begun.since_ms >= GOES_ON_MS:
+        return None
+    died = ledger.holder is not None and ledger.holder.run == begun.run
+    return begun if died or left_of(ledger, begun, labels) else None
+
+
+def left_of(ledger: Ledger, rotation: Rotation, labels: Iterable[str]) -> frozenset[str]:
+    """Return which of the labels have no token that the rotation may have made."""
+    left = set()
+    for label in labels:
+        entry = ledger.tokens.get(label)
+        current = entry.current if entry is not None else None
+        if current is None or current.created_at_ms <= rotation.newest_created_at_ms:
+            left.add(label)
+    return frozenset(left)
+
+
+@transition
+def begin_rotation(ledger: Ledger, begun: Rotation) -> Ledger:
+    """Remember a rotation; those that nobody goes on with any more are forgotten."""
+    others = (r for r in ledger.rotations if r.asked != begun.asked)
+    kept = [r for r in others if begun.since_ms - r.since_ms < GOES_ON_MS]
+    return replace(ledger, rotations=(*kept, begun)[-ROTATIONS_KEPT:])
+
+
+@transition
+def carry_rotation(ledger: Ledger, begun: Rotation, run: str) -> Ledger:
+    """Remember which run goes on with a rotation, if that is not over."""
+    rows = tuple(replace(r, run=run) if r.asked == begun.asked else r for r in ledger.rotations)
+    return replace(ledger, rotations=rows)
+
+
+@transition
+def end_rotation(ledger: Ledger, asked: str) -> Ledger:
+    """Forget a rotation: it is over."""
+    return replace(ledger, rotations=tuple(r for r in ledger.rotations if r.asked != asked))

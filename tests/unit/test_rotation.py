@@ -1,0 +1,89 @@
+"""Which rotation a command goes on with, and which of its labels are left."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from reconciler.state.ledger import Ledger, Rotation
+from reconciler.state.rotation import (
+    GOES_ON_MS,
+    ROTATIONS_KEPT,
+    asked_of,
+    begin_rotation,
+    carry_rotation,
+    end_rotation,
+    left_of,
+    unfinished,
+)
+from tests.support.values import NOW_MS, entry, holder, ledger
+
+LABELS = frozenset({"a", "b"})
+ASKED = asked_of(LABELS, compromised=True)
+BEGUN = Rotation(asked=ASKED, run="run-9", since_ms=NOW_MS, newest_created_at_ms=NOW_MS - 5)
+
+
+def of(*created_at_ms: int, rotation: Rotation | None = BEGUN, dead: str = "") -> Ledger:
+    """A ledger whose labels have tokens that were made then."""
+    entries = {}
+    for label, at_ms in zip("ab", created_at_ms, strict=False):
+        known = entry(f"t-{label}", label)
+        assert known.current is not None
+        current = dataclasses.replace(known.current, created_at_ms=at_ms)
+        entries[label] = dataclasses.replace(known, current=current)
+    held = holder(dead) if dead else None
+    return dataclasses.replace(
+        ledger(entries, holder=held), rotations=(rotation,) if rotation is not None else ()
+    )
+
+
+OLD, NEW = NOW_MS - 5, NOW_MS - 4
+
+
+@pytest.mark.parametrize(
+    ("expected", "known"),
+    [
+        pytest.param(None, of(OLD, OLD, rotation=None), id="none"),
+        pytest.param(LABELS, of(OLD, OLD), id="nothing is done"),
+        pytest.param(LABELS, of(OLD), id="one has no token"),
+        pytest.param({"b"}, of(NEW, OLD), id="one is done"),
+        pytest.param(None, of(NEW, NEW), id="others did the rest"),
+        pytest.param(None, of(NEW, NEW, dead="run-8"), id="a later run died"),
+        pytest.param(frozenset(), of(NEW, NEW, dead="run-9"), id="its run died at its end"),
+    ],
+)
+def test_what_is_left(expected: frozenset[str] | None, known: Ledger) -> None:
+    """A token that is newer than all that lived then is done; all done is over, but for
+    a run that died before it could say so.
+    """
+    found = unfinished(known, LABELS, compromised=True, now_ms=NOW_MS + GOES_ON_MS - 1)
+    assert expected == (left_of(known, found, LABELS) if found is not None else None)
+    assert unfinished(known, LABELS, compromised=True, now_ms=NOW_MS + GOES_ON_MS) is None
+    assert unfinished(known, LABELS, compromised=False, now_ms=NOW_MS) is None
+    assert unfinished(known, LABELS | {"c"}, compromised=True, now_ms=NOW_MS) is None
+
+
+def test_what_is_asked_for_has_no_order() -> None:
+    """Labels that run into each other are told apart."""
+    assert asked_of(["a", "b"], compromised=True) == asked_of(("b", "a"), compromised=True)
+    assert asked_of(["ab", "c"], compromised=True) != asked_of(["a", "bc"], compromised=True)
+
+
+def test_it_is_begun_carried_on_and_ended() -> None:
+    """Each once; old ones are forgotten, and there are never many."""
+    begun = begin_rotation(BEGUN)(of(OLD, OLD, rotation=None))
+    assert begun.rotations == (BEGUN,)
+    assert begin_rotation(BEGUN)(begun).rotations == (BEGUN,)
+    carried = carry_rotation(BEGUN, "run-10")(begun)
+    assert carried.rotations == (dataclasses.replace(BEGUN, run="run-10"),)
+    ended = end_rotation(ASKED)(carried)
+    assert ended.rotations == ()
+    assert carry_rotation(BEGUN, "run-11")(ended).rotations == (), "it stays over"
+    many = begun
+    for number in range(ROTATIONS_KEPT + 1):
+        other = dataclasses.replace(BEGUN, asked=str(number))
+        many = begin_rotation(other)(many)
+    assert len(many.rotations) == ROTATIONS_KEPT
+    late = dataclasses.replace(BEGUN, since_ms=NOW_MS + GOES_ON_MS)
+    assert begin_rotation(late)(many).rotations == (late,)
