@@ -115,7 +115,8 @@ def retires(change: Change) -> str | None:
 
 def without_overlap(change: Change) -> str | None:
     """The predecessor gets no overlap."""
-    return _token(change) if change.reason is Reason.COMPROMISED else None
+    compromised = change.reason is Reason.COMPROMISED and change.derives
+    return _token(change) if compromised else None
 
 
 def is_superseded(change: Change) -> str | None:

@@ -90,11 +90,15 @@ class Change:
 
 @value
 class Selection:
-    """What a run is limited to. Guards and recovery look at everything all the same."""
+    """What a run is limited to. Guards and recovery look at everything all the same.
+
+    ``token_ids`` limit it to the rows of these predecessors.
+    """
 
     targets: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     only: Category | None = None
+    token_ids: frozenset[str] = dataclasses.field(default=frozenset(), metadata=LEFT_OUT)
 
     def admits(self, change: Change) -> bool:
         """Return whether a row is within the selection."""
@@ -107,6 +111,8 @@ class Selection:
         if self.targets and change.label not in self.targets:
             return False
         if change.label in self.excluded:
+            return False
+        if self.token_ids and not (change.before and change.before.token_id in self.token_ids):
             return False
         return self.only is None or CATEGORIES[change.reason] is self.only
 

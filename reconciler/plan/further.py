@@ -57,6 +57,7 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
             retiring=retiring,
             evidence=Evidence(live=live, at_ms=context.observed.now_ms),
             after_current=leaving and current is not None,
+            outcome="compromised" if finding.reason is Reason.COMPROMISED else "superseded",
         )
         former = context.observed.contents.get(retiring.path or "")
         lost = beside_former(retiring, entry, former).lost

@@ -69,6 +69,8 @@ Further rows:
     a token that we revoked, and that is listed an hour later   recover revoked_lives
     another protection is wanted than remembered                record protect_on, _off
     a retiring token, by the first line that fits:
+        asked for by its id, as compromised, and neither at its
+        path, nor the one that signs, nor missing               revoke compromised
         its overlap is not over                                 hold overlap
         its secret lies there again, and there is a current one hold rolled_back
         it is the token that signs                              hold signs

@@ -110,6 +110,21 @@ def vanished(facts: RetiringFacts) -> Finding | None:
     return Finding(Action.REVOKE, Reason.SUPERSEDED, "already gone")
 
 
+def compromised(facts: RetiringFacts) -> Finding | None:
+    """A person says that just this token has leaked: no evidence is waited for.
+
+    What lies at the path, what signs, and what can't be asked is held all the same.
+    """
+    policy, token_id = facts.setting.policy, facts.retiring.token_id
+    if not policy.compromised or token_id not in policy.selection.token_ids:
+        return None
+    for reason in (content_again, retiring_signs, vanished):
+        finding = reason(facts)
+        if finding is not None:
+            return finding
+    return Finding(Action.REVOKE, Reason.COMPROMISED)
+
+
 def unproven(facts: RetiringFacts) -> Finding | None:
     """What the exchange shows of uses does not prove that nobody uses it.
 
@@ -163,6 +178,7 @@ def successor_unused(_: RetiringFacts) -> Finding | None:
 
 
 RETIRING = (
+    compromised,
     overlap,
     content_again,
     retiring_signs,

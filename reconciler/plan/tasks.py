@@ -231,7 +231,7 @@ class RevokeRetiring:
 
     ``after_current``: this was decided because the label's current token goes in the
     same run. Where that does not come about, the predecessor stays. ``after_taker`` is
-    as in ``RevokeCurrent``.
+    as in ``RevokeCurrent``. ``outcome`` is what the audit trail says of its end.
     """
 
     entry: Entry
@@ -239,6 +239,7 @@ class RevokeRetiring:
     evidence: Evidence
     after_current: bool = False
     after_taker: str | None = None
+    outcome: str = "superseded"
 
 
 Task = (

@@ -102,8 +102,8 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
             return restore(run, place, task.entry, task.live, IntentKind.REWRITE)
         case RevokeCurrent(entry=entry, evidence=evidence):
             return revoke_current(label, entry, evidence, reason="not desired")
-        case RevokeRetiring(entry=entry, retiring=retiring, evidence=evidence):
-            return revoke_retiring(label, entry, retiring, evidence, reason="superseded")
+        case RevokeRetiring(entry=entry, retiring=retiring, evidence=evidence, outcome=outcome):
+            return revoke_retiring(label, entry, retiring, evidence, reason=outcome)
         case RenameLabel(was=was):
             return _record(rename_entry(label, was), f"renamed, was {was}")
         case RecordFiles(files=files):

@@ -164,6 +164,7 @@ def selection_line(selection: Selection) -> str:
             *(f"--target {safe(label)}" for label in sorted(selection.targets)),
             *(f"--exclude {safe(label)}" for label in sorted(selection.excluded)),
             *([f"--only {selection.only.value}"] if selection.only is not None else []),
+            *(f"--token-id {safe(token_id)}" for token_id in sorted(selection.token_ids)),
         ]
     )
 

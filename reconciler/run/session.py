@@ -148,8 +148,18 @@ def refuse_distrusted(observed: Observed, manifest: Manifest, policy: Policy) ->
             raise UsageError(f"{label!r}: neither the manifest nor the ledger has this label")
 
 
-def label_of_current(observed: Observed, wanted: str) -> str:
-    """Return the label whose current token has this id, or begins so. UsageError."""
+def requesting(session: Session, observed: Observed, wanted: str) -> Session:
+    """Return the session that is about one token, by its id or the beginning of it.
+
+    the token is                   the session
+    -----------------------------  ---------------------------------------------
+    current                        rotates its label, and no other
+    retiring, and compromised      revokes it, and nothing else
+    of a label to be renamed       UsageError: the rename comes first
+    retiring                       UsageError
+    revoking                       UsageError
+    not known, or one of several   UsageError
+    """
     owners = observed.ledger.known_ids()
     found = begun_with(wanted, owners) if len(wanted) >= LEAST_ID else ()
     if len(wanted) < LEAST_ID:
@@ -158,22 +168,26 @@ def label_of_current(observed: Observed, wanted: str) -> str:
         raise UsageError(f"--token-id {wanted!r}: no token that the ledger knows begins so")
     if len(found) > 1:
         raise UsageError(f"--token-id {wanted!r} fits {', '.join(found)}: give more of the id")
-    label = owners[found[0]]
-    entry = observed.ledger.tokens.get(label)
-    current = entry.current if entry is not None else None
-    if current is None or current.token_id != found[0]:
+    token_id, label = found[0], owners[found[0]]
+    entry, policy = observed.ledger.tokens[label], session.policy
+    if entry.current is not None and entry.current.token_id == token_id:
+        chosen = frozenset({session.spec(label).label})
+        selection = dataclasses.replace(policy.selection, targets=chosen)
+        policy = dataclasses.replace(policy, selection=selection, requested=chosen)
+    elif any(spec.was == label != spec.label for spec in session.manifest.tokens):
+        raise UsageError(f"the manifest renames {label}, whose token it is: apply that first")
+    elif any(row.token_id == token_id for row in entry.revoking):
+        raise UsageError(f"{token_id} of {label} is being revoked already: apply finishes that")
+    elif not policy.compromised:
         raise UsageError(
-            f"{found[0]} is an older token of {label}, not its current one: "
-            f"`rotate --target {label} --compromised` revokes it with the others"
+            f"{token_id} is an older token of {label}, not its current one: "
+            "with --compromised it is revoked now, and nothing else is"
         )
-    return label
-
-
-def requesting(session: Session, label: str) -> Session:
-    """Return the session with this label to be rotated, and no other. UsageError."""
-    chosen = frozenset({session.spec(label).label})
-    selection = dataclasses.replace(session.policy.selection, targets=chosen)
-    policy = dataclasses.replace(session.policy, selection=selection, requested=chosen)
+    else:
+        only = dataclasses.replace(
+            policy.selection, targets=frozenset({label}), token_ids=frozenset({token_id})
+        )
+        policy = dataclasses.replace(policy, selection=only)
     return dataclasses.replace(session, policy=policy)
 
 

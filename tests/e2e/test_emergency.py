@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from reconciler.sandbox import Fault, FaultKind, Operation
+from reconciler.sandbox import Fault, FaultKind, Operation, state
 from reconciler.state import asked_of
-from tests.support.fleet import TIMEOUT_S, Fleet, KillServer
+from tests.support.fleet import TIMEOUT_S, Fleet, KillServer, judged, texts_of
 
 BOTS = tuple({"label": f"bots/{number}"} for number in range(9))
 ALL = ("rotate", "--all", "--yes")
@@ -211,3 +212,101 @@ def test_killed_after_every_effect_the_same_command_goes_on(
         assert derives(fleet) - asked <= len(before) + IN_FLIGHT, (at, done)
         assert_all_new(fleet, before, gone=True)
     pytest.fail("it never came to its end")
+
+
+# --- one token, by its id ---
+
+
+def older(fleet: Fleet, times: int = 2) -> list[str]:
+    """The predecessors of bots/0 after so many rotations, oldest first."""
+    for _ in range(times):
+        fleet.must("rotate", "--target", "bots/0", "--yes")
+    return [row.token_id for row in fleet.ledger().tokens["bots/0"].retiring]
+
+
+def test_a_predecessor_that_leaked_is_revoked_by_its_id(fleet: Fleet) -> None:
+    """That id and nothing else: no other predecessor, no rotation, without an identity
+    token; history tells why. By the id of a current token its label is rotated.
+    """
+    fleet.defaults = {"overlap": "24h"}
+    fleet.begin(*BOTS[:2])
+    first, second = older(fleet)
+    fleet.use("bots/0")
+    before, asked = currents(fleet), derives(fleet)
+    alone = ("--compromised", "--yes", "--report", "report.json")
+    nobody = {"LIMITLESS_IDENTITY_TOKEN": None}
+    with fleet.untouched():
+        said = fleet.run("rotate", "--token-id", first, "--yes").refusal(64)
+        assert f"{first} is an older token of bots/0" in said
+        assert "with --compromised" in said
+    done = fleet.ok("rotate", "--token-id", first[:6], *alone, environ=nobody)
+    assert f"revoked bots/0 (compromised: no overlap): token {first[:4]}" in done.out
+    assert done.last_line == "applied 1, failed 0, held 0, not tried 0"
+    (row,) = judged("report", (fleet.folder / "report.json").read_text())["rows"]
+    assert (row["action"], row["reason"], row["revoked"]) == ("revoke", "compromised", [first])
+    assert (currents(fleet), derives(fleet)) == (before, asked)
+    live = {token.token_id for token in fleet.sandbox.state.live()}
+    assert live == {second, *before.values()}
+    history = fleet.must("history", "--label", "bots/0", "--format", "json").out
+    events = judged("history", history)["events"]
+    assert [e["why"] for e in events if (e["what"], e["token_id"]) == ("revoked", first)] == [
+        "compromised"
+    ]
+    with fleet.untouched():
+        said = fleet.refused(64, "rotate", "--token-id", first, *alone)
+        assert "no token that the ledger knows" in said
+    fleet.must("rotate", "--token-id", before["bots/0"], *alone)
+    assert {before["bots/0"], second}.isdisjoint(t.token_id for t in fleet.live("bots/0"))
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+def test_an_id_that_begins_several_names_them(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 64 with what it fits; four characters are needed at least."""
+    numbers = itertools.count()
+    monkeypatch.setattr(state, "new_token_id", lambda *_: f"alike-{next(numbers):06}")
+    fleet.defaults = {"overlap": "24h"}
+    fleet.begin(*BOTS[:1])
+    older(fleet)
+    known = sorted(fleet.ledger().known_ids())
+    assert len(known) == 4
+    with fleet.untouched():
+        for command in (("rotate", "--yes"), ("status",)):
+            said = fleet.run(*command, "--token-id", "alik").refusal(64)
+            assert f"fits {', '.join(known)}: give more of the id" in said
+            assert "at least 4 characters" in fleet.refused(64, *command, "--token-id", "ali")
+    fleet.must("rotate", "--token-id", known[1], "--compromised", "--yes")
+
+
+def test_a_predecessor_that_is_read_again_is_not_revoked(fleet: Fleet) -> None:
+    """A person wrote its secret again, so consumers hold it: that is told, with 4. One
+    that is on its way out already is not asked for twice.
+    """
+    fleet.defaults = {"overlap": "24h"}
+    fleet.begin(*BOTS[:1])
+    (first,) = older(fleet, times=1)
+    alone = ("rotate", "--token-id", first, "--compromised", "--yes")
+    write_again(fleet, 1)
+    assert "bots/0" in fleet.refused(4, *alone)
+    assert first in {token.token_id for token in fleet.live("bots/0")}
+    write_again(fleet, 2)
+    sham = Fault(kind=FaultKind.NOTHING_DONE, operation=Operation.REVOKE, count=1)
+    fleet.sandbox.faults.add(sham)
+    assert fleet.attempt(*alone).code == 5
+    assert "is being revoked already" in fleet.refused(64, *alone)
+    fleet.later(minutes=61)
+    fleet.must("apply", "--yes")
+    assert first not in {token.token_id for token in fleet.live("bots/0")}
+
+
+def write_again(fleet: Fleet, version: int) -> None:
+    """A person writes an older version of the secret of bots/0 as the latest."""
+    content = fleet.secret("bots/0", version)
+    assert content.secret is not None
+    again = {**texts_of(content), "secret": content.secret.reveal()}
+    with fleet.operator() as vault:
+        vault.secrets.kv.v2.create_or_update_secret(
+            f"{fleet.prefix}/bots/0", again, mount_point=fleet.mount
+        )

@@ -903,6 +903,79 @@ def test_a_secret_that_is_not_at_the_recorded_version(
     check(expected, case)
 
 
+BY_ID = Policy(compromised=True, selection=Selection(token_ids=frozenset({"bot-0"})))
+LEAKED_OLD = row(Action.REVOKE, Reason.COMPROMISED, before=gone("bot-0"))
+USED_OLD = live("bot-0", "bot", unused_for_ms=0)
+
+
+@pytest.mark.parametrize(
+    ("expected", "case"),
+    [
+        pytest.param(
+            LEAKED_OLD,
+            Case(spec=BOT, entry=DRAINING, tokens=(HERE, USED_OLD), policy=BY_ID),
+            id="within its overlap, and in use",
+        ),
+        pytest.param(
+            LEAKED_OLD,
+            Case(
+                spec=dataclasses.replace(BOT, scopes=("trading", "withdrawal")),
+                entry=dataclasses.replace(DRAINING, retiring=(OLD, retiring("bot-00", "bot"))),
+                tokens=(MONTH_OLD, USED_OLD, live("bot-00", "bot", unused_for_ms=2 * DAY_MS)),
+                policy=BY_ID,
+            ),
+            id="whatever else there is to do about the label",
+        ),
+        pytest.param(
+            LEAKED_OLD,
+            Case(
+                entry=Entry(path="bot", retiring=(OLD,)),
+                tokens=(USED_OLD,),
+                policy=BY_ID,
+            ),
+            id="of a label that is gone",
+        ),
+        pytest.param(
+            row(Action.HOLD, Reason.ROLLED_BACK, before=gone("bot-0")),
+            Case(
+                spec=BOT,
+                entry=DRAINING,
+                tokens=(HERE, USED_OLD),
+                secrets=NEWER,
+                contents={"bot": Content(token_id="bot-0", holder_version=1)},
+                policy=BY_ID,
+            ),
+            id="a person wrote it again",
+        ),
+        pytest.param(
+            row(
+                Action.REVOKE,
+                Reason.SUPERSEDED,
+                "already gone",
+                before=dataclasses.replace(gone("bot-0"), scopes=()),
+            ),
+            Case(spec=BOT, entry=DRAINING, tokens=(HERE,), policy=BY_ID),
+            id="not listed",
+        ),
+        pytest.param(
+            (),
+            Case(
+                spec=BOT,
+                entry=HAD,
+                tokens=(HERE,),
+                policy=dataclasses.replace(
+                    BY_ID, selection=Selection(token_ids=frozenset({"bot-1"}))
+                ),
+            ),
+            id="a current token is none",
+        ),
+    ],
+)
+def test_a_predecessor_that_is_compromised(expected: tuple[Change, ...], case: Case) -> None:
+    """A person named its id: it goes at once, alone, unless consumers read it."""
+    assert case.plan().changes == expected
+
+
 NOT_DESIRED = row(Action.RETIRE, Reason.NOT_DESIRED, before=WAS, after=WAS)
 AT_ONCE = row(Action.REVOKE, Reason.NOT_DESIRED, before=WAS)
 LEFT = row(Action.REVOKE, Reason.LEFT, before=WAS)

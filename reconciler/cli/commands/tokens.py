@@ -75,7 +75,8 @@ def bootstrap(**given: Any) -> None:
     "--token-id",
     metavar="PREFIX",
     callback=named,
-    help="Rotate the label whose token has this id; four characters or more of it.",
+    help="Rotate the label whose token has this id; four characters or more of it. "
+    "With --compromised, a predecessor's is revoked, and nothing else.",
 )
 @option("--all", "rotates_all", is_flag=True, help="Rotate every label of the manifest.")
 @option(

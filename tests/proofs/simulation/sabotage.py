@@ -559,6 +559,8 @@ def _write_over_what_is_there(world: World, effect: Effect[Any]) -> Effect[Any]:
 
 _SETTLERS = (derive, recover, rewrite)
 
+_AFTER_OVERLAP = tuple(reason for reason in RETIRING if reason is not overlap)
+
 SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage(
         name="a release beside an open intent",
@@ -777,7 +779,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="an overlap that ends before a use at its end would be shown",
-        patch=_replaced(further, "RETIRING", (_overlap_without_doubt, *RETIRING[1:])),
+        patch=_replaced(further, "RETIRING", (_overlap_without_doubt, *_AFTER_OVERLAP)),
         world="hold fresh uses",
     ),
     Sabotage(
