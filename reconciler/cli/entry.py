@@ -17,6 +17,9 @@ from reconciler.cli.commands import cli
 from reconciler.cli.console import complain, complain_of
 from reconciler.errors import Exit, ReconcilerError, internal_error
 
+COMPLETION = "_RECONCILER_COMPLETE"
+"""The variable by which a shell asks click for completions, instead of a command."""
+
 
 def main() -> NoReturn:
     """Run the command line and end the process.
@@ -65,7 +68,9 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted: nothing was changed")
         return Exit.ERROR
-    except (BrokenPipeError, SystemExit):  # click makes the second of the first
+    except (BrokenPipeError, SystemExit) as error:  # click makes the second of the first
+        if isinstance(error, SystemExit) and os.environ.get(COMPLETION):
+            return Exit.ERROR if error.code else Exit.DONE  # it has answered a shell
         complain("error: standard output was closed before everything was written")
         return Exit.ERROR
     except OSError as error:

@@ -156,7 +156,8 @@ def _guard(flag: str, default: int | frozenset[str], text: str) -> Option:
     if isinstance(default, int):
         limit = click.IntRange(0)
         return Option([flag], type=limit, metavar="N", help=f"{text} (default {default}).")
-    return Option([flag], multiple=True, metavar="LABEL", help=f"{text} (may be repeated).")
+    said = f"{text} (may be repeated)."
+    return Option([flag], multiple=True, metavar="LABEL", shell_complete=labels, help=said)
 
 
 class Command(click.Command):

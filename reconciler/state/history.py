@@ -5,6 +5,8 @@
     has another current token, or another          derived, rotated, restored, rolled
     version of its secret                          back, adopted: the kind of the intent
                                                    that was open; recorded without one
+    has an entry with the tokens of a label that   renamed, was that label
+    it has no longer
     has a new row in its audit trail               revoked, or closed with its outcome
     has a new abandoned attempt                    abandoned
     has a label that left the manifest, or is      left, returned
@@ -91,8 +93,12 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
         yield from _remembered(version)
         return
     empty = Entry(path="")
+    former = _renamed(before, after)
     for label in sorted(after.tokens):
-        was, entry = before.tokens.get(label, empty), after.tokens[label]
+        was = before.tokens.get(former.get(label, label), Entry(path=""))
+        entry = after.tokens[label]
+        if label in former:
+            yield event(label=label, what="renamed", why=f"was {former[label]}")
         what = _of_current(was, entry)
         if what and entry.current is not None:
             token_id = entry.current.token_id
@@ -110,6 +116,27 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
             yield event(label=attempt.label, what="abandoned")
     if set(before.files) != set(after.files):
         yield event(label="", what="files", why=", ".join(after.files))
+
+
+def _renamed(before: Ledger, after: Ledger) -> dict[str, str]:
+    """Return the former label of each label that has another one's entry now.
+
+    An entry that moves takes its tokens along, or, where it has none, its protection.
+    """
+    gone = sorted(before.tokens.keys() - after.tokens.keys())
+    found = {}
+    for label in sorted(after.tokens.keys() - before.tokens.keys()):
+        entry = after.tokens[label]
+        ids = _ids(entry)
+        for was in gone:
+            if ids & _ids(before.tokens[was]) or entry == before.tokens[was]:
+                found[label] = was
+    return found
+
+
+def _ids(entry: Entry) -> set[str]:
+    ids = {row.token_id for row in entry.retiring} | {row.token_id for row in entry.revoking}
+    return ids | ({entry.current.token_id} if entry.current is not None else set())
 
 
 def _of_current(was: Entry, entry: Entry) -> str:

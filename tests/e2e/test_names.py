@@ -8,7 +8,7 @@ from typing import Self
 
 from reconciler.exchange import TokenClient
 from reconciler.state import credentials_of
-from tests.support.fleet import Fleet, unpaced
+from tests.support.fleet import Fleet, judged, unpaced
 
 
 class Consumer:
@@ -64,6 +64,9 @@ def test_a_rename_without_an_outage(fleet: Fleet) -> None:
         fleet.must("apply", "--yes")
         (new,) = fleet.live("robot")
         assert fleet.ledger().tokens["robot"].retiring[0].token_id == old
+        events = judged("history", fleet.must("history", "--format", "json").out)["events"]
+        told = [(e["what"], e["why"]) for e in events if e["label"] == "robot"]
+        assert told == [("renamed", "was bot"), ("rotated", f"in place of {old}, rotated")]
         assert "bot" not in fleet.ledger().tokens
         consumer.await_use(new.token_id)
     assert consumer.failures == []

@@ -13,6 +13,7 @@ from reconciler.documents import dump, plan_document
 from reconciler.plan.change import Selection
 from reconciler.plan.labels import meant, resolved
 from reconciler.render import plan_markdown, plan_text
+from tests.support.pages import COMMANDS, options_of
 from tests.unit.test_documents import a_plan
 
 PLAN = a_plan()
@@ -107,6 +108,12 @@ def test_what_a_word_for_labels_means(expected: set[str], word: str) -> None:
     assert chosen.targets == (expected or {word})
 
 
+OF_LABELS = [
+    (name, flag)
+    for name, command in COMMANDS.items()
+    for flag, param in options_of(command).items()
+    if param.metavar in {"LABEL", "L", "GLOB"}
+]
 MANIFEST = """\
 version: 1
 manager: reconciler
@@ -118,14 +125,30 @@ tokens: [{label: reconciler}, {label: bots/a}, {label: bots/b}, {label: web}]
 @pytest.mark.parametrize(
     ("expected", "begun"), [("bots/a bots/b", "b"), ("", "x"), ("bots/a bots/b reconciler web", "")]
 )
-@pytest.mark.parametrize("command", ["plan", "apply", "rotate", "status"])
-def test_labels_complete(command: str, expected: str, begun: str, tmp_path: Path) -> None:
-    """After --target, those of the manifest that is named so far."""
+@pytest.mark.parametrize(("command", "option"), OF_LABELS)
+def test_labels_complete(
+    command: str, option: str, expected: str, begun: str, tmp_path: Path
+) -> None:
+    """Those of the manifest that is named so far, after every option that takes one."""
     file = tmp_path / "fleet.yaml"
     file.write_text(MANIFEST)
     completion = ShellComplete(cli, {}, "reconciler", "_RECONCILER_COMPLETE")
-    found = completion.get_completions([command, str(file), "--target"], begun)
+    found = completion.get_completions([command, str(file), option], begun)
     assert expected.split() == [item.value for item in found]
+
+
+def test_every_command_about_labels_is_among_them() -> None:
+    """So that no option is missed because it calls a label something else."""
+    assert {
+        ("plan", "--target"),
+        ("apply", "--exclude"),
+        ("apply", "--replace"),
+        ("rotate", "--target"),
+        ("rollback", "--target"),
+        ("status", "--target"),
+        ("history", "--label"),
+        ("adopt", "--label"),
+    } <= set(OF_LABELS)
 
 
 def test_no_manifest_no_labels(tmp_path: Path) -> None:

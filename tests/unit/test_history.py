@@ -16,6 +16,7 @@ from reconciler.model import DAY_MS, iso
 from reconciler.render import history_text
 from reconciler.state.history import DONE, Event, LedgerVersion, events_of
 from reconciler.state.ledger import Closed, Entry, IntentKind, Ledger
+from reconciler.state.names import rename_entry
 from tests.support.values import (
     NOW_MS,
     current,
@@ -31,6 +32,7 @@ BEGUN = dataclasses.replace(entry("t1", "bot"), intent=intent("bot", kind=Intent
 ROTATED = dataclasses.replace(
     entry("t2", "bot", version=2), retiring=(retiring("t1", "bot"),), overlap_ms=1
 )
+MOVED = rename_entry("robot", "bot")(ledger({"bot": entry("t1", "bot")})).tokens["robot"]
 GONE = Closed(label="bot", token_id="t0", outcome="superseded", at_ms=NOW_MS - DAY_MS)
 
 
@@ -88,6 +90,33 @@ def held(entries: dict[str, Entry], **other: Any) -> Ledger:
         ),
         pytest.param(
             (event("abandoned"),), held({}), held({}, abandoned=(lost("bot"),)), id="abandoned"
+        ),
+        pytest.param(
+            (event("renamed", label="robot", why="was bot"),),
+            held({"bot": entry("t1", "bot"), "cat": entry("t2", "cat")}),
+            held({"robot": MOVED, "cat": entry("t2", "cat")}),
+            id="a rename",
+        ),
+        pytest.param(
+            (
+                event("recorded", label="robot", token_id="t2", why="in place of t1, rotated"),
+                event("renamed", label="robot", why="was bot"),
+            ),
+            held({"bot": entry("t1", "bot")}),
+            held({"robot": dataclasses.replace(ROTATED, path="bot")}),
+            id="a rename and a rotation, where the version between them is gone",
+        ),
+        pytest.param(
+            (event("renamed", label="robot", why="was bot"),),
+            held({"bot": Entry(path="bot", protect=True)}),
+            held({"robot": Entry(path="bot", protect=True)}),
+            id="a rename of a protection",
+        ),
+        pytest.param(
+            (event("recorded", label="robot", token_id="t2"),),
+            held({"bot": entry("t1", "bot")}),
+            held({"robot": entry("t2", "robot")}),
+            id="a label that went, and another one that came",
         ),
         pytest.param(
             (event("files", label="", why="a.yaml"),),

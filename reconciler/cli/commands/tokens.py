@@ -108,6 +108,7 @@ def rotate(**given: Any) -> None:
     "--target",
     required=True,
     metavar="LABEL",
+    shell_complete=labels,
     help="The label whose predecessor becomes current again.",
 )
 @YES
