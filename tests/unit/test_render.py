@@ -16,12 +16,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from reconciler.cli.posts import _plan_outputs
 from reconciler.errors import Exit
 from reconciler.escape import safe, short
 from reconciler.plan.alarms import Alarm, alarms_of
 from reconciler.plan.change import Change, NotTouched, Plan, Selection, Side
 from reconciler.plan.planner import plan
-from reconciler.plan.vocabulary import ACTIONS, SENTENCES, Action, Category, Reason
+from reconciler.plan.vocabulary import (
+    ACTIONS,
+    NEEDS_DECISION,
+    SENTENCES,
+    Action,
+    Category,
+    Reason,
+)
 from reconciler.protocol.outcome import Outcome, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row
 from reconciler.render.markdown import code, plan_blocks, plan_markdown
@@ -295,6 +303,27 @@ def test_short_shows_both_ends_of_an_id(token_id: str, expected: str) -> None:
 def test_summary_line(made: Plan, expected: str) -> None:
     """Counts in the order of the actions; zeros are left out; decisions are held."""
     assert expected == summary_line(made)
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [*((Action.HOLD, reason) for reason in Reason), *((action, Reason.DUE) for action in Action)],
+    ids=lambda word: word.value,
+)
+def test_everybody_agrees_on_whether_there_is_something_to_do(
+    action: Action, reason: Reason
+) -> None:
+    """A change, or a decision that is waited for: last line, page, output and exit code
+    of a plan all ask ``reached``.
+    """
+    row = dataclasses.replace(DECIDE, action=action, reason=reason)
+    made = a_plan(row, *KEEPS)
+    waits = action is Action.HOLD and reason in NEEDS_DECISION
+    assert made.reached is (not waits and action in {Action.HOLD, Action.KEEP})
+    assert summary_line(made).startswith("nothing to do") is made.reached
+    assert ("nothing to do" in plan_markdown(made)) is made.reached
+    assert ("nothing to do" in plan_text(made)) is made.reached
+    assert dict(_plan_outputs(made))["changes"] is not made.reached
 
 
 @pytest.mark.parametrize(
