@@ -18,7 +18,8 @@ help:            ## this list
 
 .venv-sdk/ready: tests/adapters/sdk/requirements.txt
 .venv-checks/ready: tests/delivery/checks/requirements.txt
-.venv-sdk/ready .venv-checks/ready:
+.venv-consumers/ready: tests/e2e/consumers/requirements.txt
+.venv-sdk/ready .venv-checks/ready .venv-consumers/ready:
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
@@ -45,7 +46,7 @@ test: .venv/ready .venv-sdk/ready .venv-checks/ready $(NODE)  ## all tests, with
 unit: .venv/ready       ## the tests that start no server
 	$(PYTEST) tests/unit
 
-consumers: .venv/ready  ## the recipes of docs/consumers.md, with the programs that they are for
+consumers: .venv/ready .venv-consumers/ready  ## the recipes of docs/consumers.md, with the programs that they are for (a gigabyte)
 	$(PYTEST) -m consumers tests/e2e
 
 SEED ?=
@@ -89,6 +90,7 @@ lock:            ## make the hash-locked requirements anew (needs uv on the PATH
 	echo 'hatchling' | $(LOCK) --constraints tests/requirements.txt - -o requirements-build.txt
 	$(LOCK) tests/adapters/sdk/requirements.in -o tests/adapters/sdk/requirements.txt
 	$(LOCK) tests/delivery/checks/requirements.in -o tests/delivery/checks/requirements.txt
+	$(LOCK) tests/e2e/consumers/requirements.in -o tests/e2e/consumers/requirements.txt
 	for folder in $(NODE:/node_modules/ready=); do npm --prefix $$folder update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund || exit 1; done
 
 dist: .venv/ready .venv-checks/ready  ## wheel, sources and a bill of materials, in dist/
@@ -98,4 +100,4 @@ dist: .venv/ready .venv-checks/ready  ## wheel, sources and a bill of materials,
 	.venv-checks/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --validate -o dist/bom.json
 
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .venv-checks $(NODE:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist
+	rm -rf .venv .venv-sdk .venv-checks .venv-consumers $(NODE:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist
