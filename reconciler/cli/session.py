@@ -31,7 +31,7 @@ from reconciler.identity import (
     take,
 )
 from reconciler.model import Credentials, Manifest, Secret
-from reconciler.plan import Category, Policy, Selection, meant
+from reconciler.plan import ALL, Category, Policy, Selection, meant
 from reconciler.run import Driver, Events, Keys, Session, Stage
 from reconciler.values import value
 from reconciler.vault import Elsewhere, SecretStore, settings_from_environment
@@ -122,6 +122,7 @@ def policy_of(manifest: Manifest, options: Options) -> Policy:
             only=Category(options.only) if options.only else None,
         ),
         requested=requested,
+        named=(ALL,) if options.rotates_all else tuple(sorted(set(options.requested))),
         compromised=options.compromised,
     )
     return policy.with_given(options.guards)

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     )
     from reconciler.plan.context import owned_paths
     from reconciler.plan.guards import GUARDS, Guard, Policy, violations
-    from reconciler.plan.labels import LEAST_ID, begun_with, meant
+    from reconciler.plan.labels import ALL, LEAST_ID, begun_with, meant
     from reconciler.plan.planner import plan
     from reconciler.plan.review import NoBase, Review, review_of
+    from reconciler.plan.rotations import unfinished_rotations
     from reconciler.plan.setting import DEFAULT_OVERLAP_MS
     from reconciler.plan.states import State
     from reconciler.plan.status import (
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIONS",
+    "ALL",
     "CATEGORIES",
     "DEFAULT_OVERLAP_MS",
     "FORMAT_VERSION",
@@ -133,6 +135,7 @@ __all__ = [
     "row_key",
     "scope_note",
     "status_of",
+    "unfinished_rotations",
     "violations",
 ]
 
@@ -160,9 +163,10 @@ __getattr__ = on_demand(
         ),
         "context": ("owned_paths",),
         "guards": ("GUARDS", "Guard", "Policy", "violations"),
-        "labels": ("LEAST_ID", "begun_with", "meant"),
+        "labels": ("ALL", "LEAST_ID", "begun_with", "meant"),
         "planner": ("plan",),
         "review": ("NoBase", "Review", "review_of"),
+        "rotations": ("unfinished_rotations",),
         "setting": ("DEFAULT_OVERLAP_MS",),
         "states": ("State",),
         "status": (

@@ -129,7 +129,8 @@ class Policy:
     """What the person at the command line allows or asks for.
 
     A number is a limit, a boolean lifts its guard, and labels lift it for these labels.
-    ``requested`` are the labels of ``rotate``; ``compromised`` leaves them no overlap.
+    ``requested`` are the labels of ``rotate``, ``named`` the labels and globs that
+    named them; ``compromised`` leaves them no overlap.
     ``rotation`` is the one that they go on with: those that are done are not rotated
     again. ``asked`` are ids whose revocation this run has sent.
     ``agreed`` are the rows of an approved plan, by ``row_key``; None without one.
@@ -187,10 +188,16 @@ class Policy:
         "Derive this label's token although a twin lives or its path is occupied",
     )
     requested: frozenset[str] = frozenset()
+    named: tuple[str, ...] = ()
     rotation: Rotation | None = None
     asked: frozenset[str] = frozenset()
     compromised: bool = False
     agreed: frozenset[str] | None = None
+
+    @property
+    def asked_for(self) -> tuple[tuple[str, ...], bool]:
+        """What tells the rotation of the requested labels from others."""
+        return self.named or tuple(sorted(self.requested)), self.compromised
 
     @property
     def applies_manifest(self) -> bool:

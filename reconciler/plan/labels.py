@@ -16,6 +16,9 @@ from collections.abc import Collection, Iterable
 
 from reconciler.plan.change import EVERYTHING, Selection
 
+ALL = "*"
+"""The glob that means every label."""
+
 LEAST_ID = 4
 """So many characters of an id are needed at least."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import iso
-from reconciler.plan import Policy
 from reconciler.protocol import NoteLedger, Step, time_of_record
 from reconciler.run.effects import Say
 from reconciler.run.session import Session
@@ -18,7 +17,6 @@ from reconciler.state import (
     Observed,
     Rotation,
     Transition,
-    asked_of,
     begin_rotation,
     carry_rotation,
     end_rotation,
@@ -30,9 +28,7 @@ from reconciler.state import (
 def going_on(session: Session, observed: Observed) -> Step[Session]:
     """Return the session of a rotation that goes on, if one is unfinished; say so."""
     policy, ledger = session.policy, observed.ledger
-    begun = unfinished(
-        ledger, policy.requested, compromised=policy.compromised, now_ms=observed.now_ms
-    )
+    begun = unfinished(ledger, policy.asked_for, policy.requested, observed.now_ms)
     if begun is None:
         return session
     left, number = left_of(ledger, begun, policy.requested), len(policy.requested)
@@ -54,8 +50,10 @@ def note_rotation(session: Session, observed: Observed) -> Step[None]:
     if policy.rotation is not None:
         yield from NoteLedger(transition=carry_rotation(policy.rotation, session.run))
         return
+    targets, compromised = policy.asked_for
     begun = Rotation(
-        asked=_asked(policy),
+        targets=targets,
+        compromised=compromised,
         run=session.run,
         since_ms=(yield from time_of_record()),
         newest_created_at_ms=max((t.created_at_ms for t in observed.live), default=0),
@@ -65,12 +63,8 @@ def note_rotation(session: Session, observed: Observed) -> Step[None]:
 
 def rotation_end(session: Session, ledger: Ledger) -> tuple[Transition, ...]:
     """Return the step that forgets the run's rotation, once none of it is left."""
-    policy = session.policy
-    begun = next((r for r in ledger.rotations if r.asked == _asked(policy)), None)
+    policy, asked = session.policy, session.policy.asked_for
+    begun = next((r for r in ledger.rotations if (r.targets, r.compromised) == asked), None)
     if not policy.requested or begun is None or left_of(ledger, begun, policy.requested):
         return ()
-    return (end_rotation(begun.asked),)
-
-
-def _asked(policy: Policy) -> str:
-    return asked_of(policy.requested, compromised=policy.compromised)
+    return (end_rotation(begun),)

@@ -5,8 +5,19 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.errors import ReconcilerError, UsageError
-from reconciler.model import SECOND_MS, Manifest, TokenSpec
-from reconciler.plan import LEAST_ID, Plan, Policy, begun_with, meant, plan, rests_on_uses
+from reconciler.escape import counted
+from reconciler.model import SECOND_MS, Manifest, TokenSpec, iso
+from reconciler.plan import (
+    ALL,
+    LEAST_ID,
+    Plan,
+    Policy,
+    begun_with,
+    meant,
+    plan,
+    rests_on_uses,
+    unfinished_rotations,
+)
 from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken
 from reconciler.run.effects import ReadClock, ReadSigner, Say
 from reconciler.run.observe import take_snapshot, with_look
@@ -92,6 +103,8 @@ def look_only(session: Session, before: Observed | None = None) -> Step[Observed
     yield from _warn_of_skew()
     for sentence in few_versions(observed):
         yield from Say(sentence=f"warning: {sentence}", once=sentence)
+    if not session.policy.requested:
+        yield from _warn_of_unfinished(session, observed)
     if not one_more_helps(observed.uses) or not rests_on_uses(
         session.manifest, observed, session.policy, run=session.run
     ):
@@ -119,6 +132,17 @@ def list_again(observed: Observed) -> Step[Observed]:
     live = tuple(found[token.token_id] for token in observed.live)
     again = dataclasses.replace(observed, now_ms=clock.now_ms, live=live)
     return with_look(again, observed.look)
+
+
+def _warn_of_unfinished(session: Session, observed: Observed) -> Step[None]:
+    for rotation, left in unfinished_rotations(session.manifest, observed, session.run):
+        what = "--all" if rotation.targets == (ALL,) else f"of {', '.join(rotation.targets)}"
+        what += " --compromised" if rotation.compromised else ""
+        sentence = (
+            f"the rotation that began at {iso(rotation.since_ms)} ({what}) is not done: "
+            f"{counted(left, 'label')} left; the same command goes on with it"
+        )
+        yield from Say(sentence=f"warning: {sentence}", once=sentence)
 
 
 def _warn_of_skew() -> Step[None]:
@@ -173,7 +197,9 @@ def requesting(session: Session, observed: Observed, wanted: str) -> Session:
     if entry.current is not None and entry.current.token_id == token_id:
         chosen = frozenset({session.spec(label).label})
         selection = dataclasses.replace(policy.selection, targets=chosen)
-        policy = dataclasses.replace(policy, selection=selection, requested=chosen)
+        policy = dataclasses.replace(
+            policy, selection=selection, requested=chosen, named=tuple(chosen)
+        )
     elif any(spec.was == label != spec.label for spec in session.manifest.tokens):
         raise UsageError(f"the manifest renames {label}, whose token it is: apply that first")
     elif any(row.token_id == token_id for row in entry.revoking):

@@ -92,10 +92,10 @@ from reconciler.state.parted import (
 )
 from reconciler.state.releasing import held_ids, release_labels
 from reconciler.state.rotation import (
-    asked_of,
     begin_rotation,
     carry_rotation,
     end_rotation,
+    is_over,
     left_of,
     unfinished,
 )
@@ -218,6 +218,7 @@ __all__ = [
     "held_ids",
     "interrupted",
     "is_absolute",
+    "is_over",
     "is_placeholder",
     "kept_beside",
     "learnt",

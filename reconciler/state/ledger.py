@@ -318,12 +318,13 @@ class Granted:
 class Rotation:
     """A rotation that a person asked for and that is not over; see ``rotation``.
 
-    ``asked`` is a digest of what was asked for, ``run`` is the run that worked on it
-    last. ``newest_created_at_ms`` is when the newest of the tokens was made that lived
-    when the rotation began.
+    ``targets`` are the labels and globs that were asked for, ``run`` is the run that
+    worked on it last. ``newest_created_at_ms`` is when the newest of the tokens was
+    made that lived when the rotation began.
     """
 
-    asked: str
+    targets: tuple[str, ...]
+    compromised: bool
     run: str
     since_ms: int
     newest_created_at_ms: int

@@ -24,8 +24,8 @@ for, and since when. Which labels are done is not remembered, but seen:
     that it began earlier                          rotates all labels: begins anew
 
 A run that has rotated all its labels forgets the rotation, so the next one rotates all
-of them again. Another set of labels, or ``--compromised`` where it was not given
-before, is another rotation.
+of them again. Other labels or globs, or ``--compromised`` where it was not given
+before, are another rotation.
 
 Rules that this module keeps:
 
@@ -37,8 +37,6 @@ Rules that this module keeps:
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -53,25 +51,31 @@ Later it may be about something else that happened.
 """
 
 ROTATIONS_KEPT = 20
-ASKED_DIGITS = 32
-
-
-def asked_of(labels: Iterable[str], *, compromised: bool) -> str:
-    """Return what tells a rotation from others: a digest of what was asked for."""
-    said = json.dumps([sorted(labels), compromised], ensure_ascii=False)
-    return hashlib.sha256(said.encode()).hexdigest()[:ASKED_DIGITS]
 
 
 def unfinished(
-    ledger: Ledger, labels: frozenset[str], *, compromised: bool, now_ms: int
+    ledger: Ledger, asked: tuple[tuple[str, ...], bool], labels: frozenset[str], now_ms: int
 ) -> Rotation | None:
-    """Return the rotation that a command about these labels goes on with, or None."""
-    asked = asked_of(labels, compromised=compromised)
-    begun = next((r for r in ledger.rotations if r.asked == asked), None)
-    if begun is None or now_ms - begun.since_ms >= GOES_ON_MS:
+    """Return the rotation that a command goes on with, or None.
+
+    ``asked`` are its targets, and whether they are compromised; ``labels`` is what the
+    targets mean.
+    """
+    begun = next((r for r in ledger.rotations if asked_of(r) == asked), None)
+    if begun is None or is_over(begun, now_ms):
         return None
     died = ledger.holder is not None and ledger.holder.run == begun.run
     return begun if died or left_of(ledger, begun, labels) else None
+
+
+def asked_of(rotation: Rotation) -> tuple[tuple[str, ...], bool]:
+    """Return what tells a rotation from others."""
+    return rotation.targets, rotation.compromised
+
+
+def is_over(rotation: Rotation, now_ms: int) -> bool:
+    """Return whether nobody goes on with it any more."""
+    return now_ms - rotation.since_ms >= GOES_ON_MS
 
 
 def left_of(ledger: Ledger, rotation: Rotation, labels: Iterable[str]) -> frozenset[str]:
@@ -88,19 +92,22 @@ def left_of(ledger: Ledger, rotation: Rotation, labels: Iterable[str]) -> frozen
 @transition
 def begin_rotation(ledger: Ledger, begun: Rotation) -> Ledger:
     """Remember a rotation; those that nobody goes on with any more are forgotten."""
-    others = (r for r in ledger.rotations if r.asked != begun.asked)
-    kept = [r for r in others if begun.since_ms - r.since_ms < GOES_ON_MS]
+    others = (r for r in ledger.rotations if asked_of(r) != asked_of(begun))
+    kept = [r for r in others if not is_over(r, begun.since_ms)]
     return replace(ledger, rotations=(*kept, begun)[-ROTATIONS_KEPT:])
 
 
 @transition
 def carry_rotation(ledger: Ledger, begun: Rotation, run: str) -> Ledger:
     """Remember which run goes on with a rotation, if that is not over."""
-    rows = tuple(replace(r, run=run) if r.asked == begun.asked else r for r in ledger.rotations)
-    return replace(ledger, rotations=rows)
+    carried = (
+        replace(r, run=run) if asked_of(r) == asked_of(begun) else r for r in ledger.rotations
+    )
+    return replace(ledger, rotations=tuple(carried))
 
 
 @transition
-def end_rotation(ledger: Ledger, asked: str) -> Ledger:
+def end_rotation(ledger: Ledger, begun: Rotation) -> Ledger:
     """Forget a rotation: it is over."""
-    return replace(ledger, rotations=tuple(r for r in ledger.rotations if r.asked != asked))
+    rows = tuple(r for r in ledger.rotations if asked_of(r) != asked_of(begun))
+    return replace(ledger, rotations=rows)

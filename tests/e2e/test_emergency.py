@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from reconciler.sandbox import Fault, FaultKind, Operation, state
-from reconciler.state import asked_of
 from tests.support.fleet import TIMEOUT_S, Fleet, KillServer, judged, texts_of
 
 BOTS = tuple({"label": f"bots/{number}"} for number in range(9))
@@ -53,8 +52,8 @@ def assert_all_new(fleet: Fleet, before: dict[str, str], *, gone: bool) -> None:
     assert len(done_of(fleet, before)) == len(before) == len(fleet.tokens)
     live = {token.token_id for token in fleet.sandbox.state.live()}
     assert not gone or live == set(currents(fleet).values())
-    asked = asked_of(before, compromised=gone)
-    assert asked not in {r.asked for r in fleet.ledger().rotations}, "it is over"
+    asked = ("*",), gone
+    assert asked not in {(r.targets, r.compromised) for r in fleet.ledger().rotations}, "over"
 
 
 @pytest.mark.parametrize("command", [ALL, COMPROMISED], ids=["all", "compromised"])
@@ -169,6 +168,9 @@ def test_an_emergency_that_stops_half_way_goes_on(fleet: Fleet, interruption: st
         fleet.sandbox.faults.clear()
     finished = done_of(fleet, before)
     assert 0 < len(finished) < len(before)
+    told = f"(--all --compromised) is not done: {len(before) - len(finished)} label"
+    for command in (("plan",), ("status",)):
+        assert told in fleet.must(*command).err
     sent = derives(fleet)
     done = fleet.must(*COMPROMISED)
     left = len(before) - len(finished)

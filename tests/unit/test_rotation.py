@@ -6,22 +6,29 @@ import dataclasses
 
 import pytest
 
+from reconciler.plan.guards import Policy
+from reconciler.plan.rotations import unfinished_rotations
 from reconciler.state.ledger import Ledger, Rotation
 from reconciler.state.rotation import (
     GOES_ON_MS,
     ROTATIONS_KEPT,
-    asked_of,
     begin_rotation,
     carry_rotation,
     end_rotation,
     left_of,
     unfinished,
 )
-from tests.support.values import NOW_MS, entry, holder, ledger
+from tests.support.values import NOW_MS, entry, holder, ledger, manifest, settled, spec
 
 LABELS = frozenset({"a", "b"})
-ASKED = asked_of(LABELS, compromised=True)
-BEGUN = Rotation(asked=ASKED, run="run-9", since_ms=NOW_MS, newest_created_at_ms=NOW_MS - 5)
+ASKED = ("*",), True
+BEGUN = Rotation(
+    targets=("*",),
+    compromised=True,
+    run="run-9",
+    since_ms=NOW_MS,
+    newest_created_at_ms=NOW_MS - 5,
+)
 
 
 def of(*created_at_ms: int, rotation: Rotation | None = BEGUN, dead: str = "") -> Ledger:
@@ -57,17 +64,41 @@ def test_what_is_left(expected: frozenset[str] | None, known: Ledger) -> None:
     """A token that is newer than all that lived then is done; all done is over, but for
     a run that died before it could say so.
     """
-    found = unfinished(known, LABELS, compromised=True, now_ms=NOW_MS + GOES_ON_MS - 1)
+    found = unfinished(known, ASKED, LABELS, NOW_MS + GOES_ON_MS - 1)
     assert expected == (left_of(known, found, LABELS) if found is not None else None)
-    assert unfinished(known, LABELS, compromised=True, now_ms=NOW_MS + GOES_ON_MS) is None
-    assert unfinished(known, LABELS, compromised=False, now_ms=NOW_MS) is None
-    assert unfinished(known, LABELS | {"c"}, compromised=True, now_ms=NOW_MS) is None
+    assert unfinished(known, ASKED, LABELS, NOW_MS + GOES_ON_MS) is None
+    assert unfinished(known, (("*",), False), LABELS, NOW_MS) is None
+    assert unfinished(known, (("a", "b"), True), LABELS, NOW_MS) is None
 
 
-def test_what_is_asked_for_has_no_order() -> None:
-    """Labels that run into each other are told apart."""
-    assert asked_of(["a", "b"], compromised=True) == asked_of(("b", "a"), compromised=True)
-    assert asked_of(["ab", "c"], compromised=True) != asked_of(["a", "bc"], compromised=True)
+def test_what_is_asked_for() -> None:
+    """The words that named the labels, else the labels, in any order of theirs."""
+    policy = Policy(requested=LABELS, compromised=True)
+    assert policy.asked_for == (("a", "b"), True)
+    assert dataclasses.replace(policy, named=("*",)).asked_for == ASKED
+
+
+@pytest.mark.parametrize(
+    ("expected", "known", "run"),
+    [
+        pytest.param(2, of(OLD, OLD), "run-1", id="nothing is done"),
+        pytest.param(1, of(NEW, OLD), "run-1", id="one is left"),
+        pytest.param(None, of(NEW, NEW), "run-1", id="none is left"),
+        pytest.param(None, of(OLD, OLD, dead="run-9"), "run-1", id="its run is at work"),
+        pytest.param(2, of(OLD, OLD, dead="run-8"), "run-1", id="another run is at work"),
+        pytest.param(2, of(OLD, OLD, dead="run-1"), "run-1", id="the asking run is at work"),
+    ],
+)
+def test_nobody_overlooks_one_that_is_not_done(
+    expected: int | None, known: Ledger, run: str
+) -> None:
+    """While its run has the lease it is on its way; six hours later it is forgotten."""
+    desired = manifest(spec("a"), spec("b"))
+    seen = dataclasses.replace(settled([spec("a"), spec("b")]), ledger=known, now_ms=NOW_MS)
+    found = unfinished_rotations(desired, seen, run)
+    assert found == (() if expected is None else ((BEGUN, expected),))
+    late = dataclasses.replace(seen, now_ms=NOW_MS + GOES_ON_MS)
+    assert unfinished_rotations(desired, late, run) == ()
 
 
 def test_it_is_begun_carried_on_and_ended() -> None:
@@ -77,12 +108,12 @@ def test_it_is_begun_carried_on_and_ended() -> None:
     assert begin_rotation(BEGUN)(begun).rotations == (BEGUN,)
     carried = carry_rotation(BEGUN, "run-10")(begun)
     assert carried.rotations == (dataclasses.replace(BEGUN, run="run-10"),)
-    ended = end_rotation(ASKED)(carried)
+    ended = end_rotation(BEGUN)(carried)
     assert ended.rotations == ()
     assert carry_rotation(BEGUN, "run-11")(ended).rotations == (), "it stays over"
     many = begun
     for number in range(ROTATIONS_KEPT + 1):
-        other = dataclasses.replace(BEGUN, asked=str(number))
+        other = dataclasses.replace(BEGUN, targets=(str(number),))
         many = begin_rotation(other)(many)
     assert len(many.rotations) == ROTATIONS_KEPT
     late = dataclasses.replace(BEGUN, since_ms=NOW_MS + GOES_ON_MS)
