@@ -178,6 +178,7 @@ def requesting(session: Session, observed: Observed, wanted: str) -> Session:
     the token is                   the session
     -----------------------------  ---------------------------------------------
     current                        rotates its label, and no other
+    that of a label that left      UsageError: ``apply --revoke-now`` is for it
     retiring, and compromised      revokes it, and nothing else
     of a label to be renamed       UsageError: the rename comes first
     retiring                       UsageError
@@ -195,6 +196,11 @@ def requesting(session: Session, observed: Observed, wanted: str) -> Session:
     token_id, label = found[0], owners[found[0]]
     entry, policy = observed.ledger.tokens[label], session.policy
     if entry.current is not None and entry.current.token_id == token_id:
+        if label not in {spec.label for spec in session.manifest.tokens}:
+            raise UsageError(
+                f"{token_id} is the token of {label}, which is not in the manifest: "
+                f"`reconciler apply --revoke-now {label}` revokes it at once"
+            )
         chosen = frozenset({session.spec(label).label})
         selection = dataclasses.replace(policy.selection, targets=chosen)
         policy = dataclasses.replace(

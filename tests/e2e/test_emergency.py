@@ -258,6 +258,15 @@ def test_a_predecessor_that_leaked_is_revoked_by_its_id(fleet: Fleet) -> None:
         said = fleet.refused(64, "rotate", "--token-id", first, *alone)
         assert "no token that the ledger knows" in said
     fleet.must("rotate", "--token-id", before["bots/0"], *alone)
+    (left,) = (token.token_id for token in fleet.live("bots/1"))
+    document = (fleet.folder / "tokens.yaml").read_text()
+    fleet.write(BOTS[0])
+    with fleet.untouched():
+        said = fleet.refused(64, "rotate", "--token-id", left, *alone)
+        assert f"{left} is the token of bots/1, which is not in the manifest" in said
+        assert "--revoke-now bots/1" in said
+    fleet.write(*BOTS[:2])
+    assert document == (fleet.folder / "tokens.yaml").read_text()
     assert {before["bots/0"], second}.isdisjoint(t.token_id for t in fleet.live("bots/0"))
     fleet.assert_whole()
     fleet.assert_quiet()
