@@ -318,9 +318,8 @@ class Granted:
 class Rotation:
     """A rotation that a person asked for and that is not over; see ``rotation``.
 
-    ``targets`` are the labels and globs that were asked for, ``run`` is the run that
-    worked on it last. ``newest_created_at_ms`` is when the newest of the tokens was
-    made that lived when the rotation began.
+    ``targets`` are the labels and globs, ``run`` worked on it last. The newest token
+    that lived when it began was made at ``newest_created_at_ms``.
     """
 
     targets: tuple[str, ...]
