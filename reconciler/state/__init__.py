@@ -53,8 +53,6 @@ from reconciler.state.ledger import (
     Retiring,
     Revoking,
     Rotation,
-    due_at_ms,
-    lease_held_by,
 )
 from reconciler.state.ledger_text import (
     MAX_ENTRY_BYTES,
@@ -125,6 +123,7 @@ from reconciler.state.snapshot import (
     only_ours,
     wrong_exchange,
 )
+from reconciler.state.times import due_at_ms, lease_held_by
 from reconciler.state.transitions import (
     abandon_intent,
     close_intent,

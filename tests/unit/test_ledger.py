@@ -41,9 +41,9 @@ from reconciler.state.ledger import (
     Retirement,
     Retiring,
     Revoking,
-    lease_held_by,
 )
 from reconciler.state.ledger_text import from_text, text_bytes, to_text
+from reconciler.state.times import lease_held_by
 from reconciler.state.transitions import (
     ABANDONED_MOST,
     CLOSED_KEPT,
