@@ -26,6 +26,7 @@ from reconciler.state.facts import (
     settle_own_uses,
     unchanged,
 )
+from reconciler.state.farewells import Discarded, Retirement
 from reconciler.state.granted import granted_otherwise, remember_granted
 from reconciler.state.history import Event, LedgerVersion, events_of
 from reconciler.state.lasting import (
@@ -41,7 +42,6 @@ from reconciler.state.ledger import (
     Abandoned,
     Closed,
     Current,
-    Discarded,
     Entry,
     Granted,
     Holder,
@@ -49,7 +49,6 @@ from reconciler.state.ledger import (
     IntentKind,
     Ledger,
     LedgerError,
-    Retirement,
     Retiring,
     Revoking,
     Rotation,

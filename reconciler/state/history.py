@@ -92,7 +92,6 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
         yield event(label="", what="moved", why=f"from {before.arriving_from}")
         yield from _remembered(version)
         return
-    empty = Entry(path="")
     former = _renamed(before, after)
     for label in sorted(after.tokens):
         was = before.tokens.get(former.get(label, label), Entry(path=""))

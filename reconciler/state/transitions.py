@@ -26,18 +26,17 @@ from reconciler.state.entries import (
     with_entry,
     without_copies,
 )
+from reconciler.state.farewells import Discarded, Retirement
 from reconciler.state.granted import forget_granted
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
     Current,
-    Discarded,
     Entry,
     Intent,
     IntentKind,
     Ledger,
     LedgerError,
-    Retirement,
     Retiring,
     Revoking,
 )

@@ -26,19 +26,18 @@ from reconciler.state.facts import (
     set_version,
     unchanged,
 )
+from reconciler.state.farewells import Discarded, Retirement
 from reconciler.state.leaving import note_left, note_returned
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
     Current,
-    Discarded,
     Entry,
     Holder,
     Intent,
     IntentKind,
     Ledger,
     LedgerError,
-    Retirement,
     Retiring,
     Revoking,
 )

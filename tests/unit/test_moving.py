@@ -9,13 +9,13 @@ import pytest
 from reconciler.errors import ReconcilerError
 from reconciler.model import VersionId
 from reconciler.run.reads import MovedError, refuse_moved
+from reconciler.state.farewells import Retirement
 from reconciler.state.history import LedgerVersion, events_of
 from reconciler.state.ledger import (
     Closed,
     IntentKind,
     Ledger,
     LedgerError,
-    Retirement,
 )
 from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.manifests import state_of, superseded_at_ms

@@ -14,13 +14,13 @@ from reconciler.plan.vocabulary import Action, Reason
 from reconciler.run.release import ReleasedToken, find_release
 from reconciler.run.session import Session
 from reconciler.state.entries import Transition
+from reconciler.state.farewells import Retirement
 from reconciler.state.ledger import (
     Closed,
     Entry,
     IntentKind,
     Ledger,
     LedgerError,
-    Retirement,
 )
 from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.lost import lost_of, over

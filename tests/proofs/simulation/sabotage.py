@@ -58,7 +58,15 @@ from reconciler.state import Observed, lost, moving
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import Moved, set_version, unchanged
-from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement, Retiring, Uses
+from reconciler.state.farewells import Retirement
+from reconciler.state.ledger import (
+    Current,
+    Entry,
+    Intent,
+    Ledger,
+    Retiring,
+    Uses,
+)
 from reconciler.state.parted import is_absolute
 from reconciler.state.releasing import release_labels
 from reconciler.state.secret import OPERATION_ID, Fields
