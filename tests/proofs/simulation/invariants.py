@@ -590,7 +590,7 @@ def check_left(world: World, run: Run) -> None:
 
     Nothing leads to a placeholder of a time that a person has since rolled the ledger
     back over, or to one that a person undeleted, unless the manifest or the ledger
-    names its path.
+    names its path, and a run may write there: see ``_paths_seen_to``.
     """
     ledger = world.vault.ledger()
     assert ledger is not None
@@ -598,14 +598,30 @@ def check_left(world: World, run: Run) -> None:
     for label, entry in ledger.tokens.items():
         if entry.intent is not None or any(r.asked_at_ms is None for r in entry.revoking):
             raise Violation("rest", f"{label} is left with an intent or revoking ids")
-    named = {spec.path for spec in run.wish.manifest.tokens}
-    named.update(entry.path for entry in ledger.tokens.values())
+    seen_to = _paths_seen_to(ledger, run)
     for path in world.vault.secrets:
         content = world.vault.content(path)
         if content is None or not content.placeholder:
             continue
-        if path in named or not (world.audit.rewound or content.by == PERSON):
+        if path in seen_to or not (world.audit.rewound or content.by == PERSON):
             raise Violation("rest", f"a placeholder is left at {path}")
+
+
+def _paths_seen_to(ledger: Ledger, run: Run) -> frozenset[str]:
+    """The paths at which an undisturbed run leaves no placeholder, whoever put it there.
+
+    A label that waits for another one to leave its path writes at neither: the path it
+    waits for is the other's, and without a current token nothing belongs at its own.
+    """
+    changes = run.plan.changes if run.plan is not None else ()
+    waits = {change.label for change in changes if change.reason is Reason.WAITS_FOR}
+    wanted = {spec.path for spec in run.wish.manifest.tokens if spec.label not in waits}
+    recorded = {
+        entry.path
+        for label, entry in ledger.tokens.items()
+        if label not in waits or entry.current is not None
+    }
+    return frozenset(wanted | recorded)
 
 
 def open_revocations(world: World) -> frozenset[str]:
