@@ -73,13 +73,28 @@ def drive(step: Step[T], perform: Callable[[Effect[Any]], object]) -> T:
 # --- replies ---
 
 
+HTTP_UNAUTHORIZED = 401
+
+
 @value
 class Refused:
-    """Certainly not done. ``again_after_ms`` as in ``Unclear``."""
+    """Certainly not done. ``again_after_ms`` as in ``Unclear``.
+
+    ``status`` is the exchange's, None where the request never left.
+    """
 
     sentence: str
     status: int | None = None
     again_after_ms: int | None = None
+
+    @property
+    def is_of_signature(self) -> bool:
+        """Whether it is about who signed: token, secret or clock.
+
+        Any other refusal tells nothing of a secret: an edge that blocks this address
+        answers 403, and to a request that never left nobody answered.
+        """
+        return self.status == HTTP_UNAUTHORIZED
 
 
 @value

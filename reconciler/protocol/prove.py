@@ -4,12 +4,13 @@
     -------------------------  ---------------------  --------------------------------
     has the token              (not asked for)        it works
     lacks the token            (not asked for)        partial: not now
-    refused                    has the token          the secret is a wrong one
-    refused                    lacks the token        the token is gone
-    refused                    refused or unclear     a clock or an edge: not now
+    401                        has the token          the secret is a wrong one
+    401                        lacks the token        the token is gone
+    401                        refused or unclear     a clock or an edge: not now
+    refused otherwise          (not asked for)        an edge, or nobody: not now
     unclear                    (not asked for)        not now
 
-While nobody can sign (a bootstrap), a refusal is believed as it is.
+While nobody can sign (a bootstrap), a 401 is believed as it is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from reconciler.protocol.effects import (
     Recorded,
     Refused,
     Step,
+    Unclear,
     VerifyToken,
     WriteLedger,
 )
@@ -83,13 +85,13 @@ def prove_new(credentials: Credentials, *, has_signer: bool) -> Step[Proof | Out
 
 
 def _judged(reply: object, token_id: str, *, has_signer: bool) -> Step[Proof | Outcome]:
-    why = "no clear answer"
+    why = reply.sentence if isinstance(reply, Refused) else "no clear answer"
     if isinstance(reply, Listing):
         live = reply.find(token_id)
         if live is not None:
             return Works(live=live, listed=reply.tokens)
         why = "the list that it signed lacks it"
-    elif isinstance(reply, Refused):
+    elif isinstance(reply, Refused) and reply.is_of_signature:
         if not has_signer:
             return Wrong()
         listing = yield from ListTokens()
@@ -97,6 +99,13 @@ def _judged(reply: object, token_id: str, *, has_signer: bool) -> Step[Proof | O
             return Gone() if listing.find(token_id) is None else Wrong()
         why = listing.sentence
     return not_tried(f"whether the stored secret of {token_id} works is not known ({why})")
+
+
+def why_unproven(what: str, reply: Refused | Unclear) -> str:
+    """Tell whether a secret does not sign, or whether that is not known."""
+    if isinstance(reply, Refused) and reply.is_of_signature:
+        return f"{what} does not sign: {reply.sentence}"
+    return f"whether {what} signs is not known: {reply.sentence}"
 
 
 def record_unsigned(

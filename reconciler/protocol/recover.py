@@ -80,7 +80,6 @@ from reconciler.protocol.outcome import (
 from reconciler.protocol.prove import (
     Proof,
     Works,
-    Wrong,
     prove_new,
     prove_stored,
 )
@@ -295,7 +294,7 @@ def _own_uses_only(task: Recovery, token_id: str) -> Step[Outcome | int | None]:
 class _Found:
     """What a committed intent wrote: its version, and the token if the list has it.
 
-    ``unsigned``: it lives, and what is stored did not sign.
+    ``unsigned``: what is stored did not sign, be the token in the list or not.
     """
 
     content: SecretVersion
@@ -330,7 +329,7 @@ def _found(
         return TakenAway()
     if isinstance(proof, Works):
         return dataclasses.replace(found, live=proof.live)
-    return dataclasses.replace(found, unsigned=isinstance(proof, Wrong))
+    return dataclasses.replace(found, unsigned=True)
 
 
 def _is_only_one(label: str, intent: Intent, ledger: Ledger, proof: Proof) -> bool:

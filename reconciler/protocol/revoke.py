@@ -27,6 +27,8 @@ A list may be partial, so a token that it lacks may live. What is done about it:
     is refused (401), and the   it is gone, and goes the same way as above, which
     list lacks it once more     closes it
     can't be asked now          nothing in this run
+    did not sign while the      as where it is lost
+    list had it
     is lost                     nobody can prove that it is gone: no DELETE. The ledger
                                 remembers that (``missing``), the plan holds it, and a
                                 person who knows says so (``forget``)
@@ -77,6 +79,7 @@ from reconciler.protocol.spare import spare_used
 from reconciler.state import (
     INTERRUPTED,
     TOKEN_ID,
+    Current,
     Entry,
     Retiring,
     Revoking,
@@ -90,7 +93,6 @@ from reconciler.state import (
 EMPTY_TRIES = 5
 SECRETS_TRIED = 3
 HTTP_BAD_REQUEST = 400
-HTTP_UNAUTHORIZED = 401
 
 EVIDENCE_MS = 5 * MINUTE_MS
 """A revocation is begun within this time of the list that it was decided on.
@@ -216,9 +218,13 @@ def confirm_gone(
     """Return whether a token that is missing from the list is proven gone.
 
     An outcome where it works, or can't be asked now. False where its secret is lost as
-    well, so that nobody can ask it. A 403 proves nothing: an address may be blocked. A
-    version may have a wrong secret beside the id, so older ones are asked as well.
+    well, so that nobody can ask it; so it is where the stored secret is known to be a
+    wrong one, whose refusal tells nothing of the token. A 403 proves nothing: an
+    address may be blocked. A version may have a wrong secret beside the id, so older
+    ones are asked as well.
     """
+    if _is_unsigned(entry, token_id):
+        return False
     tried: tuple[Secret, ...] = ()
     version: int | None = None
     while len(tried) < SECRETS_TRIED:
@@ -238,7 +244,7 @@ def confirm_gone(
                     f"{token_id} is missing from the list but still signs: "
                     "the list lags or is partial, run again later"
                 )
-            if not isinstance(reply, Refused) or reply.status != HTTP_UNAUTHORIZED:
+            if not isinstance(reply, Refused) or not reply.is_of_signature:
                 return not_tried(
                     f"whether {token_id} still works could not be found out: {reply.sentence}"
                 )
@@ -246,6 +252,11 @@ def confirm_gone(
             break
         version = content.version - 1
     return bool(tried)
+
+
+def _is_unsigned(entry: Entry, token_id: str) -> bool:
+    rows: tuple[Current | Retiring | None, ...] = (entry.current, *entry.retiring)
+    return any(row.unsigned for row in rows if row is not None and row.token_id == token_id)
 
 
 def _holder(

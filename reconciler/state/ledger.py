@@ -156,6 +156,7 @@ class Retiring:
     own_use_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    unsigned: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     in_use_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     grace_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     asked_label: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)

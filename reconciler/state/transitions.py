@@ -281,6 +281,7 @@ def _retired(old: Current, retirement: Retirement) -> Retiring:
         verified_at_ms=old.verified_at_ms,
         own_use_until_ms=old.own_use_until_ms,
         fresh=old.fresh,
+        unsigned=old.unsigned,
         in_use_since_ms=old.in_use_since_ms,
         grace_until_ms=old.grace_until_ms,
         asked_label=old.asked_label,

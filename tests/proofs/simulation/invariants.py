@@ -20,8 +20,9 @@ of the design, by number).
 11. No path that the manifest wants is emptied while what lies there works.
 
 Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
-revoking, a current or retiring token was committed before it was recorded, no secret
-stands in it) and ``rest`` (no intent, no revoking id, no placeholder is left over).
+revoking, a current or retiring token was committed before it was recorded, no working
+secret is called a wrong one, no secret stands in it) and ``rest`` (no intent, no
+revoking id, no placeholder is left over).
 """
 
 from __future__ import annotations
@@ -324,6 +325,16 @@ class Audit:
 
     # --- at every instant ---
 
+    def check_unsigned(self, ledger: Ledger, exchange: Exchange) -> None:
+        """No secret counts as wrong that works, while nobody but runs has acted."""
+        for label, entry in ledger.tokens.items():
+            current = entry.current
+            if current is None or not current.unsigned or self.meddled:
+                continue
+            pair = Credentials(token_id=current.token_id, secret=secret_of(current.token_id))
+            if exchange.accepts(pair):
+                raise Violation("ledger", f"the secret of {label} works, and is recorded as wrong")
+
     def check_contents(self, vault: Vault, exchange: Exchange) -> None:
         """Invariant 5."""
         for path in vault.secrets:
@@ -608,7 +619,7 @@ def check_left(world: World, run: Run) -> None:
 
 
 def _paths_seen_to(ledger: Ledger, run: Run) -> frozenset[str]:
-    """The paths at which an undisturbed run leaves no placeholder, whoever put it there.
+    """The paths at which an undisturbed run leaves no placeholder of anybody's.
 
     A label that waits for another one to leave its path writes at neither: the path it
     waits for is the other's, and without a current token nothing belongs at its own.

@@ -429,6 +429,10 @@ def _missing_twice_is_gone(
     return asked if isinstance(asked, Outcome) else None
 
 
+def _whatever_secret(_entry: Entry, _token_id: str) -> bool:
+    return False
+
+
 def _trust(*_: object) -> None:
     pass
 
@@ -780,6 +784,18 @@ SABOTAGES: tuple[Sabotage, ...] = (
         patch=_replaced(revoke, "_unproven", _missing_twice_is_gone),
         world="hold without a secret",
         budget=MISLED,
+    ),
+    Sabotage(
+        name="a refusal of an edge taken for a wrong secret",
+        patch=_replaced(Refused, "is_of_signature", True),  # it is a property
+        world="restore",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="a wrong secret's refusal taken for a proof",
+        patch=_replaced(revoke, "_is_unsigned", _whatever_secret),
+        world="hold with a wrong secret",
+        budget=Budget(faults=3),
     ),
     Sabotage(
         name="an answer taken for a revocation",

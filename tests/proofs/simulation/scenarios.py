@@ -192,14 +192,27 @@ def clung_to_unread() -> World:
     return _rotated(wish("second", BOT, policy=ROTATE), picked_up=False, kept=1)
 
 
-def _rotated(second: Wish, *, picked_up: bool, kept: int = TIMES_KEPT) -> World:
+def clung_to_spoiled() -> World:
+    """``bot``'s secret was spoiled beside the right id, and no other version is left,
+    so it was replaced; its consumer, which read it before, still uses it.
+    """
+    return _rotated(wish("second", BOT), picked_up=False, kept=1, spoiled=True)
+
+
+def _rotated(
+    second: Wish, *, picked_up: bool, kept: int = TIMES_KEPT, spoiled: bool = False
+) -> World:
     world = settled()
     world.vault.max_versions = kept
     for path in ("bot", MANAGER):
         world.take(("read", path))
         world.take(("use", path))
     world.now_ms += MINUTE_MS
+    if spoiled:
+        world.take(("person", "spoils", "bot"))
+        world.vault.max_versions = TIMES_KEPT
     undisturbed(world, second)
+    world.audit.meddled = False
     world.now_ms += 2 * HOUR_MS
     spec_now = second.spec("bot")
     assert spec_now is not None
@@ -496,6 +509,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("remove by others at once", abandoned_at_once, wish(_A, policy=CLEAN_UP), None),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
+    ("hold with a wrong secret", clung_to_spoiled, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),
     ("restore, remove", overwritten, wish(_A, BOT), wish(_B, policy=IN_USE_TOO)),
     ("put right", written_again, wish(_A, BOT), None),

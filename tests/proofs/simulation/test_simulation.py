@@ -89,6 +89,11 @@ def test_a_run_meets_two_faults(name: str, tally: Tally) -> None:
     _assert_lawful(small_world(name, Budget(faults=2)), tally)
 
 
+def test_a_run_meets_three_faults(tally: Tally) -> None:
+    """The same for three lists in a row that lack a token whose secret can't be asked."""
+    _assert_lawful(small_world("hold with a wrong secret", Budget(faults=3)), tally)
+
+
 @pytest.mark.parametrize("name", ["derive", "rotate", "move back", "restore"])
 @pytest.mark.parametrize("kept", [1, 2])
 def test_vault_keeps_few_versions(name: str, kept: int, tally: Tally) -> None:

@@ -710,6 +710,7 @@ class World:
             if number is not None:
                 self.audit.perhaps_used |= self._used_late() | frozenset(self.exchange.ended_by)
                 self.audit.recorded(effect.ledger, self.now_ms, self.runs.get(flight.by))
+                self.audit.check_unsigned(effect.ledger, self.exchange)
             return Mismatch() if number is None else Written(version=number)
         assert isinstance(effect, DeleteVersion), effect
         self.vault.delete(effect.path, effect.version)
