@@ -27,7 +27,15 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.errors import Exit, PersonNeededError, ReconcilerError
-from reconciler.model import SCOPES, Capabilities, Credentials, Manifest, TokenSpec
+from reconciler.model import (
+    SCOPES,
+    Capabilities,
+    Credentials,
+    Manifest,
+    StoredPair,
+    ToAdopt,
+    TokenSpec,
+)
 from reconciler.plan import Plan, Policy
 from reconciler.protocol import (
     Effect,
@@ -43,7 +51,16 @@ from reconciler.protocol import (
     UseSigner,
     WriteLedger,
 )
-from reconciler.run import Session, adopt_token, apply_manifest, bootstrap_manager, roll_back
+from reconciler.run import (
+    Adoption,
+    AdoptReport,
+    Session,
+    adopt_list,
+    adopt_token,
+    apply_manifest,
+    bootstrap_manager,
+    roll_back,
+)
 from reconciler.run.effects import (
     CheckIdentity,
     Clock,
@@ -56,6 +73,7 @@ from reconciler.run.effects import (
     ReadClock,
     ReadDesk,
     ReadHalt,
+    ReadPair,
     ReadProfile,
     ReadSigner,
     ReleaseLease,
@@ -68,7 +86,7 @@ from reconciler.run.progress import Progress
 from reconciler.state import Ledger, Observed, Transition
 from reconciler.values import value
 from tests.proofs.simulation.fibers import Fiber
-from tests.proofs.simulation.models import ledger_key, secret_of
+from tests.proofs.simulation.models import WRONG, ledger_key, secret_of
 
 API_URL = "https://exchange.test"
 PROFILE_ID = 42
@@ -86,14 +104,16 @@ class Command(enum.Enum):
     BOOTSTRAP = "bootstrap"
     ROLLBACK = "rollback"
     ADOPT = "adopt"
+    ADOPT_MANY = "adopt many"
 
 
 @value
 class Wish:
     """How a run is started.
 
-    ``subject`` is the label of a rollback or adopt, ``token_id``
-    what is adopted. ``older``: another manifest was applied since this one.
+    ``subject`` is the label of a rollback or adopt, ``token_id`` what is adopted.
+    ``rows`` are a list to adopt: labels and places (``pair_at``). ``older``: another
+    manifest was applied since this one.
     """
 
     name: str
@@ -103,6 +123,7 @@ class Wish:
     identity: bool = True
     subject: str = ""
     token_id: str = ""
+    rows: tuple[tuple[str, str], ...] = ()
     older: bool = False
 
     def spec(self, label: str) -> TokenSpec | None:
@@ -122,10 +143,25 @@ class Wish:
             return bootstrap_manager(session)
         if self.command is Command.ROLLBACK:
             return roll_back(session, self.subject, ask=False)
+        if self.command is Command.ADOPT_MANY:
+            asked = tuple(ToAdopt(label=label, place=place) for label, place in self.rows)
+            return adopt_list(Adoption(session=session, ask=False), asked)
         if self.command is Command.ADOPT:
             pair = Credentials(token_id=self.token_id, secret=secret_of(self.token_id))
             return adopt_token(session, self.subject, pair, other_label=False)
         return apply_manifest(session)
+
+
+THEIRS, SPOILED = "theirs", "spoiled"
+"""Folders of Vault that are not ours: each has every token's pair, in ``spoiled`` with
+a secret that does not sign.
+"""
+
+
+def pair_at(place: str) -> StoredPair:
+    """What lies at a place that is not ours."""
+    folder, _, token_id = place.partition("/")
+    return StoredPair(token_id=token_id, secret=WRONG if folder == SPOILED else secret_of(token_id))
 
 
 @value
@@ -381,7 +417,7 @@ class Run:
             self._begin(result)
         elif isinstance(result, ReconcilerError):
             self._over(result.exit_code, str(result))
-        elif isinstance(result, Report):
+        elif isinstance(result, (Report, AdoptReport)):
             self._over(result.exit_code, result.sentence)
         else:
             self._over(Exit.DONE, str(getattr(result, "sentence", "")))
@@ -429,6 +465,8 @@ class Run:
         if isinstance(effect, ReadSigner):
             signer = self.signer
             return Signer(credentials=signer, pinned=False), signer and signer.token_id
+        if isinstance(effect, ReadPair):
+            return pair_at(effect.place), effect.place
         if isinstance(effect, ReadProfile):
             return PROFILE_ID, 0
         if isinstance(effect, ReadHalt):
@@ -509,6 +547,8 @@ def key_of(what: Any) -> object:
         return what.token_id
     if isinstance(what, Session):
         return what.run
+    if isinstance(what, Adoption):
+        return what.session.run
     if isinstance(what, (tuple, list)):
         rows = [key_of(one) for one in what]
         return frozenset(rows) if what and isinstance(what[0], Row) else tuple(rows)

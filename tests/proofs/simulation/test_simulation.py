@@ -90,7 +90,7 @@ def test_a_run_meets_two_faults(name: str, tally: Tally) -> None:
 
 
 def test_a_run_meets_three_faults(tally: Tally) -> None:
-    """The same for three lists in a row that lack a token whose secret can't be asked."""
+    """The same for three lists in a row that lack a token with a wrong secret."""
     _assert_lawful(small_world("hold with a wrong secret", Budget(faults=3)), tally)
 
 
