@@ -17,7 +17,7 @@ from reconciler.plan.vocabulary import Category
 from reconciler.state.transitions import start_revoking
 from tests.proofs.simulation.explore import Scenario, undisturbed
 from tests.proofs.simulation.models import TIMES_KEPT, Vault
-from tests.proofs.simulation.runs import Command, Wish
+from tests.proofs.simulation.runs import SPOILED, THEIRS, Command, Wish
 from tests.proofs.simulation.shown import DEBOUNCED, LATE, NEVER, Law
 from tests.proofs.simulation.world import World
 
@@ -89,6 +89,9 @@ ROTATE = Policy(requested=frozenset({"bot"}))
 COMPROMISED = Policy(requested=frozenset({"bot"}), compromised=True)
 ANY_MANIFEST = Policy(allow_older_manifest=True)
 """The second of two runs may have either manifest."""
+
+BOTH = ("bot", f"{THEIRS}/p1"), ("cat", f"{THEIRS}/p2")
+ONE_WRONG = ("bot", f"{THEIRS}/p1"), ("cat", f"{SPOILED}/p2")
 
 CLEAN_UP = Policy(selection=Selection(only=Category.CLEANUP))
 NOW = Policy(revoke_now=frozenset({"bot"}))
@@ -397,6 +400,15 @@ def twin() -> World:
     return world
 
 
+def twins() -> World:
+    """The same for ``cat`` as well, whose user uses it."""
+    world = bootstrapped()
+    world.take(("person", "derives", "bot"))
+    world.take(("person", "derives and uses", "cat"))
+    world.audit.meddled = False
+    return world
+
+
 def overwritten() -> World:
     """A person wrote something else over ``bot``'s secret."""
     return _touched("overwrites")
@@ -466,6 +478,8 @@ def scenario(
 
 _A, _B, _C = "A", "B", "C"
 
+ADOPT_MANY = wish(_A, BOT, CAT, command=Command.ADOPT_MANY)
+
 OLDER = dataclasses.replace(wish(_A, BOT), policy=Policy(), older=True)
 
 _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
@@ -496,6 +510,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("move back", moved, wish(_A, BOT), None),
     ("move back to what goes", half_gone, wish(_A, BOT), None),
     ("hold", clung_to, wish(_A, BOT), None),
+    ("hold and rename", clung_to, wish(_A, RENAMED), None),
     ("hold late uses", shown_late, wish(_A, BOT), None),
     ("hold seldom uses", shown_seldom, wish(_A, BOT), None),
     ("hold hidden uses", never_shown, wish(_A, BOT), None),
@@ -524,6 +539,18 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
         twin,
         wish(_A, BOT, command=Command.ADOPT, subject="bot", token_id="p1"),
         wish(_B, BOT),
+    ),
+    (
+        "adopt many",
+        twins,
+        dataclasses.replace(ADOPT_MANY, rows=BOTH),
+        wish(_B, BOT, CAT),
+    ),
+    (
+        "adopt many with one wrong",
+        twins,
+        dataclasses.replace(ADOPT_MANY, rows=ONE_WRONG),
+        wish(_B, BOT, CAT),
     ),
     ("replace", twin, wish(_A, BOT, policy=Policy(replace=frozenset({"bot"}))), None),
     ("rotate two", pair, wish(_A, WIDER, CAT, policy=Policy(requested=frozenset({"cat"}))), None),
