@@ -8,16 +8,24 @@ A derive that got no clear answer may have made a token that nobody knows the id
     scopes                                 the intent's, or what the exchange is known
                                            to grant instead
     recorded, or known of before the POST  no                    no
-    used, as far as uses are shown         never                 never
+    used, as far as uses are shown         never                 never after it was made
     created                                between ``since`` and the deadline, which is
                                            what the clock is not exact to wider
-    then it is                             interrupted, if no    named "probably ours";
-                                           other one fits, the   created later, or with
-                                           list before the POST  more scopes: named
-                                           is known, and it is   "perhaps ours"; so is
-                                           older than a use may  one created half a
-                                           be shown late         minute before, as a
-                                                                 clock may be wrong
+    then it is                             interrupted, if no    named "probably ours"
+                                           other one fits, the
+                                           list before the POST
+                                           is known, and it is
+                                           older than a use may
+                                           be shown late
+
+One that differs from an abandoned one in a single way is named "perhaps ours":
+
+    it differs in   how
+    --------------  --------------------------------------------------------------------
+    time            created later, or half a minute before, as a clock may be wrong; it
+                    may have more scopes then
+    scopes          any others: an exchange may grant what it wants
+    label           none, or a short beginning of ours: an exchange may cut it anywhere
 
 Any later token may be the other one that fits, used or not: a POST may land late, and
 a ledger that was put back has forgotten what it had named. An interrupted token is
@@ -155,17 +163,27 @@ def lost_from(row: Abandoned, token: LiveToken, ledger: Ledger) -> Lost | None:
     A row of schema 1 knows no scopes: then any fit.
     """
     age_ms = token.created_at_ms - row.since_ms
-    if (
-        token.last_used_at_ms is not None
-        or token.token_id in row.before
-        or age_ms < -CLOCK_WRONG_MS
-        or not alike(row.label, token.label)
-        or not frozenset(row.scopes) <= frozenset(token.scopes)
-    ):
+    if _was_used(token) or token.token_id in row.before or age_ms < -CLOCK_WRONG_MS:
         return None
     exact = not row.scopes or _fits(row.scopes, token, ledger)
     prompt = -CLOCK_MARGIN_MS <= age_ms <= DERIVE_DEADLINE_MS
-    return Lost.PROBABLY if exact and prompt else Lost.PERHAPS
+    if not alike(row.label, token.label):
+        cut = exact and prompt and _may_be_cut(row.label, token.label)
+        return Lost.PERHAPS if cut else None
+    if exact and prompt:
+        return Lost.PROBABLY
+    wider = frozenset(row.scopes) <= frozenset(token.scopes)
+    return Lost.PERHAPS if wider or prompt else None
+
+
+def _was_used(token: LiveToken) -> bool:
+    """Whether a use is shown; an exchange may count the making of a token as one."""
+    return token.last_used_at_ms is not None and token.last_used_at_ms > token.created_at_ms
+
+
+def _may_be_cut(sent: str, shown: str | None) -> bool:
+    """Whether nothing or a beginning is left of a label, too short to tell it by."""
+    return shown is None or _normal(sent).startswith(_normal(shown))
 
 
 def over(ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int) -> tuple[Abandoned, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from reconciler.sandbox import Fault, FaultKind, Operation
 from reconciler.sandbox.answers import ErrorShape
 from tests.e2e.conftest import NewFleet
@@ -291,6 +293,49 @@ def test_a_lost_token_whose_label_was_changed_is_named(new_fleet: NewFleet) -> N
         assert "probably ours" not in fleet.must("plan").out
         fleet.write()
         fleet.must("apply", "--yes", "--revoke-in-use", "--revoke-unproven")
+
+
+def test_a_lost_token_whose_label_was_cut_short_is_named(new_fleet: NewFleet) -> None:
+    """By an exchange that keeps twelve characters: too few to tell it by them alone."""
+    spec = {"label": "market-maker-eu", "path": "prod/bot"}
+    with new_fleet(label_cut=12) as fleet:
+        fleet.begin()
+        fleet.write(spec)
+        fleet.sandbox.faults.add(Fault(kind=FaultKind.LOST_REPLY, operation=Operation.DERIVE))
+        assert fleet.attempt("apply", "--yes").code == 5
+        (lost,) = ids(fleet, "market-maker")
+        fleet.later(minutes=1)
+        done = fleet.attempt("apply", "--yes")
+        assert f"{lost} (market-maker): perhaps ours" in done.err
+        assert ids(fleet, "market-maker") == [lost], "what is called otherwise is not kept"
+        assert "perhaps ours" in fleet.must("plan").out
+        assert "perhaps ours" in fleet.must("status").out
+        fleet.must("forget", "--token-id", lost, "--yes")
+        assert "perhaps ours" not in fleet.must("plan").out
+        assert lost in ids(fleet, "market-maker")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "used", "said"),
+    [((), False, "perhaps ours"), (("trading",), True, "probably ours")],
+    ids=["fewer scopes", "its making counts as a use"],
+)
+def test_a_lost_token_that_is_otherwise_is_named(
+    fleet: Fleet, scopes: tuple[str, ...], said: str, *, used: bool
+) -> None:
+    """The answer to a derive is lost, and the token is not what was asked for, or the
+    exchange shows it as used when it was made.
+    """
+    fleet.begin()
+    fleet.write(BOT)
+    fleet.sandbox.faults.add(Fault(kind=FaultKind.CLOSE_BEFORE, operation=Operation.DERIVE))
+    assert fleet.attempt("apply", "--yes").code == 5
+    lost = fleet.sandbox.state.derive_by_hand(label="bot", scopes=scopes)
+    if used:
+        fleet.sandbox.state.touch(lost.token_id, lost.created_at_ms)
+    fleet.later(minutes=2)
+    assert f"{lost.token_id} (bot): {said}" in fleet.attempt("apply", "--yes").err
+    assert lost.token_id in ids(fleet), "nobody knows it, so nobody revokes it"
 
 
 def test_a_missing_token_is_forgotten(fleet: Fleet) -> None:

@@ -269,6 +269,7 @@ ROW = Abandoned(
     label="bot", since_ms=SINCE_MS, closed_at_ms=SINCE_MS, before=("old",), scopes=("trading",)
 )
 AT_ONCE = live("t", "bot", age_ms=DAY_MS)
+LATER = live("t", "bot", age_ms=DAY_MS - DERIVE_DEADLINE_MS - 1)
 
 
 @pytest.mark.parametrize(
@@ -297,10 +298,28 @@ AT_ONCE = live("t", "bot", age_ms=DAY_MS)
             dataclasses.replace(AT_ONCE, scopes=("trading", "withdrawal")),
             id="more scopes",
         ),
-        pytest.param(None, dataclasses.replace(AT_ONCE, scopes=("withdrawal",)), id="other scopes"),
+        pytest.param(
+            Lost.PERHAPS, dataclasses.replace(AT_ONCE, scopes=("withdrawal",)), id="other scopes"
+        ),
+        pytest.param(
+            None, dataclasses.replace(LATER, scopes=("withdrawal",)), id="other scopes, later"
+        ),
+        pytest.param(
+            Lost.PROBABLY,
+            dataclasses.replace(AT_ONCE, last_used_at_ms=AT_ONCE.created_at_ms),
+            id="its making counts as a use",
+        ),
         pytest.param(Lost.PROBABLY, live("t", " BOT", age_ms=DAY_MS), id="a label like it"),
         pytest.param(None, live("t", "desk", age_ms=DAY_MS), id="another label"),
-        pytest.param(None, live("t", None, age_ms=DAY_MS), id="no label"),
+        pytest.param(Lost.PERHAPS, live("t", None, age_ms=DAY_MS), id="no label"),
+        pytest.param(None, dataclasses.replace(LATER, label=None), id="no label, later"),
+        pytest.param(Lost.PERHAPS, live("t", "B", age_ms=DAY_MS), id="a label cut short"),
+        pytest.param(None, dataclasses.replace(LATER, label="b"), id="cut short, later"),
+        pytest.param(
+            None,
+            dataclasses.replace(AT_ONCE, label="b", scopes=("trading", "withdrawal")),
+            id="cut short, with other scopes",
+        ),
     ],
 )
 def test_what_an_abandoned_intent_may_have_made(expected: Lost | None, token: LiveToken) -> None:
