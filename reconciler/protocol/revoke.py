@@ -9,8 +9,8 @@ The ledger says so first, then the secret goes by its version number, then the t
     was it interrupted, and     it retires instead (``spare``)
     does the list show a use?
     does the secret hold it?    soft-delete that version by number, read again
-    DELETE                      200: answered; 400 (unknown, or revoked already), and a
-                                list lacks it: answered; no clear answer: a list
+    DELETE                      200: answered; 400 or 404 (unknown, or revoked already),
+                                and a list lacks it: answered; no clear answer: a list
                                 decides; else refused: it stays revoking
     ledger: asked               an answer is remembered, because it proves nothing yet:
                                 it is asked for again an hour later at the earliest
@@ -92,7 +92,9 @@ from reconciler.state import (
 
 EMPTY_TRIES = 5
 SECRETS_TRIED = 3
-HTTP_BAD_REQUEST = 400
+UNKNOWN_ID = frozenset({400, 404})
+"""What a DELETE of an id that does not exist may be answered with: 400 by the exchange,
+404 by what lies in between, or by a later exchange."""
 
 EVIDENCE_MS = 5 * MINUTE_MS
 """A revocation is begun within this time of the list that it was decided on.
@@ -303,7 +305,7 @@ def finish_revoking(
             return emptied
     reply = yield from Revoke(token_id=token_id)
     done = dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
-    if isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST:
+    if isinstance(reply, Refused) and reply.status in UNKNOWN_ID:
         # It may be a refusal all the same; nothing is revoked that a list still shows.
         listing = yield from ListTokens()
         if not isinstance(listing, Listing) or listing.find(token_id) is not None:

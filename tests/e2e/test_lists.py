@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -77,6 +78,23 @@ def test_a_documented_answer_is_no_revocation_either(fleet: Fleet) -> None:
     fleet.must("apply", "--yes")
     assert stolen not in ids(fleet)
     fleet.assert_whole()
+
+
+def test_an_id_that_is_not_found_is_settled_by_the_list(fleet: Fleet) -> None:
+    """Each DELETE is answered with 404: by an edge while the token lives, and then by
+    whoever knows no such id. The list tells the two apart.
+    """
+    fleet.begin(BOT)
+    fleet.write()
+    edge = Fault(kind=FaultKind.ERROR_BEFORE, operation=Operation.REVOKE, status=404, count=None)
+    fleet.sandbox.faults.add(edge)
+    assert "not revoked yet" in fleet.attempt("apply", "--yes").out
+    assert len(ids(fleet)) == 1
+    fleet.sandbox.faults.clear()
+    fleet.sandbox.faults.add(dataclasses.replace(edge, kind=FaultKind.ERROR_AFTER))
+    fleet.must("apply", "--yes")
+    assert ids(fleet) == []
+    fleet.assert_quiet()
 
 
 def test_a_lost_answer_is_settled_by_the_list(fleet: Fleet) -> None:
