@@ -249,6 +249,42 @@ def test_a_persons_token_of_other_scopes_is_not_the_interrupted_one(fleet: Fleet
     assert "probably ours" not in done.err
 
 
+@pytest.mark.parametrize("landed", [True, False], ids=["beside the lost one", "alone"])
+def test_a_persons_token_called_like_the_manager(fleet: Fleet, *, landed: bool) -> None:
+    """A bootstrap has no list of the time before: whatever unused token of its label
+    and minute lives, none is taken for the one that was lost.
+    """
+    fleet.write()
+    kind = FaultKind.LOST_REPLY if landed else FaultKind.CLOSE_BEFORE
+    fleet.sandbox.faults.add(Fault(kind=kind, operation=Operation.DERIVE))
+    assert fleet.attempt("bootstrap").code == 5
+    mine = fleet.sandbox.state.derive_by_hand(label="reconciler")
+    before = set(ids(fleet, "reconciler"))
+    fleet.later(minutes=2)
+    for command in (("bootstrap",), ("apply", "--yes"), ("apply", "--yes")):
+        fleet.attempt(*command)
+        fleet.later(hours=2)
+    assert before < set(ids(fleet, "reconciler")), "nothing was revoked, and one was derived"
+    assert f"{mine.token_id} (reconciler): probably ours" in fleet.attempt("apply", "--yes").err
+    fleet.assert_quiet()
+
+
+@pytest.mark.parametrize("seconds", [0, 20, 200])
+def test_another_teams_token_of_the_same_label_and_scopes(fleet: Fleet, seconds: int) -> None:
+    """Made after a derive whose answer was lost, and never used: while both live none
+    is revoked, because either may be ours; both are named, or it is a twin.
+    """
+    interrupt(fleet)
+    (lost,) = ids(fleet)
+    fleet.later(seconds=seconds)
+    theirs = fleet.sandbox.state.derive_by_hand(label="bot").token_id
+    fleet.later(minutes=10)
+    done = fleet.attempt("apply", "--yes")
+    assert {lost, theirs} <= set(ids(fleet)), done
+    assert f"{lost} (bot): probably ours" in done.err
+    assert theirs in fleet.must("plan").out
+
+
 def test_nothing_is_inferred_where_uses_are_not_shown(new_fleet: NewFleet) -> None:
     """The token is named instead, and goes on being named until a person forgets it."""
     with new_fleet(last_used_grain_ms=None) as fleet:
