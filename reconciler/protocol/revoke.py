@@ -27,8 +27,9 @@ A list may be partial, so a token that it lacks may live. What is done about it:
     is refused (401), and the   it is gone, and goes the same way as above, which
     list lacks it once more     closes it
     can't be asked now          nothing in this run
-    did not sign while the      as where it is lost
-    list had it
+    did not sign while the      as where it is lost: its refusal tells nothing of the
+    list had it, or is not      token
+    the version that signed
     is lost                     nobody can prove that it is gone: no DELETE. The ledger
                                 remembers that (``missing``), the plan holds it, and a
                                 person who knows says so (``forget``)
@@ -46,6 +47,7 @@ from reconciler.model import (
     LiveToken,
     Secret,
     SecretVersion,
+    VersionId,
     VersionState,
 )
 from reconciler.plan import Evidence
@@ -221,12 +223,14 @@ def confirm_gone(
 
     An outcome where it works, or can't be asked now. False where its secret is lost as
     well, so that nobody can ask it; so it is where the stored secret is known to be a
-    wrong one, whose refusal tells nothing of the token. A 403 proves nothing: an
-    address may be blocked. A version may have a wrong secret beside the id, so older
-    ones are asked as well.
+    wrong one, or may be: of a current token the recorded version has to be among those
+    that are asked, because that one signed once. A 403 proves nothing: an address may
+    be blocked. A version may have a wrong secret beside the id, so older ones are asked
+    as well.
     """
     if _is_unsigned(entry, token_id):
         return False
+    witness = _proven_version(entry, token_id)
     tried: tuple[Secret, ...] = ()
     version: int | None = None
     while len(tried) < SECRETS_TRIED:
@@ -235,25 +239,41 @@ def confirm_gone(
             return not_tried(content.sentence)
         if content is None or content.secret is None:
             break
+        if witness is not None and content.version_id.is_same(witness):
+            witness = None
         if not any(content.secret.same_as(secret) for secret in tried):
             tried = (*tried, content.secret)
             credentials = Credentials(token_id=token_id, secret=content.secret)
-            reply = yield from sign_stored(label, entry, credentials)
-            if isinstance(reply, (LeaseLost, NotRecorded)):
-                return unrecorded(reply)
-            if isinstance(reply, Listing):
-                return not_tried(
-                    f"{token_id} is missing from the list but still signs: "
-                    "the list lags or is partial, run again later"
-                )
-            if not isinstance(reply, Refused) or not reply.is_of_signature:
-                return not_tried(
-                    f"whether {token_id} still works could not be found out: {reply.sentence}"
-                )
+            unsure = yield from _ask(label, entry, credentials)
+            if unsure is not None:
+                return unsure
         if content.version <= 1:
             break
         version = content.version - 1
-    return bool(tried)
+    return bool(tried) and witness is None
+
+
+def _proven_version(entry: Entry, token_id: str) -> VersionId | None:
+    """Return the version whose secret signed once, where the ledger knows it."""
+    current = entry.current
+    return current.version_id if current is not None and current.token_id == token_id else None
+
+
+def _ask(label: str, entry: Entry, credentials: Credentials) -> Step[Outcome | None]:
+    """Return why a token is not believed gone; None where its signature gets a 401."""
+    reply = yield from sign_stored(label, entry, credentials)
+    if isinstance(reply, (LeaseLost, NotRecorded)):
+        return unrecorded(reply)
+    if isinstance(reply, Listing):
+        return not_tried(
+            f"{credentials.token_id} is missing from the list but still signs: "
+            "the list lags or is partial, run again later"
+        )
+    if not isinstance(reply, Refused) or not reply.is_of_signature:
+        return not_tried(
+            f"whether {credentials.token_id} still works could not be found out: {reply.sentence}"
+        )
+    return None
 
 
 def _is_unsigned(entry: Entry, token_id: str) -> bool:

@@ -489,6 +489,29 @@ def test_a_wrong_key_is_no_witness(fleet: Fleet) -> None:
     fleet.assert_whole()
 
 
+def test_a_key_that_never_signed_is_no_witness_either(fleet: Fleet) -> None:
+    """The same for a current token, before anybody noticed that its key is wrong: it is
+    replaced, retires, and is not taken for revoked elsewhere.
+    """
+    fleet.begin({"label": "bot"})
+    (old,) = fleet.live("bot")
+    written_anew(fleet, "bot", {**texts_of(fleet.secret("bot")), "secret": WRONG})
+    fleet.sandbox.faults.add(
+        Fault(
+            kind=FaultKind.PARTIAL_LIST,
+            operation=Operation.LIST,
+            leaves_out=(old.token_id,),
+            count=None,
+        )
+    )
+    fleet.attempt("apply", "--yes")
+    fleet.sandbox.faults.clear()
+    use(fleet, old)
+    fleet.must("apply", "--yes")
+    assert [row.token_id for row in fleet.ledger().tokens["bot"].retiring] == [old.token_id]
+    fleet.assert_whole()
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_a_forged_version_never_becomes_current(fleet: Fleet, *, named: bool) -> None:
     """A stranger's token beside the operation id: not ours, now or later. The intent
