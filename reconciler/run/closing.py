@@ -28,8 +28,7 @@ from reconciler.state import (
     Revoking,
     Transition,
     close_revoking,
-    drop_abandoned,
-    over,
+    tidy_abandoned,
     unchanged,
 )
 
@@ -73,8 +72,9 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
 def _tidying(progress: Progress, ledger: Ledger) -> Transition:
     """Forget the abandoned intents that no live token can come from any more."""
     observed = progress.outlook.observed
-    rows = over(ledger, observed.live, now_ms=observed.now_ms)
-    return drop_abandoned(rows) if rows else unchanged
+    if not ledger.abandoned:
+        return unchanged
+    return tidy_abandoned(observed.live, now_ms=observed.now_ms)
 
 
 def _must_be_listed(progress: Progress, ledger: Ledger) -> frozenset[str]:

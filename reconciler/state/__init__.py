@@ -4,13 +4,13 @@ from reconciler.state.codec import LEFT_OUT, UNWRITTEN, from_plain, to_plain, wo
 from reconciler.state.endings import (
     FORGOTTEN,
     INTERRUPTED,
-    drop_abandoned,
     forget_missing,
     forget_token,
     mark_missing,
     note_asked,
     reopen_revoking,
     spare_revoking,
+    tidy_abandoned,
 )
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
@@ -75,7 +75,7 @@ from reconciler.state.lost import (
     lost_from,
     lost_of,
     may_be_of,
-    over,
+    still_remembered,
 )
 from reconciler.state.manifests import remember_state, state_of, superseded_at_ms
 from reconciler.state.names import rename_entry
@@ -170,7 +170,6 @@ __all__ = [
     "date_versions",
     "distrust",
     "doubt_of",
-    "drop_abandoned",
     "drop_intent",
     "due_at_ms",
     "each_key_once",
@@ -206,7 +205,6 @@ __all__ = [
     "only_ours",
     "open_intent",
     "others_of",
-    "over",
     "own_fields",
     "own_ids",
     "record_current",
@@ -228,8 +226,10 @@ __all__ = [
     "spare_revoking",
     "start_revoking",
     "state_of",
+    "still_remembered",
     "superseded_at_ms",
     "text_bytes",
+    "tidy_abandoned",
     "to_document",
     "to_plain",
     "to_text",

@@ -223,7 +223,8 @@ class Abandoned:
     """An intent that was closed without knowing whether its derive ever landed.
 
     ``before`` and ``scopes`` are the intent's: they tell its token from others. Both
-    are empty in a row of schema 1.
+    are empty in a row of schema 1. ``unseen_since_ms``: it is old, and since then no
+    list has shown a token that may be its.
     """
 
     label: str
@@ -231,6 +232,7 @@ class Abandoned:
     closed_at_ms: int
     before: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     scopes: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    unseen_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
 
 @value

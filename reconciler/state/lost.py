@@ -39,6 +39,7 @@ from __future__ import annotations
 import enum
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 
 from reconciler.model import DAY_MS, SECOND_MS, LiveToken
 from reconciler.state.ledger import Abandoned, Intent, Ledger
@@ -55,6 +56,10 @@ DERIVE_DEADLINE_MS = 42 * SECOND_MS
 
 ABANDONED_KEPT_MS = 7 * DAY_MS
 """An abandoned intent is remembered for so long, and then while a token may be its."""
+
+UNSEEN_MS = DAY_MS
+"""An old abandoned intent is remembered for so long after a list first shows nothing
+that may come from it: lists lag, or are partial."""
 
 CUT_LEAST = 16
 """A label that was cut is recognised by at least so many characters."""
@@ -186,15 +191,32 @@ def _may_be_cut(sent: str, shown: str | None) -> bool:
     return shown is None or _normal(sent).startswith(_normal(shown))
 
 
-def over(ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int) -> tuple[Abandoned, ...]:
-    """Return the abandoned intents that need no longer be remembered."""
+def still_remembered(
+    rows: Iterable[Abandoned], ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int
+) -> tuple[Abandoned, ...]:
+    """Return the abandoned intents as they are to be remembered from now on.
+
+    One list may lack a token that lives. So an old row goes once a first list and a
+    later one, a day after it at least, show none that may be its.
+
+        the row is          a token that may be its     then
+        ------------------  --------------------------  --------------------------------
+        of the last 7 days  (any)                       it stays
+        older               is listed                   it stays
+        older               is listed no more           it stays, unseen since now
+        older               is unseen for a day         it goes
+    """
     known, tokens = known_of(ledger), tuple(live)
-    return tuple(
-        row
-        for row in ledger.abandoned
-        if now_ms - row.closed_at_ms > ABANDONED_KEPT_MS
-        and not any(
+    kept: list[Abandoned] = []
+    for row in rows:
+        young = now_ms - row.closed_at_ms <= ABANDONED_KEPT_MS
+        seen = young or any(
             token.token_id not in known and lost_from(row, token, ledger) is not None
             for token in tokens
         )
-    )
+        since_ms = row.unseen_since_ms
+        if seen:
+            kept.append(replace(row, unseen_since_ms=None))
+        elif since_ms is None or now_ms - since_ms <= UNSEEN_MS:
+            kept.append(replace(row, unseen_since_ms=now_ms if since_ms is None else since_ms))
+    return tuple(kept)

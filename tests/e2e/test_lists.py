@@ -310,6 +310,30 @@ def test_nothing_is_inferred_where_uses_are_not_shown(new_fleet: NewFleet) -> No
             )
 
 
+def test_one_partial_list_forgets_no_lost_token(new_fleet: NewFleet) -> None:
+    """Nine days after a derive without an answer, a run that writes gets a list without
+    the lost token: it is named again as soon as it is listed again. Once it is gone for
+    more than a day, nothing is remembered any more.
+    """
+    with new_fleet(last_used_grain_ms=None) as fleet:
+        interrupt(fleet)
+        (lost,) = ids(fleet)
+        fleet.attempt("apply", "--yes")
+        fleet.later(days=9)
+        fleet.sandbox.state.configure(list_without=(lost,))
+        fleet.must("rotate", "--target", "reconciler", "--yes")
+        fleet.sandbox.state.configure(list_without=())
+        assert "probably ours" in fleet.must("plan").out
+        fleet.later(days=2)
+        fleet.must("rotate", "--target", "reconciler", "--yes")
+        assert "probably ours" in fleet.must("plan").out
+        fleet.sandbox.state.revoke_by_hand(lost)
+        for _ in range(2):
+            fleet.must("rotate", "--target", "reconciler", "--yes")
+            fleet.later(days=2)
+        assert fleet.ledger().abandoned == ()
+
+
 def test_a_token_of_a_later_day_in_use_is_not_ours(new_fleet: NewFleet) -> None:
     """Six days after a derive was given up, a person makes one with its label."""
     with new_fleet(last_used_grain_ms=None) as fleet:

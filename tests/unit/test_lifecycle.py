@@ -25,7 +25,6 @@ from reconciler.state import (
     abandon_intent,
     close_intent,
     close_revoking,
-    drop_abandoned,
     drop_intent,
     expect_own_use,
     forget_missing,
@@ -44,6 +43,7 @@ from reconciler.state import (
     set_version,
     spare_revoking,
     start_revoking,
+    tidy_abandoned,
     unchanged,
 )
 from reconciler.state.lifecycle import MOVES, Move, Stage
@@ -157,7 +157,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
         overlap_ms=0,
         ours_until_ms=NOW_MS,
     )
-    yield named(drop_abandoned, ())
+    yield named(tidy_abandoned, (), now_ms=NOW_MS)
     yield named(set_version, "bot", Moved(version=VersionId(2)))
     yield named(set_protect, "bot", protect=True)
     yield named(set_files, ["tokens.yaml"])

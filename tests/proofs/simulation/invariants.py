@@ -314,14 +314,19 @@ class Audit:
                 self.opened_ms[(intent.run, label)] = intent.since_ms
                 self.asked_for |= {(label, frozenset(intent.scopes))}
 
-    def forgotten(self, token_id: str, now_ms: int) -> bool:
+    def forgotten(self, token: LiveToken, now_ms: int) -> bool:
         """Return whether the ledger may have dropped the abandoned intent of a token.
 
-        A POST that a paused run sends long after its intent was given up counts from
-        then on: its row may have gone before the token is there.
+        Its row stays while a list shows the token. One that lands long after its intent
+        was given up, or was sent, may find its row gone; and one that lists lacked for
+        longer than a day.
         """
+        token_id = token.token_id
         given_up_ms = self.abandoned_ms.get(self.intent_of.get(token_id, ("", 0)), now_ms)
-        return now_ms - min(self.sent_ms.get(token_id, now_ms), given_up_ms) > ABANDONED_KEPT_MS
+        begun_ms = min(self.sent_ms.get(token_id, now_ms), given_up_ms)
+        unshown = self.lagged or self.misled
+        until_ms = now_ms if unshown else token.created_at_ms
+        return until_ms - begun_ms > ABANDONED_KEPT_MS
 
     # --- at every instant ---
 
@@ -654,8 +659,8 @@ def check_known(world: World, ledger: Ledger, run: Run) -> None:
     assert run.plan is not None
     rows = run.plan.not_touched
     reported = {row.token_id for row in rows if row.probably_ours or row.perhaps_ours}
-    for token_id in world.exchange.live:
-        forgotten = world.audit.forgotten(token_id, world.now_ms)
+    for token_id, token in world.exchange.live.items():
+        forgotten = world.audit.forgotten(token, world.now_ms)
         ours = world.exchange.made_by[token_id] != PERSON and not world.audit.rewound
         if ours and not forgotten and token_id not in known and token_id not in reported:
             raise Violation("3", f"{token_id} lives on, and nobody knows it")
