@@ -240,7 +240,7 @@ class World:
         self.picked_up: dict[str, str] = {}
         self.coarse: frozenset[str] | None = None
         self.skew_ms: dict[str, int] = {}
-        self.date_ahead_ms = 0
+        self.date_ahead_ms = self.leapt_ms = 0
         self.wrong_ms: dict[str, int] = {}
         self.keyed = True
         self.pasts: tuple[Vault, ...] = ()
@@ -442,9 +442,7 @@ class World:
     def _let_lease_expire(self) -> None:
         self.ticks -= 1
         self.disturbed = True
-        if sum(not run.ended for run in self.runs.values()) > 1:
-            self.audit.doubtful = True  # one of them may be between two lists
-        self.now_ms = self.lease_end_ms() or self.now_ms
+        self.now_ms = self.leapt_ms = self.lease_end_ms() or self.now_ms
         self.say("time passes until the lease has expired")
 
     def say(self, sentence: str) -> None:
@@ -637,7 +635,7 @@ class World:
             return self.vault.paths()
         if isinstance(effect, ReadLedger):
             return self.vault.ledger(), self.vault.ledger_version
-        run.listed_ms = self.now_ms
+        self._note_list(run)
         if isinstance(effect, VerifyToken):
             return self._list(effect.credentials)
         assert isinstance(effect, ListTokens), effect
@@ -663,6 +661,14 @@ class World:
             seen = self.exchange.listing(self.now_ms)
             return Listing(tokens=tuple(t for t in seen if t.token_id == signer.token_id))
         return Listing(tokens=()) if isinstance(effect, VerifyToken) else NOT_BELIEVED
+
+    def _note_list(self, run: Run) -> None:
+        """A run asks for a list; one that stood still since its last one, while a lease
+        expired, sees uses as far apart as that, and takes the exchange to show no
+        closer ones.
+        """
+        self.audit.doubtful |= 0 < run.listed_ms < self.leapt_ms
+        run.listed_ms = self.now_ms
 
     def _list(self, credentials: Credentials) -> Listing | Refused:
         if not self.exchange.accepts(credentials):
