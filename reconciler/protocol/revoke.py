@@ -109,6 +109,13 @@ EVIDENCE_SLACK_MS = 5 * SECOND_MS
 """Nor is it begun so long before that list, which was then judged by a wrong time."""
 
 
+SPARED_WITHIN_MS = 30 * SECOND_MS
+"""An interrupted token goes within this time of the list that showed no use of it.
+
+Later another run may have seen one, and have spared it.
+"""
+
+
 def _too_old(evidence: Evidence) -> Step[Outcome | None]:
     now_ms = yield from ConfirmedNow()
     if not isinstance(now_ms, int):
@@ -315,6 +322,7 @@ def finish_revoking(
     token_id = revoking.token_id
     if revoking.asked_at_ms is not None and not listed:
         return dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
+    looked_ms = yield from Now()
     if revoking.reason == INTERRUPTED:
         spared = yield from spare_used(label, revoking)
         if spared is not None:
@@ -323,6 +331,8 @@ def finish_revoking(
         emptied = yield from _empty(place, token_id)
         if emptied is not None:
             return emptied
+    if revoking.reason == INTERRUPTED and (yield from Now()) > looked_ms + SPARED_WITHIN_MS:
+        return failed("not revoked yet: too much time passed since the list: run again", token_id)
     reply = yield from Revoke(token_id=token_id)
     done = dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
     if isinstance(reply, Refused) and reply.status in UNKNOWN_ID:

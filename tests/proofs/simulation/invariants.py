@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
 from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, LiveToken, TokenSpec
+from reconciler.plan.setting import PROMPT_MS
 from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
 from reconciler.protocol.effects import DeleteVersion, Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
@@ -97,7 +98,9 @@ class Audit:
         self.asked_for: frozenset[tuple[str, frozenset[str]]] = frozenset()
         self.posts: collections.Counter[tuple[str, str]] = collections.Counter()
         self.used: dict[str, tuple[int, ...]] = {}
-        self.told: dict[str, int] = {}
+        self.told: dict[str, tuple[int, ...]] = {}
+        self.spared_ms: dict[str, int] = {}
+        self.recorded_ms = 0
         self.retired_ms: dict[str, int] = {}
         self.put_ms: dict[str, int] = {}
         self.sent_ms: dict[str, int] = {}
@@ -120,6 +123,7 @@ class Audit:
         twin.revoking = dict(self.revoking)
         twin.used = dict(self.used)
         twin.told = dict(self.told)
+        twin.spared_ms = dict(self.spared_ms)
         twin.retired_ms = dict(self.retired_ms)
         twin.put_ms = dict(self.put_ms)
         twin.sent_ms = dict(self.sent_ms)
@@ -186,7 +190,7 @@ class Audit:
         """Somebody other than us signed with a token; ``told``: a list shows that."""
         self.used[token_id] = (*self.used.get(token_id, ()), now_ms)[-USES_KEPT:]
         if told:
-            self.told.setdefault(token_id, now_ms)
+            self.told[token_id] = (*self.told.get(token_id, ()), now_ms)[-USES_KEPT:]
 
     def wrote(self, path: str, version: Version, now_ms: int = 0) -> None:
         """A version of a secret is there."""
@@ -231,7 +235,9 @@ class Audit:
         """
         decided_ms = now_ms if run is None else min(now_ms, run.replied_ms)
         looked_ms = now_ms if run is None or run.seen is None else min(now_ms, run.seen_ms)
-        unproven = run is not None and run.seen is not None and run.seen.doubt_ms is None
+        doubt_ms = run.seen.doubt_ms if run is not None and run.seen is not None else 0
+        unproven = doubt_ms is None or doubt_ms > PROMPT_MS
+        self.recorded_ms = now_ms
         places: collections.Counter[str] = collections.Counter()
         back = run is not None and run.wish.older and not run.wish.policy.allow_older_manifest
         for label, entry in ledger.tokens.items():
@@ -272,6 +278,7 @@ class Audit:
         for token_id in alive:
             if self._is_spared(entry, token_id):
                 del self.revoking[token_id]
+                self.spared_ms[token_id] = self.recorded_ms
             if token_id in self.revoking and not self.rewound:
                 raise Violation("ledger", f"{token_id} was revoking and is not any more")
 
@@ -407,8 +414,13 @@ class Audit:
     def _check_unrecorded(self, world: World, token_id: str, by: str, *, readable: bool) -> None:
         """Invariant 6: only a run's own new token, and only if nobody has it or can
         come to have it.
+
+        A run that stands still between its last list and the DELETE of an interrupted
+        token can't know that another one has spared it since.
         """
-        maker = world.exchange.made_by[token_id]
+        maker, run = world.exchange.made_by[token_id], world.runs.get(by)
+        if run is not None and run.listed_ms <= self.spared_ms.get(token_id, -1):
+            return  # it was revoking when this run looked, which has stood still since
         if maker != by:
             raise Violation("6", f"{by} revokes {token_id} of {maker} without a recorded revoking")
         if readable or _may_land(world, token_id):
