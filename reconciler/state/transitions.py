@@ -86,6 +86,8 @@ def name_intent(ledger: Ledger, label: str, operation_id: str, token_id: str) ->
     """
     entry, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, token_id, intent)
+    ended = any(row.token_id == token_id for row in ledger.closed)
+    require(not ended, f"{token_id} is known already")  # no id is given out twice
     return with_entry(ledger, label, replace(entry, intent=replace(intent, token_id=token_id)))
 
 

@@ -629,6 +629,15 @@ EDITED = "was it edited by hand"
             id="name: an id that the ledger knows is no new token's",
         ),
         pytest.param(
+            "bot-9 is known already",
+            dataclasses.replace(
+                with_entry(BEGUN),
+                closed=(Closed(label="ant", token_id="bot-9", outcome="rotated", at_ms=NOW_MS),),
+            ),
+            name_intent("bot", OP, "bot-9"),
+            id="name: it has ended once",
+        ),
+        pytest.param(
             "twin is known already",
             with_entry(
                 dataclasses.replace(BEGUN, intent=dataclasses.replace(OPEN, before=("twin",)))
