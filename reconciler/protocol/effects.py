@@ -249,9 +249,14 @@ class ListTokens(Effect[Listing | Refused | Unclear]):
 
 @value
 class VerifyToken(Effect[Listing | Refused | Unclear]):
-    """List all live tokens, signed by the given token: proof that its secret works."""
+    """List all live tokens, signed by the given token: proof that its secret works.
+
+    No request leaves later than ``until_ms`` by the exchange's clock, be it the first
+    attempt or another one: then the reply is unclear.
+    """
 
     credentials: Credentials
+    until_ms: int | None = None
 
 
 @value

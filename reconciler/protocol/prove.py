@@ -31,7 +31,7 @@ from reconciler.protocol.effects import (
 )
 from reconciler.protocol.lease import LEASE_MS
 from reconciler.protocol.outcome import Outcome, applied, not_tried, unrecorded
-from reconciler.protocol.own_use import SIGN_BEFORE_MS, TOO_LATE, sign_stored
+from reconciler.protocol.own_use import SIGN_BEFORE_MS, sign_stored
 from reconciler.state import Entry, Moved, set_unsigned, unchanged
 from reconciler.values import value
 
@@ -78,14 +78,12 @@ def prove_new(credentials: Credentials, *, has_signer: bool) -> Step[Proof | Out
     renewed = yield from WriteLedger(transition=unchanged)
     if not isinstance(renewed, Recorded):
         return unrecorded(renewed, credentials.token_id)
-    if (yield from Now()) > renewed_ms + SIGN_WITHIN_MS:
-        return not_tried(TOO_LATE)
-    reply = yield from VerifyToken(credentials=credentials)
+    reply = yield from VerifyToken(credentials=credentials, until_ms=renewed_ms + SIGN_WITHIN_MS)
     return (yield from _judged(reply, credentials.token_id, has_signer=has_signer))
 
 
 def _judged(reply: object, token_id: str, *, has_signer: bool) -> Step[Proof | Outcome]:
-    why = reply.sentence if isinstance(reply, Refused) else "no clear answer"
+    why = reply.sentence if isinstance(reply, (Refused, Unclear)) else ""
     if isinstance(reply, Listing):
         live = reply.find(token_id)
         if live is not None:

@@ -22,6 +22,7 @@ from reconciler.errors import (
     ExchangeBusyError,
     ExchangeError,
     ExchangeRefusedError,
+    ExchangeUnclearError,
     ReconcilerError,
     VaultCasMismatchError,
     VaultError,
@@ -41,6 +42,7 @@ from reconciler.model import (
     VersionState,
 )
 from reconciler.protocol import (
+    TOO_LATE,
     AwaitTurn,
     Busy,
     ConfirmedNow,
@@ -192,7 +194,13 @@ class Peers:
 
     def _verify(self, effect: VerifyToken) -> Listing | Unclear | Refused:
         """List with the given token; the caller judges whether the list holds it."""
-        return self._listing(effect.credentials, partial_is_listing=True)
+
+        def refuse_late() -> None:
+            until_ms = effect.until_ms
+            if until_ms is not None and self._exchange.clock().now_ms() > until_ms:
+                raise ExchangeUnclearError(TOO_LATE)
+
+        return self._listing(effect.credentials, partial_is_listing=True, leaving=refuse_late)
 
     def _read_profile(self, effect: ReadProfile) -> int | None:
         return self._exchange.signed_by(effect.credentials).get_profile_id()

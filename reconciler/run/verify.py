@@ -15,7 +15,6 @@ from reconciler.model import USE_MARGIN_MS
 from reconciler.protocol import (
     OWN_USE_MS,
     SIGN_BEFORE_MS,
-    TOO_LATE,
     Listing,
     NoteLedger,
     Now,
@@ -137,9 +136,8 @@ def _why_broken(place: str, path: str, token_id: str, until_ms: int | None) -> S
         return f"{place}/{path} holds no secret"
     if credentials.token_id != token_id:
         return f"{place}/{path} holds {credentials.token_id} instead of {token_id}"
-    if until_ms is not None and (yield from Now()) > until_ms - SIGN_BEFORE_MS:
-        return TOO_LATE
-    reply = yield from VerifyToken(credentials=credentials)
+    last_ms = None if until_ms is None else until_ms - SIGN_BEFORE_MS
+    reply = yield from VerifyToken(credentials=credentials, until_ms=last_ms)
     if not isinstance(reply, Listing):
         return reply.sentence
     return "" if reply.find(token_id) else "the list that it signed does not have it"

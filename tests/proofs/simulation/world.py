@@ -76,6 +76,7 @@ from reconciler.protocol.effects import (
     VerifyToken,
     Written,
 )
+from reconciler.protocol.own_use import TOO_LATE
 from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.run.effects import ListPaths, ReadMeta, ReadMetas, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
@@ -510,8 +511,7 @@ class World:
     def _local(self, run: Run, lane: int, effect: Effect[Any]) -> tuple[object, object]:
         if isinstance(effect, ConfirmedNow | AwaitTurn):
             self._confirm(run)
-        ahead_ms = self.date_ahead_ms + self.skew_ms.get(run.name, 0)
-        now_ms = self.now_ms + ahead_ms + run.wrong_ms
+        now_ms = self._run_now_ms(run)
         if isinstance(effect, Now | ConfirmedNow):
             return now_ms, now_ms
         if isinstance(effect, LocalNow):
@@ -525,6 +525,14 @@ class World:
             return turn, turn
         return run.local(effect, now_ms)
 
+    def _run_now_ms(self, run: Run) -> int:
+        """What a run takes for the exchange's time."""
+        ahead_ms = self.date_ahead_ms + self.skew_ms.get(run.name, 0)
+        return self.now_ms + ahead_ms + run.wrong_ms
+
+    def _is_late(self, run: Run, effect: VerifyToken) -> bool:
+        return effect.until_ms is not None and self._run_now_ms(run) > effect.until_ms
+
     def _confirm(self, run: Run) -> None:
         """Another reply has to agree with the Date that a run goes by."""
         self.disturbed = self.disturbed or bool(run.wrong_ms)
@@ -536,6 +544,8 @@ class World:
             self.mutations += 1
         if peer in run.down:
             return NO_REPLY
+        if isinstance(effect, VerifyToken) and self._is_late(run, effect):
+            return Unclear(sentence=TOO_LATE)
         if outcome != OK:
             self.faults -= 1
             self.disturbed = True
