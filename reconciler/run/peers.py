@@ -2,8 +2,8 @@
 
 Rules this module keeps:
 
-1. An adapter's error becomes a reply here and nowhere else: refused or unclear, with
-   its sentence.
+1. An adapter's error becomes a reply (``translated``): refused or unclear, with its
+   sentence.
 2. If the token that signed a list is missing from it, the list is incomplete and the
    reply unclear. The token that signs is never revoked.
 3. After a person asked for a stop no new POST goes out; what is in flight is finished.
@@ -21,12 +21,9 @@ from typing import Any
 from reconciler.errors import (
     ExchangeBusyError,
     ExchangeError,
-    ExchangeRefusedError,
     ExchangeUnclearError,
     ReconcilerError,
     VaultCasMismatchError,
-    VaultError,
-    VaultRefusedError,
     VaultUnclearError,
 )
 from reconciler.exchange import PAUSE_MAX_S, Shared, TokenClient
@@ -84,11 +81,11 @@ from reconciler.run.effects import (
     ReadSigner,
     Signer,
 )
+from reconciler.run.translated import translated
 from reconciler.state import (
     LEDGER_FIELD,
     LEDGER_NAME,
     Ledger,
-    LedgerError,
     from_text,
     to_text,
     unreadable_of_ours,
@@ -181,7 +178,7 @@ class Peers:
             ReadLedger: self._read_ledger,
             PutLedger: self._put_ledger,
         }
-        self.table = {kind: _translated(perform) for kind, perform in table.items()}
+        self.table = {kind: translated(perform) for kind, perform in table.items()}
 
     # --- the exchange ---
 
@@ -189,7 +186,7 @@ class Peers:
         signer = self._signer
         if signer is None:
             return Refused(sentence="there is no token to sign with: run `reconciler bootstrap`")
-        listing = _translated(lambda leaving: self._listing(signer, leaving=leaving))
+        listing = translated(lambda leaving: self._listing(signer, leaving=leaving))
         return self._shared.ask(signer.token_id, listing)
 
     def _verify(self, effect: VerifyToken) -> Listing | Unclear | Refused:
@@ -387,21 +384,3 @@ class Peers:
     def _put_ledger(self, effect: PutLedger) -> Written | Mismatch | Unclear:
         self._ledger = effect.ledger
         return self._put(LEDGER_NAME, {LEDGER_FIELD: to_text(effect.ledger)}, None, effect.cas)
-
-
-def _translated(perform: Callable[[Any], object]) -> Callable[[Any], object]:
-    """Return what performs an effect, and replies with what an adapter raises."""
-
-    def reply(effect: Any) -> object:
-        try:
-            return perform(effect)
-        except ExchangeRefusedError as error:
-            return Refused(sentence=str(error), status=error.status)
-        except VaultRefusedError as error:
-            return Refused(sentence=str(error), again_after_ms=error.again_after_ms)
-        except VaultError as error:
-            return Unclear(sentence=str(error), again_after_ms=error.again_after_ms)
-        except (ExchangeError, LedgerError) as error:
-            return Unclear(sentence=str(error))
-
-    return reply
