@@ -132,6 +132,7 @@ OFTEN = {
     Command.ADOPT: 1,
     Command.ADOPT_MANY: 1,
     Command.BOOTSTRAP: 1,
+    Command.VERIFY: 1,
 }
 """How often each command is begun."""
 

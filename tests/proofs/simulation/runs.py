@@ -60,6 +60,7 @@ from reconciler.run import (
     apply_manifest,
     bootstrap_manager,
     roll_back,
+    verify_secrets,
 )
 from reconciler.run.effects import (
     CheckIdentity,
@@ -105,6 +106,7 @@ class Command(enum.Enum):
     ROLLBACK = "rollback"
     ADOPT = "adopt"
     ADOPT_MANY = "adopt many"
+    VERIFY = "verify"
 
 
 @value
@@ -143,6 +145,8 @@ class Wish:
             return bootstrap_manager(session)
         if self.command is Command.ROLLBACK:
             return roll_back(session, self.subject, ask=False)
+        if self.command is Command.VERIFY:
+            return verify_secrets(session)
         if self.command is Command.ADOPT_MANY:
             asked = tuple(ToAdopt(label=label, place=place) for label, place in self.rows)
             return adopt_list(Adoption(session=session, ask=False), asked)

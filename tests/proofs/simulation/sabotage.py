@@ -54,7 +54,7 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
-from reconciler.run import adopt_many, closing, newest, observe
+from reconciler.run import adopt_many, closing, newest, observe, verify
 from reconciler.run import apply as apply_module
 from reconciler.run import session as session_module
 from reconciler.state import Observed, lost, rename_entry
@@ -459,6 +459,12 @@ def _whatever_secret(_entry: Entry, _token_id: str) -> bool:
     return False
 
 
+def _expect_nothing(
+    _observed: Observed, _waiting: object, _until_ms: int, ledger: Ledger
+) -> Ledger:
+    return ledger
+
+
 def _trust(*_: object) -> None:
     pass
 
@@ -832,6 +838,11 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="a rename that leaves behind what retires",
         patch=_replaced(changes, "rename_entry", _move_without_retiring),
         world="hold and rename",
+    ),
+    Sabotage(
+        name="a verify whose uses are not recorded ahead",
+        patch=_replaced(verify, "_expect_own_uses", _expect_nothing),
+        world="verify",
     ),
     Sabotage(
         name="an answer taken for a revocation",

@@ -523,6 +523,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("recover after a backup", restored, wish(_A, BOT), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("remove by others at once", abandoned_at_once, wish(_A, policy=CLEAN_UP), None),
+    ("verify", abandoned, wish(_A, BOT, command=Command.VERIFY), wish(_B, BOT)),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
     ("hold with a wrong secret", clung_to_spoiled, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),
