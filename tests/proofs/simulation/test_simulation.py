@@ -31,7 +31,7 @@ ALONE = tuple(name for name in SMALL_WORLDS if ", " not in name and name != "rot
 """The worlds that one run has for itself; of the others, some wishes only differ
 between two runs."""
 
-TWICE = ("derive", "remove", "restore", "roll back", "adopt", "hold", "retire")
+TWICE = ("derive", "remove", "restore", "roll back", "adopt", "hold", "retire", "verify")
 """Those in which every pair of faults fits into the time there is."""
 
 OVERTAKEN = (
@@ -42,6 +42,7 @@ OVERTAKEN = (
     "retire",
     "roll back",
     "adopt",
+    "verify",
 )
 """Those in which every interleaving of two runs fits into the time there is."""
 
