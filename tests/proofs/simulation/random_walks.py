@@ -40,7 +40,7 @@ from tests.proofs.simulation.invariants import (
 )
 from tests.proofs.simulation.models import PERSON
 from tests.proofs.simulation.runs import SPOILED, THEIRS, Command, Run, Wish
-from tests.proofs.simulation.scenarios import MANAGER, bare, spec, wish
+from tests.proofs.simulation.scenarios import CLEAN_UP, MANAGER, bare, spec, wish
 from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
 from tests.proofs.simulation.world import (
@@ -136,6 +136,9 @@ OFTEN = {
 }
 """How often each command is begun."""
 
+APPLIES = {"": 6, "compromised": 2.5, "cleanup": 1, "replace": 0.5}
+"""How often an apply is told what more."""
+
 LENIENT = Policy(
     max_missing=100,
     max_revocations=100,
@@ -185,6 +188,10 @@ class Walk:
             )
         elif command is Command.APPLY and more == "compromised":
             policy = dataclasses.replace(policy, revoke_now=frozenset({subject} - {""}))
+        if command is Command.APPLY and more == "cleanup":
+            policy = dataclasses.replace(policy, selection=CLEAN_UP.selection)
+        if command is Command.APPLY and more == "replace":
+            policy = dataclasses.replace(policy, replace=frozenset({subject} & self.specs.keys()))
         token_id = more if command is Command.ADOPT else ""
         rows: tuple[tuple[str, str], ...] = ()
         if command is Command.ADOPT_MANY:
@@ -246,7 +253,7 @@ class Walk:
         name, subject, more = f"r{number}", self._now_called(dice.choice(LABELS)), ""
         if command is Command.APPLY:
             subject = dice.choice((subject, MANAGER)) if dice.random() < 0.4 else ""
-            more = "compromised" if dice.random() < 0.3 else ""
+            (more,) = dice.choices(tuple(APPLIES), tuple(APPLIES.values()))
         elif command is Command.ADOPT:
             more = dice.choice(self._persons() or ["p1"])
         elif command is Command.ADOPT_MANY:
@@ -280,8 +287,9 @@ class Walk:
         return " ".join(rows), " ".join(rows.values())
 
     def _now_called(self, label: str) -> str:
-        """A label of the manifest as it is called now."""
-        return label if label in self.specs else SECOND_NAMES[label]
+        """A label as the manifest calls it now, if it is there."""
+        second = SECOND_NAMES[label]
+        return second if second in self.specs else label
 
     def _choose_person(self, dice: random.Random) -> Choice:
         if self.world.vault.ledger_deleted:
