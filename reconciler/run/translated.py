@@ -1,4 +1,4 @@
-"""An adapter's error becomes a reply here, and nowhere else."""
+"""An adapter's error becomes a reply: refused or unclear, with its sentence."""
 
 from __future__ import annotations
 
