@@ -463,6 +463,7 @@ def test_a_wrong_key_is_no_witness(fleet: Fleet) -> None:
     """A predecessor that a consumer goes on using, of which Vault has a wrong key only:
     while the lists lack it, its refusal proves nothing, and it is not revoked.
     """
+    fleet.defaults = {"overlap": "1h"}
     fleet.begin({"label": "bot"})
     (old,) = fleet.live("bot")
     written_anew(fleet, "bot", {**texts_of(fleet.secret("bot")), "secret": WRONG})
