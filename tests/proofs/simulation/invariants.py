@@ -37,7 +37,7 @@ from reconciler.plan.setting import PROMPT_MS
 from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
 from reconciler.protocol.effects import DeleteVersion, Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
-from reconciler.state.ledger import Current, Entry, Ledger, Retiring
+from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
 from tests.proofs.simulation.evidence import (
@@ -693,7 +693,7 @@ def owed_tokens(world: World, *, unseen: str | None = None) -> frozenset[str]:
             continue
         prompt = world.exchange.law == Law() and not world.audit.doubtful
         blind = label == unseen or not intent.listed or not prompt
-        if intent.token_id is None and blind:
+        if intent.token_id is None and (blind or _others_wrote(world, intent)):
             continue
         known = {*intent.before, *ledger.known_ids()} if ledger is not None else set(intent.before)
         unknown = [
@@ -708,6 +708,16 @@ def owed_tokens(world: World, *, unseen: str | None = None) -> frozenset[str]:
             and token.created_at_ms <= intent.since_ms + DERIVE_DEADLINE_MS - CLOCK_MARGIN_MS
         )
     return frozenset(owed)
+
+
+def _others_wrote(world: World, intent: Intent) -> bool:
+    """Whether a person wrote where an intent's secret belongs.
+
+    What else that person did is not known, so no token is taken for the intent's.
+    """
+    history = world.vault.history(intent.path)
+    version = history.get(intent.cas + 1)
+    return history.latest > intent.cas and (version is None or version.by == PERSON)
 
 
 def check_paid(world: World, owed: frozenset[str]) -> None:
