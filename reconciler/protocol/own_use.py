@@ -48,7 +48,7 @@ def sign_stored(
     if not entry.retiring:
         return (yield from VerifyToken(credentials=credentials))
     until_ms = (yield from Now()) + OWN_USE_MS
-    transition = expect_own_use(label, credentials.token_id, until_ms, fresh=False)
+    transition = expect_own_use(label, credentials.token_id, until_ms)
     reply = yield from WriteLedger(transition=transition)
     if not isinstance(reply, Recorded):
         return reply

@@ -542,17 +542,18 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                 )
             ),
             with_entry(HAD),
-            expect_own_use("bot", "bot-1", NOW_MS, fresh=False),
+            expect_own_use("bot", "bot-1", NOW_MS),
             id="own use: of the current token",
         ),
         pytest.param(
             with_entry(
                 dataclasses.replace(
-                    HAD, retiring=(dataclasses.replace(OLD, own_use_until_ms=NOW_MS),)
+                    HAD,
+                    retiring=(dataclasses.replace(OLD, own_use_until_ms=NOW_MS, fresh=False),),
                 )
             ),
             with_entry(dataclasses.replace(HAD, retiring=(OLD,))),
-            expect_own_use("bot", "bot-0", NOW_MS, fresh=True),
+            expect_own_use("bot", "bot-0", NOW_MS),
             id="own use: of a predecessor",
         ),
         pytest.param(

@@ -144,7 +144,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
     for token_id in ("bot-0", "bot-1", NEW, "bot-9"):
         yield named(start_revoking, "bot", token_id, reason="superseded")
         yield named(close_revoking, "bot", token_id, outcome="revoked", at_ms=NOW_MS)
-        yield named(expect_own_use, "bot", token_id, NOW_MS, fresh=True)
+        yield named(expect_own_use, "bot", token_id, NOW_MS)
         yield named(note_asked, "bot", token_id, at_ms=NOW_MS)
         yield named(mark_missing, "bot", token_id, at_ms=NOW_MS)
         yield named(forget_missing, "bot", token_id, at_ms=NOW_MS)

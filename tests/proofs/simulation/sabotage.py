@@ -459,9 +459,7 @@ def _whatever_secret(_entry: Entry, _token_id: str) -> bool:
     return False
 
 
-def _expect_nothing(
-    _observed: Observed, _waiting: object, _until_ms: int, ledger: Ledger
-) -> Ledger:
+def _expect_nothing(_waiting: object, _until_ms: int, ledger: Ledger) -> Ledger:
     return ledger
 
 
