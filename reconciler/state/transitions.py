@@ -81,13 +81,11 @@ def renew_intent(
 def name_intent(ledger: Ledger, label: str, operation_id: str, token_id: str) -> Ledger:
     """Record the id of the derived token, before anybody uses it: step 3.
 
-    An id that was known before is refused: the reply is an old one, repeated by the
-    exchange or by something in between.
+    An id that was known before, or ended, is refused: the reply is an old one.
     """
     entry, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, token_id, intent)
-    ended = any(row.token_id == token_id for row in ledger.closed)
-    require(not ended, f"{token_id} is known already")  # no id is given out twice
+    require(all(r.token_id != token_id for r in ledger.closed), f"{token_id} is known already")
     return with_entry(ledger, label, replace(entry, intent=replace(intent, token_id=token_id)))
 
 
