@@ -1,17 +1,18 @@
-"""``bootstrap``, ``rollback``, ``forget`` and ``verify``: commands beside apply."""
+"""``bootstrap``, ``rollback``, ``forget``, ``release``, ``verify``: beside apply."""
 
 from __future__ import annotations
 
-from reconciler.cli.console import print_result
+from reconciler.cli.console import complain_of, print_result
 from reconciler.cli.progress import open_for_writing
 from reconciler.cli.session import Options
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, UsageError
 from reconciler.escape import safe
 from reconciler.protocol import Outcome
 from reconciler.run import (
     bootstrap_manager,
     forget_one,
     roll_back,
+    stop_managing,
     verify_secrets,
 )
 from reconciler.values import value
@@ -33,6 +34,15 @@ class ForgetOptions(Options):
     yes: bool
 
 
+@value
+class ReleaseOptions(Options):
+    """What ``release`` is given: labels, or everything."""
+
+    labels: tuple[str, ...]
+    everything: bool
+    yes: bool
+
+
 def rollback(options: RollbackOptions) -> None:
     """Make a predecessor current again."""
     with open_for_writing(options) as runner:
@@ -46,6 +56,22 @@ def forget(options: ForgetOptions) -> None:
         stage = forget_one(runner.session, options.token_id, ask=not options.yes)
         outcome = runner.run(stage)
     print_result(f"{safe(outcome.token_id or '')}: {safe(outcome.sentence)}")
+
+
+def release_labels(options: ReleaseOptions) -> None:
+    """Stop managing labels, or everything. UsageError unless it is one of the two."""
+    if bool(options.labels) == options.everything:
+        raise UsageError("name what to release: --label LABEL, or --all")
+    with open_for_writing(options) as runner:
+        session, everything = runner.session, options.everything
+        stage = stop_managing(session, options.labels, everything=everything, ask=not options.yes)
+        found = runner.run(stage)
+    for token in found.tokens:
+        where = "a predecessor" if token.place is None else f"its secret stays at {token.place}"
+        print_result(safe(f"released {token.label} ({token.token_id}): {where}"))
+    for note in found.notes:
+        complain_of(f"note: {note}")
+    print_result(f"released labels {len(found.labels)}, tokens {len(found.tokens)}")
 
 
 def bootstrap(options: Options) -> None:

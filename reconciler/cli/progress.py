@@ -111,11 +111,14 @@ class BarProgress(LineProgress):
 
 
 @contextlib.contextmanager
-def open_for_writing(options: Options) -> Iterator[Runner]:
-    """Yield a session that shows its progress, and with the lease defers signals."""
+def open_for_writing(options: Options, *, at: str | None = None) -> Iterator[Runner]:
+    """Yield a session that shows its progress, and with the lease defers signals.
+
+    ``at`` is as in ``open_session``.
+    """
     with (
         _progress() as events,
-        open_session(options, events=events, signals=defer_signals) as runner,
+        open_session(options, events=events, signals=defer_signals, at=at) as runner,
     ):
         yield runner
 

@@ -34,7 +34,7 @@ from reconciler.model import Credentials, Manifest, Secret
 from reconciler.plan import Category, Policy, Selection, meant
 from reconciler.run import Driver, Events, Keys, Session, Stage
 from reconciler.values import value
-from reconciler.vault import SecretStore, settings_from_environment
+from reconciler.vault import Elsewhere, SecretStore, settings_from_environment
 
 
 @value
@@ -81,10 +81,12 @@ T = TypeVar("T")
 
 @value
 class Runner:
-    """A session, and the driver that performs its runs."""
+    """A session, and the driver that performs its runs at this mount and prefix."""
 
     session: Session
     driver: Driver
+    mount: str
+    prefix: str
 
     def run(self, stage: Stage[T]) -> T:
         """Perform a run to its end."""
@@ -139,10 +141,14 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def open_session(options: Options, *, events: Events, signals: Signals) -> Iterator[Runner]:
+def open_session(
+    options: Options, *, events: Events, signals: Signals, at: str | None = None
+) -> Iterator[Runner]:
     """Yield a session and its driver, with everything that the environment gives.
 
-    What was opened is closed at the end; a Vault login of its own is revoked.
+    ``at`` is the place in Vault (``MOUNT/PREFIX``) that the driver works at, where that
+    is not the manifest's. What was opened is closed at the end; a Vault login of its
+    own is revoked.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     environ = os.environ
@@ -182,15 +188,24 @@ def open_session(options: Options, *, events: Events, signals: Signals) -> Itera
             who=f"{socket.gethostname()}:{os.getpid()}",
             wait_s=options.wait,
         )
+        there, prefix = _found(store, at or manifest.place)
         driver = Driver(
             exchange=exchange,
-            store=store,
-            prefix=manifest.prefix,
+            store=there,
+            prefix=prefix,
             keys=keys,
             events=events,
             signals=signals,
         )
-        yield Runner(session=session, driver=driver)
+        yield Runner(session=session, driver=driver, mount=there.mount, prefix=prefix)
+
+
+def _found(store: SecretStore, place: str) -> tuple[SecretStore, str]:
+    """Return the store of a place's mount, and the prefix there. VaultError."""
+    own = f"{store.mount}/"
+    if place.startswith(own):
+        return store, place.removeprefix(own)
+    return Elsewhere(store).find(place)
 
 
 def _warn(sentence: str) -> None:

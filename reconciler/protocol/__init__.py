@@ -37,7 +37,9 @@ from typing import TYPE_CHECKING
 from reconciler import on_demand
 
 if TYPE_CHECKING:
+    from reconciler.protocol.again import Patience
     from reconciler.protocol.changes import ends_at_once, facts_of, standing_of, step_of
+    from reconciler.protocol.commit import delete_placeholder
     from reconciler.protocol.derive import derive_token
     from reconciler.protocol.effects import (
         AwaitTurn,
@@ -124,6 +126,7 @@ __all__ = [
     "NoteLedger",
     "Now",
     "Outcome",
+    "Patience",
     "Place",
     "PutLedger",
     "PutSecret",
@@ -148,6 +151,7 @@ __all__ = [
     "Written",
     "applied",
     "approve",
+    "delete_placeholder",
     "derive_token",
     "drive",
     "ends_at_once",
@@ -175,7 +179,9 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
+        "again": ("Patience",),
         "changes": ("ends_at_once", "facts_of", "standing_of", "step_of"),
+        "commit": ("delete_placeholder",),
         "derive": ("derive_token",),
         "effects": (
             "AwaitTurn",

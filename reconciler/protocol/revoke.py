@@ -327,7 +327,7 @@ def finish_revoking(
         spared = yield from spare_used(label, revoking)
         if spared is not None:
             return spared
-    for place in sorted({path, revoking.path or path}):
+    for place in sorted({path, revoking.path or path, *revoking.copies}):
         emptied = yield from _empty(place, token_id)
         if emptied is not None:
             return emptied

@@ -274,5 +274,6 @@ def _may_be_anothers(ledger: Ledger, intent: Intent, token_id: str) -> bool:
     return (
         token_id in intent.before
         or token_id in ledger.known_ids()
+        or token_id in ledger.released_ids()
         or any(o.token_id == token_id or (o.kind.derives and o.token_id is None) for o in others)
     )

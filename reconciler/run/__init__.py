@@ -6,7 +6,7 @@ touch an adapter. So the tests walk the very same runs through crashes and other
     session    what a run is about, and its look: a snapshot and the plan made of it
     observe    the snapshot
     lease      holding the lease around stages
-    apply, bootstrap, rollback, adopt, forget, verify    the commands
+    apply, bootstrap, rollback, adopt, forget, release, move, verify    the commands
     adopt_many    ``adopt`` of a list
     effects    what a run asks beyond the protocol
     driver     performs effects in production; ``peers`` calls the exchange and Vault
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from reconciler.run.forget import forget_one
     from reconciler.run.history import read_history
     from reconciler.run.identity import unallowed
+    from reconciler.run.move import MoveReport, Origin, move_here
     from reconciler.run.newest import OlderManifestError
     from reconciler.run.peers import Keys
     from reconciler.run.reads import read_ledger, read_meta
+    from reconciler.run.release import ReleaseReport, stop_managing
     from reconciler.run.rollback import roll_back
     from reconciler.run.session import (
         Session,
@@ -52,7 +54,10 @@ __all__ = [
     "Driver",
     "Events",
     "Keys",
+    "MoveReport",
     "OlderManifestError",
+    "Origin",
+    "ReleaseReport",
     "Session",
     "Stage",
     "StalePlanError",
@@ -66,12 +71,14 @@ __all__ = [
     "forget_one",
     "label_of_current",
     "look_only",
+    "move_here",
     "read_history",
     "read_ledger",
     "read_meta",
     "refuse_distrusted",
     "requesting",
     "roll_back",
+    "stop_managing",
     "unallowed",
     "verify_secrets",
 ]
@@ -86,8 +93,10 @@ __getattr__ = on_demand(
         "driver": ("Driver", "Events"),
         "effects": ("Stage",),
         "forget": ("forget_one",),
+        "move": ("MoveReport", "Origin", "move_here"),
         "newest": ("OlderManifestError",),
         "peers": ("Keys",),
+        "release": ("ReleaseReport", "stop_managing"),
         "rollback": ("roll_back",),
         "history": ("read_history",),
         "identity": ("unallowed",),

@@ -13,7 +13,7 @@ from reconciler.errors import PersonNeededError, VaultError
 from reconciler.model import VersionState
 from reconciler.protocol import Step
 from reconciler.run.effects import Stage, Together
-from reconciler.run.reads import READERS, read_meta, read_secret
+from reconciler.run.reads import READERS, read_meta, read_secret, refuse_moved
 from reconciler.run.session import Session
 from reconciler.state import (
     LEDGER_FIELD,
@@ -57,6 +57,7 @@ def read_history(session: Session) -> Stage[History]:
             f"no version of the ledger at {place} can be read: undelete the latest one with "
             "`vault kv undelete`"
         )
+    refuse_moved(versions[-1].ledger)
     return History(
         place=place,
         oldest=versions[0].number,

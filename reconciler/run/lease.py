@@ -50,10 +50,18 @@ TAKE_TRIES = 3
 LEASE_LOST = "another run took the lease over"
 
 
-def take_lease(session: Session, ledger: Ledger, version: int, *, changes: int = 1) -> Step[None]:
+def take_lease(
+    session: Session,
+    ledger: Ledger,
+    version: int,
+    *,
+    changes: int = 1,
+    read: Callable[[], Step[tuple[Ledger | None, int]]] = read_ledger,
+) -> Step[None]:
     """Take the lease of a ledger that was read at ``version``, for so many changes.
 
-    LeaseHeldError where another run has it for longer than ``wait_s``.
+    ``read`` reads it again. LeaseHeldError where another run has it for longer than
+    ``wait_s``.
     """
     clock = yield from ReadClock()
     deadline_ms = clock.steady_ms + max(session.wait_s * SECOND_MS, STANDBY_LAG_MS)
@@ -68,7 +76,7 @@ def take_lease(session: Session, ledger: Ledger, version: int, *, changes: int =
             return
         if isinstance(reply, NotRecorded):
             raise VaultError(f"the lease could not be taken: {reply.sentence}")
-        found, version = yield from read_ledger()
+        found, version = yield from read()
         if found is None:
             raise VaultError("the ledger vanished while the lease was being taken: run again")
         ledger = found

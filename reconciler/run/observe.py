@@ -125,7 +125,7 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
         where = f"{manifest.place}/{LEDGER_NAME}"
         raise NoSignerError(
             f"there is no ledger at {where} yet: {BOOTSTRAP}; where the mount or the prefix "
-            "has changed, put it back instead, because ledger and secrets are at the old place"
+            "has changed, `reconciler move --from MOUNT/PREFIX` brings ledger and secrets here"
         )
     refuse_wrong_exchange(ledger, api_url)
     signer = yield from find_signer(manifest, ledger)
@@ -191,7 +191,8 @@ def refuse_lost_ledger(manifest: Manifest, version: int) -> Step[None]:
             f"there is no ledger, but {len(names)} secrets lie below the prefix "
             f"(such as {manifest.prefix}/{names[0]}): if it was destroyed, "
             f"restore it from Vault's backup (deleted versions: `vault kv undelete -versions=N "
-            f"-mount={where}`); if the secrets are not ours, choose another prefix"
+            f"-mount={where}`); if it lies elsewhere, `reconciler move --from MOUNT/PREFIX`; "
+            "if the secrets are not ours, choose another prefix"
         )
 
 
@@ -241,6 +242,8 @@ def _manager_entry(manifest: Manifest, ledger: Ledger) -> Entry | None:
 
 def _why_no_signer(manifest: Manifest, ledger: Ledger) -> Step[str]:
     entry = _manager_entry(manifest, ledger)
+    if any(row.label == manifest.manager for row in ledger.released) and entry is None:
+        return f"the manager {manifest.manager} was released"
     if entry is None or entry.current is None:
         return f"the manager {manifest.manager} has no secret yet"
     meta = yield from read_meta(entry.path)

@@ -87,6 +87,8 @@ from reconciler.state import (
     LEDGER_NAME,
     Ledger,
     from_text,
+    is_absolute,
+    parts_of,
     to_text,
     unreadable_of_ours,
 )
@@ -138,7 +140,7 @@ class Peers:
     ) -> None:
         self._exchange = exchange
         self._store = store
-        elsewhere = Elsewhere(store)
+        self._elsewhere = elsewhere = Elsewhere(store)
         self._prefix = prefix
         self._keys = keys
         self._stopping = stopping
@@ -166,7 +168,7 @@ class Peers:
             ReadSecret: self._read_secret,
             PutSecret: self._put_secret,
             DeleteVersion: self._delete_version,
-            ReadProfile: self._read_profile,
+            ReadProfile: lambda e: self._exchange.signed_by(e.credentials).get_profile_id(),
             ReadMeta: self._read_meta,
             ReadMetas: lambda effect: self._store.scan_metas(self._prefix, effect.paths),
             ReadMountLife: lambda _: self._store.mount_life_ms(),
@@ -198,9 +200,6 @@ class Peers:
                 raise ExchangeUnclearError(TOO_LATE)
 
         return self._listing(effect.credentials, partial_is_listing=True, leaving=refuse_late)
-
-    def _read_profile(self, effect: ReadProfile) -> int | None:
-        return self._exchange.signed_by(effect.credentials).get_profile_id()
 
     def _listing(
         self,
@@ -340,19 +339,24 @@ class Peers:
             seconds=RUN_S + changes * CHANGE_S, uses=RUN_USES + labels + changes * CHANGE_USES
         )
 
-    def _path(self, name: str) -> str:
-        """Return a path below the prefix as the store wants it: below the mount."""
-        return f"{self._prefix}/{name}"
+    def _find(self, path: str) -> tuple[SecretStore, str]:
+        """Return the store of a path's mount, and the path below the mount."""
+        if not is_absolute(path):
+            return self._store, f"{self._prefix}/{path}"
+        mount, rest = parts_of(path)
+        return self._elsewhere.mounted(mount), rest
 
     def _read_meta(self, effect: ReadMeta) -> SecretMeta:
-        return self._store.read_meta(self._path(effect.path))
+        store, path = self._find(effect.path)
+        return store.read_meta(path)
 
     def _list_paths(self, effect: ListPaths) -> tuple[str, ...]:
         found = self._store.list_paths(self._prefix, limit=effect.limit)
         return tuple(path.removeprefix(f"{self._prefix}/") for path in found)
 
     def _read_secret(self, effect: ReadSecret) -> SecretVersion:
-        return self._store.read(self._path(effect.path), version=effect.version)
+        store, path = self._find(effect.path)
+        return store.read(path, version=effect.version)
 
     def _put_secret(self, effect: PutSecret) -> Written | Mismatch | Unclear:
         return self._put(effect.path, dict(effect.fields), effect.secret, effect.cas)
@@ -360,8 +364,9 @@ class Peers:
     def _put(
         self, name: str, fields: Mapping[str, str | Secret], secret: Secret | None, cas: int
     ) -> Written | Mismatch | Unclear:
+        store, path = self._find(name)
         try:
-            made = self._store.write(self._path(name), fields, secret=secret, cas=cas)
+            made = store.write(path, fields, secret=secret, cas=cas)
         except VaultCasMismatchError:  # only a write can say so: to a read it is a refusal
             return Mismatch()
         except VaultUnclearError as error:  # whether it was done is settled by reading
@@ -371,11 +376,12 @@ class Peers:
         )
 
     def _delete_version(self, effect: DeleteVersion) -> Done | Refused:
-        self._store.delete_version(self._path(effect.path), effect.version)
+        store, path = self._find(effect.path)
+        store.delete_version(path, effect.version)
         return Done()
 
     def _read_ledger(self, _: ReadLedger) -> tuple[Ledger | None, int]:
-        content = self._store.read(self._path(LEDGER_NAME))
+        content = self._read_secret(ReadSecret(path=LEDGER_NAME))
         if content.state is not VersionState.LIVING:
             return None, content.version
         self._ledger = from_text(content.field(LEDGER_FIELD) or "")

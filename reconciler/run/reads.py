@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from reconciler.errors import VaultError
+from reconciler.errors import ReconcilerError, VaultError
 from reconciler.model import SecretMeta, SecretVersion
 from reconciler.protocol import ReadLedger, ReadSecret, Refused, Step, Unclear
 from reconciler.run.effects import (
@@ -35,9 +35,37 @@ SCAN_FROM = 8
 """So many paths are worth one more call, which may be refused."""
 
 
+class MovedError(ReconcilerError):
+    """The ledger is at another place, or still on its way here."""
+
+
 def read_ledger() -> Step[tuple[Ledger | None, int]]:
-    """Return the ledger, or None, and the number of its latest version. VaultError."""
+    """Return the ledger, or None, and the number of its latest version.
+
+    VaultError; MovedError for a ledger that a move has left, or not yet reached.
+    """
+    ledger, version = yield from read_any_ledger()
+    refuse_moved(ledger)
+    return ledger, version
+
+
+def read_any_ledger() -> Step[tuple[Ledger | None, int]]:
+    """Return the ledger as ``read_ledger``, valid or not. VaultError."""
     return _known((yield from ReadLedger()))
+
+
+def refuse_moved(ledger: Ledger | None) -> None:
+    """Raise MovedError for a ledger that is not valid, or not yet."""
+    if ledger is not None and ledger.moved_to is not None:
+        raise MovedError(
+            f"ledger and secrets have moved from here to {ledger.moved_to}: put the manifest's "
+            "mount and prefix there (`reconciler move` there finishes a move that was cut off)"
+        )
+    if ledger is not None and ledger.arriving_from is not None:
+        raise MovedError(
+            f"a move from {ledger.arriving_from} to here is not finished: run "
+            f"`reconciler move --from {ledger.arriving_from}` again, it goes on"
+        )
 
 
 def read_meta(path: str) -> Step[SecretMeta]:

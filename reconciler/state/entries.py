@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Concatenate, ParamSpec
 
 from reconciler.model import VersionId
-from reconciler.state.ledger import Current, Entry, Ledger, LedgerError
+from reconciler.state.ledger import Current, Entry, Ledger, LedgerError, Revoking
 
 Transition = Callable[[Ledger], Ledger]
 """One step of the ledger.
@@ -63,9 +63,56 @@ def at_version(current: Current, version: VersionId) -> Current:
 def with_entry(ledger: Ledger, label: str, entry: Entry) -> Ledger:
     """Return the ledger with this entry of the label.
 
-    An entry with nothing to remember is left out.
+    An entry with nothing to remember is left out. An id that is revoking knows each
+    place at which a copy of its secret was left.
     """
+    if ledger.left and entry.revoking:
+        rows = tuple(replace(row, copies=_copies(ledger, row)) for row in entry.revoking)
+        entry = replace(entry, revoking=rows)
     tokens = {**ledger.tokens, label: entry}
     if entry.idle and not entry.protect:
         del tokens[label]
+    return replace(ledger, tokens=tokens)
+
+
+def _copies(ledger: Ledger, row: Revoking) -> tuple[str, ...]:
+    paths = {left.path for left in ledger.left if left.token_id == row.token_id}
+    return tuple(sorted(paths.union(row.copies)))
+
+
+def without_copies(ledger: Ledger, token_ids: Iterable[str]) -> Ledger:
+    """Return the ledger without the places of copies of these tokens."""
+    ids = frozenset(token_ids)
+    if not any(row.token_id in ids for row in ledger.left):
+        return ledger
+    return replace(ledger, left=tuple(r for r in ledger.left if r.token_id not in ids))
+
+
+def fenced(ledger: Ledger, path: str, version: VersionId | None) -> Ledger:
+    """Return the ledger after a fence wrote a path's current content as ``version``.
+
+    It is the content of whichever label has the path.
+    """
+    if version is None:
+        return ledger
+    tokens = {
+        label: replace(entry, current=at_version(entry.current, version))
+        if entry.current is not None and entry.is_at(path)
+        else entry
+        for label, entry in ledger.tokens.items()
+    }
+    return replace(ledger, tokens=tokens)
+
+
+def displaced(ledger: Ledger, label: str, path: str) -> Ledger:
+    """Return the ledger after a label's secret was written at a path: it has it now.
+
+    Whatever other label's current secret lay there lies nowhere from now on.
+    """
+    tokens = {
+        name: replace(entry, current=replace(entry.current, displaced=True))
+        if name != label and entry.current is not None and entry.is_at(path)
+        else entry
+        for name, entry in ledger.tokens.items()
+    }
     return replace(ledger, tokens=tokens)

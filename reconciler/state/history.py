@@ -9,6 +9,8 @@
     has a new abandoned attempt                    abandoned
     has a label that left the manifest, or is      left, returned
     in it again
+    has a new released token                       released
+    is the first valid one after a move            moved
     has another protection of a label              protected, not protected
     has other files                                files
 
@@ -23,6 +25,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from reconciler.state.ledger import REVOKED, Closed, Entry, IntentKind, Ledger
+from reconciler.state.parted import Released
 from reconciler.values import value
 
 DONE = {
@@ -65,10 +68,17 @@ def events_of(versions: Sequence[LedgerVersion]) -> tuple[Event, ...]:
     """Return the events of versions in the order of their numbers, oldest first."""
     if not versions:
         return ()
-    events = [_closed(versions[0], row, run=None) for row in versions[0].ledger.closed]
+    events = _remembered(versions[0])
     for older, newer in itertools.pairwise(versions):
         events += _between(older.ledger, newer)
     return tuple(sorted(events, key=lambda e: (e.version, e.at_ms, e.label, e.what)))
+
+
+def _remembered(version: LedgerVersion) -> list[Event]:
+    """Return what a version tells without the one before it."""
+    ledger = version.ledger
+    closed = [_closed(version, row, run=None) for row in ledger.closed]
+    return [*closed, *(_released(version, row, run=None) for row in ledger.released)]
 
 
 def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
@@ -76,6 +86,10 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
     holder = after.holder or before.holder
     run = holder.run if holder is not None else None
     event = functools.partial(Event, at_ms=version.at_ms, version=version.number, run=run)
+    if before.arriving_from is not None and after.arriving_from is None:
+        yield event(label="", what="moved", why=f"from {before.arriving_from}")
+        yield from _remembered(version)
+        return
     empty = Entry(path="")
     for label in sorted(after.tokens):
         was, entry = before.tokens.get(label, empty), after.tokens[label]
@@ -89,6 +103,8 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
             yield event(label=label, what=told)
     known = set(before.closed)
     yield from (_closed(version, row, run=run) for row in after.closed if row not in known)
+    gone = set(before.released)
+    yield from (_released(version, row, run=run) for row in after.released if row not in gone)
     begun = {(attempt.label, attempt.since_ms) for attempt in before.abandoned}
     for attempt in after.abandoned:
         if (attempt.label, attempt.since_ms) not in begun:
@@ -137,4 +153,15 @@ def _closed(version: LedgerVersion, row: Closed, *, run: str | None) -> Event:
         what=what,
         token_id=row.token_id,
         why=row.outcome,
+    )
+
+
+def _released(version: LedgerVersion, row: Released, *, run: str | None) -> Event:
+    return Event(
+        at_ms=row.at_ms,
+        version=version.number,
+        run=run,
+        label=row.label,
+        what="released",
+        token_id=row.token_id,
     )

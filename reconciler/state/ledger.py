@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from reconciler.errors import ReconcilerError
 from reconciler.model import SecretMeta, VersionId, VersionState
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
+from reconciler.state.parted import Left, Released
 from reconciler.values import value
 
 LEDGER_NAME = "_ledger"
@@ -61,21 +62,21 @@ class Holder:
 class Current:
     """The token that the consumers of a label are meant to hold.
 
-    ``version`` is the KV version of the secret that holds it, and
-    ``version_created_at_ms`` is when Vault wrote that version: the number alone may
-    come round again. Uses up to ``verified_at_ms`` may be our own, and so may uses up
-    to ``own_use_until_ms``, which is recorded before we sign with the token's secret.
-    ``fresh``: this program derived it, and the only use that was ever shown is our
-    proof, so nobody else has used it. ``missing_since_ms`` is when a list first lacked
-    it while its secret was lost, so that nobody could ask whether it lives.
-    ``unsigned``: what Vault holds of it was tried and did not sign, so it is as good as
-    lost. ``in_use_since_ms`` is when it was adopted: its age counts from there, because
-    it was somebody's before; None for a token that is in use since it was derived.
-    Until ``grace_until_ms`` age is no reason to rotate it. ``asked_label`` is what we
-    asked the exchange to call it, None for the label of its entry: they differ after
-    the label was renamed. ``left_ms`` is when a run recorded that the label had left
-    the manifest: its overlap counts from there. ``displaced``: another label's secret
-    was written over its own, so it lies nowhere; the path of the entry is where it lay.
+    ``version`` is the KV version of the secret that holds it, written at
+    ``version_created_at_ms``: the number alone may come round again. Uses up to
+    ``verified_at_ms`` may be our own, and so may uses up to ``own_use_until_ms``, which
+    is recorded before we sign with the token's secret. ``fresh``: this program derived
+    it, and the only use that was ever shown is our proof, so nobody else has used it.
+    ``missing_since_ms`` is when a list first lacked it while its secret was lost, so
+    that nobody could ask whether it lives. ``unsigned``: what Vault holds of it was
+    tried and did not sign, so it is as good as lost. ``in_use_since_ms`` is when it was
+    adopted: its age counts from there, because it was somebody's before; None for a
+    token that is in use since it was derived. Until ``grace_until_ms`` age is no reason
+    to rotate it. ``asked_label`` is what we asked the exchange to call it, None for the
+    label of its entry: they differ after the label was renamed. ``left_ms`` is when a
+    run recorded that the label had left the manifest: its overlap counts from there.
+    ``displaced``: another label's secret was written over its own, so it lies nowhere;
+    the path of the entry is where it lay.
     """
 
     token_id: str
@@ -175,7 +176,8 @@ class Revoking:
     (``spare_revoking``).
 
     ``asked_at_ms`` is when the exchange last answered a DELETE as if the id were gone.
-    Only a later list without the id proves that it is.
+    Only a later list without the id proves that it is. ``copies`` are further places of
+    its secret (``Left``).
     """
 
     token_id: str
@@ -183,6 +185,7 @@ class Revoking:
     reason: str
     path: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     asked_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    copies: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
 @value
@@ -222,9 +225,8 @@ class Entry:
 class Abandoned:
     """An intent that was closed without knowing whether its derive ever landed.
 
-    ``before`` and ``scopes`` are the intent's: they tell its token from others. Both
-    are empty in a row of schema 1. ``unseen_since_ms``: it is old, and since then no
-    list has shown a token that may be its.
+    ``before`` and ``scopes``, the intent's, are empty in a row of schema 1. It is old,
+    and no list shows its token, since ``unseen_since_ms``.
     """
 
     label: str
@@ -319,7 +321,7 @@ class Ledger:
     """The whole document.
 
     ``manifests`` are the desired states of the last applies that changed something,
-    oldest first.
+    oldest first. ``moved_to`` and ``arriving_from`` (``MOUNT/PREFIX``) make it invalid.
     """
 
     ledger_id: str
@@ -333,6 +335,10 @@ class Ledger:
     uses: Uses = dataclasses.field(default=Uses(), metadata=LEFT_OUT)
     manifests: tuple[Applied, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     granted: tuple[Granted, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    released: tuple[Released, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    left: tuple[Left, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    moved_to: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    arriving_from: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     def known_ids(self) -> dict[str, str]:
         """Return each current, retiring or revoking id with its label."""
@@ -347,7 +353,12 @@ class Ledger:
     def revoked_ids(self) -> dict[str, Closed]:
         """Return each id that we revoked, by its last row in the audit trail."""
         last = {row.token_id: row for row in self.closed if row.token_id is not None}
-        return {token_id: row for token_id, row in last.items() if row.outcome in REVOKED}
+        ours = last.keys() - self.released_ids()
+        return {i: row for i, row in last.items() if i in ours and row.outcome in REVOKED}
+
+    def released_ids(self) -> frozenset[str]:
+        """Return each id that was ours and was released; none of them is known."""
+        return frozenset(row.token_id for row in self.released)
 
 
 @value
@@ -364,9 +375,8 @@ class Retirement:
     """How to treat the old token when the new one is recorded.
 
     By default it retires and lives on for ``overlap_ms``. With ``revoke_now`` it is
-    revoked at once; with ``revoke_all``, older tokens that are still retiring are
-    revoked too. With ``already_gone`` the exchange does not have it, so it is only
-    logged.
+    revoked at once; with ``revoke_all`` older ones that still retire are as well. With
+    ``already_gone`` the exchange does not have it.
     """
 
     at_ms: int
@@ -389,6 +399,3 @@ def lease_held_by(ledger: Ledger, now_ms: int, *, not_run: str | None = None) ->
     if holder is None or holder.expires_at_ms <= now_ms or holder.run == not_run:
         return None
     return holder
-
-
-# --- the document's text ---

@@ -15,6 +15,7 @@ retiring   its successor is recorded, and it lives on for its overlap
 revoking   it is to go, whatever happens; only one that was interrupted
            comes back, where somebody uses it
 closed     it is gone from the exchange, or was never made
+released   it lives on as somebody else's, and may be adopted again
 =========  ============================================================
 """
 
@@ -34,6 +35,7 @@ class Stage(enum.Enum):
     RETIRING = "retiring"
     REVOKING = "revoking"
     CLOSED = "closed"
+    RELEASED = "released"
 
 
 class Move(NamedTuple):
@@ -67,6 +69,10 @@ MOVES = (
     Move(Stage.REVOKING, "close_revoking", Stage.CLOSED),
     Move(Stage.REVOKING, "spare_revoking", Stage.RETIRING),
     Move(Stage.CLOSED, "reopen_revoking", Stage.REVOKING),
+    Move(Stage.CURRENT, "release_labels", Stage.RELEASED),
+    Move(Stage.LEAVING, "release_labels", Stage.RELEASED),
+    Move(Stage.RETIRING, "release_labels", Stage.RELEASED),
+    Move(Stage.RELEASED, "record_current", Stage.CURRENT),
 )
 """Every move that there is, each once.
 

@@ -8,6 +8,7 @@ A derive that got no clear answer may have made a token that nobody knows the id
     scopes                                 the intent's, or what the exchange is known
                                            to grant instead
     recorded, or known of before the POST  no                    no
+    released                               no                    no
     used, as far as uses are shown         never                 never after it was made
     created                                between ``since`` and the deadline, which is
                                            what the clock is not exact to wider
@@ -124,7 +125,7 @@ def may_be_of(label: str, intent: Intent, ledger: Ledger, token: LiveToken) -> b
     """
     return (
         alike(label, token.label)
-        and token.token_id not in known_of(ledger)
+        and token.token_id not in _told_apart(ledger)
         and token.token_id not in intent.before
         and _fits(intent.scopes, token, ledger)
         and token.created_at_ms >= intent.since_ms - CLOCK_WRONG_MS
@@ -137,6 +138,11 @@ def known_of(ledger: Ledger) -> frozenset[str]:
     return frozenset(ledger.known_ids()) | {one for one in named if one is not None}
 
 
+def _told_apart(ledger: Ledger) -> frozenset[str]:
+    """Return the ids that come from no lost derive: the ledger's, and the released."""
+    return known_of(ledger) | ledger.released_ids()
+
+
 def _fits(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
     asked, found = frozenset(scopes), frozenset(token.scopes)
     instead = {frozenset(g.granted) for g in ledger.granted if frozenset(g.asked) == asked}
@@ -145,7 +151,7 @@ def _fits(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
 
 def lost_of(token: LiveToken, ledger: Ledger) -> Lost | None:
     """Return whether a token that is not recorded may be one whose secret is lost."""
-    if token.token_id in known_of(ledger):
+    if token.token_id in _told_apart(ledger):
         return None
     begun = [
         Abandoned(
@@ -206,7 +212,7 @@ def still_remembered(
         older               is listed no more           it stays, unseen since now
         older               is unseen for a day         it goes
     """
-    known, tokens = known_of(ledger), tuple(live)
+    known, tokens = _told_apart(ledger), tuple(live)
     kept: list[Abandoned] = []
     for row in rows:
         young = now_ms - row.closed_at_ms <= ABANDONED_KEPT_MS

@@ -110,6 +110,7 @@ def classify(observed: Observed, labels: frozenset[str]) -> dict[str, Kind]:
 
     ``labels`` are the desired ones; labels that the ledger remembers are ours as well.
     An id that we have revoked is revoking again where the list shows it, never a twin.
+    One that was released is foreign, whatever its label.
     """
     ledger, live = observed.ledger, observed.live
     ours = labels | ledger.tokens.keys() | {row.label for row in ledger.abandoned}
@@ -132,7 +133,11 @@ def classify(observed: Observed, labels: frozenset[str]) -> dict[str, Kind]:
             kinds[revoking.token_id] = Kind.REVOKING
         if entry.current is not None:
             kinds[entry.current.token_id] = Kind.CURRENT
-    kinds = {**dict.fromkeys(ledger.revoked_ids(), Kind.REVOKING), **kinds}
+    apart = {
+        **dict.fromkeys(ledger.revoked_ids(), Kind.REVOKING),
+        **dict.fromkeys(ledger.released_ids(), Kind.FOREIGN),
+    }
+    kinds = {**apart, **kinds}
     return {
         token.token_id: kinds.get(token.token_id)
         or (Kind.TWIN if token.label in ours else Kind.FOREIGN)

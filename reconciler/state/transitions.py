@@ -18,11 +18,13 @@ from dataclasses import replace
 
 from reconciler.model import VersionId
 from reconciler.state.entries import (
-    at_version,
+    displaced,
     entry_of,
+    fenced,
     require,
     transition,
     with_entry,
+    without_copies,
 )
 from reconciler.state.granted import forget_granted
 from reconciler.state.ledger import (
@@ -39,6 +41,7 @@ from reconciler.state.ledger import (
     Retiring,
     Revoking,
 )
+from reconciler.state.releasing import taken_back
 
 CLOSED_KEPT = 200
 """The audit trail has at most so many rows; the oldest go first."""
@@ -104,7 +107,7 @@ def close_intent(  # noqa: PLR0913  # the caller gives one less: the ledger come
     ``version`` is that of a fence that wrote the current content again.
     """
     _, intent = _own(ledger, label, operation_id)
-    ledger = _moved(ledger, intent.path, version)
+    ledger = fenced(ledger, intent.path, version)
     ledger = with_entry(ledger, label, replace(entry_of(ledger, label), intent=None))
     return _log(ledger, _closed(label, None, outcome, at_ms))
 
@@ -142,7 +145,7 @@ def drop_intent(
     if intent.token_id is None:
         rest = replace(intent, before=(*intent.before, gone.token_id))
         ledger = _remember(ledger, label, rest, gone.at_ms)
-    ledger = _moved(ledger, intent.path, version)
+    ledger = fenced(ledger, intent.path, version)
     entry = entry_of(ledger, label)
     row = Revoking(
         token_id=gone.token_id,
@@ -170,7 +173,7 @@ def retire_intent(  # the caller gives one less: the ledger comes later
     """
     _, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, perhaps.token_id, intent)
-    ledger = _moved(ledger, intent.path, version)
+    ledger = fenced(ledger, intent.path, version)
     entry = entry_of(ledger, label)
     row = replace(perhaps, path=_elsewhere(entry, intent.path))
     return with_entry(ledger, label, replace(entry, intent=None, retiring=(*entry.retiring, row)))
@@ -190,6 +193,7 @@ def record_current(
     """
     entry, intent = _own(ledger, label, operation_id)
     ledger = forget_granted(ledger, intent.scopes) if intent.kind.derives else ledger
+    ledger = taken_back(ledger, current.token_id)
     owner = ledger.known_ids().get(current.token_id, label)
     require(owner == label, f"{current.token_id} is {owner}'s and would be {label}'s")
     require(
@@ -222,7 +226,7 @@ def record_current(
         fields=intent.fields,
         others=intent.others,
     )
-    ledger = _displaced(ledger, label, intent.path)
+    ledger = displaced(ledger, label, intent.path)
     return _log(
         with_entry(ledger, label, replace(entry, path=intent.path, current=current, intent=None)),
         *rows,
@@ -320,7 +324,7 @@ def close_revoking(
     entry = entry_of(ledger, label)
     left = tuple(r for r in entry.revoking if r.token_id != token_id)
     require(len(left) == len(entry.revoking) - 1, f"{token_id} is not revoking")
-    ledger = with_entry(ledger, label, replace(entry, revoking=left))
+    ledger = without_copies(with_entry(ledger, label, replace(entry, revoking=left)), [token_id])
     return _log(ledger, _closed(label, token_id, outcome, at_ms))
 
 
@@ -337,10 +341,11 @@ def _own(ledger: Ledger, label: str, operation_id: str) -> tuple[Entry, Intent]:
 
 
 def _refuse_known(ledger: Ledger, token_id: str, own: Intent | None = None) -> None:
-    """Raise LedgerError if the id is recorded, listed before, or an intent's."""
+    """Raise LedgerError if the id was ours, was listed before, or is an intent's."""
     others = (e.intent for e in ledger.tokens.values() if e.intent not in {None, own})
     if (
         token_id in ledger.known_ids()
+        or token_id in ledger.released_ids()
         or (own is not None and token_id in own.before)
         or any(intent is not None and intent.token_id == token_id for intent in others)
     ):
@@ -349,36 +354,6 @@ def _refuse_known(ledger: Ledger, token_id: str, own: Intent | None = None) -> N
 
 def _elsewhere(entry: Entry, path: str) -> str | None:
     return None if path == entry.path else path
-
-
-def _moved(ledger: Ledger, path: str, version: VersionId | None) -> Ledger:
-    """Return the ledger after a fence wrote a path's current content as ``version``.
-
-    It is the content of whichever label has the path.
-    """
-    if version is None:
-        return ledger
-    tokens = {
-        label: replace(entry, current=at_version(entry.current, version))
-        if entry.current is not None and entry.is_at(path)
-        else entry
-        for label, entry in ledger.tokens.items()
-    }
-    return replace(ledger, tokens=tokens)
-
-
-def _displaced(ledger: Ledger, label: str, path: str) -> Ledger:
-    """Return the ledger after a label's secret was written at a path: it has it now.
-
-    Whatever other label's current secret lay there lies nowhere from now on.
-    """
-    tokens = {
-        name: replace(entry, current=replace(entry.current, displaced=True))
-        if name != label and entry.current is not None and entry.is_at(path)
-        else entry
-        for name, entry in ledger.tokens.items()
-    }
-    return replace(ledger, tokens=tokens)
 
 
 def _closed(label: str, token_id: str | None, outcome: str, at_ms: int) -> Closed:

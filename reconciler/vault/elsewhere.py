@@ -1,6 +1,7 @@
-"""Secrets of others: what is to be adopted lies where people have put it by hand.
+"""Places in Vault outside of our prefix.
 
-Only read, never written. A place is ``mount/path`` as people write it; a mount may have
+What is to be adopted lies where people have put it by hand. It is only read, never
+written. A place is ``mount/path`` as people write it; a mount may have
 slashes in its name, so the shortest one that is there is taken.
 
 Rule this module keeps: a value is a ``Secret`` from here on, whatever the name of its
@@ -45,7 +46,7 @@ class Elsewhere:
 
         VaultRefusedError where there is nothing.
         """
-        store, path = self._find(place)
+        store, path = self.find(place)
         found = store.read(path)
         if found.state is not VersionState.LIVING:
             raise VaultRefusedError(f"nothing lies at {place}: correct the place")
@@ -63,26 +64,30 @@ class Elsewhere:
 
     def places(self, folder: str, *, limit: int) -> tuple[str, ...]:
         """Return the places at and below a folder, sorted, at most ``limit``."""
-        store, path = self._find(folder)
+        store, path = self.find(folder)
         mount = folder.strip("/").removesuffix(path).strip("/")
         below = store.list_paths(path, limit=limit)
         own = (path,) if store.read_meta(path).state is VersionState.LIVING else ()
         found = (p for p in (*own, *below) if not p.endswith("/"))
         return tuple(f"{mount}/{p}" for p in found)[:limit]
 
-    def _find(self, place: str) -> tuple[SecretStore, str]:
+    def find(self, place: str) -> tuple[SecretStore, str]:
         """Return the store of a place's mount, and its path there."""
         parts = place.strip("/").split("/")
         failure: VaultRefusedError | None = None
         for length in range(1, min(MOUNT_SEGMENTS_MAX, len(parts) - 1) + 1):
             mount, path = "/".join(parts[:length]), "/".join(parts[length:])
             try:
-                return self._mounted(mount), path
+                return self.mounted(mount), path
             except VaultRefusedError as error:
                 failure = failure or error
         raise failure or VaultRefusedError(f"{place!r} is no place in Vault: write MOUNT/PATH")
 
-    def _mounted(self, mount: str) -> SecretStore:
+    def mounted(self, mount: str) -> SecretStore:
+        """Return the store of a mount, once it was seen to be of version 2 of KV.
+
+        On version 1 check-and-set would be ignored.
+        """
         with self._lock:
             if mount not in self._mounts:
                 store = self._store.on(mount)

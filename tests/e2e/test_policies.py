@@ -356,3 +356,35 @@ def first_failure(fleet: Fleet, openbao: OpenBaoServer, environ: dict[str, str |
         return done
     lose_ledger(fleet, openbao)
     return fleet.attempt("bootstrap", environ=environ)
+
+
+def test_a_move_with_the_apply_policy_at_both_places(fleet: Fleet, openbao: OpenBaoServer) -> None:
+    """It takes no more, and less is refused by name before anything has moved: rights
+    to read the new place, then to write there, then at the old one.
+    """
+    rules, old = policies()["reconciler-apply"], fleet.prefix
+    fleet.defaults = {"overlap": "1h"}
+    fleet.begin(BOT)
+    fleet.use("prod/bot")
+    place = f"{fleet.mount}/{{}}/{old}/*"
+    here = [Rule(place.format(rule.path.split("/")[1]), rule.capabilities) for rule in rules]
+    command = ("move", "--from", f"{fleet.mount}/{old}", "--yes")
+    fleet.prefix = f"{old}-new"
+    fleet.write(BOT)
+    reads = [Rule(rule.path, ("read", "list")) for rule in rules if "delete" not in rule.path]
+    for granted, needs in ((here, '"read"'), ((*here, *reads), '"create" and "update"')):
+        said = fleet.attempt(*command, environ=limited(fleet, openbao, granted, bare=True))
+        assert needs in said.refusal(1)
+        assert fleet.prefix in said.err
+    both = limited(fleet, openbao, (*here, *rules), bare=True)
+    fleet.must(*command, environ=both)
+    fleet.must("rotate", "--target", "bot", "--compromised", "--yes", environ=both)
+    fleet.assert_whole()
+    fleet.assert_quiet()
+    only_here = limited(fleet, openbao, rules, bare=True)
+    fleet.attempt("rotate", "--target", "reconciler", "--compromised", "--yes", environ=only_here)
+    assert old in fleet.ends[-1].out + fleet.ends[-1].err
+    assert fleet.ends[-1].code == 5
+    fleet.must("apply", "--yes", environ=both)
+    fleet.assert_whole()
+    fleet.assert_quiet()

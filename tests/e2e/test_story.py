@@ -524,19 +524,6 @@ def test_a_path_moves_with_its_token(fleet: Fleet) -> None:
     fleet.assert_quiet()
 
 
-def test_paths_can_swap_when_the_old_ones_are_free(fleet: Fleet) -> None:
-    """Two labels that swap paths never overwrite each other: each waits until the
-    other's token is gone.
-    """
-    fleet.begin({"label": "one", "path": "a"}, {"label": "two", "path": "b"})
-    owners = {name: fleet.use(name) for name in ("a", "b")}
-    fleet.write({"label": "one", "path": "b"}, {"label": "two", "path": "a"})
-    with fleet.untouched():
-        done = fleet.attempt("apply", "--yes")
-    assert done.code == 4, done
-    assert {name: fleet.use(name) for name in ("a", "b")} == owners
-
-
 # --- removal ---
 
 

@@ -38,6 +38,7 @@ from reconciler.state.ledger import (
     Retiring,
     Revoking,
 )
+from reconciler.state.parted import Left, Released
 from reconciler.state.snapshot import Content, Observed
 from tests.support.values import (
     FILES,
@@ -165,6 +166,10 @@ def ledgers() -> st.SearchStrategy[Ledger]:
         closed=_some(
             st.builds(Closed, label=texts, token_id=st.none() | texts, outcome=texts, at_ms=whens)
         ),
+        released=_some(st.builds(Released, label=texts, token_id=texts, at_ms=whens)),
+        left=_some(st.builds(Left, token_id=texts, path=texts)),
+        moved_to=paths,
+        arriving_from=paths,
     )
 
 

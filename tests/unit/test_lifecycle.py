@@ -20,6 +20,7 @@ from reconciler.state import (
     Ledger,
     LedgerError,
     Moved,
+    Released,
     Retirement,
     Transition,
     abandon_intent,
@@ -35,6 +36,7 @@ from reconciler.state import (
     note_returned,
     open_intent,
     record_current,
+    release_labels,
     reopen_revoking,
     retire_intent,
     set_files,
@@ -68,8 +70,13 @@ INTERRUPTED_BEFORE = dataclasses.replace(revoking("bot-9", "bot"), reason=INTERR
 MISSING_BEFORE = dataclasses.replace(retiring("bot-0", "bot"), missing_since_ms=NOW_MS)
 
 
+RELEASED = Released(label="bot", token_id="bot-7", at_ms=NOW_MS)
+
+
 def stage_of(known: Ledger, token_id: str) -> Stage:
     """Return where the ledger has a token of the label bot."""
+    if token_id in known.released_ids():
+        return Stage.RELEASED
     entry = known.tokens.get("bot", Entry(path="bot"))
     if entry.current is not None and entry.current.token_id == token_id:
         return Stage.CURRENT if entry.current.left_ms is None else Stage.LEAVING
@@ -103,6 +110,9 @@ def ledgers() -> Iterator[Ledger]:
         ended = Closed(label="bot", token_id="bot-8", outcome="superseded", at_ms=NOW_MS)
         known = ledger({} if entry.idle else {"bot": entry})
         yield dataclasses.replace(known, closed=(ended,))
+    again = intent("bot", kind=IntentKind.ADOPT)
+    adopts = Entry(path="bot", intent=dataclasses.replace(again, token_id="bot-7"))
+    yield dataclasses.replace(ledger({"bot": adopts}), released=(RELEASED,))
 
 
 def rolls_back(known: Ledger) -> bool:
@@ -131,6 +141,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
     yield named(drop_intent, "bot", "op-1", Discarded(token_id=NEW, reason="lost", at_ms=NOW_MS))
     yield named(retire_intent, "bot", "op-1", retiring(NEW, "bot"))
     made = [one.token_id for one in known.tokens["bot"].retiring] if rolls_back(known) else [NEW]
+    made = sorted(known.released_ids()) or made
     for recorded, now, every, elsewhere in itertools.product(made, *3 * ((False, True),)):
         retirement = Retirement(
             at_ms=NOW_MS,
@@ -159,6 +170,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
     )
     yield named(tidy_abandoned, (), now_ms=NOW_MS)
     yield named(set_version, "bot", Moved(version=VersionId(2)))
+    yield named(release_labels, ["bot"], at_ms=NOW_MS)
     yield named(set_protect, "bot", protect=True)
     yield named(set_files, ["tokens.yaml"])
     yield named(set_profile, PROFILE_ID)
@@ -168,7 +180,8 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
 def moves() -> Iterator[Move]:
     """Yield what each transition does to each token, where the ledger lets it."""
     for before in ledgers():
-        ids = {"bot-0", "bot-1", NEW, "bot-8", "bot-9"} - ({NEW} if rolls_back(before) else set())
+        makes = not rolls_back(before) and not before.released
+        ids = {"bot-0", "bot-1", "bot-7", "bot-8", "bot-9", *([NEW] if makes else [])}
         for name, transition in transitions(before):
             try:
                 after = transition(before)

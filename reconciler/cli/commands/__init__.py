@@ -3,7 +3,7 @@
 What a command does is in the module of its name.
 
     manifest     validate, doctor, plan, show, apply, status, history, observe
-    tokens       init, bootstrap, rotate, rollback, adopt, forget, verify
+    tokens       init, bootstrap, rotate, rollback, adopt, forget, release, move, verify
     pipelines    identity, github
     local        sandbox, demo
 

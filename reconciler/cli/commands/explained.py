@@ -66,6 +66,8 @@ EXPLAINED: dict[str, Explained] = {
     "verify": Explained(_READS, "reconciler verify"),
     "adopt": Explained(_READS, "reconciler adopt --from adopt.yaml --dry-run"),
     "forget": Explained(_READS, "reconciler forget --token-id b7f0271d"),
+    "release": Explained(_READS, "reconciler release --label hedging-bot"),
+    "move": Explained(_READS, "reconciler move --from secret/limitless/tokens"),
     "observe": Explained(_READS, "reconciler observe --out snapshot.json"),
     "identity push": Explained(
         (*_EXCHANGE, *_VAULT, *_IDENTITY), "reconciler identity push ci/identity --ttl 600"

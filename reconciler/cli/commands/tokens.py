@@ -191,6 +191,56 @@ def forget(**given: Any) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
+@option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="L",
+    callback=named,
+    shell_complete=labels,
+    help="Release this label (may be repeated).",
+)
+@option("--all", "everything", is_flag=True, help="Release every label, the manager included.")
+@YES
+@WAIT
+@MAX_MISSING
+def release(**given: Any) -> None:
+    """Stop managing labels, without a revocation.
+
+    Their tokens live on as somebody else's, and their secrets stay where they are.
+    """
+    from reconciler.cli import maintain as module
+
+    module.release_labels(module.ReleaseOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
+@option(
+    "--from",
+    "origin",
+    required=True,
+    metavar="MOUNT/PREFIX",
+    callback=named,
+    help="Where ledger and secrets lie; the manifest says where they are to go.",
+)
+@YES
+@WAIT
+@MAX_MISSING
+def move(**given: Any) -> None:
+    """Move ledger and secrets to another place in Vault.
+
+    It is the one that the manifest names by now. No token changes. What lies at the old
+    place stays readable until its tokens are gone. A move that was cut off goes on with
+    the same command.
+    """
+    from reconciler.cli import move as module
+
+    module.move(module.MoveOptions.of(given))
+
+
+@cli.command(context_settings=CONTEXT)
+@MANIFEST
 @WAIT
 @MAX_MISSING
 def verify(**given: Any) -> None:

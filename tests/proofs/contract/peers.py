@@ -161,7 +161,7 @@ class _Unjudged(Audit):
     def wrote(self, *_: object) -> None:
         """Let it pass."""
 
-    def recorded(self, *_: object) -> None:
+    def recorded(self, *_: object, **__: object) -> None:
         """Let it pass."""
 
     def check_revoke(self, *_: object) -> None:

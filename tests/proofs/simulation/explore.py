@@ -40,12 +40,14 @@ class Scenario:
     """A world to explore: how it begins, and what a fresh process wishes for once all
     others are dead.
 
-    After it, another with the same wish must find nothing to do.
+    After it, another with the same wish must find nothing to do. ``mends`` are what a
+    person starts before it; the last of them must succeed.
     """
 
     name: str
     begin: Callable[[], World]
     fresh: Wish
+    mends: tuple[Wish, ...] = ()
 
 
 @dataclasses.dataclass(slots=True)
@@ -152,6 +154,11 @@ def put_right(world: World, scenario: Scenario) -> None:
     do.
     """
     wish = scenario.fresh
+    for number, mend in enumerate(scenario.mends):
+        mended = undisturbed(world, dataclasses.replace(mend, name=f"mend{number}"))
+        world.now_ms += SECOND_MS
+        if mend is scenario.mends[-1] and mended.exit is not Exit.DONE:
+            raise Violation("rest", f"a move ends with {mended.exit!r}: {mended.sentence}")
     if world.vault.ledger_deleted:
         nothing_without_a_ledger(world, wish)
     manager = wish.manifest.manager

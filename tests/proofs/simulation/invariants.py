@@ -7,7 +7,7 @@ of the design, by number).
 3. Once a run went through undisturbed, each live token of ours is known to the ledger
    or named "probably ours".
 4. Never revoked: a person's token, the token that signs, a token that the ledger calls
-   current, a secret's content.
+   current, a secret's content, a token that was released.
 5. No secret's content is a token that we have revoked.
 6. No POST without a recorded intent of its own. No DELETE without a recorded
    ``revoking``, save of a run's own new token that nobody can have read and whose
@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
@@ -37,7 +38,7 @@ from reconciler.plan.setting import PROMPT_MS
 from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
 from reconciler.protocol.effects import DeleteVersion, Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
-from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retiring
+from reconciler.state.ledger import Current, Entry, Intent, IntentKind, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
 from tests.proofs.simulation.evidence import (
@@ -52,6 +53,7 @@ from tests.proofs.simulation.models import (
     Vault,
     Version,
     check_text,
+    is_valid,
     secret_of,
 )
 from tests.proofs.simulation.runs import Command, Run
@@ -93,6 +95,8 @@ class Audit:
         self.too_late: frozenset[tuple[str, str]] = frozenset()
         self.revoking: dict[str, str] = {}
         self.currents: frozenset[str] = frozenset()
+        self.released: frozenset[str] = frozenset()
+        self.adopting: frozenset[str] = frozenset()
         self.intents: collections.Counter[tuple[str, str]] = collections.Counter()
         self.seen_intents: frozenset[tuple[str, int]] = frozenset()
         self.asked_for: frozenset[tuple[str, frozenset[str]]] = frozenset()
@@ -139,7 +143,7 @@ class Audit:
         pairs = self.read, self.by_hand, self.too_late
         unsure = self.doubtful, self.perhaps_used
         said = self.currents, frozenset(self.revoking.items()), self.meddled, self.rewound
-        return pairs, unsure, said
+        return pairs, unsure, said, self.released, self.adopting
 
     # --- told by the world ---
 
@@ -198,6 +202,8 @@ class Audit:
             return
         self.put_ms[version.token_id] = max(now_ms, self.put_ms.get(version.token_id, 0))
         pair = path, version.token_id
+        if self.vault_restored and version.token_id in {token for _, token in self.by_hand}:
+            self.by_hand |= {pair}  # a move may carry what a backup has brought back
         ours = (
             version.by != PERSON and pair not in self.by_hand
         )  # a fence may write again what a person wrote
@@ -229,9 +235,23 @@ class Audit:
         if version is not None:
             self.wrote(path, dataclasses.replace(version, by=PERSON))
 
-    def recorded(self, ledger: Ledger, now_ms: int, run: Run | None) -> None:
+    def renamed(self, key_of: Callable[[str], str]) -> None:
+        """Paths are called otherwise from now on."""
+        for name in ("read", "by_hand", "too_late"):
+            pairs = getattr(self, name)
+            setattr(self, name, frozenset((key_of(path), token) for path, token in pairs))
+        self.ending = frozenset(map(key_of, self.ending))
+
+    def recorded(
+        self,
+        ledger: Ledger,
+        now_ms: int,
+        run: Run | None,
+        *,
+        key_of: Callable[[str], str],
+    ) -> None:
         """A version of the ledger is there; its run may have stood still since it
-        decided on it.
+        decided on it. ``key_of`` makes a key of a path.
         """
         decided_ms = now_ms if run is None else min(now_ms, run.replied_ms)
         looked_ms = now_ms if run is None or run.seen is None else min(now_ms, run.seen_ms)
@@ -247,9 +267,13 @@ class Audit:
                 begun_ms = self._overlap_began(entry, retiring, decided_ms)
                 self.retired_ms.setdefault(retiring.token_id, begun_ms)
             places.update(_ids(entry))
-            self._record_entry(label, entry, looked_ms, unproven=unproven)
+            path = key_of(entry.path)
+            self._record_entry(label, entry, path=path, looked_ms=looked_ms, unproven=unproven)
         for row in ledger.abandoned:
             self.abandoned_ms[(row.label, row.since_ms)] = row.closed_at_ms
+        if not self.rewound:
+            self._check_released(ledger)
+        self.released = ledger.released_ids()
         twice = [token_id for token_id, count in places.items() if count > 1]
         if twice:
             raise Violation("ledger", f"{twice} stand in two places of the ledger")
@@ -258,6 +282,18 @@ class Audit:
         current = entry.current
         gone = current is not None and current.left_ms is not None
         return current is not None and gone and current.token_id not in self.retired_ms
+
+    def _check_released(self, ledger: Ledger) -> None:
+        """What was released stays so, until it is adopted."""
+        known, intents = ledger.known_ids(), [e.intent for e in ledger.tokens.values()]
+        begun = {i.token_id for i in intents if i is not None and i.token_id is not None}
+        adopts = {i.token_id for i in intents if i is not None and i.kind is IntentKind.ADOPT}
+        self.adopting |= {token_id for token_id in adopts if token_id is not None}
+        for token_id in sorted(self.released - self.adopting):
+            if token_id not in ledger.released_ids() or token_id in begun:
+                raise Violation("ledger", f"{token_id} was released, and is ours again")
+        for token_id in sorted(ledger.released_ids() & known.keys()):
+            raise Violation("ledger", f"{token_id} is released, and {known[token_id]}'s")
 
     def _overlap_began(self, entry: Entry, retiring: Retiring, now_ms: int) -> int:
         """Since when the successor can be read: a run may pause before its record."""
@@ -290,7 +326,9 @@ class Audit:
         interrupted = self.revoking.get(token_id) == "interrupted"
         return retires and interrupted and token_id in self.perhaps_used
 
-    def _record_entry(self, label: str, entry: Entry, looked_ms: int, *, unproven: bool) -> None:
+    def _record_entry(
+        self, label: str, entry: Entry, *, path: str, looked_ms: int, unproven: bool
+    ) -> None:
         for revoking in entry.revoking:
             self.revoking.setdefault(revoking.token_id, revoking.reason)
         alive = [r.token_id for r in entry.retiring]
@@ -301,7 +339,8 @@ class Audit:
                 self.retired_ms.pop(entry.current.token_id, None)
             else:
                 self.retired_ms.setdefault(entry.current.token_id, looked_ms)
-            if (entry.path, entry.current.token_id) not in self.read:
+            carried = entry.current.version > 0  # else it was lost before a move
+            if carried and (path, entry.current.token_id) not in self.read:
                 raise Violation(
                     "ledger",
                     f"{entry.current.token_id} is current, and was never written at {entry.path}",
@@ -393,10 +432,13 @@ class Audit:
 
     def _check_ours(self, world: World, token_id: str, by: str) -> None:
         """Invariant 4."""
-        vault, ledger = world.vault, world.vault.ledger()
+        vault = world.vault
+        ledgers = [vault.ledger_at(place)[0] for place in vault.places()]
         persons = world.exchange.made_by[token_id] == PERSON and token_id not in self.currents
         if persons and not self._mistakable(world, token_id):
             raise Violation("4", f"{by} revokes {token_id}, which is a person's")
+        if token_id in self.released and not self.rewound:
+            raise Violation("4", f"{by} revokes {token_id}, which was released")
         for path in vault.secrets:
             content = vault.content(path)
             if (
@@ -405,8 +447,9 @@ class Audit:
                 and (path, token_id) not in self.too_late
             ):
                 raise Violation("4", f"{by} revokes {token_id}, the content of {path}")
-        entries = ledger.tokens.values() if ledger is not None and not self.rewound else ()
-        if any(
+        valid = [known for known in ledgers if known is not None and is_valid(known)]
+        entries = [entry for known in valid for entry in known.tokens.values()]
+        if not self.rewound and any(
             entry.current is not None and entry.current.token_id == token_id for entry in entries
         ):
             raise Violation("4", f"{by} revokes {token_id}, which the ledger calls current")
@@ -475,6 +518,8 @@ class Audit:
         disturbed does not end with an error.
         """
         applies = run.wish.command is Command.APPLY
+        if run.wish.place != world.vault.here:
+            return  # what it leaves behind is moved, or it has said that all has moved
         if applies and run.wish.older and run.exit is Exit.ERROR:
             return  # and rightly so
         if applies and not world.disturbed and run.exit not in {Exit.DONE, Exit.PERSON_NEEDED}:
@@ -665,7 +710,7 @@ def check_known(world: World, ledger: Ledger, run: Run) -> None:
     Where a list was partial or lagged, one may count as revoked that lives: it is
     revoked once more after an hour, which ``confirm_revocations`` holds the run to.
     """
-    known = ledger.known_ids()
+    known = {**ledger.known_ids(), **dict.fromkeys(ledger.released_ids(), "")}
     if world.audit.misled or world.audit.lagged:
         known = {**known, **dict.fromkeys(ledger.revoked_ids(), "")}
     assert run.plan is not None

@@ -21,6 +21,7 @@ import dataclasses
 import functools
 import json
 import typing
+from collections.abc import Callable
 from typing import Any
 
 from reconciler.model import (
@@ -32,7 +33,7 @@ from reconciler.model import (
     SecretVersion,
     VersionState,
 )
-from reconciler.state import LEDGER_NAME
+from reconciler.state import LEDGER_FIELD, LEDGER_NAME, is_absolute, parts_of
 from reconciler.state.codec import from_plain, to_plain
 from reconciler.state.ledger import Closed, Entry, Ledger
 from reconciler.state.ledger_text import from_text, to_text
@@ -192,12 +193,29 @@ class History:
 NO_HISTORY = History()
 
 
+PLACE = "secret/limitless/tokens"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shelf:
+    """The ledger of a place that is not here: its last versions, and their number."""
+
+    ledgers: tuple[Ledger, ...] = ()
+    version: int = 0
+    deleted: bool = False
+
+
+def _keyed(whole: str, here: str) -> str:
+    return whole.removeprefix(f"/{here}/")
+
+
 @dataclasses.dataclass(slots=True)
 class Vault:
     """One KV version 2 mount: the secrets, and the last versions of the ledger, each as
     its text reads. ``now_ms`` is its clock, by which it dates what is written; two
     versions of one number never have the same date (``forgotten``). What is written at
-    a path of ``lives`` ends by itself after so long.
+    a path of ``lives`` ends by itself after so long. ``here`` is the place that the
+    manifest names; the ledgers of other places are ``elsewhere``.
     """
 
     max_versions: int = TIMES_KEPT
@@ -209,6 +227,8 @@ class Vault:
     forgotten: dict[str, int] = dataclasses.field(default_factory=dict)
     lives: dict[str, int] = dataclasses.field(default_factory=dict)
     ending: frozenset[str] = frozenset()
+    here: str = PLACE
+    elsewhere: dict[str, Shelf] = dataclasses.field(default_factory=dict)
 
     def clone(self) -> Vault:
         """An independent copy."""
@@ -222,7 +242,59 @@ class Vault:
             dict(self.forgotten),
             dict(self.lives),
             self.ending,
+            self.here,
+            dict(self.elsewhere),
         )
+
+    # --- places ---
+
+    def key_at(self, place: str, path: str) -> str:
+        """The key of a path of a run at this place, which may be absolute.
+
+        A path here is its own key; any other has its whole place in front, after a
+        slash.
+        """
+        whole = "/".join(parts_of(path)) if is_absolute(path) else f"{place}/{path}"
+        return _keyed(f"/{whole}", self.here)
+
+    def go_to(self, place: str) -> Callable[[str], str]:
+        """Call another place ``here``; returns how keys are called from now on."""
+        was, self.here = self.here, place
+
+        def renamed(key: str) -> str:
+            return _keyed(key if key.startswith("/") else f"/{was}/{key}", place)
+
+        self.elsewhere[was] = Shelf(self.ledgers, self.ledger_version, self.ledger_deleted)
+        shelf = self.elsewhere.pop(place, Shelf())
+        self.ledgers, self.ledger_version = shelf.ledgers, shelf.version
+        self.ledger_deleted = shelf.deleted
+        for name in ("secrets", "forgotten", "lives"):
+            found = getattr(self, name)
+            setattr(self, name, {renamed(key): value for key, value in found.items()})
+        self.ending = frozenset(map(renamed, self.ending))
+        return renamed
+
+    def places(self) -> tuple[str, ...]:
+        """Here, and wherever else there is a ledger."""
+        return (self.here, *self.elsewhere)
+
+    def ledger_at(self, place: str) -> tuple[Ledger | None, int]:
+        """What a run at this place reads."""
+        if place == self.here:
+            return self.ledger(), self.ledger_version
+        shelf = self.elsewhere.get(place, Shelf())
+        return (shelf.ledgers[-1] if shelf.ledgers else None), shelf.version
+
+    def write_ledger_at(self, place: str, ledger: Ledger, *, cas: int) -> int | None:
+        """As ``write_ledger``, by a run at this place."""
+        if place == self.here:
+            return self.write_ledger(ledger, cas=cas)
+        shelf = self.elsewhere.get(place, Shelf())
+        if shelf.version != cas:
+            return None
+        ledgers = (*shelf.ledgers, as_read(ledger))[-LEDGERS_KEPT:]
+        self.elsewhere[place] = Shelf(ledgers, cas + 1)
+        return cas + 1
 
     # --- secrets ---
 
@@ -296,6 +368,8 @@ class Vault:
         """As the adapter answers: the latest under its number even if deleted, ABSENT
         what never was or was trimmed.
         """
+        if path == LEDGER_NAME:
+            return self._read_ledger()
         history = self.history(path)
         wanted = history.latest if number is None else number
         found = history.get(wanted)
@@ -320,11 +394,24 @@ class Vault:
             ends_at_ms=found.ends_at_ms,
         )
 
+    def _read_ledger(self) -> SecretVersion:
+        """The ledger as a secret, for a run at another place."""
+        ledger, version = self.ledger(), self.ledger_version
+        if ledger is None:
+            state = VersionState.DELETED if version else VersionState.ABSENT
+            return SecretVersion(version=version, state=state)
+        fields = ((LEDGER_FIELD, to_text(ledger)),)
+        return SecretVersion(version=version, state=VersionState.LIVING, fields=fields)
+
     def meta(self, path: str) -> SecretMeta:
         """As the adapter answers."""
         if path == LEDGER_NAME:
             state = VersionState.DELETED if self.ledger_deleted else VersionState.LIVING
             return SecretMeta(latest=self.ledger_version, state=state, oldest=1)
+        if path.endswith(f"/{LEDGER_NAME}"):
+            place = path.removesuffix(f"/{LEDGER_NAME}").removeprefix("/")
+            latest = self.ledger_at(place)[1]
+            return SecretMeta(latest=latest, state=VersionState.LIVING, oldest=1)
         history = self.history(path)
         if not history.versions:
             return dataclasses.replace(NEVER_WRITTEN, life_ms=self.lives.get(path))
@@ -341,7 +428,7 @@ class Vault:
     def paths(self) -> tuple[str, ...]:
         """The paths below the prefix, soft-deleted ones too."""
         ours = (LEDGER_NAME,) if self.ledger_version else ()
-        return tuple(sorted((*self.secrets, *ours)))
+        return tuple(sorted((*(k for k in self.secrets if not k.startswith("/")), *ours)))
 
     # --- the ledger ---
 
@@ -360,9 +447,9 @@ class Vault:
     def roll_ledger_back(self, versions: int) -> bool:
         """Write the ledger of so many versions ago, as ``vault kv rollback`` does.
 
-        False where it is not kept.
+        False where it is not kept, and for one that a move has made invalid.
         """
-        if len(self.ledgers) <= versions:
+        if len(self.ledgers) <= versions or not is_valid(self.ledgers[-1 - versions]):
             return False
         self._write_ledger(self.ledgers[-1 - versions])
         return True
@@ -383,7 +470,17 @@ class Vault:
             self.ledger_deleted,
             self.max_versions,
             frozenset(self.lives.items()),
+            self.here,
+            frozenset((at, ledger_key(s.ledgers[-1]), s.version) for at, s in self._shelves()),
         )
+
+    def _shelves(self) -> list[tuple[str, Shelf]]:
+        return [(place, shelf) for place, shelf in self.elsewhere.items() if shelf.ledgers]
+
+
+def is_valid(ledger: Ledger | None) -> bool:
+    """Whether a run may go by a ledger: it has not moved, and is not still arriving."""
+    return ledger is not None and ledger.moved_to is None and ledger.arriving_from is None
 
 
 def as_read(ledger: Ledger) -> Ledger:
@@ -430,6 +527,10 @@ def ledger_key(ledger: Ledger) -> object:
         frozenset(ledger.tokens.items()),
         ledger.abandoned,
         ledger.uses,
+        ledger.released,
+        ledger.left,
+        ledger.moved_to,
+        ledger.arriving_from,
     )
 
 

@@ -38,9 +38,9 @@ from tests.proofs.simulation.invariants import (
     check_paid,
     owed_tokens,
 )
-from tests.proofs.simulation.models import PERSON
+from tests.proofs.simulation.models import PERSON, PLACE, is_valid
 from tests.proofs.simulation.runs import SPOILED, THEIRS, Command, Run, Wish
-from tests.proofs.simulation.scenarios import CLEAN_UP, MANAGER, bare, spec, wish
+from tests.proofs.simulation.scenarios import CLEAN_UP, MANAGER, NEW_PLACE, bare, spec, wish
 from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
 from tests.proofs.simulation.world import (
@@ -114,6 +114,9 @@ IN_THE_LEDGER = 0.05
 """How often a person's act is one in the ledger: after a rollback less can be told of
 what is lawful."""
 
+STILL_THERE = 0.3
+"""How often it is a consumer that has not switched since everything has moved."""
+
 OVERTAKES = 0.5
 """How often a run begins when the lease of the one before has just expired."""
 
@@ -133,6 +136,8 @@ OFTEN = {
     Command.ADOPT_MANY: 1,
     Command.BOOTSTRAP: 1,
     Command.VERIFY: 1,
+    Command.RELEASE: 0.4,
+    Command.MOVE: 0.4,
 }
 """How often each command is begun."""
 
@@ -155,7 +160,8 @@ class Walk:
     """A world and what is wished for in it right now.
 
     ``focus`` is the run that goes on while the others pause; ``running`` are those that
-    have not ended, save some that just have.
+    have not ended, save some that just have. ``former`` is the place that the manifest
+    named before it named ``here``.
     """
 
     def __init__(self, tell: Callable[[str], None] | None = None, law: Law | None = None) -> None:
@@ -166,6 +172,7 @@ class Walk:
         self.world.tell = tell
         self.focus = ""
         self.running: list[Run] = []
+        self.former = ""
         self.specs: dict[str, TokenSpec] = {label: spec(label) for label in LABELS}
         undisturbed(self.world, self.wish("boot", Command.BOOTSTRAP))
         undisturbed(self.world, self.wish("first", Command.APPLY))
@@ -176,29 +183,38 @@ class Walk:
         assert not self.running
         twin = object.__new__(Walk)
         twin.world, twin.focus, twin.running = self.world.clone(), self.focus, []
-        twin.specs = dict(self.specs)
+        twin.specs, twin.former = dict(self.specs), self.former
         return twin
 
     def wish(self, name: str, command: Command, *, subject: str = "", more: str = "") -> Wish:
         """What a process that starts now is started with."""
         policy = LENIENT
         if command is Command.APPLY and subject in self.specs:
-            policy = dataclasses.replace(
-                policy, requested=frozenset({subject}), compromised=more == "compromised"
-            )
+            chosen = frozenset({subject})
+            if more == "replace":
+                policy = dataclasses.replace(policy, replace=chosen)
+            else:
+                compromised = more == "compromised"
+                policy = dataclasses.replace(policy, requested=chosen, compromised=compromised)
         elif command is Command.APPLY and more == "compromised":
             policy = dataclasses.replace(policy, revoke_now=frozenset({subject} - {""}))
         if command is Command.APPLY and more == "cleanup":
             policy = dataclasses.replace(policy, selection=CLEAN_UP.selection)
-        if command is Command.APPLY and more == "replace":
-            policy = dataclasses.replace(policy, replace=frozenset({subject} & self.specs.keys()))
         token_id = more if command is Command.ADOPT else ""
         rows: tuple[tuple[str, str], ...] = ()
         if command is Command.ADOPT_MANY:
             rows = tuple(zip(subject.split(), more.split(), strict=True))
         plain = wish(name, *self.specs.values())
+        prefix = self.world.vault.here.partition("/")[2]
         return dataclasses.replace(
-            plain, policy=policy, command=command, subject=subject, token_id=token_id, rows=rows
+            plain,
+            manifest=dataclasses.replace(plain.manifest, prefix=prefix),
+            policy=policy,
+            command=command,
+            subject=subject,
+            token_id=token_id,
+            rows=rows,
+            origin=self.former if command is Command.MOVE else "",
         )
 
     # --- choosing ---
@@ -222,14 +238,13 @@ class Walk:
         if kind == "trim":
             return ("trim", dice.choice(VERSIONS_KEPT))
         if kind in {"read", "use"}:
-            return (kind, dice.choice(PATHS))
+            path = dice.choice(PATHS)
+            at_former = self.former and dice.random() < STILL_THERE
+            return (kind, world.vault.key_at(self.former, path) if at_former else path)
         if kind == "manifest":
             label = dice.choice(LABELS)
             return ("manifest", label, dice.choice(EDITS), str(dice.randrange(4)))
-        return self._choose_person(dice) if kind == "person" else self._choose_restore(dice)
-
-    def _choose_restore(self, dice: random.Random) -> Choice:
-        return ("person", "restores Vault", str(dice.randint(1, PASTS_KEPT)))
+        return self._choose_person(dice, restores=kind != "person")
 
     def _choose_run(self, dice: random.Random) -> Choice | None:
         living = self.world.runs
@@ -249,7 +264,8 @@ class Walk:
         return ("run", run.name, str(lane), outcome)
 
     def _choose_begin(self, dice: random.Random, number: int) -> Choice:
-        (command,) = dice.choices(tuple(OFTEN), tuple(OFTEN.values()))
+        often = OFTEN if is_valid(self.world.vault.ledger()) else {**OFTEN, Command.MOVE: 10}
+        (command,) = dice.choices(tuple(often), tuple(often.values()))
         name, subject, more = f"r{number}", self._now_called(dice.choice(LABELS)), ""
         if command is Command.APPLY:
             subject = dice.choice((subject, MANAGER)) if dice.random() < 0.4 else ""
@@ -258,6 +274,8 @@ class Walk:
             more = dice.choice(self._persons() or ["p1"])
         elif command is Command.ADOPT_MANY:
             subject, more = self._choose_rows(dice)
+        elif command is Command.MOVE:
+            subject = self._place_to_go_to()
         self.focus = name
         return (
             "begin",
@@ -291,7 +309,16 @@ class Walk:
         second = SECOND_NAMES[label]
         return second if second in self.specs else label
 
-    def _choose_person(self, dice: random.Random) -> Choice:
+    def _place_to_go_to(self) -> str:
+        """Another place; or the one that the manifest names, if nothing came there."""
+        vault = self.world.vault
+        if self.former and not is_valid(vault.ledger()):
+            return vault.here
+        return next(place for place in (PLACE, NEW_PLACE) if place != vault.here)
+
+    def _choose_person(self, dice: random.Random, *, restores: bool) -> Choice:
+        if restores and not self.former:  # else the manifest has to be of that time as well
+            return ("person", "restores Vault", str(dice.randint(1, PASTS_KEPT)))
         if self.world.vault.ledger_deleted:
             return ("person", "undeletes the ledger", "")
         if dice.random() < IN_THE_LEDGER:
@@ -323,11 +350,7 @@ class Walk:
         match choice:
             case ("begin", name, command, subject, more, pause_ms):
                 world.now_ms += int(pause_ms)
-                world.skew_ms[name] = SKEWS_MS[int(name[1:]) % len(SKEWS_MS)]
-                world.say(f"{name} starts: {command} {subject} {more}")
-                self.running.append(
-                    world.start(self.wish(name, Command(command), subject=subject, more=more))
-                )
+                self._begin(name, Command(command), subject, more)
             case ("law", *_):
                 pass  # it held from the start
             case ("manifest", label, what, number):
@@ -349,6 +372,26 @@ class Walk:
                     world.take(choice)
             case _:
                 world.take(choice)
+
+    def _begin(self, name: str, command: Command, subject: str, more: str) -> None:
+        world = self.world
+        if command is Command.MOVE and not self._go_to(subject):
+            return
+        if command is Command.BOOTSTRAP and self.former and not is_valid(world.vault.ledger()):
+            return  # a person knows that everything is still to come here
+        world.skew_ms[name] = SKEWS_MS[int(name[1:]) % len(SKEWS_MS)]
+        world.say(f"{name} starts: {command.value} {subject} {more}")
+        self.running.append(world.start(self.wish(name, command, subject=subject, more=more)))
+
+    def _go_to(self, place: str) -> bool:
+        """Let the manifest name a place; False where nothing can be moved there."""
+        vault = self.world.vault
+        if place != vault.here:
+            if not is_valid(vault.ledger()):
+                return False
+            self.former = vault.here
+            self.world.go_to(place)
+        return bool(self.former)
 
     def _edit(self, label: str, what: str, number: int) -> None:
         """The manifest changes."""
@@ -401,22 +444,11 @@ class Walk:
         world.say("-- all processes are dead, and all has landed --")
         if world.vault.ledger_deleted:
             nothing_without_a_ledger(world, self.wish("lost", Command.APPLY))
+        if self.former and not is_valid(world.vault.ledger()):
+            self._finish_move()
         lost = manager_is_lost(world, MANAGER)
         owed = owed_tokens(world, unseen=MANAGER if lost else None)
-        for number in range(SETTLING_RUNS):
-            if manager_is_lost(world, MANAGER):
-                undisturbed(world, self.wish(f"rescue{number}", Command.BOOTSTRAP))
-            before = world.mutations
-            run = undisturbed(world, self.wish(f"fresh{number}", Command.APPLY))
-            if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED, Exit.PARTIAL}:
-                raise Violation(
-                    "rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}"
-                )
-            if world.mutations == before:
-                break
-            world.now_ms += SECOND_MS
-        else:
-            raise Violation("2", "undisturbed runs write again and again")
+        run = self._settle()
         if run.exit is Exit.PARTIAL:
             raise Violation("rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}")
         ledger = world.vault.ledger()
@@ -430,6 +462,44 @@ class Walk:
         check_paid(world, owed)
         check_known(world, ledger, run)
         confirm_revocations(world, self.wish("later", Command.APPLY))
+
+    def _settle(self) -> Run:
+        """Undisturbed runs until one writes nothing: that one."""
+        world = self.world
+        for number in range(SETTLING_RUNS):
+            if manager_is_lost(world, MANAGER):
+                undisturbed(world, self.wish(f"rescue{number}", Command.BOOTSTRAP))
+            before = world.mutations
+            run = undisturbed(world, self.wish(f"fresh{number}", Command.APPLY))
+            if run.exit not in {Exit.DONE, Exit.PERSON_NEEDED, Exit.PARTIAL}:
+                raise Violation(
+                    "rest", f"an undisturbed run ends with {run.exit!r}: {run.sentence}"
+                )
+            if world.mutations == before:
+                return run
+            world.now_ms += SECOND_MS
+        raise Violation("2", "undisturbed runs write again and again")
+
+    def _finish_move(self) -> None:
+        """Finish what was begun at the place of before, and move; or stay there, where
+        a person has to decide first.
+        """
+        world, here = self.world, self.world.vault.here
+        world.go_to(self.former)
+        begun = not is_valid(world.vault.ledger())
+        if not begun:
+            self._settle()
+        world.go_to(here)
+        for path in (*PATHS, MANAGER) if begun else ():
+            content = world.vault.content(path)
+            if content is not None and content.by == PERSON:
+                world.take(("person", "deletes the latest", path))
+        run = undisturbed(world, self.wish("mover", Command.MOVE))
+        world.now_ms += SECOND_MS
+        if run.exit is not Exit.DONE and begun:
+            raise Violation("rest", f"a move ends with {run.exit!r}: {run.sentence}")
+        if run.exit is not Exit.DONE:
+            world.go_to(self.former)
 
 
 @functools.cache

@@ -54,12 +54,15 @@ from reconciler.protocol import (
 from reconciler.run import (
     Adoption,
     AdoptReport,
+    Origin,
     Session,
     adopt_list,
     adopt_token,
     apply_manifest,
     bootstrap_manager,
+    move_here,
     roll_back,
+    stop_managing,
     verify_secrets,
 )
 from reconciler.run.effects import (
@@ -107,15 +110,18 @@ class Command(enum.Enum):
     ADOPT = "adopt"
     ADOPT_MANY = "adopt many"
     VERIFY = "verify"
+    RELEASE = "release"
+    MOVE = "move"
 
 
 @value
 class Wish:
     """How a run is started.
 
-    ``subject`` is the label of a rollback or adopt, ``token_id`` what is adopted.
-    ``rows`` are a list to adopt: labels and places (``pair_at``). ``older``: another
-    manifest was applied since this one.
+    ``subject`` is the label of a rollback, adopt or release (none there: everything),
+    ``token_id`` what is adopted. ``rows`` are a list to adopt: labels and places
+    (``pair_at``). ``older``: another manifest was applied since this one. ``origin`` is
+    the place that a move comes from.
     """
 
     name: str
@@ -127,6 +133,12 @@ class Wish:
     token_id: str = ""
     rows: tuple[tuple[str, str], ...] = ()
     older: bool = False
+    origin: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where in Vault the run works."""
+        return self.origin or self.manifest.place
 
     def spec(self, label: str) -> TokenSpec | None:
         """The wanted token of a label."""
@@ -153,6 +165,12 @@ class Wish:
         if self.command is Command.ADOPT:
             pair = Credentials(token_id=self.token_id, secret=secret_of(self.token_id))
             return adopt_token(session, self.subject, pair, other_label=False)
+        if self.command is Command.RELEASE:
+            labels = (self.subject,) if self.subject else ()
+            return stop_managing(session, labels, everything=not labels, ask=False)
+        if self.command is Command.MOVE:
+            mount, _, prefix = self.origin.partition("/")
+            return move_here(session, Origin(mount=mount, prefix=prefix), ask=False)
         return apply_manifest(session)
 
 

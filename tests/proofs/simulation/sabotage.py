@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -54,18 +54,21 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
-from reconciler.run import adopt_many, closing, newest, observe, verify
+from reconciler.run import adopt_many, closing, move, newest, observe, release, verify
 from reconciler.run import apply as apply_module
 from reconciler.run import session as session_module
-from reconciler.state import Observed, lost, rename_entry
+from reconciler.state import Observed, lost, moving, rename_entry
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import Moved, set_version, unchanged
 from reconciler.state.ledger import Current, Entry, Intent, Ledger, Retirement, Retiring, Uses
+from reconciler.state.parted import is_absolute
+from reconciler.state.releasing import release_labels
 from reconciler.state.secret import OPERATION_ID, Fields
 from reconciler.state.transitions import open_intent, record_current, start_revoking
 from tests.proofs.simulation import world as world_module
 from tests.proofs.simulation.explore import Found, Scenario, explore
+from tests.proofs.simulation.models import PLACE
 from tests.proofs.simulation.runs import Run
 from tests.proofs.simulation.scenarios import Act, Budget, small_world
 from tests.proofs.simulation.world import World
@@ -539,9 +542,87 @@ def _names_forgotten(label: str, intent: Intent, *, protect: bool | None) -> Tra
     return open_intent(label, dataclasses.replace(intent, fields=()), protect=protect)
 
 
+# --- release ---
+
+
+def _release_all_the_same(labels: Iterable[str], *, at_ms: int) -> Transition:
+    """Release labels, whatever is open for them."""
+
+    def step(ledger: Ledger) -> Ledger:
+        entries = {
+            label: dataclasses.replace(entry, intent=None) if label in labels else entry
+            for label, entry in ledger.tokens.items()
+        }
+        ledger = dataclasses.replace(ledger, tokens=entries)
+        known = [label for label in labels if label in entries]
+        return release_labels(known, at_ms=at_ms)(ledger)
+
+    return step
+
+
+@contextlib.contextmanager
+def _release_what_is_begun() -> Iterator[None]:
+    with (
+        mock.patch.object(release, "_refuse_unfinished", _trust),
+        mock.patch.object(release, "release_labels", _release_all_the_same),
+    ):
+        yield
+
+
+# --- move ---
+
+_arrived = moving.arrived
+
+
+def _forget_what_is_left(
+    ledger: Ledger, old_root: str, new_root: str, versions: Mapping[str, VersionId]
+) -> Ledger:
+    return dataclasses.replace(_arrived(ledger, old_root, new_root, versions), left=())
+
+
+def _leave_it_valid(place: str) -> Transition:
+    return unchanged
+
+
+def _write_over_what_is_there(world: World, effect: Effect[Any]) -> Effect[Any]:
+    if not isinstance(effect, PutSecret) or not is_absolute(effect.path):
+        return effect
+    latest = world.vault.history(world.vault.key_at(PLACE, effect.path)).latest
+    return dataclasses.replace(effect, cas=latest)
+
+
 _SETTLERS = (derive, recover, rewrite)
 
 SABOTAGES: tuple[Sabotage, ...] = (
+    Sabotage(
+        name="a release beside an open intent",
+        patch=_release_what_is_begun,
+        world="release, rotate",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="an old reply that makes a released token ours again",
+        patch=_take_an_old_reply_for_new,
+        world="derive anew",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="a move that forgets what it leaves",
+        patch=_replaced(move, "arrived", _forget_what_is_left),
+        world="move place, compromised",
+        budget=Budget(runs=2, coarse=True),
+    ),
+    Sabotage(
+        name="a secret carried over whatever lies there by then",
+        patch=_replaced(world_module, "as_sent", _write_over_what_is_there),
+        world="a mover wakes up",
+    ),
+    Sabotage(
+        name="a ledger that is valid at both places",
+        patch=_replaced(move, "seal", _leave_it_valid),
+        world="move place, rotate",
+        budget=OVERTAKEN,
+    ),
     Sabotage(
         name="a rewrite without the names that it is for",
         patch=_replaced(rewrite, "with_further", _no_further_names),

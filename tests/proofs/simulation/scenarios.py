@@ -14,12 +14,13 @@ from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, Manifest, TokenSpec, in
 from reconciler.plan.change import Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.vocabulary import Category
+from reconciler.protocol.effects import PutSecret
 from reconciler.state.transitions import start_revoking
-from tests.proofs.simulation.explore import Scenario, undisturbed
-from tests.proofs.simulation.models import TIMES_KEPT, Vault
-from tests.proofs.simulation.runs import SPOILED, THEIRS, Command, Wish
+from tests.proofs.simulation.explore import LEASE_OVER_MS, Scenario, undisturbed
+from tests.proofs.simulation.models import PLACE, TIMES_KEPT, Vault
+from tests.proofs.simulation.runs import SPOILED, THEIRS, Command, Run, Wish
 from tests.proofs.simulation.shown import DEBOUNCED, LATE, NEVER, Law
-from tests.proofs.simulation.world import World
+from tests.proofs.simulation.world import OK, World
 
 START_MS = instant_ms("2026-11-22T08:00:00.000Z")
 MANAGER = "manager"
@@ -163,7 +164,7 @@ def _going(world: World, reason: str) -> World:
     assert ledger is not None
     going = start_revoking("bot", "t-first1", reason=reason)(ledger)
     world.vault.write_ledger(going, cas=world.vault.ledger_version)
-    world.audit.recorded(going, world.now_ms, None)
+    world.audit.recorded(going, world.now_ms, None, key_of=str)
     return world
 
 
@@ -392,6 +393,16 @@ def outdated() -> World:
     return world
 
 
+def released() -> World:
+    """``bot`` was rotated and then released: two tokens live on as somebody else's, and
+    a consumer uses the newer one.
+    """
+    world = superseded()
+    undisturbed(world, dataclasses.replace(RELEASE_BOT, name="lets go"))
+    world.now_ms += MINUTE_MS
+    return world
+
+
 def twin() -> World:
     """A person has derived a token with ``bot``'s label, and has its secret."""
     world = bootstrapped()
@@ -467,18 +478,75 @@ def scenario(
             world.waiting[one.name] = one
         return world
 
-    return Scenario(
-        name=name,
-        begin=begin,
-        fresh=dataclasses.replace(
-            runs[-1], older=False, policy=ANY_MANIFEST, command=Command.APPLY
-        ),
+    last = next((one for one in runs if one.origin), runs[-1])
+    fresh = dataclasses.replace(
+        last, older=False, policy=ANY_MANIFEST, command=Command.APPLY, origin=""
     )
+    mends: tuple[Wish, ...] = ()
+    if last.origin:
+        former = dataclasses.replace(fresh.manifest, prefix=last.origin.partition("/")[2])
+        mends = (dataclasses.replace(fresh, manifest=former), last)
+    return Scenario(name=name, begin=begin, fresh=fresh, mends=mends)
 
 
 _A, _B, _C = "A", "B", "C"
 
 ADOPT_MANY = wish(_A, BOT, CAT, command=Command.ADOPT_MANY)
+COMPROMISE_BOT = wish(_A, BOT, policy=COMPROMISED)
+_COMPROMISE_AFTER = dataclasses.replace(COMPROMISE_BOT, name=_B)
+RELEASE_BOT = wish(_A, BOT, command=Command.RELEASE, subject="bot")
+NEW_PREFIX = "limitless/new"
+NEW_PLACE = f"secret/{NEW_PREFIX}"
+
+
+def at_new_place(one: Wish) -> Wish:
+    """The same wish of a manifest that names another prefix."""
+    return dataclasses.replace(one, manifest=dataclasses.replace(one.manifest, prefix=NEW_PREFIX))
+
+
+def moving(*specs: TokenSpec) -> Wish:
+    """Everything is to move to where such a manifest says."""
+    there = at_new_place(wish(_A, *specs, command=Command.MOVE))
+    return dataclasses.replace(there, origin=PLACE)
+
+
+def leaving(start: Start) -> Start:
+    """The same world, and the manifest names another place by now."""
+
+    def begin() -> World:
+        world = start()
+        world.go_to(NEW_PLACE)
+        return world
+
+    return begin
+
+
+def overtaken_mover() -> World:
+    """A mover was paused before its first write of a secret. Another one has finished,
+    and ``bot`` was rotated as compromised since.
+    """
+    world = leaving(settled)()
+    paused = world.start(dataclasses.replace(moving(BOT), name="paused"))
+    while not isinstance(paused.effect(0), PutSecret) or not _sealed(paused):
+        world.take(("run", "paused", "0", OK))
+    world.now_ms += LEASE_OVER_MS
+    undisturbed(world, dataclasses.replace(moving(BOT), name="moves"))
+    undisturbed(world, dataclasses.replace(at_new_place(COMPROMISE_BOT), name="second"))
+    world.now_ms += MINUTE_MS
+    return world
+
+
+def _sealed(run: Run) -> bool:
+    return run.desk is not None and run.desk.ledger.moved_to is not None
+
+
+def moved_place() -> World:
+    """``bot`` was rotated, its overlap is over, and everything has moved since."""
+    world = leaving(superseded)()
+    undisturbed(world, dataclasses.replace(moving(BOT), name="moves"))
+    world.now_ms += MINUTE_MS
+    return world
+
 
 OLDER = dataclasses.replace(wish(_A, BOT), policy=Policy(), older=True)
 
@@ -553,6 +621,22 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
         dataclasses.replace(ADOPT_MANY, rows=ONE_WRONG),
         wish(_B, BOT, CAT),
     ),
+    ("release", superseded, RELEASE_BOT, wish(_B, BOT)),
+    ("release, rotate", settled, RELEASE_BOT, wish(_B, WIDER)),
+    ("release, remove", superseded, RELEASE_BOT, wish(_B)),
+    ("derive anew", released, wish(_A, WIDER, policy=Policy(replace=frozenset({"bot"}))), None),
+    ("move place", leaving(superseded), moving(BOT), None),
+    ("move place, rotate", leaving(settled), moving(WIDER), wish(_B, WIDER)),
+    (
+        "compromised after a move",
+        moved_place,
+        at_new_place(COMPROMISE_BOT),
+        None,
+    ),
+    ("move place, compromised", leaving(settled), moving(BOT), at_new_place(_COMPROMISE_AFTER)),
+    ("a mover wakes up", overtaken_mover, at_new_place(wish(_A, BOT)), None),
+    ("move place and remove", leaving(settled), moving(), None),
+    ("remove after a move", moved_place, at_new_place(wish(_A)), None),
     ("replace", twin, wish(_A, BOT, policy=Policy(replace=frozenset({"bot"}))), None),
     ("rotate two", pair, wish(_A, WIDER, CAT, policy=Policy(requested=frozenset({"cat"}))), None),
     ("swap paths", pair, wish(_A, *SWAPPED), None),

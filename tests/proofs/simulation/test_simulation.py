@@ -31,7 +31,17 @@ ALONE = tuple(name for name in SMALL_WORLDS if ", " not in name and name != "rot
 """The worlds that one run has for itself; of the others, some wishes only differ
 between two runs."""
 
-TWICE = ("derive", "remove", "restore", "roll back", "adopt", "hold", "retire", "verify")
+TWICE = (
+    "derive",
+    "remove",
+    "restore",
+    "roll back",
+    "adopt",
+    "hold",
+    "retire",
+    "verify",
+    "release",
+)
 """Those in which every pair of faults fits into the time there is."""
 
 OVERTAKEN = (
@@ -43,6 +53,9 @@ OVERTAKEN = (
     "roll back",
     "adopt",
     "verify",
+    "release, remove",
+    pytest.param("move place", marks=pytest.mark.large),
+    pytest.param("move place, rotate", marks=pytest.mark.large),
 )
 """Those in which every interleaving of two runs fits into the time there is."""
 

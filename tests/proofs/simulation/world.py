@@ -45,6 +45,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -80,14 +81,17 @@ from reconciler.protocol.own_use import TOO_LATE
 from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.run.effects import ListPaths, ReadMeta, ReadMetas, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
+from reconciler.state import LEDGER_FIELD, LEDGER_NAME, Ledger, from_text
 from reconciler.state.secret import OPERATION_ID, TOKEN_ID
 from tests.proofs.simulation.evidence import Violation
 from tests.proofs.simulation.invariants import Audit
 from tests.proofs.simulation.models import (
     PERSON,
+    PLACE,
     Exchange,
     Vault,
     Version,
+    is_valid,
     ledger_key,
     secret_of,
     version_of,
@@ -205,11 +209,15 @@ NOT_BELIEVED = Unclear(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Flight:
-    """A call that was sent and may still arrive."""
+    """A call that was sent and may still arrive.
+
+    Its path is a key of the vault; ``place`` is that of a ledger.
+    """
 
     effect: Effect[Any]
     by: str
     token_id: str = ""
+    place: str = PLACE
 
 
 class World:
@@ -355,11 +363,11 @@ class World:
         return FAULTS[type(effect)]
 
     def lease_end_ms(self) -> int | None:
-        """When the lease that somebody holds expires; None where nobody does."""
-        ledger = self.vault.ledger()
-        if ledger is None or ledger.holder is None or ledger.holder.expires_at_ms <= self.now_ms:
-            return None
-        return ledger.holder.expires_at_ms
+        """When the last lease that somebody holds expires; None where nobody does."""
+        ledgers = (self.vault.ledger_at(place)[0] for place in self.vault.places())
+        holders = [ledger.holder for ledger in ledgers if ledger is not None]
+        ends_ms = [holder.expires_at_ms for holder in holders if holder is not None]
+        return max((end_ms for end_ms in ends_ms if end_ms > self.now_ms), default=None)
 
     def take(self, choice: Choice) -> None:
         """Let it happen. Violation where that breaks an invariant."""
@@ -454,12 +462,19 @@ class World:
     # --- runs ---
 
     def _perform(self, run: Run, lane: int, effect: Effect[Any], outcome: str) -> None:
-        effect = as_sent(self, effect)
+        effect = self._placed(run, as_sent(self, effect))
         reply = self._reply(run, effect, outcome)
         if self.tell is not None:
             self.say(f"{run.name}.{lane} {outcome:6} {short(effect)} -> {short(reply)}")
         run.replied_ms = self.now_ms
         run.reply(lane, reply, mark(reply) if self.keyed else 0)
+
+    def _placed(self, run: Run, effect: Effect[Any]) -> Effect[Any]:
+        """The effect with its path as a key of the vault."""
+        if not isinstance(effect, PutSecret | ReadSecret | ReadMeta | DeleteVersion):
+            return effect
+        key = self.vault.key_at(run.wish.place, effect.path)
+        return effect if key == effect.path else dataclasses.replace(effect, path=key)
 
     def _is_private(self, run: Run, effect: Effect[Any]) -> bool:
         """Whether an effect is no choice: the peer is down for this run, or it is a
@@ -568,7 +583,7 @@ class World:
     def _send(self, run: Run, effect: Effect[Any], outcome: str) -> object:
         """A mutating call leaves the run."""
         token_id = self._token_id(run) if isinstance(effect, Derive) else ""
-        flight = Flight(effect, run.name, token_id)
+        flight = Flight(effect, run.name, token_id, run.wish.place)
         self.audit.sent(self, run, effect, token_id)
         if outcome in {LATE, LAGS}:
             self.flights = (*self.flights, flight)
@@ -585,6 +600,7 @@ class World:
                 dataclasses.replace(effect, scopes=(*effect.scopes, STRANGE_SCOPE)),
                 run.name,
                 token_id,
+                run.wish.place,
             )
         if isinstance(effect, Derive) and outcome in {ENDS, CAP}:
             self._end_elders(effect.label if outcome == ENDS else None)
@@ -636,15 +652,15 @@ class World:
             run.ending |= self.audit.ending & {effect.path}
             return self.vault.meta(effect.path)
         if isinstance(effect, ReadMetas):
-            found = effect.paths[::2]
+            found = {path: self.vault.key_at(run.wish.place, path) for path in effect.paths[::2]}
             run.ending |= self.audit.ending & frozenset(found)
-            return {path: self.vault.meta(path) for path in found}
+            return {path: self.vault.meta(key) for path, key in found.items()}
         if isinstance(effect, ReadMountLife):
             return None
         if isinstance(effect, ListPaths):
             return self.vault.paths()
         if isinstance(effect, ReadLedger):
-            return self.vault.ledger(), self.vault.ledger_version
+            return self.vault.ledger_at(run.wish.place)
         self._note_list(run)
         if isinstance(effect, VerifyToken):
             return self._list(effect.credentials)
@@ -709,6 +725,9 @@ class World:
             gone = self.exchange.revoke(effect.token_id, by=flight.by)
             self.audit.check_contents(self.vault, self.exchange)
             return Done() if gone else Refused(sentence="no such token", status=400)
+        if isinstance(effect, PutSecret) and effect.path == LEDGER_NAME:
+            ledger = from_text(str(dict(effect.fields)[LEDGER_FIELD]))
+            return self._write_ledger(ledger, effect.cas, flight, self.vault.here)
         if isinstance(effect, PutSecret):
             version = version_of(effect.fields, effect.secret, by=flight.by)
             number = self.vault.write(effect.path, version, cas=effect.cas)
@@ -722,16 +741,29 @@ class World:
                 version=number, created_at_ms=made.created_at_ms, ends_at_ms=made.ends_at_ms
             )
         if isinstance(effect, PutLedger):
-            number = self.vault.write_ledger(effect.ledger, cas=effect.cas)
-            if number is not None:
-                self.audit.perhaps_used |= self._used_late() | frozenset(self.exchange.ended_by)
-                self.audit.recorded(effect.ledger, self.now_ms, self.runs.get(flight.by))
-                self.audit.check_unsigned(effect.ledger, self.exchange)
-            return Mismatch() if number is None else Written(version=number)
+            return self._write_ledger(effect.ledger, effect.cas, flight, flight.place)
         assert isinstance(effect, DeleteVersion), effect
         self.vault.delete(effect.path, effect.version)
         self.audit.check_contents(self.vault, self.exchange)
         return Done()
+
+    def _write_ledger(self, ledger: Ledger, cas: int, flight: Flight, place: str) -> object:
+        number = self.vault.write_ledger_at(place, ledger, cas=cas)
+        if number is not None:
+            self.audit.perhaps_used |= self._used_late() | frozenset(self.exchange.ended_by)
+            key_of = functools.partial(self.vault.key_at, place)
+            run = self.runs.get(flight.by)
+            if is_valid(ledger):
+                self.audit.recorded(ledger, self.now_ms, run, key_of=key_of)
+                self.audit.check_unsigned(ledger, self.exchange)
+        return Mismatch() if number is None else Written(version=number)
+
+    def go_to(self, place: str) -> None:
+        """The manifest names another place in Vault from now on."""
+        renamed = self.vault.go_to(place)
+        self.audit.renamed(renamed)
+        self.picked_up = {renamed(path): token for path, token in self.picked_up.items()}
+        self.flights = tuple(_renamed(flight, renamed) for flight in self.flights)
 
     def _used_late(self) -> frozenset[str]:
         """The tokens that were used later than their derive's own proof."""
@@ -870,6 +902,14 @@ World._happenings = {
     "use": World._use,
     "person": World._person,
 }
+
+
+def _renamed(flight: Flight, key_of: Callable[[str], str]) -> Flight:
+    effect = flight.effect
+    if not isinstance(effect, PutSecret | DeleteVersion):
+        return flight
+    effect = dataclasses.replace(effect, path=key_of(effect.path))
+    return dataclasses.replace(flight, effect=effect)
 
 
 def derived(token: LiveToken) -> Derived:
