@@ -37,10 +37,11 @@ MAX_LABELS = 1_000
 A larger fleet is several manifests, each with a prefix of its own.
 """
 
-USE_MARGIN_MS = SECOND_MS
+USE_MARGIN_MS = 2 * SECOND_MS
 """A use this shortly after our own verify is taken for ours.
 
-The exchange's clock is known to a second.
+The exchange's clock is known to a second: to the run that records the use, and to the
+one that judges it.
 """
 
 _UNITS = ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s"))

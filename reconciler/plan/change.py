@@ -125,7 +125,7 @@ class NotTouched:
     """A live token that is not ours to change.
 
     ``probably_ours``: it fits a derive whose answer was lost. ``perhaps_ours``: it
-    fits, but was created later than such a derive should land, or has more scopes.
+    fits but for one thing, its time, its scopes or its label (``state.lost``).
     """
 
     token_id: str

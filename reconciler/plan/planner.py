@@ -122,6 +122,7 @@ from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
 from reconciler.plan.names import name_row
 from reconciler.plan.places import Takers, behind, written_over
+from reconciler.plan.reasons import finding_of
 from reconciler.plan.revocations import again_rows, revoking_rows
 from reconciler.plan.sides import sides_of
 from reconciler.plan.tasks import RecordFiles
@@ -235,11 +236,11 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
     spec = context.specs.get(label)
     if label in context.renames:
         yield name_row(context, label)
+    if label in context.renames or label in context.renames.values():
+        yield from _rows_meanwhile(context, label)
         return
     facts = context.facts_of(label)
     finding = deriving(facts)
-    if label in context.renames.values() and facts.entry.intent is None:
-        return
     own = _own_row(context, facts, finding)
     if finding.reason is not Reason.REVOKING_LEFT and (
         spec is not None or finding.action is not Action.KEEP
@@ -255,6 +256,30 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
         goes = finding.action is Action.REVOKE and context.is_to_be_done(own)
         gone = spec is None and facts.entry.current is None
         yield from retiring_rows(context, facts, leaving=goes or gone)
+
+
+def _rows_meanwhile(context: PlanContext, label: str) -> Iterable[Change]:
+    """Make the rows of the two labels of a renaming that is held.
+
+    What was begun is finished, however long a person takes to decide about two entries
+    that can't be one. Nothing else is done. An entry that is renamed in this run has no
+    other row.
+    """
+    known, renames = context.observed.ledger.tokens, context.renames
+    if label not in known:
+        return
+    is_free = label not in renames and all(
+        new not in known for new, was in renames.items() if was == label
+    )
+    if is_free and known[label].intent is None:
+        return
+    facts = context.facts_of(label)
+    finding = finding_of(facts)
+    begun = finding.action is Action.RECOVER and finding.reason is not Reason.REVOKING_LEFT
+    if begun or finding.reason is Reason.IN_PROGRESS:
+        yield _own_row(context, facts, finding)
+    if finding.reason is not Reason.IN_PROGRESS:
+        yield from revoking_rows(context, facts)
 
 
 def _ends_all(context: PlanContext, facts: Facts, finding: Finding) -> bool:

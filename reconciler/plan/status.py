@@ -34,7 +34,7 @@ from reconciler.state import (
     due_at_ms,
     lease_held_by,
     ledger_ends,
-    over,
+    still_remembered,
 )
 from reconciler.values import value
 
@@ -196,7 +196,8 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
     labels = sorted(specs.keys() | observed.ledger.tokens.keys())
     context = StatusContext(manager=desired.manager, observed=observed, live=observed.live_by_id())
     holder = lease_held_by(observed.ledger, observed.now_ms)
-    past = over(observed.ledger, observed.live, now_ms=observed.now_ms)
+    known = observed.ledger
+    remembered = still_remembered(known.abandoned, known, observed.live, now_ms=observed.now_ms)
     return Status(
         as_of_ms=observed.now_ms,
         api_url=observed.api_url,
@@ -213,7 +214,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         else Lease(run=holder.run, who=holder.who, expires_at_ms=holder.expires_at_ms),
         abandoned=tuple(
             sorted(
-                (a for a in observed.ledger.abandoned if a not in past),
+                remembered,
                 key=lambda a: (a.label, a.since_ms, a.closed_at_ms),
             )
         ),

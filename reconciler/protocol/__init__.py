@@ -91,6 +91,7 @@ if TYPE_CHECKING:
         unrecorded,
     )
     from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
+    from reconciler.protocol.prove import why_unproven
     from reconciler.protocol.recover import (
         Recovery,
         finish_all_revoking,
@@ -174,6 +175,7 @@ __all__ = [
     "step_of",
     "time_of_record",
     "unrecorded",
+    "why_unproven",
 ]
 
 __getattr__ = on_demand(
@@ -233,6 +235,7 @@ __getattr__ = on_demand(
             "unrecorded",
         ),
         "own_use": ("OWN_USE_MS", "SIGN_BEFORE_MS", "TOO_LATE"),
+        "prove": ("why_unproven",),
         "recover": ("Recovery", "finish_all_revoking", "recover_intent"),
         "repair": ("fix_version", "remove_placeholder"),
         "report": ("Approved", "Report", "Row", "approve"),

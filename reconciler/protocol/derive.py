@@ -127,6 +127,8 @@ def _keep(run: Run, sent: Sent) -> Step[Outcome]:
     checked = yield from _verify(task, derived)
     if isinstance(checked, NotAsAsked):
         yield from take_note(task.spec, checked)
+    elif isinstance(checked, Refused):
+        yield from StopDeriving(sentence=f"{label}: {checked.sentence}")
     if isinstance(checked, Refused):
         never = NotCommitted(version=intent.cas)
         return (yield from _drop(task, intent, derived, checked.sentence, never))
@@ -203,7 +205,8 @@ class _Stored:
 def _verify(task: NewToken, derived: Derived) -> Step[Listing | Refused]:
     """Sign a list call with the new secret: it must be in the list as asked for.
 
-    New tokens may take a moment to work.
+    New tokens may take a moment to work. Where one does not, the next ones would hardly
+    do, so the run derives no more: else each run would derive and revoke a whole fleet.
     """
     sentence = ""
     for attempt in range(VERIFY_TRIES):

@@ -73,13 +73,28 @@ def drive(step: Step[T], perform: Callable[[Effect[Any]], object]) -> T:
 # --- replies ---
 
 
+HTTP_UNAUTHORIZED = 401
+
+
 @value
 class Refused:
-    """Certainly not done. ``again_after_ms`` as in ``Unclear``."""
+    """Certainly not done. ``again_after_ms`` as in ``Unclear``.
+
+    ``status`` is the exchange's, None where the request never left.
+    """
 
     sentence: str
     status: int | None = None
     again_after_ms: int | None = None
+
+    @property
+    def is_of_signature(self) -> bool:
+        """Whether it is about who signed: token, secret or clock.
+
+        Any other refusal tells nothing of a secret: an edge that blocks this address
+        answers 403, and to a request that never left nobody answered.
+        """
+        return self.status == HTTP_UNAUTHORIZED
 
 
 @value
@@ -234,9 +249,14 @@ class ListTokens(Effect[Listing | Refused | Unclear]):
 
 @value
 class VerifyToken(Effect[Listing | Refused | Unclear]):
-    """List all live tokens, signed by the given token: proof that its secret works."""
+    """List all live tokens, signed by the given token: proof that its secret works.
+
+    No request leaves later than ``until_ms`` by the exchange's clock, be it the first
+    attempt or another one: then the reply is unclear.
+    """
 
     credentials: Credentials
+    until_ms: int | None = None
 
 
 @value

@@ -45,12 +45,11 @@ def sign_stored(
     label: str, entry: Entry, credentials: Credentials
 ) -> Step[Listing | Refused | Unclear | LeaseLost | NotRecorded]:
     """List, signed by a managed token; the use to come is recorded where it matters."""
-    if entry.retiring:
-        until_ms = (yield from Now()) + OWN_USE_MS
-        transition = expect_own_use(label, credentials.token_id, until_ms, fresh=False)
-        reply = yield from WriteLedger(transition=transition)
-        if not isinstance(reply, Recorded):
-            return reply
-        if (yield from Now()) > until_ms - SIGN_BEFORE_MS:
-            return Unclear(sentence=TOO_LATE)
-    return (yield from VerifyToken(credentials=credentials))
+    if not entry.retiring:
+        return (yield from VerifyToken(credentials=credentials))
+    until_ms = (yield from Now()) + OWN_USE_MS
+    transition = expect_own_use(label, credentials.token_id, until_ms)
+    reply = yield from WriteLedger(transition=transition)
+    if not isinstance(reply, Recorded):
+        return reply
+    return (yield from VerifyToken(credentials=credentials, until_ms=until_ms - SIGN_BEFORE_MS))

@@ -4,12 +4,13 @@
     -------------------------  ---------------------  --------------------------------
     has the token              (not asked for)        it works
     lacks the token            (not asked for)        partial: not now
-    refused                    has the token          the secret is a wrong one
-    refused                    lacks the token        the token is gone
-    refused                    refused or unclear     a clock or an edge: not now
+    401                        has the token          the secret is a wrong one
+    401                        lacks the token        the token is gone
+    401                        refused or unclear     a clock or an edge: not now
+    refused otherwise          (not asked for)        an edge, or nobody: not now
     unclear                    (not asked for)        not now
 
-While nobody can sign (a bootstrap), a refusal is believed as it is.
+While nobody can sign (a bootstrap), a 401 is believed as it is.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from reconciler.protocol.effects import (
     Recorded,
     Refused,
     Step,
+    Unclear,
     VerifyToken,
     WriteLedger,
 )
 from reconciler.protocol.lease import LEASE_MS
 from reconciler.protocol.outcome import Outcome, applied, not_tried, unrecorded
-from reconciler.protocol.own_use import SIGN_BEFORE_MS, TOO_LATE, sign_stored
+from reconciler.protocol.own_use import SIGN_BEFORE_MS, sign_stored
 from reconciler.state import Entry, Moved, set_unsigned, unchanged
 from reconciler.values import value
 
@@ -76,20 +78,18 @@ def prove_new(credentials: Credentials, *, has_signer: bool) -> Step[Proof | Out
     renewed = yield from WriteLedger(transition=unchanged)
     if not isinstance(renewed, Recorded):
         return unrecorded(renewed, credentials.token_id)
-    if (yield from Now()) > renewed_ms + SIGN_WITHIN_MS:
-        return not_tried(TOO_LATE)
-    reply = yield from VerifyToken(credentials=credentials)
+    reply = yield from VerifyToken(credentials=credentials, until_ms=renewed_ms + SIGN_WITHIN_MS)
     return (yield from _judged(reply, credentials.token_id, has_signer=has_signer))
 
 
 def _judged(reply: object, token_id: str, *, has_signer: bool) -> Step[Proof | Outcome]:
-    why = "no clear answer"
+    why = reply.sentence if isinstance(reply, (Refused, Unclear)) else ""
     if isinstance(reply, Listing):
         live = reply.find(token_id)
         if live is not None:
             return Works(live=live, listed=reply.tokens)
         why = "the list that it signed lacks it"
-    elif isinstance(reply, Refused):
+    elif isinstance(reply, Refused) and reply.is_of_signature:
         if not has_signer:
             return Wrong()
         listing = yield from ListTokens()
@@ -97,6 +97,13 @@ def _judged(reply: object, token_id: str, *, has_signer: bool) -> Step[Proof | O
             return Gone() if listing.find(token_id) is None else Wrong()
         why = listing.sentence
     return not_tried(f"whether the stored secret of {token_id} works is not known ({why})")
+
+
+def why_unproven(what: str, reply: Refused | Unclear) -> str:
+    """Tell whether a secret does not sign, or whether that is not known."""
+    if isinstance(reply, Refused) and reply.is_of_signature:
+        return f"{what} does not sign: {reply.sentence}"
+    return f"whether {what} signs is not known: {reply.sentence}"
 
 
 def record_unsigned(

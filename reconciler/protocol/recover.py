@@ -29,7 +29,9 @@ How the token of (d) is found, if the intent does not name it:
     none, after the deadline     no token is known
     anything, but uses are not   nothing is inferred: no token is known
     proven, or nothing was
-    listed before the POST
+    listed before the POST, or
+    somebody else has written
+    where the secret belongs
 
 Nobody acts on the interrupted token before (a) and (c). A restore, rollback or adopt
 derives nothing: (d) only closes it.
@@ -80,7 +82,6 @@ from reconciler.protocol.outcome import (
 from reconciler.protocol.prove import (
     Proof,
     Works,
-    Wrong,
     prove_new,
     prove_stored,
 )
@@ -190,9 +191,11 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
                     label, intent, intent.token_id, overlap_ms=task.overlap_ms
                 )
             )
-        # a token that was not named was never committed, and what a rewrite wrote lives
-        # on whatever was read
+        # What a rewrite wrote lives on whatever was read. A token that was not named
+        # was never committed, so somebody else wrote there: perhaps a token that fits.
         verdict = NotCommitted(version=intent.cas)
+        if intent.kind.derives:
+            return (yield from _abandon(label, intent, verdict))
     return (yield from _undo_uncommitted(task, intent, ledger, verdict))
 
 
@@ -295,7 +298,7 @@ def _own_uses_only(task: Recovery, token_id: str) -> Step[Outcome | int | None]:
 class _Found:
     """What a committed intent wrote: its version, and the token if the list has it.
 
-    ``unsigned``: it lives, and what is stored did not sign.
+    ``unsigned``: what is stored did not sign, be the token in the list or not.
     """
 
     content: SecretVersion
@@ -330,7 +333,7 @@ def _found(
         return TakenAway()
     if isinstance(proof, Works):
         return dataclasses.replace(found, live=proof.live)
-    return dataclasses.replace(found, unsigned=isinstance(proof, Wrong))
+    return dataclasses.replace(found, unsigned=True)
 
 
 def _is_only_one(label: str, intent: Intent, ledger: Ledger, proof: Proof) -> bool:

@@ -9,8 +9,8 @@ The ledger says so first, then the secret goes by its version number, then the t
     was it interrupted, and     it retires instead (``spare``)
     does the list show a use?
     does the secret hold it?    soft-delete that version by number, read again
-    DELETE                      200: answered; 400 (unknown, or revoked already), and a
-                                list lacks it: answered; no clear answer: a list
+    DELETE                      200: answered; 400 or 404 (unknown, or revoked already),
+                                and a list lacks it: answered; no clear answer: a list
                                 decides; else refused: it stays revoking
     ledger: asked               an answer is remembered, because it proves nothing yet:
                                 it is asked for again an hour later at the earliest
@@ -27,6 +27,9 @@ A list may be partial, so a token that it lacks may live. What is done about it:
     is refused (401), and the   it is gone, and goes the same way as above, which
     list lacks it once more     closes it
     can't be asked now          nothing in this run
+    did not sign while the      as where it is lost: its refusal tells nothing of the
+    list had it, or is not      token
+    the version that signed
     is lost                     nobody can prove that it is gone: no DELETE. The ledger
                                 remembers that (``missing``), the plan holds it, and a
                                 person who knows says so (``forget``)
@@ -44,6 +47,7 @@ from reconciler.model import (
     LiveToken,
     Secret,
     SecretVersion,
+    VersionId,
     VersionState,
 )
 from reconciler.plan import Evidence
@@ -77,6 +81,7 @@ from reconciler.protocol.spare import spare_used
 from reconciler.state import (
     INTERRUPTED,
     TOKEN_ID,
+    Current,
     Entry,
     Retiring,
     Revoking,
@@ -89,8 +94,9 @@ from reconciler.state import (
 
 EMPTY_TRIES = 5
 SECRETS_TRIED = 3
-HTTP_BAD_REQUEST = 400
-HTTP_UNAUTHORIZED = 401
+UNKNOWN_ID = frozenset({400, 404})
+"""What a DELETE of an id that does not exist may be answered with: 400 by the exchange,
+404 by what lies in between, or by a later exchange."""
 
 EVIDENCE_MS = 5 * MINUTE_MS
 """A revocation is begun within this time of the list that it was decided on.
@@ -101,6 +107,13 @@ Later it is not begun: the run was paused.
 
 EVIDENCE_SLACK_MS = 5 * SECOND_MS
 """Nor is it begun so long before that list, which was then judged by a wrong time."""
+
+
+SPARED_WITHIN_MS = 30 * SECOND_MS
+"""An interrupted token goes within this time of the list that showed no use of it.
+
+Later another run may have seen one, and have spared it.
+"""
 
 
 def _too_old(evidence: Evidence) -> Step[Outcome | None]:
@@ -216,9 +229,15 @@ def confirm_gone(
     """Return whether a token that is missing from the list is proven gone.
 
     An outcome where it works, or can't be asked now. False where its secret is lost as
-    well, so that nobody can ask it. A 403 proves nothing: an address may be blocked. A
-    version may have a wrong secret beside the id, so older ones are asked as well.
+    well, so that nobody can ask it; so it is where the stored secret is known to be a
+    wrong one, or may be: of a current token the recorded version has to be among those
+    that are asked, because that one signed once. A 403 proves nothing: an address may
+    be blocked. A version may have a wrong secret beside the id, so older ones are asked
+    as well.
     """
+    if _is_unsigned(entry, token_id):
+        return False
+    witness = _proven_version(entry, token_id)
     tried: tuple[Secret, ...] = ()
     version: int | None = None
     while len(tried) < SECRETS_TRIED:
@@ -227,25 +246,46 @@ def confirm_gone(
             return not_tried(content.sentence)
         if content is None or content.secret is None:
             break
+        if witness is not None and content.version_id.is_same(witness):
+            witness = None
         if not any(content.secret.same_as(secret) for secret in tried):
             tried = (*tried, content.secret)
             credentials = Credentials(token_id=token_id, secret=content.secret)
-            reply = yield from sign_stored(label, entry, credentials)
-            if isinstance(reply, (LeaseLost, NotRecorded)):
-                return unrecorded(reply)
-            if isinstance(reply, Listing):
-                return not_tried(
-                    f"{token_id} is missing from the list but still signs: "
-                    "the list lags or is partial, run again later"
-                )
-            if not isinstance(reply, Refused) or reply.status != HTTP_UNAUTHORIZED:
-                return not_tried(
-                    f"whether {token_id} still works could not be found out: {reply.sentence}"
-                )
+            unsure = yield from _ask(label, entry, credentials)
+            if unsure is not None:
+                return unsure
         if content.version <= 1:
             break
         version = content.version - 1
-    return bool(tried)
+    return bool(tried) and witness is None
+
+
+def _proven_version(entry: Entry, token_id: str) -> VersionId | None:
+    """Return the version whose secret signed once, where the ledger knows it."""
+    current = entry.current
+    return current.version_id if current is not None and current.token_id == token_id else None
+
+
+def _ask(label: str, entry: Entry, credentials: Credentials) -> Step[Outcome | None]:
+    """Return why a token is not believed gone; None where its signature gets a 401."""
+    reply = yield from sign_stored(label, entry, credentials)
+    if isinstance(reply, (LeaseLost, NotRecorded)):
+        return unrecorded(reply)
+    if isinstance(reply, Listing):
+        return not_tried(
+            f"{credentials.token_id} is missing from the list but still signs: "
+            "the list lags or is partial, run again later"
+        )
+    if not isinstance(reply, Refused) or not reply.is_of_signature:
+        return not_tried(
+            f"whether {credentials.token_id} still works could not be found out: {reply.sentence}"
+        )
+    return None
+
+
+def _is_unsigned(entry: Entry, token_id: str) -> bool:
+    rows: tuple[Current | Retiring | None, ...] = (entry.current, *entry.retiring)
+    return any(row.unsigned for row in rows if row is not None and row.token_id == token_id)
 
 
 def _holder(
@@ -282,6 +322,7 @@ def finish_revoking(
     token_id = revoking.token_id
     if revoking.asked_at_ms is not None and not listed:
         return dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
+    looked_ms = yield from Now()
     if revoking.reason == INTERRUPTED:
         spared = yield from spare_used(label, revoking)
         if spared is not None:
@@ -290,9 +331,11 @@ def finish_revoking(
         emptied = yield from _empty(place, token_id)
         if emptied is not None:
             return emptied
+    if revoking.reason == INTERRUPTED and (yield from Now()) > looked_ms + SPARED_WITHIN_MS:
+        return failed("not revoked yet: too much time passed since the list: run again", token_id)
     reply = yield from Revoke(token_id=token_id)
     done = dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
-    if isinstance(reply, Refused) and reply.status == HTTP_BAD_REQUEST:
+    if isinstance(reply, Refused) and reply.status in UNKNOWN_ID:
         # It may be a refusal all the same; nothing is revoked that a list still shows.
         listing = yield from ListTokens()
         if not isinstance(listing, Listing) or listing.find(token_id) is not None:

@@ -56,7 +56,7 @@ from reconciler.protocol.outcome import (
     not_tried,
     unrecorded,
 )
-from reconciler.protocol.prove import Works, prove_stored, record_unsigned
+from reconciler.protocol.prove import Works, prove_stored, record_unsigned, why_unproven
 from reconciler.protocol.undo import close_rewrite, leaving
 from reconciler.state import (
     OPERATION_ID,
@@ -186,7 +186,7 @@ def rollback(
         )
     proof = yield from VerifyToken(credentials=credentials)
     if not isinstance(proof, Listing):
-        return failed(f"the predecessor's secret does not sign: {proof.sentence}", live.token_id)
+        return failed(why_unproven("the predecessor's secret", proof), live.token_id)
     now_ms = yield from Now()
     task = Rewrite(
         kind=IntentKind.ROLLBACK,

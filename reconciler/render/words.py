@@ -184,7 +184,7 @@ def twin_sentence(row: NotTouched) -> str:
         return PROBABLY_OURS
     if row.perhaps_ours:
         return PERHAPS_OURS
-    return "has a label of ours, but we did not derive it: adopt it, or leave it be"
+    return "has a label of ours, but is not in the ledger: adopt it, or leave it be"
 
 
 def foreign_shown(plan: Plan) -> tuple[tuple[NotTouched, ...], int]:

@@ -45,6 +45,7 @@ from reconciler.protocol import (
     Step,
     VerifyToken,
     recover_intent,
+    why_unproven,
 )
 from reconciler.run.adopt import GRACE_MS, Proven, adoptable, write_adopted
 from reconciler.run.effects import (
@@ -255,7 +256,7 @@ def _proof(adoption: Adoption, observed: Observed, asked: ToAdopt) -> Step[_Proo
     pair = Credentials(token_id=token_id, secret=found.secret)
     listing = yield from VerifyToken(credentials=pair)
     if not isinstance(listing, Listing):
-        return _refused(asked, f"the secret at {asked.place} does not sign: {listing.sentence}")
+        return _refused(asked, why_unproven(f"the secret at {asked.place}", listing))
     if listing.find(token_id) is None:
         return _refused(asked, "the list that the token signed does not have it", token_id)
     return _Proof(row=AdoptRow(asked=asked, verdict=Verdict.PROVEN, token_id=token_id), pair=pair)

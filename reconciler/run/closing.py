@@ -29,8 +29,7 @@ from reconciler.state import (
     Revoking,
     Transition,
     close_revoking,
-    drop_abandoned,
-    over,
+    tidy_abandoned,
     unchanged,
 )
 
@@ -78,8 +77,8 @@ def _tidying(progress: Progress, ledger: Ledger) -> Transition:
     intents that no live token can come from any more.
     """
     observed = progress.outlook.observed
-    rows = over(ledger, observed.live, now_ms=observed.now_ms)
-    steps = [*rotation_end(progress.session, ledger), *([drop_abandoned(rows)] if rows else [])]
+    tidied = [tidy_abandoned(observed.live, now_ms=observed.now_ms)] if ledger.abandoned else []
+    steps = [*rotation_end(progress.session, ledger), *tidied]
     return _all_of(steps) if steps else unchanged
 
 

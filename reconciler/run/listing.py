@@ -27,7 +27,6 @@ from reconciler.protocol import Listing, Step, Unclear, VerifyToken
 from reconciler.run.effects import ReadProfile, ReadSigner, Say
 from reconciler.state import Ledger, unreadable_of_ours, wrong_exchange
 
-UNAUTHORIZED = 401
 BOOTSTRAP = "run `reconciler bootstrap` with an identity token"
 
 
@@ -48,7 +47,7 @@ def list_signed_by(signer: Credentials) -> Step[Listing | None]:
         return reply
     if isinstance(reply, Unclear):
         raise ExchangeUnclearError(reply.sentence)
-    if reply.status == UNAUTHORIZED:
+    if reply.is_of_signature:
         return None
     raise ExchangeRefusedError(reply.sentence)
 
@@ -60,7 +59,7 @@ def list_for_run(signer: Credentials) -> Step[Listing]:
         return reply
     if isinstance(reply, Unclear):
         raise ExchangeUnclearError(reply.sentence)
-    if reply.status != UNAUTHORIZED:
+    if not reply.is_of_signature:
         raise ExchangeRefusedError(reply.sentence)
     if (yield from ReadSigner()).pinned:
         raise PersonNeededError(

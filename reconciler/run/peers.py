@@ -2,8 +2,8 @@
 
 Rules this module keeps:
 
-1. An adapter's error becomes a reply here and nowhere else: refused or unclear, with
-   its sentence.
+1. An adapter's error becomes a reply (``translated``): refused or unclear, with its
+   sentence.
 2. If the token that signed a list is missing from it, the list is incomplete and the
    reply unclear. The token that signs is never revoked.
 3. After a person asked for a stop no new POST goes out; what is in flight is finished.
@@ -21,6 +21,7 @@ from typing import Any
 from reconciler.errors import (
     ExchangeBusyError,
     ExchangeError,
+    ExchangeUnclearError,
     ReconcilerError,
     VaultCasMismatchError,
     VaultUnclearError,
@@ -38,6 +39,7 @@ from reconciler.model import (
     VersionState,
 )
 from reconciler.protocol import (
+    TOO_LATE,
     AwaitTurn,
     Busy,
     ConfirmedNow,
@@ -191,7 +193,13 @@ class Peers:
 
     def _verify(self, effect: VerifyToken) -> Listing | Unclear | Refused:
         """List with the given token; the caller judges whether the list holds it."""
-        return self._listing(effect.credentials, partial_is_listing=True)
+
+        def refuse_late() -> None:
+            until_ms = effect.until_ms
+            if until_ms is not None and self._exchange.clock().now_ms() > until_ms:
+                raise ExchangeUnclearError(TOO_LATE)
+
+        return self._listing(effect.credentials, partial_is_listing=True, leaving=refuse_late)
 
     def _listing(
         self,

@@ -15,7 +15,6 @@ from reconciler.model import USE_MARGIN_MS
 from reconciler.protocol import (
     OWN_USE_MS,
     SIGN_BEFORE_MS,
-    TOO_LATE,
     Listing,
     NoteLedger,
     Now,
@@ -34,7 +33,6 @@ from reconciler.state import (
     Observed,
     credentials_of,
     expect_own_use,
-    never_used,
     settle_own_uses,
 )
 from reconciler.values import value
@@ -73,7 +71,7 @@ def _record_and_verify(session: Session) -> Stage[tuple[Verified, ...]]:
     waiting = {label: e for label, e in entries if e.retiring and not _is_proven(observed, e)}
     until_ms = (yield from Now()) + OWN_USE_MS + len(session.manifest.tokens) * PACE_MS
     if waiting:
-        yield from record(partial(_expect_own_uses, observed, tuple(waiting.items()), until_ms))
+        yield from record(partial(_expect_own_uses, tuple(waiting.items()), until_ms))
     found = yield from _verify_all(session, observed, until_ms if waiting else None)
     ended_ms = (yield from Now()) + USE_MARGIN_MS
     yield from NoteLedger(transition=settle_own_uses(until_ms, min(ended_ms, until_ms)))
@@ -93,15 +91,12 @@ def _is_proven(observed: Observed, entry: Entry) -> bool:
 
 
 def _expect_own_uses(
-    observed: Observed, waiting: tuple[tuple[str, Entry], ...], until_ms: int, ledger: Ledger
+    waiting: tuple[tuple[str, Entry], ...], until_ms: int, ledger: Ledger
 ) -> Ledger:
     """Record that uses of these labels' tokens may be ours until then."""
-    live = observed.live_by_id()
     for label, entry in waiting:
         if entry.current is not None:
-            token_id = entry.current.token_id
-            fresh = token_id in live and never_used(entry.current, live[token_id])
-            ledger = expect_own_use(label, token_id, until_ms, fresh=fresh)(ledger)
+            ledger = expect_own_use(label, entry.current.token_id, until_ms)(ledger)
     return ledger
 
 
@@ -137,9 +132,8 @@ def _why_broken(place: str, path: str, token_id: str, until_ms: int | None) -> S
         return f"{place}/{path} holds no secret"
     if credentials.token_id != token_id:
         return f"{place}/{path} holds {credentials.token_id} instead of {token_id}"
-    if until_ms is not None and (yield from Now()) > until_ms - SIGN_BEFORE_MS:
-        return TOO_LATE
-    reply = yield from VerifyToken(credentials=credentials)
+    last_ms = None if until_ms is None else until_ms - SIGN_BEFORE_MS
+    reply = yield from VerifyToken(credentials=credentials, until_ms=last_ms)
     if not isinstance(reply, Listing):
         return reply.sentence
     return "" if reply.find(token_id) else "the list that it signed does not have it"

@@ -4,13 +4,13 @@ from reconciler.state.codec import LEFT_OUT, UNWRITTEN, from_plain, to_plain, wo
 from reconciler.state.endings import (
     FORGOTTEN,
     INTERRUPTED,
-    drop_abandoned,
     forget_missing,
     forget_token,
     mark_missing,
     note_asked,
     reopen_revoking,
     spare_revoking,
+    tidy_abandoned,
 )
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
@@ -73,7 +73,7 @@ from reconciler.state.lost import (
     lost_from,
     lost_of,
     may_be_of,
-    over,
+    still_remembered,
 )
 from reconciler.state.manifests import remember_state, state_of, superseded_at_ms
 from reconciler.state.moving import NOT_CARRIED, arrived, arriving, seal
@@ -199,7 +199,6 @@ __all__ = [
     "date_versions",
     "distrust",
     "doubt_of",
-    "drop_abandoned",
     "drop_intent",
     "due_at_ms",
     "each_key_once",
@@ -240,7 +239,6 @@ __all__ = [
     "only_ours",
     "open_intent",
     "others_of",
-    "over",
     "own_fields",
     "own_ids",
     "parts_of",
@@ -266,8 +264,10 @@ __all__ = [
     "spare_revoking",
     "start_revoking",
     "state_of",
+    "still_remembered",
     "superseded_at_ms",
     "text_bytes",
+    "tidy_abandoned",
     "to_document",
     "to_plain",
     "to_text",

@@ -26,14 +26,13 @@ from reconciler.model import LiveToken
 from reconciler.state.entries import entry_of, require, transition, with_entry
 from reconciler.state.ledger import (
     REVOKED,
-    Abandoned,
     Closed,
     Entry,
     Ledger,
     Retiring,
     Revoking,
 )
-from reconciler.state.lost import Lost, lost_from
+from reconciler.state.lost import Lost, lost_from, still_remembered
 from reconciler.state.transitions import CLOSED_KEPT
 
 INTERRUPTED = "interrupted"
@@ -119,9 +118,10 @@ def mark_missing(ledger: Ledger, label: str, token_id: str, *, at_ms: int) -> Le
 
 
 @transition
-def drop_abandoned(ledger: Ledger, rows: tuple[Abandoned, ...]) -> Ledger:
-    """Forget abandoned intents that no live token can come from."""
-    return replace(ledger, abandoned=tuple(r for r in ledger.abandoned if r not in rows))
+def tidy_abandoned(ledger: Ledger, live: tuple[LiveToken, ...], *, now_ms: int) -> Ledger:
+    """Forget abandoned intents that no live token can come from any more."""
+    rows = still_remembered(ledger.abandoned, ledger, live, now_ms=now_ms)
+    return replace(ledger, abandoned=rows)
 
 
 @transition

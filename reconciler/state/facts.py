@@ -80,23 +80,19 @@ def date_versions(found: Mapping[str, VersionId]) -> Transition:
 
 
 @transition
-def expect_own_use(
-    ledger: Ledger, label: str, token_id: str, until_ms: int, *, fresh: bool
-) -> Ledger:
+def expect_own_use(ledger: Ledger, label: str, token_id: str, until_ms: int) -> Ledger:
     """Record, before we sign with a token's secret, that uses until then may be ours.
 
-    ``fresh``: a list shows that nobody else has used it so far. Otherwise uses before
-    ours are hidden by the bound, so the token can't count as never used. One that is
-    neither current nor retiring is judged by no use, so nothing is recorded.
+    A consumer's use before that is hidden by the bound, so the token can't count as
+    never used any more. One that is neither current nor retiring is judged by no use,
+    so nothing is recorded.
     """
     entry = entry_of(ledger, label)
     current = entry.current
     if current is not None and current.token_id == token_id:
-        current = replace(current, own_use_until_ms=until_ms, fresh=current.fresh and fresh)
+        current = replace(current, own_use_until_ms=until_ms, fresh=False)
     retiring = tuple(
-        replace(r, own_use_until_ms=until_ms, fresh=r.fresh and fresh)
-        if r.token_id == token_id
-        else r
+        replace(r, own_use_until_ms=until_ms, fresh=False) if r.token_id == token_id else r
         for r in entry.retiring
     )
     return with_entry(ledger, label, replace(entry, current=current, retiring=retiring))

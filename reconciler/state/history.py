@@ -110,8 +110,9 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
     yield from (_closed(version, row, run=run) for row in after.closed if row not in known)
     gone = set(before.released)
     yield from (_released(version, row, run=run) for row in after.released if row not in gone)
+    begun = {(attempt.label, attempt.since_ms) for attempt in before.abandoned}
     for attempt in after.abandoned:
-        if attempt not in before.abandoned:
+        if (attempt.label, attempt.since_ms) not in begun:
             yield event(label=attempt.label, what="abandoned")
     if set(before.files) != set(after.files):
         yield event(label="", what="files", why=", ".join(after.files))

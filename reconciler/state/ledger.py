@@ -62,21 +62,21 @@ class Holder:
 class Current:
     """The token that the consumers of a label are meant to hold.
 
-    ``version`` is the KV version of the secret that holds it, and
-    ``version_created_at_ms`` is when Vault wrote that version: the number alone may
-    come round again. Uses up to ``verified_at_ms`` may be our own, and so may uses up
-    to ``own_use_until_ms``, which is recorded before we sign with the token's secret.
-    ``fresh``: this program derived it, and the only use that was ever shown is our
-    proof, so nobody else has used it. ``missing_since_ms`` is when a list first lacked
-    it while its secret was lost, so that nobody could ask whether it lives.
-    ``unsigned``: what Vault holds of it was tried and did not sign, so it is as good as
-    lost. ``in_use_since_ms`` is when it was adopted: its age counts from there, because
-    it was somebody's before; None for a token that is in use since it was derived.
-    Until ``grace_until_ms`` age is no reason to rotate it. ``asked_label`` is what we
-    asked the exchange to call it, None for the label of its entry: they differ after
-    the label was renamed. ``left_ms`` is when a run recorded that the label had left
-    the manifest: its overlap counts from there. ``displaced``: another label's secret
-    was written over its own, so it lies nowhere; the path of the entry is where it lay.
+    ``version`` is the KV version of the secret that holds it, written at
+    ``version_created_at_ms``: the number alone may come round again. Uses up to
+    ``verified_at_ms`` may be our own, and so may uses up to ``own_use_until_ms``, which
+    is recorded before we sign with the token's secret. ``fresh``: this program derived
+    it, and the only use that was ever shown is our proof, so nobody else has used it.
+    ``missing_since_ms`` is when a list first lacked it while its secret was lost, so
+    that nobody could ask whether it lives. ``unsigned``: what Vault holds of it was
+    tried and did not sign, so it is as good as lost. ``in_use_since_ms`` is when it was
+    adopted: its age counts from there, because it was somebody's before; None for a
+    token that is in use since it was derived. Until ``grace_until_ms`` age is no reason
+    to rotate it. ``asked_label`` is what we asked the exchange to call it, None for the
+    label of its entry: they differ after the label was renamed. ``left_ms`` is when a
+    run recorded that the label had left the manifest: its overlap counts from there.
+    ``displaced``: another label's secret was written over its own, so it lies nowhere;
+    the path of the entry is where it lay.
     """
 
     token_id: str
@@ -157,6 +157,7 @@ class Retiring:
     own_use_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fresh: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
+    unsigned: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     in_use_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     grace_until_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     asked_label: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
@@ -224,8 +225,8 @@ class Entry:
 class Abandoned:
     """An intent that was closed without knowing whether its derive ever landed.
 
-    ``before`` and ``scopes`` are the intent's: they tell its token from others. Both
-    are empty in a row of schema 1.
+    ``before`` and ``scopes``, the intent's, are empty in a row of schema 1. It is old,
+    and no list shows its token, since ``unseen_since_ms``.
     """
 
     label: str
@@ -233,6 +234,7 @@ class Abandoned:
     closed_at_ms: int
     before: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     scopes: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    unseen_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
 
 @value

@@ -9,16 +9,24 @@ A derive that got no clear answer may have made a token that nobody knows the id
                                            to grant instead
     recorded, or known of before the POST  no                    no
     released                               no                    no
-    used, as far as uses are shown         never                 never
+    used, as far as uses are shown         never                 never after it was made
     created                                between ``since`` and the deadline, which is
                                            what the clock is not exact to wider
-    then it is                             interrupted, if no    named "probably ours";
-                                           other one fits, the   created later, or with
-                                           list before the POST  more scopes: named
-                                           is known, and it is   "perhaps ours"; so is
-                                           older than a use may  one created half a
-                                           be shown late         minute before, as a
-                                                                 clock may be wrong
+    then it is                             interrupted, if no    named "probably ours"
+                                           other one fits, the
+                                           list before the POST
+                                           is known, and it is
+                                           older than a use may
+                                           be shown late
+
+One that differs from an abandoned one in a single way is named "perhaps ours":
+
+    it differs in   how
+    --------------  --------------------------------------------------------------------
+    time            created later, or half a minute before, as a clock may be wrong; it
+                    may have more scopes then
+    scopes          any others: an exchange may grant what it wants
+    label           none, or a short beginning of ours: an exchange may cut it anywhere
 
 Any later token may be the other one that fits, used or not: a POST may land late, and
 a ledger that was put back has forgotten what it had named. An interrupted token is
@@ -32,6 +40,7 @@ from __future__ import annotations
 import enum
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 
 from reconciler.model import DAY_MS, SECOND_MS, LiveToken
 from reconciler.state.ledger import Abandoned, Intent, Ledger
@@ -48,6 +57,10 @@ DERIVE_DEADLINE_MS = 42 * SECOND_MS
 
 ABANDONED_KEPT_MS = 7 * DAY_MS
 """An abandoned intent is remembered for so long, and then while a token may be its."""
+
+UNSEEN_MS = DAY_MS
+"""An old abandoned intent is remembered for so long after a list first shows nothing
+that may come from it: lists lag, or are partial."""
 
 CUT_LEAST = 16
 """A label that was cut is recognised by at least so many characters."""
@@ -161,28 +174,55 @@ def lost_from(row: Abandoned, token: LiveToken, ledger: Ledger) -> Lost | None:
     A row of schema 1 knows no scopes: then any fit.
     """
     age_ms = token.created_at_ms - row.since_ms
-    if (
-        token.last_used_at_ms is not None
-        or token.token_id in row.before
-        or age_ms < -CLOCK_WRONG_MS
-        or not alike(row.label, token.label)
-        or not frozenset(row.scopes) <= frozenset(token.scopes)
-    ):
+    if _was_used(token) or token.token_id in row.before or age_ms < -CLOCK_WRONG_MS:
         return None
     exact = not row.scopes or _fits(row.scopes, token, ledger)
     prompt = -CLOCK_MARGIN_MS <= age_ms <= DERIVE_DEADLINE_MS
-    return Lost.PROBABLY if exact and prompt else Lost.PERHAPS
+    if not alike(row.label, token.label):
+        cut = exact and prompt and _may_be_cut(row.label, token.label)
+        return Lost.PERHAPS if cut else None
+    if exact and prompt:
+        return Lost.PROBABLY
+    wider = frozenset(row.scopes) <= frozenset(token.scopes)
+    return Lost.PERHAPS if wider or prompt else None
 
 
-def over(ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int) -> tuple[Abandoned, ...]:
-    """Return the abandoned intents that need no longer be remembered."""
+def _was_used(token: LiveToken) -> bool:
+    """Whether a use is shown; an exchange may count the making of a token as one."""
+    return token.last_used_at_ms is not None and token.last_used_at_ms > token.created_at_ms
+
+
+def _may_be_cut(sent: str, shown: str | None) -> bool:
+    """Whether nothing or a beginning is left of a label, too short to tell it by."""
+    return shown is None or _normal(sent).startswith(_normal(shown))
+
+
+def still_remembered(
+    rows: Iterable[Abandoned], ledger: Ledger, live: Iterable[LiveToken], *, now_ms: int
+) -> tuple[Abandoned, ...]:
+    """Return the abandoned intents as they are to be remembered from now on.
+
+    One list may lack a token that lives. So an old row goes once a first list and a
+    later one, a day after it at least, show none that may be its.
+
+        the row is          a token that may be its     then
+        ------------------  --------------------------  --------------------------------
+        of the last 7 days  (any)                       it stays
+        older               is listed                   it stays
+        older               is listed no more           it stays, unseen since now
+        older               is unseen for a day         it goes
+    """
     known, tokens = _told_apart(ledger), tuple(live)
-    return tuple(
-        row
-        for row in ledger.abandoned
-        if now_ms - row.closed_at_ms > ABANDONED_KEPT_MS
-        and not any(
+    kept: list[Abandoned] = []
+    for row in rows:
+        young = now_ms - row.closed_at_ms <= ABANDONED_KEPT_MS
+        seen = young or any(
             token.token_id not in known and lost_from(row, token, ledger) is not None
             for token in tokens
         )
-    )
+        since_ms = row.unseen_since_ms
+        if seen:
+            kept.append(replace(row, unseen_since_ms=None))
+        elif since_ms is None or now_ms - since_ms <= UNSEEN_MS:
+            kept.append(replace(row, unseen_since_ms=now_ms if since_ms is None else since_ms))
+    return tuple(kept)

@@ -83,11 +83,11 @@ def renew_intent(
 def name_intent(ledger: Ledger, label: str, operation_id: str, token_id: str) -> Ledger:
     """Record the id of the derived token, before anybody uses it: step 3.
 
-    An id that was known before is refused: the reply is an old one, repeated by the
-    exchange or by something in between.
+    An id that was known before, or ended, is refused: the reply is an old one.
     """
     entry, intent = _own(ledger, label, operation_id)
     _refuse_known(ledger, token_id, intent)
+    require(all(r.token_id != token_id for r in ledger.closed), f"{token_id} is known already")
     return with_entry(ledger, label, replace(entry, intent=replace(intent, token_id=token_id)))
 
 
@@ -284,6 +284,7 @@ def _retired(old: Current, retirement: Retirement) -> Retiring:
         verified_at_ms=old.verified_at_ms,
         own_use_until_ms=old.own_use_until_ms,
         fresh=old.fresh,
+        unsigned=old.unsigned,
         in_use_since_ms=old.in_use_since_ms,
         grace_until_ms=old.grace_until_ms,
         asked_label=old.asked_label,

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import pytest
 
 from reconciler.demo.openbao import OpenBaoServer
 from reconciler.model import Secret
+from reconciler.run.driver import DERIVE_LANES
 from reconciler.sandbox import (
     ErrorShape,
     Fault,
@@ -964,6 +966,50 @@ def test_one_scope_more_costs_one_token(fleet: Fleet) -> None:
     assert "--retry-scopes" in fleet.must("plan").out
     assert len(fleet.sandbox.state.tokens()) == before
     fleet.must("status")
+
+
+def late(fleet: Fleet, name: str) -> None:
+    """New tokens work, or are listed, ten minutes late."""
+    fleet.later(hours=1)
+    fleet.sandbox.state.configure(**{name: 600_000})
+
+
+def unwelcome(fleet: Fleet) -> None:
+    """An edge refuses the lists of all tokens but the manager's."""
+    for number in range(6):
+        fleet.sandbox.faults.add(
+            Fault(
+                kind=FaultKind.ERROR_BEFORE,
+                operation=Operation.LIST,
+                label=f"bot-{number}",
+                status=403,
+                count=None,
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    "make_so",
+    [partial(late, name="active_after_ms"), partial(late, name="listed_after_ms"), unwelcome],
+    ids=["work late", "listed late", "refused by an edge"],
+)
+def test_no_fleet_is_derived_in_vain(fleet: Fleet, make_so: Callable[[Fleet], None]) -> None:
+    """Where no new token can be verified, a run derives one in each of its lanes at
+    most, and revokes it, however many labels wait.
+    """
+    fleet.begin()
+    fleet.write(*({"label": f"bot-{number}"} for number in range(6)))
+    make_so(fleet)
+    before = fleet.sandbox.state.count(Operation.DERIVE)
+    done = fleet.attempt("apply", "--yes")
+    assert done.code == 5
+    assert "not tried" in done.out
+    assert 1 <= fleet.sandbox.state.count(Operation.DERIVE) - before <= DERIVE_LANES
+    assert len(fleet.sandbox.state.live()) == 1
+    fleet.sandbox.faults.clear()
+    fleet.sandbox.state.configure(active_after_ms=0, listed_after_ms=0)
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
 
 
 def test_the_granted_scopes_in_the_manifest(fleet: Fleet) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from reconciler.errors import Exit
 from reconciler.model import Secret
+from reconciler.sandbox import Fault, FaultKind, Operation
 from tests.e2e.conftest import NewFleet
 from tests.support.fleet import Fleet, KillServer, texts_of
 
@@ -117,6 +119,26 @@ def followed(fleet: Fleet) -> None:
     fleet.write({"label": "cat", "path": BOT["path"]})
 
 
+def renamed(fleet: Fleet) -> None:
+    """The bot gets another label, and with it another token."""
+    applied(fleet)
+    fleet.write({"label": "robot", "was": "bot", "path": "prod/bot"})
+
+
+def named(fleet: Fleet) -> None:
+    """The bot's secret is to be written again, with a further name for its id."""
+    applied(fleet)
+    fleet.write({**BOT, "fields": {"BOT_ID": "token_id"}})
+
+
+def interrupted(fleet: Fleet) -> None:
+    """The answer to the bot's derive was lost, and the next run recovers."""
+    wanted(fleet)
+    fleet.sandbox.faults.add(Fault(kind=FaultKind.LOST_REPLY, operation=Operation.DERIVE))
+    assert fleet.quick("apply", "--yes") == Exit.PARTIAL
+    fleet.sandbox.state.shift_clock(120_000)
+
+
 STORIES = (
     Story(name="bootstrap", prepare=nothing, command=("bootstrap",)),
     Story(name="derive", prepare=wanted),
@@ -129,6 +151,9 @@ STORIES = (
     Story(name="revoke what left", prepare=left),
     Story(name="take a path over", prepare=followed),
     Story(name="restore", prepare=overwritten),
+    Story(name="rename", prepare=renamed),
+    Story(name="rewrite", prepare=named),
+    Story(name="recover", prepare=interrupted),
     Story(name="roll back", prepare=rotated, command=("rollback", "--target", "bot", "--yes")),
     Story(
         name="compromised",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+
+import pytest
 
 from reconciler.sandbox import Fault, FaultKind, Operation
 from reconciler.sandbox.answers import ErrorShape
@@ -75,6 +78,23 @@ def test_a_documented_answer_is_no_revocation_either(fleet: Fleet) -> None:
     fleet.must("apply", "--yes")
     assert stolen not in ids(fleet)
     fleet.assert_whole()
+
+
+def test_an_id_that_is_not_found_is_settled_by_the_list(fleet: Fleet) -> None:
+    """Each DELETE is answered with 404: by an edge while the token lives, and then by
+    whoever knows no such id. The list tells the two apart.
+    """
+    fleet.begin(BOT)
+    fleet.write()
+    edge = Fault(kind=FaultKind.ERROR_BEFORE, operation=Operation.REVOKE, status=404, count=None)
+    fleet.sandbox.faults.add(edge)
+    assert "not revoked yet" in fleet.attempt("apply", "--yes").out
+    assert len(ids(fleet)) == 1
+    fleet.sandbox.faults.clear()
+    fleet.sandbox.faults.add(dataclasses.replace(edge, kind=FaultKind.ERROR_AFTER))
+    fleet.must("apply", "--yes")
+    assert ids(fleet) == []
+    fleet.assert_quiet()
 
 
 def test_a_lost_answer_is_settled_by_the_list(fleet: Fleet) -> None:
@@ -229,6 +249,42 @@ def test_a_persons_token_of_other_scopes_is_not_the_interrupted_one(fleet: Fleet
     assert "probably ours" not in done.err
 
 
+@pytest.mark.parametrize("landed", [True, False], ids=["beside the lost one", "alone"])
+def test_a_persons_token_called_like_the_manager(fleet: Fleet, *, landed: bool) -> None:
+    """A bootstrap has no list of the time before: whatever unused token of its label
+    and minute lives, none is taken for the one that was lost.
+    """
+    fleet.write()
+    kind = FaultKind.LOST_REPLY if landed else FaultKind.CLOSE_BEFORE
+    fleet.sandbox.faults.add(Fault(kind=kind, operation=Operation.DERIVE))
+    assert fleet.attempt("bootstrap").code == 5
+    mine = fleet.sandbox.state.derive_by_hand(label="reconciler")
+    before = set(ids(fleet, "reconciler"))
+    fleet.later(minutes=2)
+    for command in (("bootstrap",), ("apply", "--yes"), ("apply", "--yes")):
+        fleet.attempt(*command)
+        fleet.later(hours=2)
+    assert before < set(ids(fleet, "reconciler")), "nothing was revoked, and one was derived"
+    assert f"{mine.token_id} (reconciler): probably ours" in fleet.attempt("apply", "--yes").err
+    fleet.assert_quiet()
+
+
+@pytest.mark.parametrize("seconds", [0, 20, 200])
+def test_another_teams_token_of_the_same_label_and_scopes(fleet: Fleet, seconds: int) -> None:
+    """Made after a derive whose answer was lost, and never used: while both live none
+    is revoked, because either may be ours; both are named, or it is a twin.
+    """
+    interrupt(fleet)
+    (lost,) = ids(fleet)
+    fleet.later(seconds=seconds)
+    theirs = fleet.sandbox.state.derive_by_hand(label="bot").token_id
+    fleet.later(minutes=10)
+    done = fleet.attempt("apply", "--yes")
+    assert {lost, theirs} <= set(ids(fleet)), done
+    assert f"{lost} (bot): probably ours" in done.err
+    assert theirs in fleet.must("plan").out
+
+
 def test_nothing_is_inferred_where_uses_are_not_shown(new_fleet: NewFleet) -> None:
     """The token is named instead, and goes on being named until a person forgets it."""
     with new_fleet(last_used_grain_ms=None) as fleet:
@@ -252,6 +308,30 @@ def test_nothing_is_inferred_where_uses_are_not_shown(new_fleet: NewFleet) -> No
             assert "nothing is remembered" in fleet.refused(
                 1, "forget", "--token-id", "none", "--yes"
             )
+
+
+def test_one_partial_list_forgets_no_lost_token(new_fleet: NewFleet) -> None:
+    """Nine days after a derive without an answer, a run that writes gets a list without
+    the lost token: it is named again as soon as it is listed again. Once it is gone for
+    more than a day, nothing is remembered any more.
+    """
+    with new_fleet(last_used_grain_ms=None) as fleet:
+        interrupt(fleet)
+        (lost,) = ids(fleet)
+        fleet.attempt("apply", "--yes")
+        fleet.later(days=9)
+        fleet.sandbox.state.configure(list_without=(lost,))
+        fleet.must("rotate", "--target", "reconciler", "--yes")
+        fleet.sandbox.state.configure(list_without=())
+        assert "probably ours" in fleet.must("plan").out
+        fleet.later(days=2)
+        fleet.must("rotate", "--target", "reconciler", "--yes")
+        assert "probably ours" in fleet.must("plan").out
+        fleet.sandbox.state.revoke_by_hand(lost)
+        for _ in range(2):
+            fleet.must("rotate", "--target", "reconciler", "--yes")
+            fleet.later(days=2)
+        assert fleet.ledger().abandoned == ()
 
 
 def test_a_token_of_a_later_day_in_use_is_not_ours(new_fleet: NewFleet) -> None:
@@ -291,6 +371,49 @@ def test_a_lost_token_whose_label_was_changed_is_named(new_fleet: NewFleet) -> N
         assert "probably ours" not in fleet.must("plan").out
         fleet.write()
         fleet.must("apply", "--yes", "--revoke-in-use", "--revoke-unproven")
+
+
+def test_a_lost_token_whose_label_was_cut_short_is_named(new_fleet: NewFleet) -> None:
+    """By an exchange that keeps twelve characters: too few to tell it by them alone."""
+    spec = {"label": "market-maker-eu", "path": "prod/bot"}
+    with new_fleet(label_cut=12) as fleet:
+        fleet.begin()
+        fleet.write(spec)
+        fleet.sandbox.faults.add(Fault(kind=FaultKind.LOST_REPLY, operation=Operation.DERIVE))
+        assert fleet.attempt("apply", "--yes").code == 5
+        (lost,) = ids(fleet, "market-maker")
+        fleet.later(minutes=1)
+        done = fleet.attempt("apply", "--yes")
+        assert f"{lost} (market-maker): perhaps ours" in done.err
+        assert ids(fleet, "market-maker") == [lost], "what is called otherwise is not kept"
+        assert "perhaps ours" in fleet.must("plan").out
+        assert "perhaps ours" in fleet.must("status").out
+        fleet.must("forget", "--token-id", lost, "--yes")
+        assert "perhaps ours" not in fleet.must("plan").out
+        assert lost in ids(fleet, "market-maker")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "used", "said"),
+    [((), False, "perhaps ours"), (("trading",), True, "probably ours")],
+    ids=["fewer scopes", "its making counts as a use"],
+)
+def test_a_lost_token_that_is_otherwise_is_named(
+    fleet: Fleet, scopes: tuple[str, ...], said: str, *, used: bool
+) -> None:
+    """The answer to a derive is lost, and the token is not what was asked for, or the
+    exchange shows it as used when it was made.
+    """
+    fleet.begin()
+    fleet.write(BOT)
+    fleet.sandbox.faults.add(Fault(kind=FaultKind.CLOSE_BEFORE, operation=Operation.DERIVE))
+    assert fleet.attempt("apply", "--yes").code == 5
+    lost = fleet.sandbox.state.derive_by_hand(label="bot", scopes=scopes)
+    if used:
+        fleet.sandbox.state.touch(lost.token_id, lost.created_at_ms)
+    fleet.later(minutes=2)
+    assert f"{lost.token_id} (bot): {said}" in fleet.attempt("apply", "--yes").err
+    assert lost.token_id in ids(fleet), "nobody knows it, so nobody revokes it"
 
 
 def test_a_missing_token_is_forgotten(fleet: Fleet) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from reconciler.exchange.client import TokenClient
 from reconciler.model import Credentials, Secret, iso
-from reconciler.sandbox import Token
+from reconciler.sandbox import Fault, FaultKind, Operation, Token
 from reconciler.state.ledger import Entry, Intent, IntentKind, Ledger
 from reconciler.state.ledger_text import to_text
 from tests.support.fleet import Fleet, judged, texts_of, unpaced
@@ -377,6 +377,140 @@ def test_what_recovery_finds_signs_before_it_is_recorded(fleet: Fleet) -> None:
     fleet.must("apply", "--yes")
     fleet.assert_whole()
     assert fleet.secret("bot").field("token_id") != token.token_id
+
+
+REFUSALS = [400, 403, 404, 422, 429]
+"""What an edge may answer in the exchange's place: none is about the secret."""
+
+
+def refusing(fleet: Fleet, token_id: str, status: int) -> None:
+    """From now on every list that this token signs is refused so."""
+    fault = Fault(
+        kind=FaultKind.ERROR_BEFORE,
+        operation=Operation.LIST,
+        token_id=token_id,
+        status=status,
+        count=None,
+    )
+    fleet.sandbox.faults.add(fault)
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_of_an_edge_is_no_wrong_secret(fleet: Fleet, status: int) -> None:
+    """A secret that is to be restored has to sign, and an edge refuses that: nothing is
+    known of it, so it is neither replaced nor restored before it is asked again.
+    """
+    fleet.begin({"label": "bot"})
+    token_id = fleet.secret("bot").field("token_id")
+    put(fleet, "bot", {"note": "by hand"})
+    assert token_id is not None
+    refusing(fleet, token_id, status)
+    assert "is not known" in fleet.attempt("apply", "--yes").out
+    fleet.sandbox.faults.clear()
+    assert "restored bot" in fleet.must("apply", "--yes").out
+    assert fleet.secret("bot").field("token_id") == token_id
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+@pytest.mark.parametrize("label", ["bot", "reconciler"])
+@pytest.mark.parametrize("status", REFUSALS)
+def test_what_an_edge_refuses_is_not_recorded(fleet: Fleet, label: str, status: int) -> None:
+    """A run that died after its commit, and an edge that refuses the proof: the intent
+    stays open, and the token becomes current as soon as it can be asked. While nobody
+    else can sign (a bootstrap) as well.
+    """
+    fleet.begin({"label": "bot"})
+    (token,) = fleet.live(label)
+    wrote = fleet.secret(label).field("operation_id")
+    intent = dataclasses.replace(begun(fleet, token=token, path=label), operation_id=str(wrote))
+    edited(fleet, with_intent(fleet, label, intent))
+    command = ("bootstrap",) if label == "reconciler" else ("apply", "--yes")
+    refusing(fleet, token.token_id, status)
+    assert fleet.attempt(*command).code
+    assert fleet.ledger().tokens[label] == Entry(path=label, intent=intent)
+    fleet.sandbox.faults.clear()
+    fleet.must(*command)
+    assert [one.token_id for one in fleet.live(label)] == [token.token_id]
+    fleet.assert_whole()
+
+
+def test_a_partial_list_makes_no_wrong_key_right(fleet: Fleet) -> None:
+    """The intent's own token with a wrong key, and lists that lack the token just then:
+    what did not sign is not recorded as proven, and is replaced.
+    """
+    fleet.begin()
+    fleet.write({"label": "bot"})
+    token = fleet.sandbox.state.derive_by_hand("bot")
+    edited(fleet, with_intent(fleet, "bot", begun(fleet, token=token)))
+    put(fleet, "bot", forgery(token.token_id))
+    fleet.sandbox.faults.add(
+        Fault(
+            kind=FaultKind.PARTIAL_LIST,
+            operation=Operation.LIST,
+            leaves_out=(token.token_id,),
+            count=None,
+        )
+    )
+    fleet.attempt("apply", "--yes")
+    fleet.sandbox.faults.clear()
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+    assert fleet.secret("bot").field("token_id") != token.token_id
+
+
+def test_a_wrong_key_is_no_witness(fleet: Fleet) -> None:
+    """A predecessor that a consumer goes on using, of which Vault has a wrong key only:
+    while the lists lack it, its refusal proves nothing, and it is not revoked.
+    """
+    fleet.defaults = {"overlap": "1h"}
+    fleet.begin({"label": "bot"})
+    (old,) = fleet.live("bot")
+    written_anew(fleet, "bot", {**texts_of(fleet.secret("bot")), "secret": WRONG})
+    use(fleet, old)
+    fleet.must("apply", "--yes")
+    fleet.later(hours=2)
+    use(fleet, old)
+    fleet.sandbox.faults.add(
+        Fault(
+            kind=FaultKind.PARTIAL_LIST,
+            operation=Operation.LIST,
+            leaves_out=(old.token_id,),
+            count=None,
+        )
+    )
+    for _ in range(2):
+        fleet.use("bot")
+        fleet.attempt("apply", "--yes")
+        fleet.later(hours=2)
+    fleet.sandbox.faults.clear()
+    use(fleet, old)
+    fleet.attempt("apply", "--yes")
+    use(fleet, old)
+    fleet.assert_whole()
+
+
+def test_a_key_that_never_signed_is_no_witness_either(fleet: Fleet) -> None:
+    """The same for a current token, before anybody noticed that its key is wrong: it is
+    replaced, retires, and is not taken for revoked elsewhere.
+    """
+    fleet.begin({"label": "bot"})
+    (old,) = fleet.live("bot")
+    written_anew(fleet, "bot", {**texts_of(fleet.secret("bot")), "secret": WRONG})
+    fleet.sandbox.faults.add(
+        Fault(
+            kind=FaultKind.PARTIAL_LIST,
+            operation=Operation.LIST,
+            leaves_out=(old.token_id,),
+            count=None,
+        )
+    )
+    fleet.attempt("apply", "--yes")
+    fleet.sandbox.faults.clear()
+    use(fleet, old)
+    fleet.must("apply", "--yes")
+    assert [row.token_id for row in fleet.ledger().tokens["bot"].retiring] == [old.token_id]
+    fleet.assert_whole()
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reconciler.model import HOUR_MS, MINUTE_MS, VersionId
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, VersionId
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
     Moved,
@@ -42,6 +43,7 @@ from reconciler.state.ledger import (
     Revoking,
 )
 from reconciler.state.ledger_text import from_text, text_bytes, to_text
+from reconciler.state.lost import Lost, interrupted, lost_of
 from reconciler.state.times import lease_held_by
 from reconciler.state.transitions import (
     ABANDONED_MOST,
@@ -66,6 +68,7 @@ from tests.support.values import (
     holder,
     intent,
     ledger,
+    live,
     retiring,
     revoking,
 )
@@ -538,17 +541,18 @@ def with_entry(entry: Entry | None, *rows: Closed) -> Ledger:
                 )
             ),
             with_entry(HAD),
-            expect_own_use("bot", "bot-1", NOW_MS, fresh=False),
+            expect_own_use("bot", "bot-1", NOW_MS),
             id="own use: of the current token",
         ),
         pytest.param(
             with_entry(
                 dataclasses.replace(
-                    HAD, retiring=(dataclasses.replace(OLD, own_use_until_ms=NOW_MS),)
+                    HAD,
+                    retiring=(dataclasses.replace(OLD, own_use_until_ms=NOW_MS, fresh=False),),
                 )
             ),
             with_entry(dataclasses.replace(HAD, retiring=(OLD,))),
-            expect_own_use("bot", "bot-0", NOW_MS, fresh=True),
+            expect_own_use("bot", "bot-0", NOW_MS),
             id="own use: of a predecessor",
         ),
         pytest.param(
@@ -626,6 +630,15 @@ EDITED = "was it edited by hand"
             with_entry(dataclasses.replace(BEGUN, retiring=(OLD,))),
             name_intent("bot", OP, "bot-0"),
             id="name: an id that the ledger knows is no new token's",
+        ),
+        pytest.param(
+            "bot-9 is known already",
+            dataclasses.replace(
+                with_entry(BEGUN),
+                closed=(Closed(label="ant", token_id="bot-9", outcome="rotated", at_ms=NOW_MS),),
+            ),
+            name_intent("bot", OP, "bot-9"),
+            id="name: it has ended once",
         ),
         pytest.param(
             "twin is known already",
@@ -1228,6 +1241,26 @@ def test_a_ledger_of_the_first_schema_is_carried_over() -> None:
     assert old.tokens["production-bot"].current is not None
     assert not old.tokens["production-bot"].current.fresh
     assert json.loads(to_text(old)) == DOCUMENT
+
+
+def test_a_real_ledger_of_the_first_schema_is_carried_over() -> None:
+    """The last program of that schema wrote it, with a predecessor within its overlap,
+    an abandoned attempt, and a derive whose answer was lost.
+    """
+    text = (Path(__file__).parent.parent / "support" / "ledger_of_schema_1.json").read_text()
+    old = from_text(text)
+    carried = json.loads(to_text(old))
+    assert carried == {**json.loads(text), "schema": 2}
+    bot, lost = old.tokens["bot"], old.tokens["lost"]
+    assert [row.token_id for row in bot.retiring] == ["jIkqu334/ls6iYr+am5+pnSQ"]
+    assert not any(row.fresh for row in bot.retiring), "it needs a used successor"
+    intent = lost.intent
+    assert intent is not None
+    made = live("new", "lost")
+    made = dataclasses.replace(made, created_at_ms=intent.since_ms + 1, last_used_at_ms=None)
+    now_ms = intent.since_ms + DAY_MS
+    assert interrupted("lost", intent, old, (made,), now_ms=now_ms, doubt_ms=0) is None
+    assert lost_of(made, old) is Lost.PROBABLY, "nothing is inferred, and it is named"
 
 
 def test_no_part_of_a_ledger_is_a_ledger() -> None:

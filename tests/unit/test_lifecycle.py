@@ -26,7 +26,6 @@ from reconciler.state import (
     abandon_intent,
     close_intent,
     close_revoking,
-    drop_abandoned,
     drop_intent,
     expect_own_use,
     forget_missing,
@@ -46,6 +45,7 @@ from reconciler.state import (
     set_version,
     spare_revoking,
     start_revoking,
+    tidy_abandoned,
     unchanged,
 )
 from reconciler.state.lifecycle import MOVES, Move, Stage
@@ -155,7 +155,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
     for token_id in ("bot-0", "bot-1", NEW, "bot-9"):
         yield named(start_revoking, "bot", token_id, reason="superseded")
         yield named(close_revoking, "bot", token_id, outcome="revoked", at_ms=NOW_MS)
-        yield named(expect_own_use, "bot", token_id, NOW_MS, fresh=True)
+        yield named(expect_own_use, "bot", token_id, NOW_MS)
         yield named(note_asked, "bot", token_id, at_ms=NOW_MS)
         yield named(mark_missing, "bot", token_id, at_ms=NOW_MS)
         yield named(forget_missing, "bot", token_id, at_ms=NOW_MS)
@@ -168,7 +168,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
         overlap_ms=0,
         ours_until_ms=NOW_MS,
     )
-    yield named(drop_abandoned, ())
+    yield named(tidy_abandoned, (), now_ms=NOW_MS)
     yield named(set_version, "bot", Moved(version=VersionId(2)))
     yield named(release_labels, ["bot"], at_ms=NOW_MS)
     yield named(set_protect, "bot", protect=True)

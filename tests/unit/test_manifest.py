@@ -279,6 +279,15 @@ TOKENS: list[tuple[str, list[str]]] = [
     ),
     (f"- label: {'a' * 129}\n", ["6:10: error: label must have at most 128 characters, not 129"]),
     (
+        "- label: cafe\u0301\n  path: cafe\n",
+        [
+            (
+                "6:10: error: label 'cafe\u0301' holds decomposed characters (not NFC), which"
+                " an exchange may compose - write 'caf\u00e9', typed anew"
+            ),
+        ],
+    ),
+    (
         '- label: "a\\tb"\n',
         [
             f"6:10: error: label 'a\\tb' - {HIDDEN}, nor begin or end with a space",

@@ -9,7 +9,7 @@ import pytest
 from reconciler.model import DAY_MS, TokenSpec
 from reconciler.plan import Action, Change, Policy, Reason, plan, violations
 from reconciler.plan.review import FINDINGS
-from reconciler.state import Entry, Ledger, LedgerError, Observed, rename_entry
+from reconciler.state import Entry, Ledger, LedgerError, Observed, Revoking, rename_entry
 from tests.support.values import (
     MANAGER,
     NOW_MS,
@@ -111,6 +111,21 @@ def test_a_rename_that_waits_or_can_not_be() -> None:
     both = rows({"bot": HAD, "robot": Entry(path="r", protect=True)})
     assert told(both) == [("robot", Action.HOLD, Reason.NAME_TAKEN, "was bot")]
     assert both[0].needs_decision
+
+
+def test_what_was_begun_is_finished_all_the_same() -> None:
+    """While a person has two entries to decide about: open writes and revocations."""
+    gone = Revoking(token_id="bot-9", live_label="bot", reason="compromised")
+    begun = {
+        "bot": dataclasses.replace(HAD, revoking=(gone,), retiring=()),
+        "robot": Entry(path="r", intent=intent("r")),
+    }
+    found = [(label, action, reason) for label, action, reason, _ in told(rows(begun))]
+    assert sorted(found, key=repr) == [
+        ("bot", Action.RECOVER, Reason.REVOKING_LEFT),
+        ("robot", Action.HOLD, Reason.NAME_TAKEN),
+        ("robot", Action.RECOVER, Reason.INTENT_OPEN),
+    ]
 
 
 def test_a_former_label_that_nobody_knows() -> None:

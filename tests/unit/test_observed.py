@@ -21,7 +21,7 @@ from reconciler.state.lost import (
     alike,
     interrupted,
     lost_of,
-    over,
+    still_remembered,
 )
 from reconciler.state.snapshot import Content, Kind, Observed, classify, distrust
 from tests.support.values import (
@@ -268,7 +268,11 @@ SINCE_MS = NOW_MS - DAY_MS
 ROW = Abandoned(
     label="bot", since_ms=SINCE_MS, closed_at_ms=SINCE_MS, before=("old",), scopes=("trading",)
 )
+OLD_MS = ABANDONED_KEPT_MS + 1
+OLD_ONE = live("t", "bot", age_ms=OLD_MS)
+A_DAY_AGO_MS = NOW_MS - DAY_MS
 AT_ONCE = live("t", "bot", age_ms=DAY_MS)
+LATER = live("t", "bot", age_ms=DAY_MS - DERIVE_DEADLINE_MS - 1)
 
 
 @pytest.mark.parametrize(
@@ -297,10 +301,28 @@ AT_ONCE = live("t", "bot", age_ms=DAY_MS)
             dataclasses.replace(AT_ONCE, scopes=("trading", "withdrawal")),
             id="more scopes",
         ),
-        pytest.param(None, dataclasses.replace(AT_ONCE, scopes=("withdrawal",)), id="other scopes"),
+        pytest.param(
+            Lost.PERHAPS, dataclasses.replace(AT_ONCE, scopes=("withdrawal",)), id="other scopes"
+        ),
+        pytest.param(
+            None, dataclasses.replace(LATER, scopes=("withdrawal",)), id="other scopes, later"
+        ),
+        pytest.param(
+            Lost.PROBABLY,
+            dataclasses.replace(AT_ONCE, last_used_at_ms=AT_ONCE.created_at_ms),
+            id="its making counts as a use",
+        ),
         pytest.param(Lost.PROBABLY, live("t", " BOT", age_ms=DAY_MS), id="a label like it"),
         pytest.param(None, live("t", "desk", age_ms=DAY_MS), id="another label"),
-        pytest.param(None, live("t", None, age_ms=DAY_MS), id="no label"),
+        pytest.param(Lost.PERHAPS, live("t", None, age_ms=DAY_MS), id="no label"),
+        pytest.param(None, dataclasses.replace(LATER, label=None), id="no label, later"),
+        pytest.param(Lost.PERHAPS, live("t", "B", age_ms=DAY_MS), id="a label cut short"),
+        pytest.param(None, dataclasses.replace(LATER, label="b"), id="cut short, later"),
+        pytest.param(
+            None,
+            dataclasses.replace(AT_ONCE, label="b", scopes=("trading", "withdrawal")),
+            id="cut short, with other scopes",
+        ),
     ],
 )
 def test_what_an_abandoned_intent_may_have_made(expected: Lost | None, token: LiveToken) -> None:
@@ -344,22 +366,32 @@ def test_labels_that_are_not_alike(sent: str, shown: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "age_ms", "tokens"),
+    ("since_ms", "expected", "age_ms", "tokens"),
     [
-        (False, ABANDONED_KEPT_MS, ()),
-        (True, ABANDONED_KEPT_MS + 1, ()),
-        (False, ABANDONED_KEPT_MS + 1, (live("t", "bot", age_ms=ABANDONED_KEPT_MS + 1),)),
-        (True, ABANDONED_KEPT_MS + 1, (live("t", "desk", age_ms=ABANDONED_KEPT_MS + 1),)),
+        pytest.param(None, (None,), ABANDONED_KEPT_MS, (), id="of this week"),
+        pytest.param(None, (NOW_MS,), OLD_MS, (), id="old, and nothing shows it any more"),
+        pytest.param(A_DAY_AGO_MS, (A_DAY_AGO_MS,), OLD_MS, (), id="unseen for a day"),
+        pytest.param(A_DAY_AGO_MS - 1, (), OLD_MS, (), id="unseen for longer"),
+        pytest.param(None, (None,), OLD_MS, (OLD_ONE,), id="old, and its token lives"),
+        pytest.param(A_DAY_AGO_MS - 1, (None,), OLD_MS, (OLD_ONE,), id="seen again"),
+        pytest.param(
+            A_DAY_AGO_MS - 1, (), OLD_MS, (live("t", "desk", age_ms=OLD_MS),), id="another label"
+        ),
     ],
 )
 def test_an_abandoned_intent_is_kept(
-    *, expected: bool, age_ms: int, tokens: tuple[LiveToken, ...]
+    since_ms: int | None,
+    expected: tuple[int | None, ...],
+    age_ms: int,
+    tokens: tuple[LiveToken, ...],
 ) -> None:
-    """For seven days, and then while a token lives that it may have made."""
+    """For seven days, then while a token lives that it may have made, and a day longer,
+    because a list may lack that one.
+    """
     at_ms = NOW_MS - age_ms
-    row = dataclasses.replace(ROW, since_ms=at_ms, closed_at_ms=at_ms)
-    known = ledger({}, abandoned=(row,))
-    assert bool(over(known, tokens, now_ms=NOW_MS)) is expected
+    row = dataclasses.replace(ROW, since_ms=at_ms, closed_at_ms=at_ms, unseen_since_ms=since_ms)
+    kept = still_remembered((row,), ledger({}, abandoned=(row,)), tokens, now_ms=NOW_MS)
+    assert kept == tuple(dataclasses.replace(row, unseen_since_ms=one) for one in expected)
 
 
 # --- trust ---

@@ -23,7 +23,7 @@ from reconciler.state.ledger import (
     LedgerError,
 )
 from reconciler.state.ledger_text import from_text, to_text
-from reconciler.state.lost import lost_of, over
+from reconciler.state.lost import lost_of, still_remembered
 from reconciler.state.parted import RELEASED_MOST, Released
 from reconciler.state.releasing import release_labels
 from reconciler.state.snapshot import Kind, Observed, classify
@@ -163,10 +163,17 @@ def test_released_tokens_are_foreign_and_not_lost() -> None:
     assert classify(seen(ROW), labels)["t1"] is Kind.TWIN
     known = seen(ROW, OLDER, abandoned=True).ledger
     assert [lost_of(token, known) for token in LIVE] == [None, None]
-    assert over(known, LIVE, now_ms=NOW_MS + 8 * DAY_MS) == known.abandoned
+    assert unseen(known) == {True}
     unknown = dataclasses.replace(known, released=())
     assert None not in [lost_of(token, unknown) for token in LIVE]
-    assert over(unknown, LIVE, now_ms=NOW_MS + 8 * DAY_MS) == ()
+    assert unseen(unknown) == {False}
+
+
+def unseen(known: Ledger) -> set[bool]:
+    """Whether no list shows what abandoned attempts may have made, eight days later."""
+    now_ms = NOW_MS + 8 * DAY_MS
+    rows = still_remembered(known.abandoned, known, LIVE, now_ms=now_ms)
+    return {row.unseen_since_ms is not None for row in rows}
 
 
 def test_a_released_label_may_be_derived_again() -> None:

@@ -464,7 +464,7 @@ plan for https://api.example, profile 42
 5 kept: a, b, c, d, e
 
 11 not touched:
-  twin     aged  opaque/id+of=a-twin  has a label of ours, but we did not derive it: adopt it, or leave it be
+  twin     aged  opaque/id+of=a-twin  has a label of ours, but is not in the ledger: adopt it, or leave it be
   twin     twinned  3f2c0000-aaaa-bbbb-cccc-000000009a1b  probably ours, of an interrupted derive, and its secret is lost: revoke it at the exchange if nobody knows it, or `reconciler forget --token-id ID`
   foreign  (no label)  id-none
   foreign  other-0  id-f0
@@ -860,7 +860,7 @@ for `https://api.example, profile 42`
 
 <details><summary>11 not touched</summary>
 
-- twin `aged` `opaque/id+of=a-twin`: has a label of ours, but we did not derive it: adopt it, or leave it be
+- twin `aged` `opaque/id+of=a-twin`: has a label of ours, but is not in the ledger: adopt it, or leave it be
 - twin `twinned` `3f2c0000-aaaa-bbbb-cccc-000000009a1b`: probably ours, of an interrupted derive, and its secret is lost: revoke it at the exchange if nobody knows it, or `reconciler forget --token-id ID`
 - foreign `(no label)` `id-none`
 - foreign `other-0` `id-f0`

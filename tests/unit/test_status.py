@@ -549,7 +549,7 @@ stuck                             interrupted           1d/30d    in 29d  -     
 twinned                           waiting for a person  -/30d     -       -           -          -          -
 
 abandoned twinned  a derive begun 2d ago was given up 1d ago: if a token of it shows up, revoke it or `reconciler forget --token-id ID`
-twin old id-9  has a label of ours, but we did not derive it: adopt it, or leave it be
+twin old id-9  has a label of ours, but is not in the ledger: adopt it, or leave it be
 2 foreign tokens, not touched
 NEEDS A PERSON
   twinned  a token with this label lives that we did not derive: adopt it, or --replace the label (id-8)
@@ -585,8 +585,8 @@ abandoned twinned
       if a token of it shows up, revoke it or
       `reconciler forget --token-id ID`
 twin old id-9
-      has a label of ours, but we did not derive
-      it: adopt it, or leave it be
+      has a label of ours, but is not in the
+      ledger: adopt it, or leave it be
 2 foreign tokens, not touched
 NEEDS A PERSON
   twinned

@@ -11,6 +11,7 @@ the same effects as the protocol asks.
     list                       signed by that
     verify NAME                list, signed by NAME
     verify NAME with NAME      with another's secret
+    verify NAME too late       after the instant until which it may be signed
     revoke NAME                signed by the signer
     stop                       no more derives
     lose the identity          none to derive with
@@ -164,6 +165,9 @@ class _Unjudged(Audit):
         """Let it pass."""
 
     def check_revoke(self, *_: object) -> None:
+        """Let it pass."""
+
+    def check_unsigned(self, *_: object) -> None:
         """Let it pass."""
 
 
@@ -384,6 +388,8 @@ class Teller:
                 return VerifyToken(
                     credentials=dataclasses.replace(known[name], secret=known[other].secret)
                 )
+            case ["verify", name, "too", "late"]:
+                return VerifyToken(credentials=known[name], until_ms=0)
             case ["revoke", name]:
                 return Revoke(token_id=known[name].token_id)
             case ["stop"]:

@@ -306,6 +306,13 @@ EXCHANGE: dict[str, Steps] = {
         ("verify A with B", "refused 401"),
         ("verify A", "list: A B"),
     ),
+    "what may not be signed any more is not sent": (
+        ("derive A bot", "made"),
+        ("derive B bot", "made"),
+        ("verify A too late", "unclear"),
+        ("verify B", "list: A B"),
+        ("verify A", "list: A B*"),
+    ),
     "an id that nobody has signs nothing": (("verify nobody", "refused 401"),),
     "any token lists and revokes all others": (
         ("derive A bot", "made"),

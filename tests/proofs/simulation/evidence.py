@@ -163,9 +163,8 @@ def first_told(world: World, token_id: str, proof_ms: int) -> int | None:
     A use within ``proof_ms`` of our derive is taken for our own proof; a token that a
     person made has none.
     """
-    if token_id not in world.audit.told:
-        return None
+    told = world.audit.told.get(token_id, ())
     if world.exchange.made_by[token_id] == PERSON:
-        return world.audit.told[token_id]
+        return next(iter(told), None)
     proven_ms = world.exchange.live[token_id].created_at_ms + proof_ms
-    return next((u for u in world.audit.used.get(token_id, ()) if u > proven_ms), None)
+    return next((used_ms for used_ms in told if used_ms > proven_ms), None)

@@ -20,8 +20,9 @@ of the design, by number).
 11. No path that the manifest wants is emptied while what lies there works.
 
 Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
-revoking, a current or retiring token was committed before it was recorded, no secret
-stands in it) and ``rest`` (no intent, no revoking id, no placeholder is left over).
+revoking, a current or retiring token was committed before it was recorded, no working
+secret is called a wrong one, no secret stands in it) and ``rest`` (no intent, no
+revoking id, no placeholder is left over).
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Exit
 from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, LiveToken, TokenSpec
+from reconciler.plan.setting import PROMPT_MS
 from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
 from reconciler.protocol.effects import DeleteVersion, Derive, Effect, PutSecret, Revoke
 from reconciler.protocol.spare import OWN_PROOF_MS
-from reconciler.state.ledger import Current, Entry, IntentKind, Ledger, Retiring
+from reconciler.state.ledger import Current, Entry, Intent, IntentKind, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
 from tests.proofs.simulation.evidence import (
@@ -100,7 +102,9 @@ class Audit:
         self.asked_for: frozenset[tuple[str, frozenset[str]]] = frozenset()
         self.posts: collections.Counter[tuple[str, str]] = collections.Counter()
         self.used: dict[str, tuple[int, ...]] = {}
-        self.told: dict[str, int] = {}
+        self.told: dict[str, tuple[int, ...]] = {}
+        self.spared_ms: dict[str, int] = {}
+        self.recorded_ms = 0
         self.retired_ms: dict[str, int] = {}
         self.put_ms: dict[str, int] = {}
         self.sent_ms: dict[str, int] = {}
@@ -123,6 +127,7 @@ class Audit:
         twin.revoking = dict(self.revoking)
         twin.used = dict(self.used)
         twin.told = dict(self.told)
+        twin.spared_ms = dict(self.spared_ms)
         twin.retired_ms = dict(self.retired_ms)
         twin.put_ms = dict(self.put_ms)
         twin.sent_ms = dict(self.sent_ms)
@@ -189,7 +194,7 @@ class Audit:
         """Somebody other than us signed with a token; ``told``: a list shows that."""
         self.used[token_id] = (*self.used.get(token_id, ()), now_ms)[-USES_KEPT:]
         if told:
-            self.told.setdefault(token_id, now_ms)
+            self.told[token_id] = (*self.told.get(token_id, ()), now_ms)[-USES_KEPT:]
 
     def wrote(self, path: str, version: Version, now_ms: int = 0) -> None:
         """A version of a secret is there."""
@@ -250,7 +255,9 @@ class Audit:
         """
         decided_ms = now_ms if run is None else min(now_ms, run.replied_ms)
         looked_ms = now_ms if run is None or run.seen is None else min(now_ms, run.seen_ms)
-        unproven = run is not None and run.seen is not None and run.seen.doubt_ms is None
+        doubt_ms = run.seen.doubt_ms if run is not None and run.seen is not None else 0
+        unproven = doubt_ms is None or doubt_ms > PROMPT_MS
+        self.recorded_ms = now_ms
         places: collections.Counter[str] = collections.Counter()
         back = run is not None and run.wish.older and not run.wish.policy.allow_older_manifest
         for label, entry in ledger.tokens.items():
@@ -307,6 +314,7 @@ class Audit:
         for token_id in alive:
             if self._is_spared(entry, token_id):
                 del self.revoking[token_id]
+                self.spared_ms[token_id] = self.recorded_ms
             if token_id in self.revoking and not self.rewound:
                 raise Violation("ledger", f"{token_id} was revoking and is not any more")
 
@@ -352,16 +360,31 @@ class Audit:
                 self.opened_ms[(intent.run, label)] = intent.since_ms
                 self.asked_for |= {(label, frozenset(intent.scopes))}
 
-    def forgotten(self, token_id: str, now_ms: int) -> bool:
+    def forgotten(self, token: LiveToken, now_ms: int) -> bool:
         """Return whether the ledger may have dropped the abandoned intent of a token.
 
-        A POST that a paused run sends long after its intent was given up counts from
-        then on: its row may have gone before the token is there.
+        Its row stays while a list shows the token. One that lands long after its intent
+        was given up, or was sent, may find its row gone; and one that lists lacked for
+        longer than a day.
         """
+        token_id = token.token_id
         given_up_ms = self.abandoned_ms.get(self.intent_of.get(token_id, ("", 0)), now_ms)
-        return now_ms - min(self.sent_ms.get(token_id, now_ms), given_up_ms) > ABANDONED_KEPT_MS
+        begun_ms = min(self.sent_ms.get(token_id, now_ms), given_up_ms)
+        unshown = self.lagged or self.misled
+        until_ms = now_ms if unshown else token.created_at_ms
+        return until_ms - begun_ms > ABANDONED_KEPT_MS
 
     # --- at every instant ---
+
+    def check_unsigned(self, ledger: Ledger, exchange: Exchange) -> None:
+        """No secret counts as wrong that works, while nobody but runs has acted."""
+        for label, entry in ledger.tokens.items():
+            current = entry.current
+            if current is None or not current.unsigned or self.meddled:
+                continue
+            pair = Credentials(token_id=current.token_id, secret=secret_of(current.token_id))
+            if exchange.accepts(pair):
+                raise Violation("ledger", f"the secret of {label} works, and is recorded as wrong")
 
     def check_contents(self, vault: Vault, exchange: Exchange) -> None:
         """Invariant 5."""
@@ -434,8 +457,13 @@ class Audit:
     def _check_unrecorded(self, world: World, token_id: str, by: str, *, readable: bool) -> None:
         """Invariant 6: only a run's own new token, and only if nobody has it or can
         come to have it.
+
+        A run that stands still between its last list and the DELETE of an interrupted
+        token can't know that another one has spared it since.
         """
-        maker = world.exchange.made_by[token_id]
+        maker, run = world.exchange.made_by[token_id], world.runs.get(by)
+        if run is not None and run.listed_ms <= self.spared_ms.get(token_id, -1):
+            return  # it was revoking when this run looked, which has stood still since
         if maker != by:
             raise Violation("6", f"{by} revokes {token_id} of {maker} without a recorded revoking")
         if readable or _may_land(world, token_id):
@@ -635,7 +663,7 @@ def check_left(world: World, run: Run) -> None:
 
     Nothing leads to a placeholder of a time that a person has since rolled the ledger
     back over, or to one that a person undeleted, unless the manifest or the ledger
-    names its path.
+    names its path, and a run may write there: see ``_paths_seen_to``.
     """
     ledger = world.vault.ledger()
     assert ledger is not None
@@ -643,14 +671,30 @@ def check_left(world: World, run: Run) -> None:
     for label, entry in ledger.tokens.items():
         if entry.intent is not None or any(r.asked_at_ms is None for r in entry.revoking):
             raise Violation("rest", f"{label} is left with an intent or revoking ids")
-    named = {spec.path for spec in run.wish.manifest.tokens}
-    named.update(entry.path for entry in ledger.tokens.values())
+    seen_to = _paths_seen_to(ledger, run)
     for path in world.vault.secrets:
         content = world.vault.content(path)
         if content is None or not content.placeholder:
             continue
-        if path in named or not (world.audit.rewound or content.by == PERSON):
+        if path in seen_to or not (world.audit.rewound or content.by == PERSON):
             raise Violation("rest", f"a placeholder is left at {path}")
+
+
+def _paths_seen_to(ledger: Ledger, run: Run) -> frozenset[str]:
+    """The paths at which an undisturbed run leaves no placeholder of anybody's.
+
+    A label that waits for another one to leave its path writes at neither: the path it
+    waits for is the other's, and without a current token nothing belongs at its own.
+    """
+    changes = run.plan.changes if run.plan is not None else ()
+    waits = {change.label for change in changes if change.reason is Reason.WAITS_FOR}
+    wanted = {spec.path for spec in run.wish.manifest.tokens if spec.label not in waits}
+    recorded = {
+        entry.path
+        for label, entry in ledger.tokens.items()
+        if label not in waits or entry.current is not None
+    }
+    return frozenset(wanted | recorded)
 
 
 def open_revocations(world: World) -> frozenset[str]:
@@ -672,8 +716,8 @@ def check_known(world: World, ledger: Ledger, run: Run) -> None:
     assert run.plan is not None
     rows = run.plan.not_touched
     reported = {row.token_id for row in rows if row.probably_ours or row.perhaps_ours}
-    for token_id in world.exchange.live:
-        forgotten = world.audit.forgotten(token_id, world.now_ms)
+    for token_id, token in world.exchange.live.items():
+        forgotten = world.audit.forgotten(token, world.now_ms)
         ours = world.exchange.made_by[token_id] != PERSON and not world.audit.rewound
         if ours and not forgotten and token_id not in known and token_id not in reported:
             raise Violation("3", f"{token_id} lives on, and nobody knows it")
@@ -694,7 +738,7 @@ def owed_tokens(world: World, *, unseen: str | None = None) -> frozenset[str]:
             continue
         prompt = world.exchange.law == Law() and not world.audit.doubtful
         blind = label == unseen or not intent.listed or not prompt
-        if intent.token_id is None and blind:
+        if intent.token_id is None and (blind or _others_wrote(world, intent)):
             continue
         known = {*intent.before, *ledger.known_ids()} if ledger is not None else set(intent.before)
         unknown = [
@@ -709,6 +753,16 @@ def owed_tokens(world: World, *, unseen: str | None = None) -> frozenset[str]:
             and token.created_at_ms <= intent.since_ms + DERIVE_DEADLINE_MS - CLOCK_MARGIN_MS
         )
     return frozenset(owed)
+
+
+def _others_wrote(world: World, intent: Intent) -> bool:
+    """Whether a person wrote where an intent's secret belongs.
+
+    What else that person did is not known, so no token is taken for the intent's.
+    """
+    history = world.vault.history(intent.path)
+    version = history.get(intent.cas + 1)
+    return history.latest > intent.cas and (version is None or version.by == PERSON)
 
 
 def check_paid(world: World, owed: frozenset[str]) -> None:

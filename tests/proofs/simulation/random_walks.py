@@ -39,8 +39,8 @@ from tests.proofs.simulation.invariants import (
     owed_tokens,
 )
 from tests.proofs.simulation.models import PERSON, PLACE, is_valid
-from tests.proofs.simulation.runs import Command, Run, Wish
-from tests.proofs.simulation.scenarios import MANAGER, NEW_PLACE, bare, spec, wish
+from tests.proofs.simulation.runs import SPOILED, THEIRS, Command, Run, Wish
+from tests.proofs.simulation.scenarios import CLEAN_UP, MANAGER, NEW_PLACE, bare, spec, wish
 from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
 from tests.proofs.simulation.world import (
@@ -79,9 +79,13 @@ WRONG_MS = (-HOUR_MS, HOUR_MS, 26 * HOUR_MS)
 """How far one reply's Date may be wrong."""
 
 FURTHER = ((), ("ID=token_id",), ("ID=token_id", "KEY=secret"), ("KEY=secret",))
+SECOND_NAMES = {"ant": "emu", "bee": "fly", "cat": "gnu"}
+OTHER_NAMES = SECOND_NAMES | {second: first for first, second in SECOND_NAMES.items()}
+"""What each label is renamed to, and back."""
+
 OVERLAPS_MS = (0, HOUR_MS, 26 * HOUR_MS, 3 * DAY_MS)
 
-EDITS = ("remove", "add", "scopes", "move", "swap", "overlap", "fields")
+EDITS = ("remove", "add", "scopes", "move", "swap", "overlap", "fields", "rename")
 BY_HAND = tuple(sorted(IN_SECRETS))
 _WEIGHTS = {
     "run": 60.0,
@@ -121,6 +125,24 @@ FAULTS_MOST = 1_000_000
 SETTLING_RUNS = 4
 LAWFUL = 0.5
 """How often uses are shown at once and exactly."""
+
+SELDOM = 0.1
+"""How often a row of a list to adopt has a secret that does not sign."""
+
+OFTEN = {
+    Command.APPLY: 10,
+    Command.ROLLBACK: 2,
+    Command.ADOPT: 1,
+    Command.ADOPT_MANY: 1,
+    Command.BOOTSTRAP: 1,
+    Command.VERIFY: 1,
+    Command.RELEASE: 0.4,
+    Command.MOVE: 0.4,
+}
+"""How often each command is begun."""
+
+APPLIES = {"": 6, "compromised": 2.5, "cleanup": 1, "replace": 0.5}
+"""How often an apply is told what more."""
 
 LENIENT = Policy(
     max_missing=100,
@@ -176,7 +198,12 @@ class Walk:
                 policy = dataclasses.replace(policy, requested=chosen, compromised=compromised)
         elif command is Command.APPLY and more == "compromised":
             policy = dataclasses.replace(policy, revoke_now=frozenset({subject} - {""}))
+        if command is Command.APPLY and more == "cleanup":
+            policy = dataclasses.replace(policy, selection=CLEAN_UP.selection)
         token_id = more if command is Command.ADOPT else ""
+        rows: tuple[tuple[str, str], ...] = ()
+        if command is Command.ADOPT_MANY:
+            rows = tuple(zip(subject.split(), more.split(), strict=True))
         plain = wish(name, *self.specs.values())
         prefix = self.world.vault.here.partition("/")[2]
         return dataclasses.replace(
@@ -186,6 +213,7 @@ class Walk:
             command=command,
             subject=subject,
             token_id=token_id,
+            rows=rows,
             origin=self.former if command is Command.MOVE else "",
         )
 
@@ -236,24 +264,16 @@ class Walk:
         return ("run", run.name, str(lane), outcome)
 
     def _choose_begin(self, dice: random.Random, number: int) -> Choice:
-        command = dice.choices(
-            (
-                Command.APPLY,
-                Command.ROLLBACK,
-                Command.ADOPT,
-                Command.BOOTSTRAP,
-                Command.RELEASE,
-                Command.MOVE,
-            ),
-            (10, 2, 1, 1, 0.4, 0.4 if is_valid(self.world.vault.ledger()) else 10),
-        )[0]
-        name, subject, more = f"r{number}", dice.choice(LABELS), ""
+        often = OFTEN if is_valid(self.world.vault.ledger()) else {**OFTEN, Command.MOVE: 10}
+        (command,) = dice.choices(tuple(often), tuple(often.values()))
+        name, subject, more = f"r{number}", self._now_called(dice.choice(LABELS)), ""
         if command is Command.APPLY:
-            subject = dice.choice((*LABELS, MANAGER)) if dice.random() < 0.4 else ""
-            more = dice.choices(("", "compromised", "replace"), (6, 3, 1))[0]
+            subject = dice.choice((subject, MANAGER)) if dice.random() < 0.4 else ""
+            (more,) = dice.choices(tuple(APPLIES), tuple(APPLIES.values()))
         elif command is Command.ADOPT:
-            mine = [t for t in self.world.exchange.live if self.world.exchange.made_by[t] == PERSON]
-            more = dice.choice(mine) if mine else "p1"
+            more = dice.choice(self._persons() or ["p1"])
+        elif command is Command.ADOPT_MANY:
+            subject, more = self._choose_rows(dice)
         elif command is Command.MOVE:
             subject = self._place_to_go_to()
         self.focus = name
@@ -265,6 +285,29 @@ class Walk:
             more,
             str(LEASE_OVER_MS if dice.random() < OVERTAKES else 0),
         )
+
+    def _persons(self, label: str | None = None) -> list[str]:
+        """The live tokens that a person made, of one label or of any."""
+        exchange = self.world.exchange
+        return [
+            token_id
+            for token_id, token in exchange.live.items()
+            if exchange.made_by[token_id] == PERSON and label in {None, token.label}
+        ]
+
+    def _choose_rows(self, dice: random.Random) -> tuple[str, str]:
+        """The labels and places of a list to adopt, of which most can be adopted."""
+        rows: dict[str, str] = {}
+        labels = sorted(self.specs) or LABELS
+        for label in dice.sample(labels, dice.randint(1, len(labels))):
+            token_id = dice.choice(self._persons(label) or self._persons() or ["p1"])
+            rows[label] = f"{SPOILED if dice.random() < SELDOM else THEIRS}/{token_id}"
+        return " ".join(rows), " ".join(rows.values())
+
+    def _now_called(self, label: str) -> str:
+        """A label as the manifest calls it now, if it is there."""
+        second = SECOND_NAMES[label]
+        return second if second in self.specs else label
 
     def _place_to_go_to(self) -> str:
         """Another place; or the one that the manifest names, if nothing came there."""
@@ -291,7 +334,7 @@ class Walk:
         if what == "revokes":
             ours = [t for t in self.world.exchange.live if not t.startswith("t-boot")]
             return ("person", what, dice.choice(ours) if ours else "none")
-        return ("person", what, dice.choice((*LABELS, *NEARLY)))
+        return ("person", what, dice.choice((*map(self._now_called, LABELS), *NEARLY)))
 
     def _path_in_flux(self, dice: random.Random) -> str:
         """Where an intent is open, if there is one."""
@@ -352,32 +395,42 @@ class Walk:
 
     def _edit(self, label: str, what: str, number: int) -> None:
         """The manifest changes."""
+        now = self._now_called(label)
         if what == "remove":
-            self.specs.pop(label, None)
-        elif what == "add":
-            taken = {s.path for s in self.specs.values()}
-            if label not in taken:
-                self.specs.setdefault(label, spec(label))
-        elif label in self.specs:
-            old = self.specs[label]
-            taken = {s.path for s in self.specs.values()}
-            if what == "scopes":
-                self.specs[label] = dataclasses.replace(old, scopes=SCOPES[number % 2])
-            elif what == "overlap":
-                self.specs[label] = dataclasses.replace(old, overlap_ms=OVERLAPS_MS[number])
-            elif what == "fields":
-                self.specs[label] = dataclasses.replace(old, fields=FURTHER[number])
-            elif what == "swap":
-                other = self.specs.get(LABELS[number % len(LABELS)], old)
-                self.specs[label] = dataclasses.replace(old, path=other.path)
-                self.specs[other.label] = dataclasses.replace(
-                    self.specs[other.label], path=old.path
-                )
-            elif PATHS[number] not in taken:
-                self.specs[label] = dataclasses.replace(old, path=PATHS[number])
+            self.specs.pop(now, None)
+        elif what == "add" and now not in self.specs:
+            if all(label != s.path for s in self.specs.values()):
+                self.specs[label] = spec(label)
+        elif what == "swap" and now in self.specs:
+            self._swap(now, self._now_called(LABELS[number % len(LABELS)]))
+        elif now in self.specs:
+            self._change(self.specs[now], what, number)
         self.world.say(
-            f"the manifest: {[(s.label, s.path, s.scopes) for s in self.specs.values()]}"
+            f"the manifest: {[(s.label, s.path, s.scopes, s.was) for s in self.specs.values()]}"
         )
+
+    def _swap(self, label: str, other: str) -> None:
+        """Two labels have each other's path from now on."""
+        if other in self.specs:
+            mine, theirs = self.specs[label].path, self.specs[other].path
+            self.specs[label] = dataclasses.replace(self.specs[label], path=theirs)
+            self.specs[other] = dataclasses.replace(self.specs[other], path=mine)
+
+    def _change(self, old: TokenSpec, what: str, number: int) -> None:
+        """One key of a line of the manifest is another."""
+        label, new = old.label, old
+        if what == "scopes":
+            new = dataclasses.replace(old, scopes=SCOPES[number % 2])
+        elif what == "overlap":
+            new = dataclasses.replace(old, overlap_ms=OVERLAPS_MS[number])
+        elif what == "fields":
+            new = dataclasses.replace(old, fields=FURTHER[number])
+        elif what == "rename":
+            del self.specs[label]
+            new = dataclasses.replace(old, label=OTHER_NAMES[label], was=label)
+        elif what == "move" and all(PATHS[number] != s.path for s in self.specs.values()):
+            new = dataclasses.replace(old, path=PATHS[number])
+        self.specs[new.label] = new
 
     def rest(self) -> None:
         """All processes die, all that is on its way lands: a few undisturbed runs, and

@@ -27,7 +27,15 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.errors import Exit, PersonNeededError, ReconcilerError
-from reconciler.model import SCOPES, Capabilities, Credentials, Manifest, TokenSpec
+from reconciler.model import (
+    SCOPES,
+    Capabilities,
+    Credentials,
+    Manifest,
+    StoredPair,
+    ToAdopt,
+    TokenSpec,
+)
 from reconciler.plan import Plan, Policy
 from reconciler.protocol import (
     Effect,
@@ -44,8 +52,11 @@ from reconciler.protocol import (
     WriteLedger,
 )
 from reconciler.run import (
+    Adoption,
+    AdoptReport,
     Origin,
     Session,
+    adopt_list,
     adopt_token,
     apply_manifest,
     bootstrap_manager,
@@ -53,6 +64,7 @@ from reconciler.run import (
     roll_back,
     rotate_labels,
     stop_managing,
+    verify_secrets,
 )
 from reconciler.run.effects import (
     CheckIdentity,
@@ -66,6 +78,7 @@ from reconciler.run.effects import (
     ReadClock,
     ReadDesk,
     ReadHalt,
+    ReadPair,
     ReadProfile,
     ReadSigner,
     ReleaseLease,
@@ -78,7 +91,7 @@ from reconciler.run.progress import Progress
 from reconciler.state import Ledger, Observed, Transition
 from reconciler.values import value
 from tests.proofs.simulation.fibers import Fiber
-from tests.proofs.simulation.models import ledger_key, secret_of
+from tests.proofs.simulation.models import WRONG, ledger_key, secret_of
 
 API_URL = "https://exchange.test"
 PROFILE_ID = 42
@@ -96,6 +109,8 @@ class Command(enum.Enum):
     BOOTSTRAP = "bootstrap"
     ROLLBACK = "rollback"
     ADOPT = "adopt"
+    ADOPT_MANY = "adopt many"
+    VERIFY = "verify"
     RELEASE = "release"
     MOVE = "move"
 
@@ -105,8 +120,9 @@ class Wish:
     """How a run is started.
 
     ``subject`` is the label of a rollback, adopt or release (none there: everything),
-    ``token_id`` what is adopted. ``older``: another manifest was applied since this
-    one. ``origin`` is the place that a move comes from.
+    ``token_id`` what is adopted. ``rows`` are a list to adopt: labels and places
+    (``pair_at``). ``older``: another manifest was applied since this one. ``origin`` is
+    the place that a move comes from.
     """
 
     name: str
@@ -116,6 +132,7 @@ class Wish:
     identity: bool = True
     subject: str = ""
     token_id: str = ""
+    rows: tuple[tuple[str, str], ...] = ()
     older: bool = False
     origin: str = ""
 
@@ -141,6 +158,11 @@ class Wish:
             return bootstrap_manager(session)
         if self.command is Command.ROLLBACK:
             return roll_back(session, self.subject, ask=False)
+        if self.command is Command.VERIFY:
+            return verify_secrets(session)
+        if self.command is Command.ADOPT_MANY:
+            asked = tuple(ToAdopt(label=label, place=place) for label, place in self.rows)
+            return adopt_list(Adoption(session=session, ask=False), asked)
         if self.command is Command.ADOPT:
             pair = Credentials(token_id=self.token_id, secret=secret_of(self.token_id))
             return adopt_token(session, self.subject, pair, other_label=False)
@@ -151,6 +173,18 @@ class Wish:
             mount, _, prefix = self.origin.partition("/")
             return move_here(session, Origin(mount=mount, prefix=prefix), ask=False)
         return rotate_labels(session) if self.policy.requested else apply_manifest(session)
+
+
+THEIRS, SPOILED = "theirs", "spoiled"
+"""Folders of Vault that are not ours: each has every token's pair, in ``spoiled`` with
+a secret that does not sign.
+"""
+
+
+def pair_at(place: str) -> StoredPair:
+    """What lies at a place that is not ours."""
+    folder, _, token_id = place.partition("/")
+    return StoredPair(token_id=token_id, secret=WRONG if folder == SPOILED else secret_of(token_id))
 
 
 @value
@@ -406,7 +440,7 @@ class Run:
             self._begin(result)
         elif isinstance(result, ReconcilerError):
             self._over(result.exit_code, str(result))
-        elif isinstance(result, Report):
+        elif isinstance(result, (Report, AdoptReport)):
             self._over(result.exit_code, result.sentence)
         else:
             self._over(Exit.DONE, str(getattr(result, "sentence", "")))
@@ -454,6 +488,8 @@ class Run:
         if isinstance(effect, ReadSigner):
             signer = self.signer
             return Signer(credentials=signer, pinned=False), signer and signer.token_id
+        if isinstance(effect, ReadPair):
+            return pair_at(effect.place), effect.place
         if isinstance(effect, ReadProfile):
             return PROFILE_ID, 0
         if isinstance(effect, ReadHalt):
@@ -534,6 +570,8 @@ def key_of(what: Any) -> object:
         return what.token_id
     if isinstance(what, Session):
         return what.run
+    if isinstance(what, Adoption):
+        return what.session.run
     if isinstance(what, (tuple, list)):
         rows = [key_of(one) for one in what]
         return frozenset(rows) if what and isinstance(what[0], Row) else tuple(rows)

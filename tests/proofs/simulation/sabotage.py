@@ -16,11 +16,14 @@ from typing import Any
 from unittest import mock
 
 from reconciler.model import (
+    Credentials,
     Derived,
     LiveToken,
     Manifest,
     Secret,
     SecretVersion,
+    StoredPair,
+    ToAdopt,
     VersionId,
 )
 from reconciler.plan import further, leaving, places, planner, predecessors, reasons
@@ -51,10 +54,10 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
+from reconciler.run import adopt_many, closing, move, newest, observe, release, verify
 from reconciler.run import apply as apply_module
-from reconciler.run import closing, move, newest, observe, release
 from reconciler.run import session as session_module
-from reconciler.state import Observed, lost, moving
+from reconciler.state import Observed, lost, moving, rename_entry
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import Moved, set_version, unchanged
@@ -438,6 +441,37 @@ def _missing_twice_is_gone(
 ) -> Step[Outcome | None]:
     asked = yield from revoke.confirm_gone(label, entry, token_id, path=path)
     return asked if isinstance(asked, Outcome) else None
+
+
+def _proven_unasked(
+    _adoption: adopt_many.Adoption, _observed: Observed, asked: ToAdopt
+) -> Step[adopt_many._Proof]:
+    found = yield from adopt_many._read(asked)
+    assert isinstance(found, StoredPair)
+    assert found.token_id is not None
+    assert found.secret is not None
+    pair = Credentials(token_id=found.token_id, secret=found.secret)
+    row = adopt_many.AdoptRow(
+        asked=asked, verdict=adopt_many.Verdict.PROVEN, token_id=found.token_id
+    )
+    return adopt_many._Proof(row=row, pair=pair)
+
+
+def _move_without_retiring(label: str, was: str) -> Transition:
+    def moved(ledger: Ledger) -> Ledger:
+        after = rename_entry(label, was)(ledger)
+        entry = dataclasses.replace(after.tokens[label], retiring=())
+        return dataclasses.replace(after, tokens={**after.tokens, label: entry})
+
+    return moved
+
+
+def _whatever_secret(_entry: Entry, _token_id: str) -> bool:
+    return False
+
+
+def _expect_nothing(_waiting: object, _until_ms: int, ledger: Ledger) -> Ledger:
+    return ledger
 
 
 def _trust(*_: object) -> None:
@@ -871,6 +905,33 @@ SABOTAGES: tuple[Sabotage, ...] = (
         patch=_replaced(revoke, "_unproven", _missing_twice_is_gone),
         world="hold without a secret",
         budget=MISLED,
+    ),
+    Sabotage(
+        name="a refusal of an edge taken for a wrong secret",
+        patch=_replaced(Refused, "is_of_signature", True),  # it is a property
+        world="restore",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="a wrong secret's refusal taken for a proof",
+        patch=_replaced(revoke, "_is_unsigned", _whatever_secret),
+        world="hold with a wrong secret",
+        budget=Budget(faults=3),
+    ),
+    Sabotage(
+        name="a row of a list adopted without its proof",
+        patch=_replaced(adopt_many, "_proof", _proven_unasked),
+        world="adopt many with one wrong",
+    ),
+    Sabotage(
+        name="a rename that leaves behind what retires",
+        patch=_replaced(changes, "rename_entry", _move_without_retiring),
+        world="hold and rename",
+    ),
+    Sabotage(
+        name="a verify whose uses are not recorded ahead",
+        patch=_replaced(verify, "_expect_own_uses", _expect_nothing),
+        world="verify",
     ),
     Sabotage(
         name="an answer taken for a revocation",

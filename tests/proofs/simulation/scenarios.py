@@ -18,7 +18,7 @@ from reconciler.protocol.effects import PutSecret
 from reconciler.state.transitions import start_revoking
 from tests.proofs.simulation.explore import LEASE_OVER_MS, Scenario, undisturbed
 from tests.proofs.simulation.models import PLACE, TIMES_KEPT, Vault
-from tests.proofs.simulation.runs import Command, Run, Wish
+from tests.proofs.simulation.runs import SPOILED, THEIRS, Command, Run, Wish
 from tests.proofs.simulation.shown import DEBOUNCED, LATE, NEVER, Law
 from tests.proofs.simulation.world import OK, World
 
@@ -90,6 +90,9 @@ ROTATE = Policy(requested=frozenset({"bot"}))
 COMPROMISED = Policy(requested=frozenset({"bot"}), compromised=True)
 ANY_MANIFEST = Policy(allow_older_manifest=True)
 """The second of two runs may have either manifest."""
+
+BOTH = ("bot", f"{THEIRS}/p1"), ("cat", f"{THEIRS}/p2")
+ONE_WRONG = ("bot", f"{THEIRS}/p1"), ("cat", f"{SPOILED}/p2")
 
 CLEAN_UP = Policy(selection=Selection(only=Category.CLEANUP))
 NOW = Policy(revoke_now=frozenset({"bot"}))
@@ -193,14 +196,27 @@ def clung_to_unread() -> World:
     return _rotated(wish("second", BOT, policy=ROTATE), picked_up=False, kept=1)
 
 
-def _rotated(second: Wish, *, picked_up: bool, kept: int = TIMES_KEPT) -> World:
+def clung_to_spoiled() -> World:
+    """``bot``'s secret was spoiled beside the right id, and no other version is left,
+    so it was replaced; its consumer, which read it before, still uses it.
+    """
+    return _rotated(wish("second", BOT), picked_up=False, kept=1, spoiled=True)
+
+
+def _rotated(
+    second: Wish, *, picked_up: bool, kept: int = TIMES_KEPT, spoiled: bool = False
+) -> World:
     world = settled()
     world.vault.max_versions = kept
     for path in ("bot", MANAGER):
         world.take(("read", path))
         world.take(("use", path))
     world.now_ms += MINUTE_MS
+    if spoiled:
+        world.take(("person", "spoils", "bot"))
+        world.vault.max_versions = TIMES_KEPT
     undisturbed(world, second)
+    world.audit.meddled = False
     world.now_ms += 2 * HOUR_MS
     spec_now = second.spec("bot")
     assert spec_now is not None
@@ -395,6 +411,15 @@ def twin() -> World:
     return world
 
 
+def twins() -> World:
+    """The same for ``cat`` as well, whose user uses it."""
+    world = bootstrapped()
+    world.take(("person", "derives", "bot"))
+    world.take(("person", "derives and uses", "cat"))
+    world.audit.meddled = False
+    return world
+
+
 def overwritten() -> World:
     """A person wrote something else over ``bot``'s secret."""
     return _touched("overwrites")
@@ -466,6 +491,7 @@ def scenario(
 
 _A, _B, _C = "A", "B", "C"
 
+ADOPT_MANY = wish(_A, BOT, CAT, command=Command.ADOPT_MANY)
 COMPROMISE_BOT = wish(_A, BOT, policy=COMPROMISED)
 _COMPROMISE_AFTER = dataclasses.replace(COMPROMISE_BOT, name=_B)
 RELEASE_BOT = wish(_A, BOT, command=Command.RELEASE, subject="bot")
@@ -552,6 +578,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("move back", moved, wish(_A, BOT), None),
     ("move back to what goes", half_gone, wish(_A, BOT), None),
     ("hold", clung_to, wish(_A, BOT), None),
+    ("hold and rename", clung_to, wish(_A, RENAMED), None),
     ("hold late uses", shown_late, wish(_A, BOT), None),
     ("hold seldom uses", shown_seldom, wish(_A, BOT), None),
     ("hold hidden uses", never_shown, wish(_A, BOT), None),
@@ -564,7 +591,9 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("recover after a backup", restored, wish(_A, BOT), None),
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("remove by others at once", abandoned_at_once, wish(_A, policy=CLEAN_UP), None),
+    ("verify", abandoned, wish(_A, BOT, command=Command.VERIFY), wish(_B, BOT)),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
+    ("hold with a wrong secret", clung_to_spoiled, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),
     ("restore, remove", overwritten, wish(_A, BOT), wish(_B, policy=IN_USE_TOO)),
     ("put right", written_again, wish(_A, BOT), None),
@@ -579,6 +608,18 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
         twin,
         wish(_A, BOT, command=Command.ADOPT, subject="bot", token_id="p1"),
         wish(_B, BOT),
+    ),
+    (
+        "adopt many",
+        twins,
+        dataclasses.replace(ADOPT_MANY, rows=BOTH),
+        wish(_B, BOT, CAT),
+    ),
+    (
+        "adopt many with one wrong",
+        twins,
+        dataclasses.replace(ADOPT_MANY, rows=ONE_WRONG),
+        wish(_B, BOT, CAT),
     ),
     ("release", superseded, RELEASE_BOT, wish(_B, BOT)),
     ("release, rotate", settled, RELEASE_BOT, wish(_B, WIDER)),

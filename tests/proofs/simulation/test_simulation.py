@@ -31,7 +31,17 @@ ALONE = tuple(name for name in SMALL_WORLDS if ", " not in name and name != "rot
 """The worlds that one run has for itself; of the others, some wishes only differ
 between two runs."""
 
-TWICE = ("derive", "remove", "restore", "roll back", "adopt", "hold", "retire", "release")
+TWICE = (
+    "derive",
+    "remove",
+    "restore",
+    "roll back",
+    "adopt",
+    "hold",
+    "retire",
+    "verify",
+    "release",
+)
 """Those in which every pair of faults fits into the time there is."""
 
 OVERTAKEN = (
@@ -42,6 +52,7 @@ OVERTAKEN = (
     "retire",
     "roll back",
     "adopt",
+    "verify",
     "release, remove",
     pytest.param("move place", marks=pytest.mark.large),
     pytest.param("move place, rotate", marks=pytest.mark.large),
@@ -90,6 +101,11 @@ def test_a_run_meets_a_fault(name: str, tally: Tally) -> None:
 def test_a_run_meets_two_faults(name: str, tally: Tally) -> None:
     """The same for every pair of faults."""
     _assert_lawful(small_world(name, Budget(faults=2)), tally)
+
+
+def test_a_run_meets_three_faults(tally: Tally) -> None:
+    """The same for three lists in a row that lack a token with a wrong secret."""
+    _assert_lawful(small_world("hold with a wrong secret", Budget(faults=3)), tally)
 
 
 @pytest.mark.parametrize("name", ["derive", "rotate", "move back", "restore"])

@@ -77,6 +77,7 @@ from reconciler.protocol.effects import (
     VerifyToken,
     Written,
 )
+from reconciler.protocol.own_use import TOO_LATE
 from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.run.effects import ListPaths, ReadMeta, ReadMetas, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
@@ -248,7 +249,7 @@ class World:
         self.picked_up: dict[str, str] = {}
         self.coarse: frozenset[str] | None = None
         self.skew_ms: dict[str, int] = {}
-        self.date_ahead_ms = 0
+        self.date_ahead_ms = self.leapt_ms = 0
         self.wrong_ms: dict[str, int] = {}
         self.keyed = True
         self.pasts: tuple[Vault, ...] = ()
@@ -450,9 +451,7 @@ class World:
     def _let_lease_expire(self) -> None:
         self.ticks -= 1
         self.disturbed = True
-        if sum(not run.ended for run in self.runs.values()) > 1:
-            self.audit.doubtful = True  # one of them may be between two lists
-        self.now_ms = self.lease_end_ms() or self.now_ms
+        self.now_ms = self.leapt_ms = self.lease_end_ms() or self.now_ms
         self.say("time passes until the lease has expired")
 
     def say(self, sentence: str) -> None:
@@ -527,8 +526,7 @@ class World:
     def _local(self, run: Run, lane: int, effect: Effect[Any]) -> tuple[object, object]:
         if isinstance(effect, ConfirmedNow | AwaitTurn):
             self._confirm(run)
-        ahead_ms = self.date_ahead_ms + self.skew_ms.get(run.name, 0)
-        now_ms = self.now_ms + ahead_ms + run.wrong_ms
+        now_ms = self._run_now_ms(run)
         if isinstance(effect, Now | ConfirmedNow):
             return now_ms, now_ms
         if isinstance(effect, LocalNow):
@@ -542,6 +540,14 @@ class World:
             return turn, turn
         return run.local(effect, now_ms)
 
+    def _run_now_ms(self, run: Run) -> int:
+        """What a run takes for the exchange's time."""
+        ahead_ms = self.date_ahead_ms + self.skew_ms.get(run.name, 0)
+        return self.now_ms + ahead_ms + run.wrong_ms
+
+    def _is_late(self, run: Run, effect: VerifyToken) -> bool:
+        return effect.until_ms is not None and self._run_now_ms(run) > effect.until_ms
+
     def _confirm(self, run: Run) -> None:
         """Another reply has to agree with the Date that a run goes by."""
         self.disturbed = self.disturbed or bool(run.wrong_ms)
@@ -553,6 +559,8 @@ class World:
             self.mutations += 1
         if peer in run.down:
             return NO_REPLY
+        if isinstance(effect, VerifyToken) and self._is_late(run, effect):
+            return Unclear(sentence=TOO_LATE)
         if outcome != OK:
             self.faults -= 1
             self.disturbed = True
@@ -653,7 +661,7 @@ class World:
             return self.vault.paths()
         if isinstance(effect, ReadLedger):
             return self.vault.ledger_at(run.wish.place)
-        run.listed_ms = self.now_ms
+        self._note_list(run)
         if isinstance(effect, VerifyToken):
             return self._list(effect.credentials)
         assert isinstance(effect, ListTokens), effect
@@ -679,6 +687,14 @@ class World:
             seen = self.exchange.listing(self.now_ms)
             return Listing(tokens=tuple(t for t in seen if t.token_id == signer.token_id))
         return Listing(tokens=()) if isinstance(effect, VerifyToken) else NOT_BELIEVED
+
+    def _note_list(self, run: Run) -> None:
+        """A run asks for a list; one that stood still since its last one, while a lease
+        expired, sees uses as far apart as that, and takes the exchange to show no
+        closer ones.
+        """
+        self.audit.doubtful |= 0 < run.listed_ms < self.leapt_ms
+        run.listed_ms = self.now_ms
 
     def _list(self, credentials: Credentials) -> Listing | Refused:
         if not self.exchange.accepts(credentials):
@@ -739,6 +755,7 @@ class World:
             run = self.runs.get(flight.by)
             if is_valid(ledger):
                 self.audit.recorded(ledger, self.now_ms, run, key_of=key_of)
+                self.audit.check_unsigned(ledger, self.exchange)
         return Mismatch() if number is None else Written(version=number)
 
     def go_to(self, place: str) -> None:
