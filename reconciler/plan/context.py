@@ -41,6 +41,7 @@ class PlanContext:
         self.desired = desired
         self.observed = observed
         self.specs = {spec.label: spec for spec in desired.tokens}
+        self.wanted_at = {spec.path: spec.label for spec in desired.tokens}
         self.renames = {
             spec.label: spec.was
             for spec in desired.tokens

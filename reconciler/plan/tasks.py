@@ -159,6 +159,8 @@ class NewToken:
     token to sign a list with. ``believed_gone``: the exchange did not list the
     predecessor.
     ``compromised``: all predecessors are revoked at once, without an overlap.
+    ``passes_on``: another label is to have the path that this one leaves, so that what
+    lies there stays until then.
     ``uses_proven``: uses are shown so promptly that a predecessor without an overlap,
     which nobody was shown to use, may go at once. ``standing`` are recorded tokens that
     live and are to live on: the run fills them in, because they depend on its other
@@ -174,6 +176,7 @@ class NewToken:
     believed_gone: bool = False
     is_manager: bool = False
     uses_proven: bool = False
+    passes_on: bool = False
     listed: frozenset[str] = frozenset()
     can_list: bool = True
     standing: frozenset[str] = frozenset()

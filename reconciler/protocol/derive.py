@@ -283,7 +283,7 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
         at_ms=now_ms,
         overlap_ms=task.spec.overlap_ms,
         reason="compromised" if task.compromised else "rotated",
-        revoke_now=task.compromised or (task.spec.overlap_ms == 0 and _nobody_holds(task, old)),
+        revoke_now=task.compromised or _needs_no_overlap(task, old),
         revoke_all=task.compromised,
         already_gone=task.believed_gone and old is None,
     )
@@ -300,6 +300,15 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
     entry = reply.ledger.tokens[label]
     ended = yield from finish_superseded(label, entry, retirement.reason)
     return with_revocations(done, ended)
+
+
+def _needs_no_overlap(task: NewToken, old: LiveToken | None) -> bool:
+    """Return whether the predecessor goes at once: it has no overlap, and no consumer.
+
+    Where another label is to have its path, it goes in a later run: the path would be
+    empty in between.
+    """
+    return task.spec.overlap_ms == 0 and not task.passes_on and _nobody_holds(task, old)
 
 
 def _nobody_holds(task: NewToken, old: LiveToken | None) -> bool:

@@ -83,7 +83,7 @@ from reconciler.run.effects import (
     Then,
 )
 from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_rows
-from reconciler.run.lanes import after_manager, in_lanes, rests_on
+from reconciler.run.lanes import in_lanes, rests_on, with_manager
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.newest import note_manifest, refuse_guarded
 from reconciler.run.progress import Progress, report_of
@@ -303,10 +303,8 @@ def _act(progress: Progress) -> Stage[Progress]:
     manager = progress.session.manifest.manager
     leaving = frozenset(c.label for c in changes if ends_at_once(c))
     standing = standing_of(progress.session.manifest, progress.outlook.observed, leaving)
-    last = [c for c in changes if c.derives and c.label == manager]
-    last += [c for c in changes if after_manager(c, manager)]
-    beside = [c for c in changes if c.derives and c.label != manager]
-    beside += [c for c in changes if not c.derives and not after_manager(c, manager)]
+    last = with_manager(changes, manager)
+    beside = [c for c in changes if c not in last]
     found = yield from Lanes(
         lanes=tuple(
             Lane(derives=lane[-1].derives, make=partial(_do_all, progress, lane, standing))
@@ -314,7 +312,7 @@ def _act(progress: Progress) -> Stage[Progress]:
         )
     )
     progress = progress.ended([row for rows in found for row in rows])
-    return Then(stage=_end_with_the_manager, arguments=(progress, tuple(last), standing))
+    return Then(stage=_end_with_the_manager, arguments=(progress, last, standing))
 
 
 def _end_with_the_manager(

@@ -171,6 +171,8 @@ def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> Step[N
         )
     if entry is not None and entry.path == spec.path and not entry.idle:
         return
+    if entry is not None and entry.intent is not None and entry.intent.path == spec.path:
+        return  # what lies there may be that write's own: recovery finds out
     content = yield from read_secret(spec.path)
     if content.state is VersionState.LIVING and not is_placeholder(content):
         raise PersonNeededError(

@@ -39,11 +39,15 @@ def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
 
 
 def _turn(change: Change) -> int:
-    if isinstance(change.task, _REVOKES) and change.task.after_taker is not None:
+    if _follows_current(change):
         return 3
-    if change.derives:
+    if isinstance(change.task, _REVOKES) and change.task.after_taker is not None:
         return 2
-    return int(isinstance(change.task, RevokeRetiring) and change.task.after_current)
+    return int(change.derives)
+
+
+def _follows_current(change: Change) -> bool:
+    return isinstance(change.task, RevokeRetiring) and change.task.after_current
 
 
 def _touched(change: Change) -> tuple[tuple[str, str], ...]:
@@ -52,9 +56,13 @@ def _touched(change: Change) -> tuple[tuple[str, str], ...]:
     return ("label", change.label), *(("path", path) for path in sides)
 
 
-def after_manager(change: Change, manager: str) -> bool:
-    """Whether a change waits for the manager's derive, which comes last in a run."""
-    return isinstance(change.task, _REVOKES) and change.task.after_taker == manager
+def with_manager(changes: Sequence[Change], manager: str) -> tuple[Change, ...]:
+    """Return the manager's own derive, which ends a run, and what comes behind it."""
+    last = [c for c in changes if c.derives and c.label == manager]
+    behind = [c for c in changes if isinstance(c.task, _REVOKES) and c.task.after_taker == manager]
+    gone = {c.label for c in behind if isinstance(c.task, RevokeCurrent)}
+    followers = [c for c in changes if c.label in gone and _follows_current(c) and c not in behind]
+    return (*last, *sorted((*behind, *followers), key=_turn))
 
 
 def rests_on(change: Change, row: Row) -> str | None:
@@ -66,8 +74,8 @@ def rests_on(change: Change, row: Row) -> str | None:
     if row.outcome.status is Ending.APPLIED:
         return None
     task, before = change.task, row.change
-    for_current = isinstance(task, RevokeRetiring) and task.after_current
-    if for_current and before.label == change.label and isinstance(before.task, RevokeCurrent):
+    own_current = isinstance(before.task, RevokeCurrent) and before.label == change.label
+    if own_current and _follows_current(change):
         return CURRENT_STAYS
     if isinstance(task, _REVOKES) and before.derives and before.label == task.after_taker:
         return f"{before.label} takes its path over first, which has not come about"

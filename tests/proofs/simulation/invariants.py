@@ -17,7 +17,8 @@ of the design, by number).
 
 9. No older manifest comes true, unless that is allowed.
 10. No derive for a path at which versions end by themselves, save in an emergency.
-11. No path that the manifest wants is emptied while what lies there works.
+11. No path that the manifest wants is emptied while what lies there works, unless that
+    is compromised.
 
 Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
 revoking, a current or retiring token was committed before it was recorded, no working
@@ -154,6 +155,8 @@ class Audit:
             raise Violation("9", f"{run.name} makes an older manifest come true")
         if isinstance(effect, DeleteVersion):
             self._check_emptied(world, run, effect)
+        if isinstance(effect, PutSecret):
+            self._check_signer(world, run, effect)
         if isinstance(effect, Derive):
             self._check_lasting(run, effect.label)
             self.sent_ms[token_id] = world.now_ms
@@ -169,6 +172,17 @@ class Audit:
                     ),
                 )
 
+    def _check_signer(self, world: World, run: Run, effect: PutSecret) -> None:
+        """No other label's secret is written over the manager's, which signs all lists."""
+        ledger, manager = world.vault.ledger(), run.wish.manifest.manager
+        entry = ledger.tokens.get(manager) if ledger is not None else None
+        if ledger is None or entry is None or not entry.is_at(effect.path) or self.rewound:
+            return
+        tokens = ledger.tokens.items()
+        for label, other in tokens:
+            if other.intent is not None and other.intent.path == effect.path and label != manager:
+                raise Violation("4", f"{run.name} writes {label}'s secret over the manager's")
+
     def _check_emptied(self, world: World, run: Run, effect: DeleteVersion) -> None:
         """Nobody deletes the working secret of a path that its manifest wants."""
         content = world.vault.content(effect.path)
@@ -178,6 +192,8 @@ class Audit:
         going = (e.revoking for e in run.seen.ledger.tokens.values())
         if any(r.token_id == content.token_id for rows in going for r in rows):
             return  # there was no way back any more when the run began
+        if self.revoking.get(content.token_id or "") == "compromised":
+            return  # whoever finds it must not have it
         latest = world.vault.history(effect.path).latest
         if latest == effect.version and content.token_id in world.exchange.live:
             raise Violation("11", f"{run.name} empties {effect.path}, which is wanted")

@@ -812,7 +812,6 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="the manager's path taken over before it moved",
         patch=_replaced(places, "_kept", _nobody_keeps_it),
         world="take the manager's path",
-        budget=FAULT,
     ),
     Sabotage(
         name="uses that are never shown taken for none",

@@ -80,10 +80,15 @@ RENAMED = dataclasses.replace(spec("robot", path="bot"), was="bot")
 CAT = spec("cat")
 PATIENT = dataclasses.replace(BOT, overlap_ms=2 * HOUR_MS)
 HASTY = dataclasses.replace(BOT, overlap_ms=0)
+HASTY_CAT = dataclasses.replace(CAT, overlap_ms=0)
 MANAGED = spec(MANAGER, path="elsewhere")
 SUCCESSOR = spec("cat", path="bot")
 PASSED_ON = spec("bot", path="cat"), spec("cat", path="dog")
 AROUND = spec("bot", path="cat"), spec("cat", path="dog"), spec("dog", path="bot")
+SWAPPED_AT_ONCE = (
+    dataclasses.replace(HASTY, path="cat"),
+    dataclasses.replace(HASTY_CAT, path="bot"),
+)
 SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
 
 ROTATE = Policy(requested=frozenset({"bot"}))
@@ -130,6 +135,11 @@ def settled() -> World:
 def pair() -> World:
     """``bot`` and ``cat`` are in place."""
     return bootstrapped(BOT, CAT)
+
+
+def hasty_pair() -> World:
+    """``bot`` and ``cat`` are in place, without an overlap."""
+    return bootstrapped(HASTY, HASTY_CAT)
 
 
 def trio() -> World:
@@ -642,6 +652,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("swap paths", pair, wish(_A, *SWAPPED), None),
     ("swap paths, swap back", pair, wish(_A, *SWAPPED), wish(_B, BOT, CAT)),
     ("swap paths, remove", pair, wish(_A, *SWAPPED), wish(_B, CAT, policy=NOW)),
+    ("swap paths at once", hasty_pair, wish(_A, *SWAPPED_AT_ONCE), None),
     ("pass a path on", pair, wish(_A, *PASSED_ON), None),
     ("pass paths around", trio, wish(_A, *AROUND), None),
     ("take over", settled, wish(_A, SUCCESSOR), None),
