@@ -173,7 +173,7 @@ class Audit:
                 )
 
     def _check_signer(self, world: World, run: Run, effect: PutSecret) -> None:
-        """No other label's secret is written over the manager's, which signs all lists."""
+        """No other label is given the path of the manager, whose secret signs."""
         ledger, manager = world.vault.ledger(), run.wish.manifest.manager
         entry = ledger.tokens.get(manager) if ledger is not None else None
         if ledger is None or entry is None or not entry.is_at(effect.path) or self.rewound:
