@@ -43,6 +43,11 @@ def find_candidate(session: Session, observed: Observed, label: str) -> Step[Rol
         raise ReconcilerError(f"{label} has no current token: there is nothing to roll back")
     if entry.intent is not None:
         raise ReconcilerError(f"{label} was interrupted: run `reconciler apply` first, it recovers")
+    if entry.current.left_ms is not None:
+        raise ReconcilerError(
+            f"{label} is recorded as having left the manifest: run `reconciler apply` first, "
+            "it stays then"
+        )
     if entry.current.displaced:
         raise ReconcilerError(
             f"another label's secret was written over that of {label}: there is no way back at "

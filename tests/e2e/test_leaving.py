@@ -188,3 +188,20 @@ def test_a_saved_plan_that_ends_a_label_at_once(fleet: Fleet) -> None:
     fleet.must("apply", "--plan", "plan.json")
     assert fleet.live("bot") == []
     fleet.assert_quiet()
+
+
+def test_a_rollback_waits_until_a_label_that_returned_is_recorded(fleet: Fleet) -> None:
+    """The ledger has it as gone; the next apply records that it stays."""
+    fleet.defaults = {"overlap": "1h"}
+    fleet.begin(BOT)
+    fleet.must("rotate", "--target", "bot", "--yes")
+    fleet.write()
+    fleet.must("apply", "--yes")
+    fleet.write(BOT)
+    with fleet.untouched():
+        assert "run `reconciler apply` first" in fleet.refused(
+            1, "rollback", "--target", "bot", "--yes"
+        )
+    fleet.must("apply", "--yes", "--allow-older-manifest")
+    fleet.must("rollback", "--target", "bot", "--yes")
+    fleet.assert_whole()

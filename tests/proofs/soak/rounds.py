@@ -30,7 +30,7 @@ from typing import Any, Self
 
 from reconciler.model import MINUTE_MS, SECOND_MS, instant_ms
 from reconciler.plan.setting import IN_USE_MS
-from reconciler.state.ledger import Ledger
+from reconciler.state.ledger import Entry, Ledger
 from reconciler.state.ledger_text import to_text
 from tests.proofs.soak.disturbances import LONGEST_LATE_S, Disturber
 from tests.proofs.soak.judge import Judge, ViolationError
@@ -582,8 +582,22 @@ class Fleet:
                 waited = any(
                     h["label"] == row["label"] and h["reason"] in WAITS for h in clean["holds"]
                 )
-                return ripe_ms > looked_ms and (overlap_ms > 0 or waited)
+                if ripe_ms > looked_ms and (overlap_ms > 0 or waited):
+                    return True
+                return self._learnt(entry, clean, row["label"])
         return False
+
+    def _learnt(self, entry: Entry, clean: dict[str, Any], label: str) -> bool:
+        """Whether a use of the successor so near to our own counts by now.
+
+        The run's own lists showed that uses are shown more promptly than was known.
+        """
+        current = entry.current
+        if (label, "successor_unused") not in {(h["label"], h["reason"]) for h in clean["holds"]}:
+            return False
+        token = self._exchange.tokens().get(current.token_id) if current is not None else None
+        used_ms = (token or {}).get("last_used_at_ms") or 0
+        return current is not None and 0 < used_ms - current.ours_until_ms < MINUTE_MS
 
     # --- what is told when something was lost ---
 
