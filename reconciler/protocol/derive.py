@@ -305,8 +305,8 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
 def _needs_no_overlap(task: NewToken, old: LiveToken | None) -> bool:
     """Return whether the predecessor goes at once: it has no overlap, and no consumer.
 
-    Where another label is to have its path, it goes in a later run: the path would be
-    empty in between.
+    Where another label is to have its path, it goes once that has it: the path would
+    be empty in between.
     """
     return task.spec.overlap_ms == 0 and not task.passes_on and _nobody_holds(task, old)
 

@@ -14,7 +14,8 @@
                   often as there are repairs left
     act           derives beside revokes: several     -
                   labels at once, one thing at a
-                  time about each of them
+                  time about each of them; then
+                  ``passed_on_at_once``
     end with the  the manager's own derive: its       -
     manager       predecessor is revoked by its
                   successor
@@ -83,7 +84,7 @@ from reconciler.run.effects import (
     Then,
 )
 from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_rows
-from reconciler.run.lanes import in_lanes, rests_on, with_manager
+from reconciler.run.lanes import in_lanes, passed_on_at_once, rests_on, with_manager
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.newest import note_manifest, refuse_guarded
 from reconciler.run.progress import Progress, report_of
@@ -311,7 +312,10 @@ def _act(progress: Progress) -> Stage[Progress]:
             for lane in in_lanes(beside)
         )
     )
-    progress = progress.ended([row for rows in found for row in rows])
+    rows = [row for several in found for row in several]
+    progress = progress.ended(rows)
+    if progress.approved is None and progress.rounds < ROUNDS and passed_on_at_once(rows):
+        return Then(stage=_plan_afresh, arguments=(dataclasses.replace(progress, rounds=ROUNDS),))
     return Then(stage=_end_with_the_manager, arguments=(progress, last, standing))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.plan import Change, RevokeCurrent, RevokeRetiring
+from reconciler.plan import Change, NewToken, RevokeCurrent, RevokeRetiring
 from reconciler.protocol import Ending, Row
 
 CURRENT_STAYS = "the label's current token is not gone yet, so this one stays for now"
@@ -80,3 +80,17 @@ def rests_on(change: Change, row: Row) -> str | None:
     if isinstance(task, _REVOKES) and before.derives and before.label == task.after_taker:
         return f"{before.label} takes its path over first, which has not come about"
     return None
+
+
+def passed_on_at_once(rows: Sequence[Row]) -> bool:
+    """Return whether tokens without an overlap are to go now, which a new plan has.
+
+    They waited until another label had taken the path of their secret over. Where just
+    approved rows are made, they go in the next run.
+    """
+    tasks = [row.change.task for row in rows]
+    passed_on = any(
+        isinstance(task, NewToken) and task.passes_on and task.spec.overlap_ms == 0
+        for task in tasks
+    )
+    return passed_on and all(row.outcome.status is Ending.APPLIED for row in rows)

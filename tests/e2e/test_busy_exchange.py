@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.sandbox import Fault, FaultKind, Operation
 from tests.support.exchange_path import ExchangePath, busy_reply
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, pause_between_processes
 from tests.support.loopback import LoopbackServer, Reply, Request, passed_on
 
 BOT = {"label": "bot"}
@@ -114,6 +114,7 @@ def test_jitter_on_the_path(fleet: Fleet) -> None:
         fleet.environ["LIMITLESS_API_URL"] = url
         fleet.write(BOT, {"label": "two"})
         fleet.must("bootstrap")
+        pause_between_processes()
         fleet.sandbox.state.configure(limits=True)
         fleet.ok("apply", "--yes")
     fleet.sandbox.state.configure(limits=False)

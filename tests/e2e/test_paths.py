@@ -213,6 +213,7 @@ def test_what_others_wrote_goes_along(fleet: Fleet) -> None:
     """In a swap each label takes its own along. What stands beside the secret of a
     label that leaves goes with it, and the plan says so.
     """
+    fleet.defaults = {"overlap": "1h"}
     fleet.begin(*placed({"ant": "a", "bee": "b"}))
     write_beside(fleet, "a", "of ant")
     write_beside(fleet, "b", "of bee")

@@ -121,7 +121,7 @@ def test_what_ends_a_command_early_is_in_the_summary(fleet: Fleet, command: str)
     assert done.code == 4
     told = summary.read_text(encoding="utf-8")
     assert told.startswith(f"### reconciler {command}: refused\n\n``there is no ledger at ")
-    assert "where the mount or the prefix has changed, put it back" in told
+    assert "where the mount or the prefix has changed, `reconciler move" in told
 
 
 def test_causes_by_the_base_branch(fleet: Fleet) -> None:

@@ -18,7 +18,7 @@ import yaml
 
 from reconciler.model import VersionState
 from reconciler.sandbox import Fault, FaultKind, Operation
-from tests.support.fleet import Done, Fleet, judged, plain
+from tests.support.fleet import Done, Fleet, judged, pause_between_processes, plain
 
 BOT = {"label": "bot", "path": "prod/bot"}
 NOTHING_DONE = "applied 0, failed 0, held 0, not tried 0"
@@ -904,7 +904,9 @@ def test_limits_and_lags_of_the_exchange(fleet: Fleet) -> None:
         limits=True, listed_after_ms=400, active_after_ms=400, unlisted_after_ms=400
     )
     fleet.ok("bootstrap")
+    pause_between_processes()
     assert fleet.ok("apply", "--yes").last_line == "applied 2, failed 0, held 0, not tried 0"
+    pause_between_processes()
     fleet.ok("rotate", "--target", "bot-0", "--target", "reconciler", "--compromised", "--yes")
     fleet.sandbox.state.configure(
         limits=False, listed_after_ms=0, active_after_ms=0, unlisted_after_ms=0

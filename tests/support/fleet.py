@@ -36,7 +36,7 @@ from reconciler.exchange import pacing
 from reconciler.exchange.client import TokenClient
 from reconciler.model import Secret, SecretVersion, VersionState
 from reconciler.run import driver
-from reconciler.sandbox import Sandbox, Token
+from reconciler.sandbox import Sandbox, SandboxConfig, Token
 from reconciler.state.ledger import Holder, Ledger
 from reconciler.state.ledger_text import from_text, to_text
 from reconciler.state.secret import credentials_of
@@ -75,6 +75,15 @@ class Done:
         errors = [line for line in lines if line.startswith("error: ")]
         assert errors == lines[-1:], self
         return errors[0].removeprefix("error: ")
+
+
+def pause_between_processes() -> None:
+    """Wait as long as the exchange asks for between two calls of one credential.
+
+    Its limits hold across processes, and a process starts in less than that. The pace
+    of a run is its own; what another one has just called, it can't know.
+    """
+    time.sleep(2 * SandboxConfig().min_gap_ms / 1000)
 
 
 class Fleet:

@@ -127,8 +127,10 @@ def test_a_reverted_pull_request_is_started_again(world: World) -> None:
     played = world.merged(number)
     assert played.result == "success", played.log
     assert planned(played)["reviewed"] == "true", "a revert is reviewed like any other change"
-    assert [environment for environment, _ in world.asked] == [REVIEWED], "it revokes"
-    assert world.fleet.live("new") == []
+    assert [environment for environment, _ in world.asked] == [REVIEWED], "a token is to go"
+    left = world.fleet.ledger().tokens["new"].current
+    assert left is not None
+    assert left.left_ms is not None
 
     world.hand_over()
     world.asked.clear()
@@ -140,7 +142,7 @@ def test_a_reverted_pull_request_is_started_again(world: World) -> None:
     assert [environment for environment, _ in world.asked] == [REVIEWED]
     assert "not known to be the newest of its branch" in played.jobs["plan"].summary
     assert world.waiting_identity() is not None
-    assert world.fleet.live("new") == []
+    assert world.fleet.ledger().tokens["new"].current == left
 
 
 def test_the_failed_job_of_an_earlier_run_is_started_again(world: World) -> None:

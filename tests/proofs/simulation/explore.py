@@ -17,7 +17,6 @@ from unittest import mock
 
 from reconciler.errors import Exit
 from reconciler.model import HOUR_MS, SECOND_MS
-from reconciler.plan.tasks import NewToken
 from reconciler.plan.vocabulary import Reason
 from reconciler.protocol import lease
 from reconciler.state.ledger import Ledger
@@ -191,8 +190,7 @@ def _waited(run: Run) -> bool:
     """Whether something waited, in this run, until a path had gone to another label."""
     rows = run.plan.changes if run.plan is not None else ()
     acted = any(c.acts for c in rows)
-    passed_on = any(isinstance(c.task, NewToken) and c.task.passes_on for c in rows)
-    return acted and (passed_on or any(c.reason is Reason.WAITS_FOR for c in rows))
+    return acted and any(c.reason is Reason.WAITS_FOR for c in rows)
 
 
 def confirm_revocations(world: World, wish: Wish) -> None:
