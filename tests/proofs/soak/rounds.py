@@ -47,7 +47,7 @@ SPANS_MS = (LEASE_MS, LEASE_MS, 11 * MINUTE_MS, 61 * MINUTE_MS, 247 * MINUTE_MS)
 CLOCK_GRAIN_MS = SECOND_MS
 WAITS = frozenset({"overlap", "still_used"})
 RIPE_RUNS = 3
-DECISIONS = frozenset({"twin", "occupied", "path_taken", "waits_for"})
+DECISIONS = frozenset({"twin", "occupied", "path_taken", "ledger_restored"})
 RUN_S = 240
 CODES = frozenset({0, 1, 4, 5, 6})
 UNSEEMLY = ("Traceback", "internal error", "Exception ignored")
@@ -244,6 +244,8 @@ class Fleet:
         flags += ["--allow-older-manifest", "--retry-scopes"]
         if self._chance.random() < 0.5:
             flags.append("--revoke-in-use")
+        if self._held and self._chance.random() < 0.3:
+            flags.append("--ledger-restored")
         for label in sorted(self._held & set(self._wishes.labels)):
             if self._chance.random() < 0.3:
                 flags += ["--replace", label]
