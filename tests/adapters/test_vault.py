@@ -39,6 +39,7 @@ from reconciler.vault.settings import VaultSettings
 from reconciler.vault.store import SecretStore
 from tests.support.http_stub import HttpStub, drop, http, say
 from tests.support.openbao import jwt_public_key, new_mount, new_token, operator, signed_jwt
+from tests.support.suspending import suspend
 
 ABSENT, LIVING, DELETED = VersionState.ABSENT, VersionState.LIVING, VersionState.DELETED
 CANARY = "canary-4711"
@@ -939,7 +940,7 @@ def reply_swallower(server: OpenBaoServer, *, hang_up: bool) -> Iterator[str]:
 @contextmanager
 def suspended(server: OpenBaoServer) -> Iterator[None]:
     """The server takes connections, and answers nothing."""
-    os.kill(server.pid, signal.SIGSTOP)
+    suspend(server.pid)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ import pytest
 from reconciler.sandbox import Fault, FaultKind, Operation
 from tests.e2e.conftest import NewFleet
 from tests.support.fleet import TIMEOUT_S, Fleet
+from tests.support.suspending import suspend
 
 LABELS = tuple(f"bot-{number}" for number in range(4))
 BOT = {"label": "bot", "path": "prod/bot"}
@@ -118,7 +119,7 @@ def test_a_run_that_slept_too_long(fleet: Fleet, pause: Pause) -> None:
                 and not_pending(fleet)
             )
         )
-        process.send_signal(signal.SIGSTOP)
+        suspend(process.pid)
         until(lambda: all(call.ended for call in fleet.sandbox.state.calls))
         fleet.later(minutes=2)
         fleet.must("apply", "--yes")
@@ -141,7 +142,7 @@ def test_a_run_that_slept_with_a_token_that_nobody_knows(fleet: Fleet) -> None:
     fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.DERIVE, delay_ms=400))
     with fleet.running("apply", "--yes") as process:
         until(lambda: not_pending(fleet))
-        process.send_signal(signal.SIGSTOP)
+        suspend(process.pid)
         until(lambda: all(call.ended for call in fleet.sandbox.state.calls))
         theirs = fleet.live("bot")[-1].token_id
         person = fleet.sandbox.state.derive_by_hand("bot", scopes).token_id
@@ -171,7 +172,7 @@ def test_a_run_that_slept_before_its_lease(fleet: Fleet) -> None:
     fleet.sandbox.faults.add(Fault(kind=FaultKind.DELAY, operation=Operation.LIST, delay_ms=400))
     with fleet.running("apply", "--yes") as process:
         until(lambda: not_pending(fleet))
-        process.send_signal(signal.SIGSTOP)
+        suspend(process.pid)
         until(lambda: all(call.ended for call in fleet.sandbox.state.calls))
         fleet.must("apply", "--yes")
         calls, ours = fleet.sandbox.state.mutating_calls, fleet.use("prod/bot")
