@@ -84,7 +84,7 @@ from reconciler.run.effects import (
     Then,
 )
 from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_rows
-from reconciler.run.lanes import in_lanes, passed_on_at_once, rests_on, with_manager
+from reconciler.run.lanes import derives, in_lanes, passed_on_at_once, rests_on, with_manager
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.newest import note_manifest, refuse_guarded
 from reconciler.run.progress import Progress, report_of
@@ -308,7 +308,7 @@ def _act(progress: Progress) -> Stage[Progress]:
     beside = [c for c in changes if c not in last]
     found = yield from Lanes(
         lanes=tuple(
-            Lane(derives=lane[-1].derives, make=partial(_do_all, progress, lane, standing))
+            Lane(derives=derives(lane), make=partial(_do_all, progress, lane, standing))
             for lane in in_lanes(beside)
         )
     )
@@ -345,11 +345,11 @@ def _with_identity(
     if isinstance(found, ReconcilerError):
         if isinstance(found, PersonNeededError):
             progress = dataclasses.replace(progress, person=str(found))
-        derives = {c: not_tried(str(found)) for c in changes if c.derives}
+        undone = {c: not_tried(str(found)) for c in changes if c.derives}
     else:
-        derives = {c: failed(why) for c, why in unallowed_rows(found, changes).items()}
-    progress = yield from _left_out(progress, derives)
-    return progress, [c for c in changes if c not in derives]
+        undone = {c: failed(why) for c, why in unallowed_rows(found, changes).items()}
+    progress = yield from _left_out(progress, undone)
+    return progress, [c for c in changes if c not in undone]
 
 
 def _left_out(progress: Progress, ends: Mapping[Change, Outcome]) -> Step[Progress]:

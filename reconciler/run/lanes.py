@@ -56,6 +56,11 @@ def _touched(change: Change) -> tuple[tuple[str, str], ...]:
     return ("label", change.label), *(("path", path) for path in sides)
 
 
+def derives(lane: Sequence[Change]) -> bool:
+    """Whether a lane derives, wherever in it: what comes behind may be a revocation."""
+    return any(change.derives for change in lane)
+
+
 def with_manager(changes: Sequence[Change], manager: str) -> tuple[Change, ...]:
     """Return the manager's own derive, which ends a run, and what comes behind it."""
     last = [c for c in changes if c.derives and c.label == manager]

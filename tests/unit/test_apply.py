@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.plan.change import Change, Side
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.run.lanes import in_lanes
+from reconciler.run.lanes import derives, in_lanes
 
 
 def revoke(label: str, token_id: str) -> Change:
@@ -50,3 +50,9 @@ def test_one_thing_at_a_time_about_a_label(
 ) -> None:
     """A fence beside a revocation could give consumers a token on its way out."""
     assert in_lanes(changes) == expected
+
+
+def test_a_lane_that_ends_with_a_revocation_derives_all_the_same() -> None:
+    """It takes its place among the few that derive side by side."""
+    assert derives((rotate("ant"), revoke("bee", "b")))
+    assert not derives((revoke("bee", "b"),))
