@@ -160,7 +160,8 @@ class TokenSpec:
     ``rotate_after_ms`` is None for ``never``. ``protect`` is None where the manifest is
     silent: silence neither protects nor unprotects. ``path`` is below the prefix.
     ``fields`` are further names for values of the secret, each ``NAME=source``, sorted.
-    ``was`` is the label's former name.
+    ``was`` is the label's former name. ``reserve`` is how many successors are kept
+    ready, and one that is older than ``reserve_age_ms`` is never used.
     """
 
     label: str
@@ -171,6 +172,8 @@ class TokenSpec:
     protect: bool | None = None
     fields: tuple[str, ...] = ()
     was: str | None = None
+    reserve: int = 0
+    reserve_age_ms: int = 120 * DAY_MS
     description: str = ""
     mark: Mark | None = dataclasses.field(default=None, compare=False)
 

@@ -54,6 +54,7 @@ class Options:
     requested: tuple[str, ...] = ()
     rotates_all: bool = False
     compromised: bool = False
+    distrust_reserve: bool = False
     identity_file: str | None = None
     identity_command: str | None = None
     identity_vault: str | None = None
@@ -110,6 +111,8 @@ def policy_of(manifest: Manifest, options: Options) -> Policy:
     for label in sorted(options.guards.get("replace", ())):
         if label not in known:
             raise UsageError(f"--replace {label!r}: the manifest has no such label")
+    if options.distrust_reserve and not options.compromised:
+        raise UsageError("--distrust-reserve goes with --compromised")
     requested: frozenset[str] = known if options.rotates_all else frozenset()
     for word in options.requested:
         if not meant(word, known):
@@ -124,6 +127,7 @@ def policy_of(manifest: Manifest, options: Options) -> Policy:
         requested=requested,
         named=(ALL,) if options.rotates_all else tuple(sorted(set(options.requested))),
         compromised=options.compromised,
+        distrust_reserve=options.distrust_reserve,
     )
     return policy.with_given(options.guards)
 

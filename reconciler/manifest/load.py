@@ -18,6 +18,7 @@ from reconciler.errors import UsageError
 from reconciler.escape import counted
 from reconciler.manifest.durations import (
     DEFAULT_OVERLAP,
+    DEFAULT_RESERVE_AGE,
     DEFAULT_ROTATE_AFTER,
     parse_duration_ms,
 )
@@ -137,6 +138,8 @@ def _build(draft: Draft, names: tuple[str, ...]) -> Manifest:
         rotate_after=head.within("defaults", "rotate_after"),
         overlap=head.within("defaults", "overlap"),
         fields=head.within("vault", "fields"),
+        reserve=head.within("defaults", "reserve"),
+        reserve_age=head.within("defaults", "reserve_age"),
     )
     return Manifest(
         profile_id=profile.value if profile and isinstance(profile.value, int) else None,
@@ -155,6 +158,8 @@ class _Defaults:
     rotate_after: Node | None
     overlap: Node | None
     fields: Node | None
+    reserve: Node | None
+    reserve_age: Node | None
 
 
 def _token(defaults: _Defaults, token: Judged) -> TokenSpec:
@@ -162,6 +167,7 @@ def _token(defaults: _Defaults, token: Judged) -> TokenSpec:
     label, scopes, protect = get("label"), get("scopes"), get("protect")
     age = get("rotate_after") or defaults.rotate_after
     overlap = get("overlap") or defaults.overlap
+    reserve, kept = get("reserve") or defaults.reserve, defaults.reserve_age
     return TokenSpec(
         label=_text(label),
         scopes=_scopes(tuple(item.text for item in scopes.items)) if scopes else DEFAULT_SCOPES,
@@ -171,6 +177,8 @@ def _token(defaults: _Defaults, token: Judged) -> TokenSpec:
         protect=protect.value if protect and isinstance(protect.value, bool) else None,
         fields=_fields(defaults.fields, get("fields")),
         was=_text(get("was")) or None,
+        reserve=reserve.value if reserve and isinstance(reserve.value, int) else 0,
+        reserve_age_ms=parse_duration_ms(kept.text if kept else DEFAULT_RESERVE_AGE) or 0,
         description=" ".join(_text(get("description")).split()),
         mark=token.node.mark,
     )

@@ -119,7 +119,7 @@ def fleet_size(draft: Draft) -> Iterator[Problem]:
 
 def lengths(draft: Draft) -> Iterator[Problem]:
     """Every duration that is written is within its bounds."""
-    for key in ("rotate_after", "overlap"):
+    for key in ("rotate_after", "overlap", "reserve_age"):
         written = [draft.head.within("defaults", key), *(token.get(key) for token in draft.tokens)]
         for node in written:
             sentence = durations.out_of_bounds(key, node.text) if node else None

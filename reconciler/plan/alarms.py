@@ -15,8 +15,10 @@ from reconciler.plan.change import Change, Plan
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.values import value
 
-WRITES = frozenset({Action.RESTORE, Action.REWRITE, Action.ROTATE})
+WRITES = frozenset({Action.RESTORE, Action.REWRITE, Action.ROTATE, Action.PROMOTE})
 """The actions that write a label's secret anew."""
+
+_ROTATES = frozenset({Action.ROTATE, Action.PROMOTE})
 
 POWERFUL = frozenset({"withdrawal", "delegated_signing"})
 """Scopes that move funds, or sign for others: granting them needs a second look."""
@@ -67,7 +69,7 @@ def gained_scopes(change: Change) -> tuple[str, ...]:
 
 def lost_scopes(change: Change) -> tuple[str, ...]:
     """Return the scopes that the old token has and the new one lacks."""
-    if not change.derives or change.after is None:
+    if not change.replaces or change.after is None:
         return ()
     return tuple(sorted(set(scopes_before(change) or ()) - set(change.after.scopes)))
 
@@ -79,7 +81,7 @@ def plus_minus(gained: Iterable[str], lost: Iterable[str]) -> str:
 
 def scope_note(change: Change) -> str:
     """Return ``+gained -lost`` of a change that derives, and nothing of any other."""
-    if not change.derives or change.after is None:
+    if not change.replaces or change.after is None:
         return ""
     return plus_minus(gained_scopes(change), lost_scopes(change))
 
@@ -87,7 +89,7 @@ def scope_note(change: Change) -> str:
 def path_note(change: Change) -> str:
     """Return where the secret will lie, if that is new."""
     before, after = change.before, change.after
-    if after is None or not change.derives:
+    if after is None or not change.replaces:
         return ""
     if before is not None and before.path != after.path:
         return f"path {safe(before.path)} -> {safe(after.path)}"
@@ -115,7 +117,7 @@ def retires(change: Change) -> str | None:
 
 def without_overlap(change: Change) -> str | None:
     """The predecessor gets no overlap."""
-    compromised = change.reason is Reason.COMPROMISED and change.derives
+    compromised = change.reason is Reason.COMPROMISED and change.replaces
     return _token(change) if compromised else None
 
 
@@ -142,13 +144,13 @@ def exchanges(change: Change) -> str | None:
 
 
 def _gains(change: Change) -> bool:
-    gains = change.action is Action.ROTATE and bool(gained_scopes(change))
+    gains = change.action in _ROTATES and bool(gained_scopes(change))
     return gains and scopes_before(change) is not None
 
 
 def perhaps_widens(change: Change) -> str | None:
     """The new token may do more than the old one, whose scopes nobody knows."""
-    gains = change.action is Action.ROTATE and gained_scopes(change)
+    gains = change.action in _ROTATES and gained_scopes(change)
     return scope_note(change) if gains and scopes_before(change) is None else None
 
 
@@ -161,7 +163,7 @@ def moves(change: Change) -> str | None:
     """Consumers will find the secret at another path."""
     before, after = change.before, change.after
     apart = before is not None and after is not None and before.path != after.path
-    return path_note(change) if change.derives and apart else None
+    return path_note(change) if change.replaces and apart else None
 
 
 def loses_names(change: Change) -> str | None:
@@ -181,7 +183,7 @@ def loses_others(change: Change) -> str | None:
 def hurries(change: Change) -> str | None:
     """The manifest gives consumers next to no time to read the new secret."""
     after = change.after
-    if change.action is not Action.ROTATE or change.reason is Reason.COMPROMISED or after is None:
+    if change.action not in _ROTATES or change.reason is Reason.COMPROMISED or after is None:
         return None
     hasty = after.overlap_ms is not None and after.overlap_ms < SHORT_OVERLAP_MS
     return _token(change) or None if hasty else None

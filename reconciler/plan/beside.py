@@ -33,7 +33,9 @@ class Beside(NamedTuple):
 
 NOTHING = Beside()
 
-_KEEP = frozenset({Action.RECORD, Action.RESTORE, Action.REWRITE, Action.DERIVE, Action.ROTATE})
+_KEEP = frozenset({Action.RECORD, Action.RESTORE, Action.REWRITE, Action.DERIVE, Action.ROTATE}) | {
+    Action.PROMOTE
+}
 
 
 def beside(facts: Facts, action: Action) -> Beside:

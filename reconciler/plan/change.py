@@ -16,7 +16,7 @@ import hashlib
 import json
 from typing import Any
 
-from reconciler.plan.tasks import Task
+from reconciler.plan.tasks import RevokeReserve, Task
 from reconciler.plan.vocabulary import CATEGORIES, NEEDS_DECISION, Action, Category, Reason
 from reconciler.state import LEFT_OUT, UNWRITTEN, Kind, to_plain
 from reconciler.values import value
@@ -35,7 +35,8 @@ class Side:
     secret is to be written over it, so that an approval is of that one. ``overlap_ms``
     is how long the predecessor of the new token lives on. ``fields`` are the further
     names that a secret is to carry. ``files`` are the manifest's, in the one row about
-    these.
+    these. ``nth`` tells the successors apart that are to be stocked for one label,
+    counted from 1.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Side:
     version_created_at_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     files: tuple[str, ...] = ()
     fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    nth: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
 
 @value
@@ -85,7 +87,18 @@ class Change:
     @property
     def derives(self) -> bool:
         """Whether an identity token is needed for it."""
-        return self.action in {Action.DERIVE, Action.ROTATE}
+        return self.action in {Action.DERIVE, Action.ROTATE, Action.STOCK}
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it gives the label another token, derived or from the reserve."""
+        return self.action in {Action.DERIVE, Action.ROTATE, Action.PROMOTE}
+
+    @property
+    def stocks(self) -> bool:
+        """Whether it is about the reserve alone, and waits for an identity token."""
+        task = self.task
+        return self.action is Action.STOCK or (isinstance(task, RevokeReserve) and task.after_stock)
 
 
 @value
@@ -168,9 +181,10 @@ class Plan:
     def reached(self) -> bool:
         """Whether the desired state is reached, but for what waits for its time.
 
-        One predicate for all who tell: exit code, step output, issue, last line.
+        A reserve that is short waits for a person's next visit. One predicate for all
+        who tell: exit code, step output, issue, last line.
         """
-        return not self.acting and not self.decisions
+        return all(c.stocks for c in self.acting) and not self.decisions
 
     def counts(self) -> dict[Action, int]:
         """Count the rows by action, in the order of the actions; zeros are left out."""

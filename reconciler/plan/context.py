@@ -11,6 +11,7 @@ from reconciler.plan.change import Change, NotTouched, row_key
 from reconciler.plan.facts import Facts, Listed, Owner, Recorded, Unwanted, Wanted
 from reconciler.plan.guards import Policy, files_missing
 from reconciler.plan.labels import resolved
+from reconciler.plan.ready import ready_reserves
 from reconciler.plan.setting import Setting
 from reconciler.state import (
     Current,
@@ -64,6 +65,7 @@ class PlanContext:
             doubt_ms=observed.doubt_ms,
             granted=granted_otherwise(ledger, observed.live),
             place=observed.place,
+            listed=self.listed,
         )
 
     def is_to_be_done(self, change: Change) -> bool:
@@ -170,6 +172,7 @@ class PlanContext:
             "twins": tuple(
                 t for t in self.labelled.get(label, ()) if self.kinds[t.token_id] is Kind.TWIN
             ),
+            "ready": ready_reserves(self.setting, spec, entry.reserve, self.live, observed.meta),
         }
         if current is None:
             return Wanted(**common)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from reconciler.model import LiveToken, SecretMeta, TokenSpec
 from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import Content, Current, Entry
+from reconciler.state import Content, Current, Entry, Reserve
 from reconciler.values import value
 
 
@@ -66,7 +66,8 @@ class Wanted(Facts):
     ``target`` and ``target_content`` are of the wanted path, and ``owner`` is another
     label that has it. ``holder`` is the other label whose token lies there, if it is on
     its way out, or its path is taken over. ``twins`` are live tokens with the label
-    that are not ours.
+    that are not ours. ``ready`` are the reserves that a rotation may take, the oldest
+    first.
     """
 
     spec: TokenSpec
@@ -75,6 +76,7 @@ class Wanted(Facts):
     owner: Owner | None
     holder: str | None
     twins: tuple[LiveToken, ...]
+    ready: tuple[Reserve, ...]
 
 
 @value

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from reconciler.plan.facts import Facts, Finding, Wanted
 from reconciler.plan.reasons import finding_of
+from reconciler.plan.stocked import with_reserve
 from reconciler.plan.vocabulary import Action, Reason
 
 
 def deriving(facts: Facts) -> Finding:
-    """Return what is to be done about a label, and why; a derive in vain is held."""
-    finding = finding_of(facts)
+    """Return what is to be done about a label, and why; a derive in vain is held.
+
+    What a reserve is ready for needs no derive.
+    """
+    finding = with_reserve(facts, finding_of(facts))
     if finding.action not in {Action.DERIVE, Action.ROTATE} or not isinstance(facts, Wanted):
         return finding
     row = facts.setting.granted.get(frozenset(facts.spec.scopes))

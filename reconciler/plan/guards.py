@@ -130,7 +130,8 @@ class Policy:
 
     A number is a limit, a boolean lifts its guard, and labels lift it for these labels.
     ``requested`` are the labels of ``rotate``, ``named`` the labels and globs that
-    named them; ``compromised`` leaves them no overlap.
+    named them; ``compromised`` leaves them no overlap, and with ``distrust_reserve``
+    their reserves go as well.
     ``rotation`` is the one that they go on with: those that are done are not rotated
     again. ``asked`` are ids whose revocation this run has sent.
     ``agreed`` are the rows of an approved plan, by ``row_key``; None without one.
@@ -192,6 +193,7 @@ class Policy:
     rotation: Rotation | None = None
     asked: frozenset[str] = frozenset()
     compromised: bool = False
+    distrust_reserve: bool = False
     agreed: frozenset[str] | None = None
 
     @property

@@ -125,7 +125,8 @@ from reconciler.plan.places import Takers, behind, written_over
 from reconciler.plan.reasons import finding_of
 from reconciler.plan.revocations import again_rows, revoking_rows
 from reconciler.plan.sides import sides_of
-from reconciler.plan.tasks import RecordFiles
+from reconciler.plan.stocked import leftover_rows, reserve_rows
+from reconciler.plan.tasks import NewToken, Promote, RecordFiles
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import Observed
 
@@ -146,7 +147,7 @@ def plan(
     """
     policy = resolved_policy(policy or Policy(), desired, observed)
     context = PlanContext(desired, observed, policy, now_ms, run)
-    changes = [*_files_row(context), *again_rows(context)]
+    changes = [*_files_row(context), *again_rows(context), *leftover_rows(context)]
     for label in context.specs.keys() | observed.ledger.tokens.keys():
         changes.extend(_rows_of(context, label))
     changes = list(behind(changes, _takers(context), context))
@@ -175,9 +176,8 @@ def _takers(context: PlanContext) -> Takers:
         by_path[spec.path] = spec.label
         facts = context.facts_of(spec.label)
         finding = deriving(facts)
-        if finding.action in {Action.DERIVE, Action.ROTATE} and context.is_to_be_done(
-            _own_row(context, facts, finding)
-        ):
+        own = _own_row(context, facts, finding)
+        if own.replaces and context.is_to_be_done(own):
             now.add(spec.label)
     return Takers(by_path=by_path, now=frozenset(now))
 
@@ -252,10 +252,11 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
     if finding.action is Action.RECOVER:
         return
     yield from protection_row(context, facts, spec)
-    if not _ends_all(context, facts, finding):
+    if not _ends_all(context, own):
         goes = finding.action is Action.REVOKE and context.is_to_be_done(own)
         gone = spec is None and facts.entry.current is None
         yield from retiring_rows(context, facts, leaving=goes or gone)
+    yield from reserve_rows(context, facts, own)
 
 
 def _rows_meanwhile(context: PlanContext, label: str) -> Iterable[Change]:
@@ -282,17 +283,16 @@ def _rows_meanwhile(context: PlanContext, label: str) -> Iterable[Change]:
         yield from revoking_rows(context, facts)
 
 
-def _ends_all(context: PlanContext, facts: Facts, finding: Finding) -> bool:
+def _ends_all(context: PlanContext, own: Change) -> bool:
     """Return whether the label's own row revokes its predecessors as well."""
     policy = context.setting.policy
-    derives = finding.action in {Action.DERIVE, Action.ROTATE}
-    return derives and policy.compromised and facts.label in policy.requested
+    return own.replaces and policy.compromised and own.label in policy.requested
 
 
 def _own_row(context: PlanContext, facts: Facts, finding: Finding) -> Change:
     before, after, task = sides_of(context, facts, finding)
     notes = [finding.note]
-    if finding.action in {Action.DERIVE, Action.ROTATE} and isinstance(facts, Wanted):
+    if isinstance(task, (NewToken, Promote)) and isinstance(facts, Wanted):
         notes.append(written_over(facts))
     kept, lost = beside(facts, finding.action)
     return Change(

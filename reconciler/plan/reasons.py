@@ -147,6 +147,22 @@ def rolled_back(facts: Listed) -> Finding | None:
     return None
 
 
+def reserve_in_place(facts: Wanted) -> Finding | None:
+    """A person wrote a reserve's secret to the label's path: consumers are given it.
+
+    One that the exchange does not list, or that lies at a path which the label is to
+    leave, is as good as anything else that is not ours.
+    """
+    content, entry = facts.content, facts.entry
+    if content is None or facts.path != facts.spec.path or facts.claimed:
+        return None
+    if not any(kept.token_id == content.token_id for kept in entry.reserve):
+        return None
+    if content.token_id not in facts.setting.listed:
+        return None
+    return Finding(Action.RECORD, Reason.RESERVE_USED, f"{facts.meta.version_id} of its path")
+
+
 def scopes_differ(facts: Listed) -> Finding | None:
     """The token may do other things than the manifest says; tokens are immutable."""
     wanted, granted = frozenset(facts.spec.scopes), frozenset(facts.live.scopes)
@@ -232,11 +248,20 @@ def in_sync(_: Listed) -> Finding | None:
 
 LEFTOVER = (*UNFINISHED, nothing_left)
 UNWANTED = (*UNFINISHED, *LEAVING)
-MISSING = (*UNFINISHED, occupied, twin, ends_by_itself, absent)
-UNLISTED = (*UNFINISHED, returned, occupied, ledger_restored, ends_by_itself, revoked_elsewhere)
+MISSING = (*UNFINISHED, reserve_in_place, occupied, twin, ends_by_itself, absent)
+UNLISTED = (
+    *UNFINISHED,
+    returned,
+    reserve_in_place,
+    occupied,
+    ledger_restored,
+    ends_by_itself,
+    revoked_elsewhere,
+)
 LISTED = (
     *UNFINISHED,
     returned,
+    reserve_in_place,
     occupied,
     compromised,
     rolled_back,

@@ -29,6 +29,7 @@ class Setting:
     while that is not proven. ``files_missing`` are files that the ledger remembers and
     the manifest lacks, unless that is allowed. ``granted``: what the exchange granted
     instead of scopes that were asked for. ``place`` is ``mount/prefix`` in Vault.
+    ``listed`` are the ids that the exchange lists.
     """
 
     now_ms: int
@@ -39,6 +40,7 @@ class Setting:
     doubt_ms: int | None
     granted: Mapping[frozenset[str], Granted] = dataclasses.field(default_factory=dict)
     place: str = ""
+    listed: frozenset[str] = frozenset()
 
     def doubt_within(self, overlap_ms: int) -> int | None:
         """Return the doubt that a decision about such an overlap reckons with.

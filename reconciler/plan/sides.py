@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from reconciler.plan.change import Side
 from reconciler.plan.context import PlanContext
-from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
+from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
     Evidence,
     NewToken,
+    Promote,
+    RecordInPlace,
     RecordReturned,
     RecordVersion,
     RecoverIntent,
@@ -38,11 +42,12 @@ def sides_of(
             return Side(path=path), None, RemovePlaceholder(path=path)
         case ((Action.DERIVE | Action.ROTATE), Wanted()):
             return before, _wanted_side(context, facts), _new_token(context, facts)
-        case Action.RECORD, Recorded() if finding.reason is Reason.RETURNED:
-            return before, before, RecordReturned()
-        case Action.RECORD, Listed():
-            moved = RecordVersion(path=path, entry=entry, version=latest)
-            return before, Side(path=path, version=latest.number), moved
+        case Action.PROMOTE, Wanted():
+            promoted = _promotion(context, facts)
+            wanted = _wanted_side(context, facts)
+            return before, dataclasses.replace(wanted, token_id=promoted.kept.token_id), promoted
+        case Action.RECORD, Wanted():
+            return before, *_recorded(context, facts, before, finding)
         case Action.RESTORE, Listed(content=found):
             source = found.holder_version if found is not None else None
             restored = RestoreSecret(
@@ -63,6 +68,20 @@ def sides_of(
             return before, *_end(context, facts, before, finding)
         case _:
             return before, None, None
+
+
+def _recorded(
+    context: PlanContext, facts: Wanted, before: Side | None, finding: Finding
+) -> tuple[Side | None, Task]:
+    """Return what is after the ledger was put right, and what does so."""
+    latest = facts.meta.version_id
+    if finding.reason is Reason.RETURNED:
+        return before, RecordReturned()
+    if finding.reason is Reason.RESERVE_USED:
+        placed = _in_place(context, facts)
+        return Side(path=facts.path, token_id=placed.kept.token_id), placed
+    moved = RecordVersion(path=facts.path, entry=facts.entry, version=latest)
+    return Side(path=facts.path, version=latest.number), moved
 
 
 def _end(
@@ -142,6 +161,33 @@ def _new_token(context: PlanContext, facts: Wanted) -> NewToken:
         is_manager=facts.label == context.desired.manager,
         uses_proven=context.setting.doubt_within(facts.spec.overlap_ms) is not None,
         passes_on=context.wanted_at.get(facts.entry.path, facts.label) != facts.label,
+    )
+
+
+def _promotion(context: PlanContext, facts: Wanted) -> Promote:
+    new = _new_token(context, facts)
+    return Promote(
+        spec=new.spec,
+        entry=new.entry,
+        seen=new.seen,
+        kept=facts.ready[0],
+        compromised=new.compromised,
+        believed_gone=new.believed_gone,
+        is_manager=new.is_manager,
+        uses_proven=new.uses_proven,
+        passes_on=new.passes_on,
+    )
+
+
+def _in_place(context: PlanContext, facts: Wanted) -> RecordInPlace:
+    found = facts.content.token_id if facts.content is not None else None
+    return RecordInPlace(
+        path=facts.path,
+        kept=next(kept for kept in facts.entry.reserve if kept.token_id == found),
+        entry=facts.entry,
+        seen=facts.meta.version_id,
+        overlap_ms=facts.spec.overlap_ms,
+        is_manager=facts.label == context.desired.manager,
     )
 
 

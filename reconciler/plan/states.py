@@ -48,6 +48,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.REVOKING_LEFT,
         Reason.REVOKED_LIVES,
         Reason.PLACEHOLDER_LEFT,
+        Reason.RESERVE_LEFT,
     ),
     State.IN_PROGRESS: (Reason.IN_PROGRESS, Reason.NAME_WAITS),
     State.HELD: (
@@ -70,6 +71,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.ROLLED_BACK,
         Reason.ENDS_BY_ITSELF,
         Reason.LEDGER_RESTORED,
+        Reason.RESERVE_USED,
     ),
     State.ABSENT: (Reason.ABSENT,),
     State.BROKEN: (
@@ -99,7 +101,14 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.BUDGET,
         Reason.PILED_UP,
     ),
-    State.OK: (Reason.IN_SYNC,),
+    State.OK: (
+        Reason.IN_SYNC,
+        Reason.RESERVE_SHORT,
+        Reason.RESERVE_AGED,
+        Reason.RESERVE_UNFIT,
+        Reason.RESERVE_SURPLUS,
+        Reason.RESERVE_LOST,
+    ),
     State.DRAINING: (
         Reason.OVERLAP,
         Reason.STILL_USED,

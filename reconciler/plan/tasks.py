@@ -2,14 +2,18 @@
 
     action            task
     ----------------  ------------------------------------------------------------------
-    recover           RecoverIntent, FinishRevoking, RevokeAgain or RemovePlaceholder
+    recover           RecoverIntent, FinishRevoking, RevokeAgain, RemovePlaceholder or
+                      RemoveLeftover
     rename            RenameLabel
-    record            RecordFiles, RecordProtection, RecordReturned or RecordVersion
+    record            RecordFiles, RecordProtection, RecordReturned, RecordInPlace or
+                      RecordVersion
     restore           RestoreSecret
     rewrite           RewriteSecret
-    derive, rotate    NewToken
+    derive, rotate,   NewToken
+    stock
+    promote           Promote
     retire            RetireCurrent
-    revoke            RevokeCurrent or RevokeRetiring
+    revoke            RevokeCurrent, RevokeRetiring or RevokeReserve
     hold, keep        none
 
 Rules this module keeps:
@@ -28,6 +32,7 @@ from reconciler.state import (
     Entry,
     IntentKind,
     Ledger,
+    Reserve,
     Retiring,
     Revoking,
     kept_beside,
@@ -91,6 +96,15 @@ class RemovePlaceholder:
 
 
 @value
+class RemoveLeftover:
+    """Delete the document of a reserve that was promoted; ``path`` is where it lies."""
+
+    entry: Entry
+    path: str
+    token_id: str
+
+
+@value
 class RenameLabel:
     """Move the ledger's entry of a former label to the label."""
 
@@ -118,6 +132,18 @@ class RecordVersion:
     path: str
     entry: Entry
     version: VersionId
+
+
+@value
+class RecordInPlace:
+    """Record a reserve as current: a person wrote its secret to the label's path."""
+
+    path: str
+    kept: Reserve
+    entry: Entry
+    seen: VersionId
+    overlap_ms: int
+    is_manager: bool = False
 
 
 @value
@@ -165,7 +191,8 @@ class NewToken:
     which nobody was shown to use, may go at once. ``standing`` are recorded tokens that
     live and are to live on: the run fills them in, because they depend on its other
     changes. ``others`` are the names of what others wrote beside our fields, known
-    right before the POST.
+    right before the POST. ``stocks``: the token goes into the reserve, and nothing else
+    changes.
     """
 
     spec: TokenSpec
@@ -180,6 +207,7 @@ class NewToken:
     listed: frozenset[str] = frozenset()
     can_list: bool = True
     standing: frozenset[str] = frozenset()
+    stocks: bool = False
 
     @property
     def predecessor(self) -> Current | None:
@@ -189,12 +217,16 @@ class NewToken:
     @property
     def done(self) -> str:
         """What was done, once it is."""
+        if self.stocks:
+            return "stocked"
         verb = "derived" if self.predecessor is None else "rotated"
         return verb + kept_beside(self.others)
 
     @property
     def kind(self) -> IntentKind:
         """What the intent says."""
+        if self.stocks:
+            return IntentKind.STOCK
         return IntentKind.DERIVE if self.predecessor is None else IntentKind.ROTATE
 
     @property
@@ -203,6 +235,29 @@ class NewToken:
         if self.predecessor is None or self.believed_gone:
             return frozenset()
         return frozenset({self.predecessor.token_id})
+
+
+@value
+class Promote:
+    """Make a reserve the label's current token, and retire its predecessor.
+
+    ``kept`` is the reserve. The other fields are as in ``NewToken``.
+    """
+
+    spec: TokenSpec
+    entry: Entry
+    seen: VersionId
+    kept: Reserve
+    compromised: bool = False
+    believed_gone: bool = False
+    is_manager: bool = False
+    uses_proven: bool = False
+    passes_on: bool = False
+
+    @property
+    def predecessor(self) -> Current | None:
+        """The label's current token."""
+        return self.entry.current
 
 
 @value
@@ -245,20 +300,40 @@ class RevokeRetiring:
     outcome: str = "superseded"
 
 
+@value
+class RevokeReserve:
+    """Revoke a token of the reserve.
+
+    ``path`` is the label's, whose content is never revoked. ``after_stock``: it is
+    replaced first, by a stocking of the same run. ``outcome`` is as in
+    ``RevokeRetiring``.
+    """
+
+    kept: Reserve
+    path: str
+    evidence: Evidence
+    after_stock: bool = False
+    outcome: str = "not desired"
+
+
 Task = (
     RecoverIntent
     | FinishRevoking
     | RevokeAgain
     | RemovePlaceholder
+    | RemoveLeftover
     | RenameLabel
     | RecordFiles
     | RecordProtection
     | RecordVersion
+    | RecordInPlace
     | RestoreSecret
     | RewriteSecret
     | RecordReturned
     | NewToken
+    | Promote
     | RetireCurrent
     | RevokeCurrent
     | RevokeRetiring
+    | RevokeReserve
 )

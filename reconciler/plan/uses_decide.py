@@ -6,10 +6,11 @@ Only then is a list more worth its call.
 from __future__ import annotations
 
 from reconciler.model import Manifest
+from reconciler.plan.change import Change
 from reconciler.plan.guards import Policy
 from reconciler.plan.planner import plan
 from reconciler.plan.tasks import RecoverIntent
-from reconciler.plan.vocabulary import Action, Reason
+from reconciler.plan.vocabulary import Reason
 from reconciler.state import Observed
 
 USES_DECIDE = frozenset(
@@ -30,7 +31,7 @@ def rests_on_uses(
         return True  # whether an unknown token is the intent's
     labels = {spec.label for spec in desired.tokens}
     in_question = any(
-        entry.retiring or entry.intent is not None or label not in labels
+        entry.retiring or entry.reserve or entry.intent is not None or label not in labels
         for label, entry in observed.ledger.tokens.items()
     )
     at_once = any(s.overlap_ms == 0 and s.label != desired.manager for s in desired.tokens)
@@ -40,6 +41,10 @@ def rests_on_uses(
     return any(
         c.reason in USES_DECIDE
         or isinstance(c.task, RecoverIntent)
-        or (c.action is Action.ROTATE and c.after is not None and c.after.overlap_ms == 0)
+        or (c.replaces and c.before is not None and _has_no_overlap(c))
         for c in found.changes
     )
+
+
+def _has_no_overlap(change: Change) -> bool:
+    return change.after is not None and change.after.overlap_ms == 0

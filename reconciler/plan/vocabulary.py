@@ -25,8 +25,10 @@ class Action(enum.Enum):
     REWRITE = "rewrite"
     DERIVE = "derive"
     ROTATE = "rotate"
+    PROMOTE = "promote"
     RETIRE = "retire"
     REVOKE = "revoke"
+    STOCK = "stock"
     HOLD = "hold"
     KEEP = "keep"
 
@@ -52,8 +54,10 @@ ACTIONS: dict[Action, ActionWords] = {
     Action.REWRITE: ActionWords("<", "yellow", "to rewrite", "rewritten"),
     Action.DERIVE: ActionWords("+", "green", "to derive", "derived"),
     Action.ROTATE: ActionWords("~", "yellow", "to rotate", "rotated"),
+    Action.PROMOTE: ActionWords("~", "yellow", "to rotate from the reserve", "rotated"),
     Action.RETIRE: ActionWords("-", "yellow", "to retire", "retired"),
     Action.REVOKE: ActionWords("-", "red", "to revoke", "revoked"),
+    Action.STOCK: ActionWords("+", "green", "to stock", "stocked"),
     Action.HOLD: ActionWords(".", "cyan", "held", "held"),
     Action.KEEP: ActionWords(" ", "white", "kept", "kept"),
 }
@@ -123,6 +127,13 @@ class Reason(enum.Enum):
     PROTECT_ON = "protect_on"
     PROTECT_OFF = "protect_off"
     FILES = "files"
+    RESERVE_SHORT = "reserve_short"
+    RESERVE_AGED = "reserve_aged"
+    RESERVE_UNFIT = "reserve_unfit"
+    RESERVE_SURPLUS = "reserve_surplus"
+    RESERVE_LOST = "reserve_lost"
+    RESERVE_USED = "reserve_used"
+    RESERVE_LEFT = "reserve_left"
 
 
 SENTENCES: dict[Reason, str] = {
@@ -223,6 +234,16 @@ SENTENCES: dict[Reason, str] = {
     Reason.PROTECT_ON: "protected from now on",
     Reason.PROTECT_OFF: "NO LONGER protected",
     Reason.FILES: "remember the manifest's files",
+    Reason.RESERVE_SHORT: "the reserve is short of a successor",
+    Reason.RESERVE_AGED: "in the reserve for longer than reserve_age: it is replaced, not used",
+    Reason.RESERVE_UNFIT: "in the reserve, and not what the manifest wants any more",
+    Reason.RESERVE_SURPLUS: "in the reserve, and one more than the manifest wants",
+    Reason.RESERVE_LOST: "in the reserve, and can't be used: its secret is lost, or it is gone",
+    Reason.RESERVE_USED: (
+        "somebody uses a token of the reserve: see who reads _reserve/, then adopt the token, "
+        "or `reconciler rotate --token-id ID --compromised`"
+    ),
+    Reason.RESERVE_LEFT: "the document of a promoted reserve is left: delete it",
 }
 
 NEEDS_DECISION = frozenset(
@@ -235,13 +256,16 @@ NEEDS_DECISION = frozenset(
         Reason.ENDS_BY_ITSELF,
         Reason.LEDGER_RESTORED,
         Reason.SCOPES_GRANTED,
+        Reason.RESERVE_USED,
     }
 )
 """Holds of a desired label that only a person resolves: they make an apply exit 4."""
 
 CATEGORIES: dict[Reason, Category] = {
     **dict.fromkeys(Reason, Category.CONFIG),
-    **dict.fromkeys((Reason.DUE, Reason.BUDGET, Reason.PILED_UP), Category.ROTATION),
+    **dict.fromkeys(
+        (Reason.DUE, Reason.BUDGET, Reason.PILED_UP, Reason.RESERVE_SHORT), Category.ROTATION
+    ),
     **dict.fromkeys(
         (
             Reason.INTENT_OPEN,
@@ -261,6 +285,12 @@ CATEGORIES: dict[Reason, Category] = {
             Reason.UNPROVEN,
             Reason.SUCCESSOR_UNUSED,
             Reason.SUPERSEDED,
+            Reason.RESERVE_AGED,
+            Reason.RESERVE_UNFIT,
+            Reason.RESERVE_SURPLUS,
+            Reason.RESERVE_LOST,
+            Reason.RESERVE_USED,
+            Reason.RESERVE_LEFT,
         ),
         Category.CLEANUP,
     ),

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         StopDeriving,
         Turn,
         Unclear,
+        Undelete,
         UseSigner,
         VerifyToken,
         WriteLedger,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
         drive,
         time_of_record,
     )
+    from reconciler.protocol.found import Recovery
     from reconciler.protocol.lease import LedgerWriter
     from reconciler.protocol.outcome import (
         Ending,
@@ -92,11 +94,7 @@ if TYPE_CHECKING:
     )
     from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
     from reconciler.protocol.prove import why_unproven
-    from reconciler.protocol.recover import (
-        Recovery,
-        finish_all_revoking,
-        recover_intent,
-    )
+    from reconciler.protocol.recover import finish_all_revoking, recover_intent
     from reconciler.protocol.repair import fix_version, remove_placeholder
     from reconciler.protocol.report import Approved, Report, Row, approve
     from reconciler.protocol.revoke import finish_revoking, revoke_current, revoke_retiring
@@ -146,6 +144,7 @@ __all__ = [
     "StopDeriving",
     "Turn",
     "Unclear",
+    "Undelete",
     "UseSigner",
     "VerifyToken",
     "WriteLedger",
@@ -215,6 +214,7 @@ __getattr__ = on_demand(
             "StopDeriving",
             "Turn",
             "Unclear",
+            "Undelete",
             "UseSigner",
             "VerifyToken",
             "WriteLedger",
@@ -236,7 +236,8 @@ __getattr__ = on_demand(
         ),
         "own_use": ("OWN_USE_MS", "SIGN_BEFORE_MS", "TOO_LATE"),
         "prove": ("why_unproven",),
-        "recover": ("Recovery", "finish_all_revoking", "recover_intent"),
+        "found": ("Recovery",),
+        "recover": ("finish_all_revoking", "recover_intent"),
         "repair": ("fix_version", "remove_placeholder"),
         "report": ("Approved", "Report", "Row", "approve"),
         "revoke": ("finish_revoking", "revoke_current", "revoke_retiring"),

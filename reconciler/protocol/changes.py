@@ -17,25 +17,32 @@ from reconciler.plan import (
     Change,
     FinishRevoking,
     NewToken,
+    Promote,
     RecordFiles,
+    RecordInPlace,
     RecordProtection,
     RecordReturned,
     RecordVersion,
     RecoverIntent,
+    RemoveLeftover,
     RemovePlaceholder,
     RenameLabel,
     RestoreSecret,
     RetireCurrent,
     RevokeAgain,
     RevokeCurrent,
+    RevokeReserve,
     RevokeRetiring,
     RewriteSecret,
 )
 from reconciler.protocol.derive import derive_token
 from reconciler.protocol.effects import ConfirmedNow, Recorded, Step, WriteLedger
+from reconciler.protocol.found import Recovery
 from reconciler.protocol.outcome import Outcome, Run, applied, not_tried, unrecorded
-from reconciler.protocol.recover import Recovery, recover_intent
+from reconciler.protocol.promote import promote, remove_leftover
+from reconciler.protocol.recover import recover_intent
 from reconciler.protocol.repair import fix_version, remove_placeholder
+from reconciler.protocol.reserve import record_placed, revoke_reserve
 from reconciler.protocol.revoke import (
     finish_revoking,
     revoke_again,
@@ -64,7 +71,9 @@ def facts_of(run: str, manifest: Manifest, observed: Observed) -> Run:
 def ends_at_once(change: Change) -> bool:
     """Return whether the change may end a current token without an overlap."""
     task = change.task
-    if isinstance(task, NewToken):
+    if isinstance(task, NewToken) and task.stocks:
+        return False
+    if isinstance(task, (NewToken, Promote)):
         return task.compromised or task.spec.overlap_ms == 0
     return change.action is Action.REVOKE
 
@@ -95,6 +104,8 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
     match task:
         case NewToken():
             return derive_token(run, replace(task, standing=standing | task.listed_predecessor))
+        case Promote():
+            return promote(run, task)
         case RestoreSecret():
             return restore(run, _place(label, task, task.source), task.entry, task.live)
         case RewriteSecret():
@@ -104,6 +115,10 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
             return revoke_current(label, entry, evidence, reason="not desired")
         case RevokeRetiring(entry=entry, retiring=retiring, evidence=evidence, outcome=outcome):
             return revoke_retiring(label, entry, retiring, evidence, reason=outcome)
+        case RevokeReserve():
+            return revoke_reserve(label, task)
+        case RecordInPlace():
+            return record_placed(run, label, task)
         case RenameLabel(was=was):
             return _record(rename_entry(label, was), f"renamed, was {was}")
         case RecordFiles(files=files):
@@ -118,24 +133,29 @@ def step_of(  # noqa: C901, PLR0912  # one match, with a case for each kind of t
         case RetireCurrent():
             return _retire(label)
         case RecoverIntent():
-            recovery = Recovery(
-                label=label,
-                overlap_ms=task.overlap_ms,
-                is_manager=task.is_manager,
-                uses_proven=task.uses_proven,
-                doubt_ms=task.doubt_ms,
-            )
-            return recover_intent(recovery, task.ledger)
+            return recover_intent(_recovery(label, task), task.ledger)
         case FinishRevoking(path=path, revoking=revoking, listed=listed):
             return finish_revoking(label, path, revoking, listed=listed)
         case RevokeAgain(token_id=token_id, live_label=live_label):
             return revoke_again(label, token_id, live_label)
         case RemovePlaceholder(path=path):
             return remove_placeholder(path)
+        case RemoveLeftover(entry=entry, path=path, token_id=token_id):
+            return remove_leftover(entry, path, token_id)
         case None:
             raise ValueError(f"{change.action.value} {label}: this row has no task")
         case _:
             assert_never(task)
+
+
+def _recovery(label: str, task: RecoverIntent) -> Recovery:
+    return Recovery(
+        label=label,
+        overlap_ms=task.overlap_ms,
+        is_manager=task.is_manager,
+        uses_proven=task.uses_proven,
+        doubt_ms=task.doubt_ms,
+    )
 
 
 def _place(label: str, task: RestoreSecret | RewriteSecret, source: int) -> Place:

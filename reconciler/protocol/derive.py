@@ -33,7 +33,7 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import Credentials, Derived, LiveToken, VersionId
-from reconciler.plan import NewToken
+from reconciler.plan import NewToken, Promote
 from reconciler.protocol.again import until_answered
 from reconciler.protocol.commit import (
     NotCommitted,
@@ -76,10 +76,12 @@ from reconciler.state import (
     CLOCK_WRONG_MS,
     Current,
     Intent,
+    Reserve,
     Retirement,
     name_intent,
     never_used,
     record_current,
+    record_stocked,
     secret_fields,
     with_further,
 )
@@ -139,11 +141,11 @@ def _keep(run: Run, sent: Sent) -> Step[Outcome]:
     version = yield from _commit(run, sent, leaving(named.ledger))
     if isinstance(version, Outcome):
         return version
-    outcome = yield from _record_derived(
-        task,
-        intent,
-        _Stored(derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms),
+    stored = _Stored(
+        derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms
     )
+    record = _record_stocked if task.stocks else _record_derived
+    outcome = yield from record(task, intent, stored)
     if not ended:
         return outcome
     only_its_own = task.listed_predecessor.issuperset(ended)
@@ -283,7 +285,7 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
         at_ms=now_ms,
         overlap_ms=task.spec.overlap_ms,
         reason="compromised" if task.compromised else "rotated",
-        revoke_now=task.compromised or _needs_no_overlap(task, old),
+        revoke_now=task.compromised or needs_no_overlap(task, old),
         revoke_all=task.compromised,
         already_gone=task.believed_gone and old is None,
     )
@@ -302,7 +304,27 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
     return with_revocations(done, ended)
 
 
-def _needs_no_overlap(task: NewToken, old: LiveToken | None) -> bool:
+def _record_stocked(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outcome]:
+    """Do step 6 of a token that goes into the reserve."""
+    label, derived = task.spec.label, kept.derived
+    live = kept.checked.find(derived.token_id)
+    row = Reserve(
+        token_id=derived.token_id,
+        live_label=label if live is None else live.label or label,
+        operation_id=intent.operation_id,
+        created_at_ms=derived.created_at_ms if live is None else live.created_at_ms,
+        scopes=intent.scopes,
+        verified_at_ms=kept.verified_at_ms,
+        version_created_at_ms=kept.version.created_at_ms,
+        fresh=True,
+    )
+    reply = yield from WriteLedger(transition=record_stocked(label, intent.operation_id, row))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, row.token_id)
+    return applied(task.done, row.token_id)
+
+
+def needs_no_overlap(task: NewToken | Promote, old: LiveToken | None) -> bool:
     """Return whether the predecessor goes at once: it has no overlap, and no consumer.
 
     Where another label is to have its path, it goes once that has it: the path would
@@ -311,7 +333,7 @@ def _needs_no_overlap(task: NewToken, old: LiveToken | None) -> bool:
     return task.spec.overlap_ms == 0 and not task.passes_on and _nobody_holds(task, old)
 
 
-def _nobody_holds(task: NewToken, old: LiveToken | None) -> bool:
+def _nobody_holds(task: NewToken | Promote, old: LiveToken | None) -> bool:
     """Return whether it is proven that no consumer ever used the predecessor.
 
     Always true for the manager: only this program uses it, and reads its secret anew.

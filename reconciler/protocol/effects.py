@@ -323,6 +323,14 @@ class DeleteVersion(Effect[Done | Refused | Unclear]):
 
 
 @value
+class Undelete(Effect[Done | Refused | Unclear]):
+    """Bring one soft-deleted version back, by its number."""
+
+    path: str
+    version: int
+
+
+@value
 class ReadLedger(Effect[tuple[Ledger | None, int] | Refused | Unclear]):
     """The ledger (None where there is none) and the number of its latest version."""
 

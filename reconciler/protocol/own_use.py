@@ -10,6 +10,8 @@ taken for a consumer's, whatever happens after it, the ledger knows of it before
                                      token is not fresh any more, because it is asked
                                      where no list shows its uses so far; sign, but no
                                      later than half a minute before the bound
+    (any), and it is in the reserve  the same, but it stays fresh: a use by anybody else
+                                     would be shown
     the ledger can't be written      do not sign
 
 The manager is excepted: its only consumer is this program.
@@ -45,7 +47,8 @@ def sign_stored(
     label: str, entry: Entry, credentials: Credentials
 ) -> Step[Listing | Refused | Unclear | LeaseLost | NotRecorded]:
     """List, signed by a managed token; the use to come is recorded where it matters."""
-    if not entry.retiring:
+    in_reserve = any(kept.token_id == credentials.token_id for kept in entry.reserve)
+    if not entry.retiring and not in_reserve:
         return (yield from VerifyToken(credentials=credentials))
     until_ms = (yield from Now()) + OWN_USE_MS
     transition = expect_own_use(label, credentials.token_id, until_ms)

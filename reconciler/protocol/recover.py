@@ -34,7 +34,9 @@ How the token of (d) is found, if the intent does not name it:
     where the secret belongs
 
 Nobody acts on the interrupted token before (a) and (c). A restore, rollback or adopt
-derives nothing: (d) only closes it.
+derives nothing: (d) only closes it. So does that of a promotion, whose reserve stays;
+where its version was taken away, the reserve is fresh no more. What was stocked and
+does not sign retires.
 """
 
 from __future__ import annotations
@@ -44,10 +46,6 @@ from functools import partial
 
 from reconciler.model import (
     MINUTE_MS,
-    USE_MARGIN_MS,
-    LiveToken,
-    SecretVersion,
-    instant_ms,
 )
 from reconciler.protocol.commit import (
     Committed,
@@ -66,10 +64,8 @@ from reconciler.protocol.effects import (
     Sleep,
     Step,
     Unclear,
-    UseSigner,
-    WriteLedger,
-    time_of_record,
 )
+from reconciler.protocol.found import Found, Recovery, found_commit, record_commit
 from reconciler.protocol.outcome import (
     Ending,
     Outcome,
@@ -77,15 +73,8 @@ from reconciler.protocol.outcome import (
     failed,
     not_tried,
     unrecorded,
-    with_revocations,
 )
-from reconciler.protocol.prove import (
-    Proof,
-    Works,
-    prove_new,
-    prove_stored,
-)
-from reconciler.protocol.revoke import finish_revoking, finish_superseded
+from reconciler.protocol.revoke import finish_revoking
 from reconciler.protocol.spare import OWN_PROOF_MS, used_until
 from reconciler.protocol.undo import (
     close_rewrite,
@@ -97,46 +86,23 @@ from reconciler.protocol.undo import (
     retire_perhaps,
     retire_token,
 )
+from reconciler.protocol.unpromoted import undo_promotion
 from reconciler.state import (
     DERIVE_DEADLINE_MS,
     INTERRUPTED,
-    TOKEN_ID,
-    Current,
     Entry,
     Intent,
     IntentKind,
     Ledger,
-    Retirement,
     abandon_intent,
-    credentials_of,
     interrupted,
-    may_be_of,
-    record_found,
 )
-from reconciler.values import value
 
 LOOKS_MS = (0, 1000, 2000, 4000, 8000, 15_000, 15_000)
 """Before each look for an interrupted token: longer than a derive may take to land."""
 
 YOUNG_MS = MINUTE_MS
 """A doubt about uses that is worth waiting for."""
-
-
-@value
-class Recovery:
-    """The label to recover.
-
-    ``overlap_ms`` is its predecessor's, should the commit turn out to be there.
-    ``uses_proven``: the exchange shows uses promptly, so one that is not shown was not.
-    A use may be shown late by ``doubt_ms``; None while that is not proven.
-    """
-
-    label: str
-    overlap_ms: int
-    is_manager: bool = False
-    has_signer: bool = True
-    uses_proven: bool = False
-    doubt_ms: int | None = None
 
 
 def recover_intent(task: Recovery, ledger: Ledger) -> Step[Outcome]:
@@ -174,9 +140,9 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
         seen_at_ms=intent.cas_created_at_ms,
     )
     if isinstance(verdict, Committed):
-        found = yield from _found(task, intent, verdict.content, ledger)
-        if isinstance(found, _Found):
-            return (yield from _record_found(task, intent, found, ledger))
+        found = yield from found_commit(task, intent, verdict.content, ledger)
+        if isinstance(found, Found):
+            return (yield from record_commit(task, intent, found, ledger))
         if isinstance(found, Outcome):
             return found
         verdict = found
@@ -191,6 +157,9 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
                     label, intent, intent.token_id, overlap_ms=task.overlap_ms
                 )
             )
+        if intent.kind is IntentKind.PROMOTE:
+            left = yield from undo_promotion(label, intent, verdict)
+            return left or applied("undone: what was written was taken away")
         # What a rewrite wrote lives on whatever was read. A token that was not named
         # was never committed, so somebody else wrote there: perhaps a token that fits.
         verdict = NotCommitted(version=intent.cas)
@@ -204,6 +173,9 @@ def _undo_uncommitted(
 ) -> Step[Outcome]:
     """Do (d) and (e), once it is certain that nothing was committed."""
     label = task.label
+    if intent.kind is IntentKind.PROMOTE:
+        left = yield from undo_promotion(label, intent, verdict)
+        return left or applied("undone: nothing was written, and the reserve stays")
     if not intent.kind.derives:
         outcome = f"{intent.kind.value} not committed"
         left = yield from close_rewrite(label, intent, verdict, outcome=outcome)
@@ -292,105 +264,3 @@ def _own_uses_only(task: Recovery, token_id: str) -> Step[Outcome | int | None]:
     if live is None:
         return 0
     return used_until(live) if task.uses_proven else live.created_at_ms + OWN_PROOF_MS
-
-
-@value
-class _Found:
-    """What a committed intent wrote: its version, and the token if the list has it.
-
-    ``unsigned``: what is stored did not sign, be the token in the list or not.
-    """
-
-    content: SecretVersion
-    token_id: str
-    live: LiveToken | None = None
-    unsigned: bool = False
-
-
-def _found(
-    task: Recovery, intent: Intent, content: SecretVersion, ledger: Ledger
-) -> Step[_Found | TakenAway | Outcome]:
-    """Return what was committed; whoever can write the path can forge an operation id.
-
-    So it is believed only if it is the token that the intent names, or can only be the
-    intent's, and it signs once. What is forged tells nothing about the intent's own.
-    """
-    credentials = credentials_of(content)
-    token_id = content.field(TOKEN_ID)
-    if token_id is None or intent.token_id not in {None, token_id}:
-        return TakenAway()
-    found = _Found(content=content, token_id=token_id)
-    if credentials is None:
-        lost = dataclasses.replace(found, unsigned=True)
-        return lost if intent.token_id is not None else TakenAway()
-    if intent.kind.derives:
-        proof = yield from prove_new(credentials, has_signer=task.has_signer)
-    else:
-        proof = yield from prove_stored(task.label, ledger.tokens[task.label], credentials)
-    if isinstance(proof, Outcome):
-        return dataclasses.replace(proof, status=Ending.FAILED)
-    if intent.token_id is None and not _is_only_one(task.label, intent, ledger, proof):
-        return TakenAway()
-    if isinstance(proof, Works):
-        return dataclasses.replace(found, live=proof.live)
-    return dataclasses.replace(found, unsigned=True)
-
-
-def _is_only_one(label: str, intent: Intent, ledger: Ledger, proof: Proof) -> bool:
-    """Whether what signed can only be the token of an intent that names none."""
-    if not isinstance(proof, Works):
-        return False
-    fitting = [token for token in proof.listed if may_be_of(label, intent, ledger, token)]
-    return fitting == [proof.live]
-
-
-def _record_found(task: Recovery, intent: Intent, found: _Found, ledger: Ledger) -> Step[Outcome]:
-    """Do step 6 for what was committed; what does not sign is recorded as such."""
-    label, token_id, content, live = task.label, found.token_id, found.content, found.live
-    entry = ledger.tokens[label]
-    now_ms = yield from time_of_record()
-    current = Current(
-        token_id=token_id,
-        live_label=_live_label(label, token_id, entry, live),
-        created_at_ms=live.created_at_ms if live is not None else _created_ms(content, intent),
-        version=content.version,
-        version_created_at_ms=content.created_at_ms,
-        verified_at_ms=now_ms + USE_MARGIN_MS,
-        unsigned=found.unsigned,
-    )
-    reason = "rolled back" if intent.kind is IntentKind.ROLLBACK else "rotated"
-    retirement = Retirement(
-        at_ms=now_ms,
-        overlap_ms=task.overlap_ms,
-        reason="compromised" if intent.compromised else reason,
-        revoke_now=intent.compromised,
-        revoke_all=intent.compromised,
-    )
-    reply = yield from WriteLedger(
-        transition=record_found(label, intent.operation_id, current, retirement)
-    )
-    if not isinstance(reply, Recorded):
-        return unrecorded(reply, token_id)
-    credentials = credentials_of(content)
-    if task.is_manager and credentials is not None and live is not None:
-        yield from UseSigner(credentials=credentials)
-    ended = yield from finish_superseded(label, reply.ledger.tokens[label], retirement.reason)
-    done = applied(
-        f"finished: the interrupted {intent.kind.value} was written and is recorded now", token_id
-    )
-    return with_revocations(done, ended)
-
-
-def _live_label(label: str, token_id: str, entry: Entry, live: LiveToken | None) -> str:
-    if live is not None and live.label is not None:
-        return live.label
-    if entry.current is not None and entry.current.token_id == token_id:
-        return entry.current.live_label
-    return next((r.live_label for r in entry.retiring if r.token_id == token_id), label)
-
-
-def _created_ms(content: SecretVersion, intent: Intent) -> int:
-    try:
-        return instant_ms(content.field("created_at") or "")
-    except ValueError:
-        return intent.since_ms

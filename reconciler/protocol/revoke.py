@@ -116,7 +116,8 @@ Later another run may have seen one, and have spared it.
 """
 
 
-def _too_old(evidence: Evidence) -> Step[Outcome | None]:
+def too_old(evidence: Evidence) -> Step[Outcome | None]:
+    """Return why nothing is begun on this evidence any more, or not yet."""
     now_ms = yield from ConfirmedNow()
     if not isinstance(now_ms, int):
         return not_tried(now_ms.sentence)
@@ -132,14 +133,14 @@ def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str)
     current, live = entry.current, evidence.live
     if current is None:
         return held("it has no current token any more")
-    late = yield from _too_old(evidence)
+    late = yield from too_old(evidence)
     if late is not None:
         return late
     if live is None:
-        unproven = yield from _unproven(label, entry, current.token_id)
+        unproven = yield from why_not_gone(label, entry, current.token_id)
         if unproven is not None:
             return unproven
-    if live is not None and not _is_called(live, current.live_label):
+    if live is not None and not is_called(live, current.live_label):
         return held(
             f"the exchange calls {current.token_id} {live.label!r}, "
             f"the ledger {current.live_label!r}: not revoked"
@@ -155,10 +156,10 @@ def revoke_retiring(
     The secret is read once more.
     """
     token_id, live = retiring.token_id, evidence.live
-    late = yield from _too_old(evidence)
+    late = yield from too_old(evidence)
     if late is not None:
         return late
-    if live is not None and not _is_called(live, retiring.live_label):
+    if live is not None and not is_called(live, retiring.live_label):
         return held(
             f"the exchange calls {token_id} {live.label!r}, "
             f"the ledger {retiring.live_label!r}: not revoked"
@@ -171,13 +172,13 @@ def revoke_retiring(
             "the secret holds it again: `reconciler rollback` makes that official", token_id
         )
     if live is None:
-        unproven = yield from _unproven(label, entry, token_id, path=retiring.path)
+        unproven = yield from why_not_gone(label, entry, token_id, path=retiring.path)
         if unproven is not None:
             return unproven
     return (yield from _start(label, token_id, reason))
 
 
-def _is_called(live: LiveToken, recorded: str) -> bool:
+def is_called(live: LiveToken, recorded: str) -> bool:
     """Return whether the exchange still calls a token as recorded, or much like it."""
     return live.label == recorded or alike(recorded, live.label)
 
@@ -198,7 +199,7 @@ def own_use(token_id: str) -> Step[int]:
     return now_ms + USE_MARGIN_MS
 
 
-def _unproven(
+def why_not_gone(
     label: str, entry: Entry, token_id: str, *, path: str | None = None
 ) -> Step[Outcome | None]:
     """Return why a token that the list lacks is not revoked; None if it is gone."""

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, Derived, LiveToken, SecretVersion
+from reconciler.model import SECOND_MS, Derived, LiveToken, SecretVersion, TokenSpec
 from reconciler.plan import NewToken
 from reconciler.protocol.commit import changed_since
 from reconciler.protocol.effects import (
@@ -48,6 +48,7 @@ from reconciler.protocol.outcome import Outcome, Run, failed, not_tried, unrecor
 from reconciler.protocol.revoke import confirm_gone
 from reconciler.state import (
     TOKEN_ID,
+    Entry,
     Fields,
     Intent,
     Ledger,
@@ -60,6 +61,7 @@ from reconciler.state import (
     others_of,
     own_ids,
     renew_intent,
+    reserve_path,
 )
 from reconciler.values import value
 
@@ -93,8 +95,7 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
     if isinstance(ready, Outcome):
         return ready
     task, before, others = ready
-    label, path = task.spec.label, task.spec.path
-    operation_id = yield from NewId()
+    label, operation_id = task.spec.label, (yield from NewId())
     since_ms = began_ms = yield from Now()
     intent = Intent(
         kind=task.kind,
@@ -104,11 +105,11 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
         before=_of_label(label, before),
         cas=task.seen.number,
         cas_created_at_ms=task.seen.created_at_ms,
-        path=path,
+        path=reserve_path(operation_id) if task.stocks else task.spec.path,
         scopes=task.spec.scopes,
         compromised=task.compromised,
         listed=task.can_list,
-        fields=task.spec.fields,
+        fields=() if task.stocks else task.spec.fields,
         others=task.others,
     )
     opened = yield from WriteLedger(
@@ -137,14 +138,18 @@ def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...], Fields
     """Return the task as it is known right before its POST, and the tokens that live.
 
     Beside them stands what others wrote. An outcome where nothing is to be derived now.
+    What goes into the reserve has a document of its own, where nothing was before.
     """
+    if task.stocks:
+        ready = yield from _turn_and_list(task)
+        return ready if isinstance(ready, Outcome) else (*ready, ())
     label, path = task.spec.label, task.spec.path
     content = yield from ReadSecret(path=path)
     if isinstance(content, (Refused, Unclear)):
         return not_tried(content.sentence)
     if not content.version_id.is_same(task.seen):
         return not_tried(changed_since(path, task.seen, content.version_id))
-    others = yield from _others(task, content)
+    others = yield from beside_new(task.spec, task.entry, content)
     if isinstance(others, Outcome):
         return others
     task = dataclasses.replace(task, others=named_others(others, task.spec.fields))
@@ -157,22 +162,22 @@ def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...], Fields
     return ready if isinstance(ready, Outcome) else (*ready, others)
 
 
-def _others(task: NewToken, content: SecretVersion) -> Step[Fields | Outcome]:
+def beside_new(spec: TokenSpec, entry: Entry, content: SecretVersion) -> Step[Fields | Outcome]:
     """Return what others wrote beside our fields, which goes on with the new secret.
 
     ``content`` is the latest version at the wanted path. What lies at the path that the
     label has now is taken along to another one. Where another label has taken that
     over, the version is read that was the label's own.
     """
-    beside, current = others_of(content, task.entry), task.predecessor
-    if current is None or task.entry.path == task.spec.path:
+    beside, current = others_of(content, entry), entry.current
+    if current is None or entry.path == spec.path:
         return beside
-    old = yield from ReadSecret(path=task.entry.path)
-    if isinstance(old, SecretVersion) and old.field(TOKEN_ID) not in own_ids(task.entry):
-        old = yield from ReadSecret(path=task.entry.path, version=current.version)
+    old = yield from ReadSecret(path=entry.path)
+    if isinstance(old, SecretVersion) and old.field(TOKEN_ID) not in own_ids(entry):
+        old = yield from ReadSecret(path=entry.path, version=current.version)
     if isinstance(old, (Refused, Unclear)):
         return not_tried(old.sentence)
-    return tuple({**dict(others_of(old, task.entry)), **dict(beside)}.items())
+    return tuple({**dict(others_of(old, entry)), **dict(beside)}.items())
 
 
 def _turn_and_list(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outcome]:

@@ -19,6 +19,7 @@
     end with the  the manager's own derive: its       -
     manager       predecessor is revoked by its
                   successor
+    stock         the reserve (``restock``)           -
     give back     a list proves what was revoked      -
                   (``closing``); then the lease goes
     report        after the lease was given back      always
@@ -35,7 +36,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from reconciler.errors import (
@@ -57,24 +58,16 @@ from reconciler.plan import (
 from reconciler.protocol import (
     Approved,
     NoteLedger,
-    Outcome,
     Report,
-    Row,
     Step,
     approve,
     ends_at_once,
-    facts_of,
-    failed,
-    held,
     not_tried,
     standing_of,
-    step_of,
 )
 from reconciler.run.closing import close_revocations
 from reconciler.run.effects import (
     Ask,
-    Ended,
-    HaltRun,
     Lane,
     Lanes,
     ReadHalt,
@@ -83,12 +76,14 @@ from reconciler.run.effects import (
     Started,
     Then,
 )
-from reconciler.run.identity import ask_identity, refuse_unallowed, unallowed_rows
-from reconciler.run.lanes import derives, in_lanes, passed_on_at_once, rests_on, with_manager
+from reconciler.run.identity import ask_identity, refuse_unallowed
+from reconciler.run.lanes import derives, in_lanes, passed_on_at_once, with_manager
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.newest import note_manifest, refuse_guarded
 from reconciler.run.progress import Progress, report_of
+from reconciler.run.restock import stock, stock_waits, with_identity
 from reconciler.run.rotation import note_rotation
+from reconciler.run.rows import do_all, left_out
 from reconciler.run.session import Outlook, Session, look, refuse_ending
 from reconciler.state import Observed, date_versions, set_uses
 
@@ -123,6 +118,8 @@ def apply_manifest(
         outlook=outlook,
         started_at_ms=outlook.observed.now_ms,
     )
+    outlook = yield from stock_waits(session, outlook)
+    progress = dataclasses.replace(progress, outlook=outlook)
     acting = outlook.plan.acting
     at_work = any(c.reason is Reason.IN_PROGRESS for c in outlook.plan.changes)
     if not acting and not at_work and session.policy.rotation is None:
@@ -174,14 +171,21 @@ def _refuse_lost(session: Session, outlook: Outlook) -> None:
 
 
 def _refuse(session: Session, outlook: Outlook, approved: Approved | None) -> Step[None]:
-    """Ask guards and identity: whatever would stop the run half way stops it here."""
+    """Ask guards and identity: whatever would stop the run half way stops it here.
+
+    Without an identity the rows that need none are made, unless a plan was saved.
+    """
     refuse_guarded(session, outlook.observed, approved)
-    acting = outlook.plan.acting
+    acting = [c for c in outlook.plan.acting if not c.stocks]
     digest = outlook.plan.digest()
     found = yield from ask_identity(session, acting, outlook.observed, digest=digest)
     if isinstance(found, ReconcilerError):
-        raise found
-    refuse_unallowed(found, acting)
+        saved = approved is not None and approved.as_of_ms is not None
+        rest = any(not c.derives for c in acting)
+        if saved or not rest or not isinstance(found, PersonNeededError):
+            raise found
+    else:
+        refuse_unallowed(found, acting)
 
 
 class StalePlanError(PlanStaleError):
@@ -269,7 +273,7 @@ def _repair(progress: Progress) -> Stage[Progress]:
     if not repairs or halt.why is not None or progress.rounds == ROUNDS:
         return Then(stage=_act, arguments=(progress,))
     yield from Started(changes=tuple(repairs))
-    rows = yield from _do_all(progress, repairs)
+    rows = yield from do_all(progress, repairs)
     repaired = dataclasses.replace(
         progress.ended(rows),
         tried=progress.tried | {row_key(c) for c in repairs},
@@ -295,11 +299,11 @@ def _plan_afresh(progress: Progress) -> Stage[Progress]:
 
 def _act(progress: Progress) -> Stage[Progress]:
     """Make all other changes: derives beside revokes, the manager's derive last."""
-    changes = [c for c in progress.allowed if c.action not in REPAIRS]
+    changes = [c for c in progress.allowed if c.action not in REPAIRS and not c.stocks]
     progress = yield from _refuse_new(progress, changes)
     if not changes:
-        return progress
-    progress, changes = yield from _with_identity(progress, changes)
+        return Then(stage=stock, arguments=(progress,))
+    progress, changes = yield from with_identity(progress, changes)
     yield from Started(changes=tuple(changes))
     manager = progress.session.manifest.manager
     leaving = frozenset(c.label for c in changes if ends_at_once(c))
@@ -308,7 +312,7 @@ def _act(progress: Progress) -> Stage[Progress]:
     beside = [c for c in changes if c not in last]
     found = yield from Lanes(
         lanes=tuple(
-            Lane(derives=derives(lane), make=partial(_do_all, progress, lane, standing))
+            Lane(derives=derives(lane), make=partial(do_all, progress, lane, standing))
             for lane in in_lanes(beside)
         )
     )
@@ -322,79 +326,12 @@ def _act(progress: Progress) -> Stage[Progress]:
 def _end_with_the_manager(
     progress: Progress, changes: tuple[Change, ...], standing: frozenset[str]
 ) -> Stage[Progress]:
-    return progress.ended((yield from _do_all(progress, changes, standing)))
+    progress = progress.ended((yield from do_all(progress, changes, standing)))
+    return Then(stage=stock, arguments=(progress,))
 
 
 def _refuse_new(progress: Progress, agreed: Sequence[Change]) -> Step[Progress]:
     """Report the rows that nobody agreed to as not tried."""
-    acting = (c for c in progress.outlook.plan.acting if c.action not in REPAIRS)
+    acting = (c for c in progress.outlook.plan.acting if c.action not in REPAIRS and not c.stocks)
     new = {c: not_tried(NEW_SINCE) for c in acting if c not in agreed}
-    return (yield from _left_out(progress, new))
-
-
-def _with_identity(
-    progress: Progress, changes: list[Change]
-) -> Step[tuple[Progress, list[Change]]]:
-    """Leave out the derives that the identity can't make, and report them.
-
-    Repairs may have led to derives that nobody has asked the identity about.
-    """
-    approved, outlook = progress.approved, progress.outlook
-    digest = approved.digest if approved is not None else outlook.plan.digest()
-    found = yield from ask_identity(progress.session, changes, outlook.observed, digest=digest)
-    if isinstance(found, ReconcilerError):
-        if isinstance(found, PersonNeededError):
-            progress = dataclasses.replace(progress, person=str(found))
-        undone = {c: not_tried(str(found)) for c in changes if c.derives}
-    else:
-        undone = {c: failed(why) for c, why in unallowed_rows(found, changes).items()}
-    progress = yield from _left_out(progress, undone)
-    return progress, [c for c in changes if c not in undone]
-
-
-def _left_out(progress: Progress, ends: Mapping[Change, Outcome]) -> Step[Progress]:
-    """Report changes that are not made, each with its end."""
-    for change, outcome in ends.items():
-        progress = progress.ended([(yield from _ended(change, outcome))])
-    return progress
-
-
-# --- changes ---
-
-
-def _do_all(
-    progress: Progress, changes: Sequence[Change], standing: frozenset[str] = frozenset()
-) -> Step[tuple[Row, ...]]:
-    """Make changes one after the other; once the run is halted, none is tried."""
-    rows: list[Row] = []
-    for change in changes:
-        halt = yield from ReadHalt()
-        if halt.why is not None:
-            outcome = not_tried(halt.why)
-        elif why := next((why for row in rows if (why := rests_on(change, row))), None):
-            outcome = held(why)
-        else:
-            outcome = yield from _do(progress, change, standing)
-            if outcome.stop:
-                yield from HaltRun(sentence=outcome.sentence)
-        rows.append((yield from _ended(change, outcome)))
-    return tuple(rows)
-
-
-def _do(progress: Progress, change: Change, standing: frozenset[str]) -> Step[Outcome]:
-    session = progress.session
-    facts = facts_of(session.run, session.manifest, progress.outlook.observed)
-    try:
-        with Unforeseen():
-            outcome: Outcome = yield from step_of(change, facts, standing)
-            return outcome
-    except ReconcilerError as error:
-        return dataclasses.replace(failed(str(error)), stop=True)
-
-
-def _ended(change: Change, outcome: Outcome) -> Step[Row]:
-    """Make the row, and tell it; what waits for a list is told at the end."""
-    row = Row(change=change, outcome=outcome)
-    if not outcome.waits:
-        yield from Ended(row=row)
-    return row
+    return (yield from left_out(progress, new))

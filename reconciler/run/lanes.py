@@ -12,10 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.plan import Change, NewToken, RevokeCurrent, RevokeRetiring
+from reconciler.plan import (
+    Change,
+    NewToken,
+    Promote,
+    RevokeCurrent,
+    RevokeReserve,
+    RevokeRetiring,
+)
 from reconciler.protocol import Ending, Row
+from reconciler.state import RESERVE_FOLDER
 
 CURRENT_STAYS = "the label's current token is not gone yet, so this one stays for now"
+
+NOT_REPLACED = "it is replaced first, which has not come about"
 
 _REVOKES = (RevokeCurrent, RevokeRetiring)
 
@@ -43,7 +53,9 @@ def _turn(change: Change) -> int:
         return 3
     if isinstance(change.task, _REVOKES) and change.task.after_taker is not None:
         return 2
-    return int(change.derives)
+    if isinstance(change.task, RevokeReserve) and change.task.after_stock:
+        return 2
+    return int(change.replaces or change.derives)
 
 
 def _follows_current(change: Change) -> bool:
@@ -53,7 +65,8 @@ def _follows_current(change: Change) -> bool:
 def _touched(change: Change) -> tuple[tuple[str, str], ...]:
     """Return the label and the paths of a change."""
     sides = (side.path for side in (change.before, change.after) if side is not None)
-    return ("label", change.label), *(("path", path) for path in sides)
+    paths = (path for path in sides if path != RESERVE_FOLDER)  # each has a document there
+    return ("label", change.label), *(("path", path) for path in paths)
 
 
 def derives(lane: Sequence[Change]) -> bool:
@@ -62,8 +75,8 @@ def derives(lane: Sequence[Change]) -> bool:
 
 
 def with_manager(changes: Sequence[Change], manager: str) -> tuple[Change, ...]:
-    """Return the manager's own derive, which ends a run, and what comes behind it."""
-    last = [c for c in changes if c.derives and c.label == manager]
+    """Return the manager's own new token, which ends a run, and what comes behind."""
+    last = [c for c in changes if c.replaces and c.label == manager]
     behind = [c for c in changes if isinstance(c.task, _REVOKES) and c.task.after_taker == manager]
     gone = {c.label for c in behind if isinstance(c.task, RevokeCurrent)}
     followers = [c for c in changes if c.label in gone and _follows_current(c) and c not in behind]
@@ -82,9 +95,16 @@ def rests_on(change: Change, row: Row) -> str | None:
     own_current = isinstance(before.task, RevokeCurrent) and before.label == change.label
     if own_current and _follows_current(change):
         return CURRENT_STAYS
-    if isinstance(task, _REVOKES) and before.derives and before.label == task.after_taker:
+    if isinstance(task, _REVOKES) and before.replaces and before.label == task.after_taker:
         return f"{before.label} takes its path over first, which has not come about"
+    if change.stocks and change.label == before.label and before.stocks:
+        return NOT_REPLACED if isinstance(task, RevokeReserve) else row.outcome.sentence
     return None
+
+
+def taken_over_by(change: Change) -> str | None:
+    """Return the label that is to take the path of a revoked token over, if one is."""
+    return change.task.after_taker if isinstance(change.task, _REVOKES) else None
 
 
 def passed_on_at_once(rows: Sequence[Row]) -> bool:
@@ -95,7 +115,7 @@ def passed_on_at_once(rows: Sequence[Row]) -> bool:
     """
     tasks = [row.change.task for row in rows]
     passed_on = any(
-        isinstance(task, NewToken) and task.passes_on and task.spec.overlap_ms == 0
+        isinstance(task, (NewToken, Promote)) and task.passes_on and task.spec.overlap_ms == 0
         for task in tasks
     )
     return passed_on and all(row.outcome.status is Ending.APPLIED for row in rows)

@@ -65,6 +65,7 @@ from reconciler.state import (
     credentials_of,
     doubt_of,
     is_placeholder,
+    is_reserve_path,
     learnt,
     ledger_end,
     look_of,
@@ -303,6 +304,7 @@ def _paths(manifest: Manifest, ledger: Ledger) -> list[str]:
         names.add(entry.path)
         if entry.intent is not None:
             names.add(entry.intent.path)
+        names.update(kept.path for kept in entry.reserve)
     return sorted(names)
 
 
@@ -313,6 +315,8 @@ def _suspects(
     owned = {e.path: e for e in ledger.tokens.values() if e.is_at(e.path)}
     for name, meta in metas.items():
         entry = owned.get(name)
+        if is_reserve_path(name):
+            continue  # its only version is proven before it is used
         if entry is None:
             if meta.state is VersionState.LIVING:
                 yield name, meta, None

@@ -62,6 +62,7 @@ from reconciler.protocol import (
     StopDeriving,
     Turn,
     Unclear,
+    Undelete,
     UseSigner,
     VerifyToken,
     Written,
@@ -168,6 +169,7 @@ class Peers:
             ReadSecret: self._read_secret,
             PutSecret: self._put_secret,
             DeleteVersion: self._delete_version,
+            Undelete: self._undelete,
             ReadProfile: lambda e: self._exchange.signed_by(e.credentials).get_profile_id(),
             ReadMeta: self._read_meta,
             ReadMetas: lambda effect: self._store.scan_metas(self._prefix, effect.paths),
@@ -378,6 +380,11 @@ class Peers:
     def _delete_version(self, effect: DeleteVersion) -> Done | Refused:
         store, path = self._find(effect.path)
         store.delete_version(path, effect.version)
+        return Done()
+
+    def _undelete(self, effect: Undelete) -> Done | Refused:
+        store, path = self._find(effect.path)
+        store.undelete_version(path, effect.version)
         return Done()
 
     def _read_ledger(self, _: ReadLedger) -> tuple[Ledger | None, int]:

@@ -107,14 +107,18 @@ def mark_missing(ledger: Ledger, label: str, token_id: str, *, at_ms: int) -> Le
     if entry.current is not None and entry.current.token_id == token_id:
         current = replace(entry.current, missing_since_ms=at_ms)
         return with_entry(ledger, label, replace(entry, current=current))
+    reserve = tuple(
+        replace(r, missing_since_ms=at_ms) if r.token_id == token_id else r for r in entry.reserve
+    )
+    ids = {r.token_id for r in entry.retiring} | {r.token_id for r in reserve}
     require(
-        any(r.token_id == token_id for r in entry.retiring),
-        f"{token_id} is neither current nor retiring",
+        token_id in ids,
+        f"{token_id} is neither current, retiring, nor in the reserve",
     )
     rows = tuple(
         replace(r, missing_since_ms=at_ms) if r.token_id == token_id else r for r in entry.retiring
     )
-    return with_entry(ledger, label, replace(entry, retiring=rows))
+    return with_entry(ledger, label, replace(entry, retiring=rows, reserve=reserve))
 
 
 @transition
@@ -152,9 +156,14 @@ def forget_missing(ledger: Ledger, label: str, token_id: str, *, at_ms: int) -> 
         entry = replace(entry, current=None)
     else:
         old = next((r for r in entry.retiring if r.token_id == token_id), None)
-        missing = old is not None and old.missing_since_ms is not None
-        require(missing, f"{token_id} is not missing")
-        entry = replace(entry, retiring=tuple(r for r in entry.retiring if r != old))
+        kept = next((r for r in entry.reserve if r.token_id == token_id), None)
+        since_ms = [r.missing_since_ms for r in (old, kept) if r is not None]
+        require(any(at is not None for at in since_ms), f"{token_id} is not missing")
+        entry = replace(
+            entry,
+            retiring=tuple(r for r in entry.retiring if r != old),
+            reserve=tuple(r for r in entry.reserve if r != kept),
+        )
     return _forgotten(with_entry(ledger, label, entry), label, token_id, at_ms)
 
 

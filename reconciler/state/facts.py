@@ -84,8 +84,9 @@ def expect_own_use(ledger: Ledger, label: str, token_id: str, until_ms: int) -> 
     """Record, before we sign with a token's secret, that uses until then may be ours.
 
     A consumer's use before that is hidden by the bound, so the token can't count as
-    never used any more. One that is neither current nor retiring is judged by no use,
-    so nothing is recorded.
+    never used any more. Nobody uses one in the reserve, so that one stays fresh: any
+    other use of it would be shown. One that is revoking, or not known, is judged by no
+    use, so nothing is recorded.
     """
     entry = entry_of(ledger, label)
     current = entry.current
@@ -95,7 +96,12 @@ def expect_own_use(ledger: Ledger, label: str, token_id: str, until_ms: int) -> 
         replace(r, own_use_until_ms=until_ms, fresh=False) if r.token_id == token_id else r
         for r in entry.retiring
     )
-    return with_entry(ledger, label, replace(entry, current=current, retiring=retiring))
+    reserve = tuple(
+        replace(kept, own_use_until_ms=until_ms) if kept.token_id == token_id else kept
+        for kept in entry.reserve
+    )
+    entry = replace(entry, current=current, retiring=retiring, reserve=reserve)
+    return with_entry(ledger, label, entry)
 
 
 def settle_own_uses(until_ms: int, at_ms: int) -> Transition:
@@ -108,7 +114,15 @@ def settle_own_uses(until_ms: int, at_ms: int) -> Transition:
             if current is not None and current.own_use_until_ms == until_ms:
                 current = replace(current, own_use_until_ms=None, verified_at_ms=at_ms)
                 entry = replace(entry, current=current)  # noqa: PLW2901
-            tokens[label] = entry
+            tokens[label] = replace(
+                entry,
+                reserve=tuple(
+                    replace(kept, own_use_until_ms=None, verified_at_ms=at_ms)
+                    if kept.own_use_until_ms == until_ms
+                    else kept
+                    for kept in entry.reserve
+                ),
+            )
         return replace(ledger, tokens=tokens)
 
     return settled

@@ -7,6 +7,7 @@
                                                    that was open; recorded without one
     has an entry with the tokens of a label that   renamed, was that label
     it has no longer
+    has a token more in a label's reserve          stocked
     has a new row in its audit trail               revoked, or closed with its outcome
     has a new abandoned attempt                    abandoned
     has a label that left the manifest, or is      left, returned
@@ -37,6 +38,8 @@ DONE = {
     IntentKind.ROLLBACK: "rolled back",
     IntentKind.ADOPT: "adopted",
     IntentKind.REWRITE: "rewritten",
+    IntentKind.STOCK: "stocked",
+    IntentKind.PROMOTE: "rotated from the reserve",
 }
 
 
@@ -103,6 +106,8 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
             token_id = entry.current.token_id
             yield event(label=label, what=what, token_id=token_id, why=_why(was, entry))
         yield from (event(label=label, what=told) for told in _of_leaving(was, entry))
+        stocked = {kept.token_id for kept in entry.reserve} - _ids(was)
+        yield from (event(label=label, what="stocked", token_id=one) for one in sorted(stocked))
         if was.protect != entry.protect:
             told = "protected" if entry.protect else "not protected"
             yield event(label=label, what=told)
@@ -136,6 +141,7 @@ def _renamed(before: Ledger, after: Ledger) -> dict[str, str]:
 
 def _ids(entry: Entry) -> set[str]:
     ids = {row.token_id for row in entry.retiring} | {row.token_id for row in entry.revoking}
+    ids |= {kept.token_id for kept in entry.reserve}
     return ids | ({entry.current.token_id} if entry.current is not None else set())
 
 

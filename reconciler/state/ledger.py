@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from reconciler.errors import ReconcilerError
 from reconciler.model import SecretMeta, VersionId, VersionState
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
+from reconciler.state.kept import Reserve
 from reconciler.state.parted import Left, Released
 from reconciler.values import value
 
@@ -38,11 +39,13 @@ class IntentKind(enum.Enum):
     ROLLBACK = "rollback"
     ADOPT = "adopt"
     REWRITE = "rewrite"
+    STOCK = "stock"
+    PROMOTE = "promote"
 
     @property
     def derives(self) -> bool:
         """Whether it includes a POST, which may leave a token that nobody knows."""
-        return self in {IntentKind.DERIVE, IntentKind.ROTATE}
+        return self in {IntentKind.DERIVE, IntentKind.ROTATE, IntentKind.STOCK}
 
 
 @value
@@ -192,7 +195,7 @@ class Revoking:
 class Entry:
     """What the ledger knows of a label.
 
-    An id is in at most one of ``current``, ``retiring`` and ``revoking``.
+    An id is in at most one of ``current``, ``retiring``, ``revoking`` and ``reserve``.
     ``overlap_ms`` is the label's overlap as of its last token, for the time after the
     label has left the manifest. ``fields`` are the further names that the secret
     carries, as we wrote it last. ``others`` are the names of what others wrote beside
@@ -208,6 +211,7 @@ class Entry:
     overlap_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     others: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    reserve: tuple[Reserve, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     def is_at(self, path: str) -> bool:
         """Whether the current token's secret lies at a path, as far as we know."""
@@ -216,9 +220,8 @@ class Entry:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to remember, except perhaps the protection."""
-        return (
-            self.current is None and self.intent is None and not self.retiring and not self.revoking
-        )
+        rows = (*self.retiring, *self.revoking, *self.reserve)
+        return self.current is None and self.intent is None and not rows
 
 
 @value
@@ -259,6 +262,7 @@ REVOKED = frozenset(
         "rolled back",
         "interrupted",
         "not committed",
+        "did not sign",
     }
 )
 """The outcomes of ids that we revoked ourselves.
@@ -357,13 +361,14 @@ class Ledger:
     rotations: tuple[Rotation, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     def known_ids(self) -> dict[str, str]:
-        """Return each current, retiring or revoking id with its label."""
+        """Return each current, retiring, revoking or reserve id with its label."""
         ids: dict[str, str] = {}
         for label, entry in self.tokens.items():
             if entry.current is not None:
                 ids[entry.current.token_id] = label
             ids.update((retiring.token_id, label) for retiring in entry.retiring)
             ids.update((revoking.token_id, label) for revoking in entry.revoking)
+            ids.update((kept.token_id, label) for kept in entry.reserve)
         return ids
 
     def revoked_ids(self) -> dict[str, Closed]:

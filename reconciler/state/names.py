@@ -32,7 +32,7 @@ def rename_entry(ledger: Ledger, label: str, was: str) -> Ledger:
     if current is not None:
         current = replace(current, asked_label=current.asked_label or was, left_ms=None)
     retiring = tuple(replace(r, asked_label=r.asked_label or was) for r in entry.retiring)
+    reserve = tuple(replace(r, asked_label=r.asked_label or was) for r in entry.reserve)
     tokens = {name: known for name, known in ledger.tokens.items() if name != was}
-    return replace(
-        ledger, tokens={**tokens, label: replace(entry, current=current, retiring=retiring)}
-    )
+    moved = replace(entry, current=current, retiring=retiring, reserve=reserve)
+    return replace(ledger, tokens={**tokens, label: moved})

@@ -2,7 +2,8 @@
 
     a token of the label is    then
     -------------------------  ---------------------------------------------------------
-    current, retiring          released: it leaves the entry, and its id is remembered
+    current, retiring, in the  released: it leaves the entry, and its id is remembered;
+    reserve                    its secret stays where it is
     revoking                   it stays: there is no way back, a list has to close it
     of an open intent          the release is refused: the write is finished first
     released, and adopted      it is ours again (``taken_back``)
@@ -47,7 +48,8 @@ def release_labels(ledger: Ledger, labels: Iterable[str], *, at_ms: int) -> Ledg
 def held_ids(entry: Entry) -> tuple[str, ...]:
     """Return the ids that a release lets go, the current one first."""
     current = (entry.current.token_id,) if entry.current is not None else ()
-    return (*current, *(row.token_id for row in entry.retiring))
+    older = (row.token_id for row in entry.retiring)
+    return (*current, *older, *(kept.token_id for kept in entry.reserve))
 
 
 def taken_back(ledger: Ledger, token_id: str) -> Ledger:

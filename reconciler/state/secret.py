@@ -79,7 +79,8 @@ def others_of(content: SecretVersion, entry: Entry) -> Fields:
 def own_ids(entry: Entry) -> frozenset[str]:
     """Return the ids whose secret at a label's path is the label's own."""
     current = () if entry.current is None else (entry.current.token_id,)
-    return frozenset((*current, *(old.token_id for old in entry.retiring)))
+    older = (row.token_id for row in entry.retiring)
+    return frozenset((*current, *older, *(kept.token_id for kept in entry.reserve)))
 
 
 def named_others(fields: Fields, further: Iterable[str] = ()) -> tuple[str, ...]:

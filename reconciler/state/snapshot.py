@@ -3,7 +3,7 @@
 Rules this module keeps:
 
 1. Values and pure questions only: a run's ``observe`` fills the snapshot in.
-2. Each live token has exactly one of six kinds, by recorded ids and proven
+2. Each live token has exactly one of seven kinds, by recorded ids and proven
    interruptions (``lost``), never by age.
 3. A snapshot that may be partial is not believed: ``distrust`` says why, and nothing is
    planned from it.
@@ -40,6 +40,7 @@ class Kind(enum.Enum):
     RETIRING = "retiring"
     REVOKING = "revoking"
     INTERRUPTED = "interrupted"
+    RESERVE = "reserve"
     TWIN = "twin"
     FOREIGN = "foreign"
 
@@ -129,6 +130,7 @@ def classify(observed: Observed, labels: frozenset[str]) -> dict[str, Kind]:
                 kinds[found] = Kind.INTERRUPTED
         for retiring in entry.retiring:
             kinds[retiring.token_id] = Kind.RETIRING
+        kinds.update((kept.token_id, Kind.RESERVE) for kept in entry.reserve)
         for revoking in entry.revoking:
             kinds[revoking.token_id] = Kind.REVOKING
         if entry.current is not None:

@@ -8,8 +8,9 @@ Rules this module keeps:
 2. A transition checks what it relies on and refuses with a LedgerError. Only our own
    check-and-set writes move the document, so a refusal means a defect or an edit by
    hand.
-3. An id is in at most one place of a label: current, retiring or revoking. Out of
-   revoking leads ``close_revoking``, and ``spare_revoking`` for an interrupted one.
+3. An id is in at most one place of a label: current, retiring, revoking or reserve
+   (``stocking``). Out of revoking leads ``close_revoking``, and ``spare_revoking`` for
+   an interrupted one.
 """
 
 from __future__ import annotations
@@ -252,8 +253,11 @@ def record_found(
 def _with_age(current: Current, entry: Entry, intent: Intent, at_ms: int) -> Current:
     """Return the token with what is known of it: since when it is in use, its name.
 
-    An adopted one is old and somebody's; one that is written again keeps its time.
+    An adopted one is old and somebody's; one that is written again keeps its time; one
+    from the reserve is in use from now on.
     """
+    if intent.kind is IntentKind.PROMOTE:
+        return replace(current, in_use_since_ms=at_ms)
     if intent.kind is IntentKind.ADOPT:
         grace_until_ms = at_ms + (intent.grace_ms or 0)
         return replace(current, in_use_since_ms=at_ms, grace_until_ms=grace_until_ms)

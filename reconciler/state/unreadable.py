@@ -39,4 +39,5 @@ def unreadable_of_ours(
 def _should_live(ledger: Ledger) -> frozenset[str]:
     entries = ledger.tokens.values()
     currents = {e.current.token_id for e in entries if e.current is not None}
-    return frozenset(currents | {row.token_id for e in entries for row in e.retiring})
+    retiring = {row.token_id for e in entries for row in e.retiring}
+    return frozenset(currents | retiring | {kept.token_id for e in entries for kept in e.reserve})

@@ -298,6 +298,13 @@ class SecretStore:
         """
         self._end_version("destroy", path, version)
 
+    def undelete_version(self, path: str, version: int) -> None:
+        """Bring one soft-deleted version back by its number.
+
+        One that lives, was destroyed, or never was, is no error: reading tells.
+        """
+        self._end_version("undelete", path, version)
+
     def _end_version(self, kind: str, path: str, version: int) -> None:
         _check_version(version)
         call = self._call('"update"', kind, path, changes=True)

@@ -254,7 +254,7 @@ TOKENS: list[tuple[str, list[str]]] = [
         [
             (
                 "7:3: error: unknown key 'url' - known here: label, description, scopes, "
-                "rotate_after, overlap, path, fields, was, protect"
+                "rotate_after, overlap, reserve, path, fields, was, protect"
             ),
         ],
     ),
@@ -766,7 +766,10 @@ HEADS: list[tuple[str, list[str]]] = [
                 "by s, m, h, d or w, as in 30d; or never"
             ),
             "4:41: error: defaults.overlap must be text such as 26h, not 10",
-            "4:45: error: unknown key 'path' - known here: rotate_after, overlap",
+            (
+                "4:45: error: unknown key 'path' - known here: "
+                "rotate_after, overlap, reserve, reserve_age"
+            ),
         ],
     ),
     (
@@ -1401,7 +1404,7 @@ def test_a_thousand_problems_are_enough(folder: Path) -> None:
     tokens += [f"- {{label: a b{number}, x: 1}}\n" for number in range(600)]
     lines = told(lambda: load(HEAD + FIRST + "".join(tokens)))
     assert len(lines) == 1001
-    known = "label, description, scopes, rotate_after, overlap, path, fields, was, protect"
+    known = "label, description, scopes, rotate_after, overlap, reserve, path, fields, was, protect"
     what = "label 'a b0' can't be the path in Vault too - add a path such as prod/bot"
     assert lines[0] == f"606:11: error: {what}"
     assert lines[999] == f"1105:19: error: unknown key 'x' - known here: {known}"

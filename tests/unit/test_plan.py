@@ -2145,6 +2145,7 @@ def test_only_holds_of_desired_labels_need_a_decision() -> None:
                 Reason.ENDS_BY_ITSELF,
                 Reason.LEDGER_RESTORED,
                 Reason.SCOPES_GRANTED,
+                Reason.RESERVE_USED,
             }
         )
         == NEEDS_DECISION
@@ -2164,6 +2165,7 @@ def test_each_flag_that_a_sentence_names_is_spelt_alike() -> None:
         "--replace",
         "--max-rotations",
         "--token-id",
+        "--compromised",
     }
     assert flags == {flag for said in SENTENCES.values() for flag in re.findall(r"--[a-z-]+", said)}
 

@@ -85,6 +85,11 @@ def bootstrap(**given: Any) -> None:
     help="Revoke all predecessors as soon as the successor is in Vault, without overlap.",
 )
 @option(
+    "--distrust-reserve",
+    is_flag=True,
+    help="With --compromised: revoke the labels' reserves as well, and derive anew.",
+)
+@option(
     "--anew",
     is_flag=True,
     help="Rotate all of them, although an earlier such rotation is not done.",

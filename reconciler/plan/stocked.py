@@ -1,0 +1,227 @@
+"""The reserve of a label: which successors are ready, how many are short, which go.
+
+A rotation takes the oldest reserve that is ready (``with_reserve``), whatever asked for
+it: then it needs no identity token. Scopes that change, and a new name, need a new
+token. A reserve is
+
+    unless                                              ready; else
+    --------------------------------------------------  ------------------------------
+    --distrust-reserve names its label                  revoke compromised
+    asked for by its id, as compromised                 revoke compromised
+    its label left the manifest                         revoke reserve_unfit
+    it was asked for with other scopes, or by a former  revoke reserve_unfit
+    label, or the exchange lists it with others
+    it is older than ``reserve_age``                    revoke reserve_aged, after its
+                                                        replacement was stocked
+    its document is not as we wrote it                  revoke reserve_lost
+    the exchange does not list it                       revoke reserve_lost
+    it is one more than the manifest wants              revoke reserve_surplus
+    somebody used it: later than ours, by the doubt     hold reserve_used
+
+What goes, goes by evidence. It is held instead, by the first line that fits:
+
+    its secret lies at the label's path                 hold reserve_used
+    somebody used it                                    hold reserve_used
+    it is not listed, and can't be asked                hold missing
+    uses prove nothing within the overlap               hold unproven
+    it is not fresh, so somebody may have read it, and  hold overlap
+    its overlap since our last use is not over
+
+A promoted reserve's document is deleted (``recover reserve_left``). A reserve whose
+secret a person wrote to the label's path is recorded there (``record reserve_used``).
+
+The rules are those of ``reasons``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.model import LiveToken, TokenSpec, iso
+from reconciler.plan.change import Change, Side
+from reconciler.plan.context import PlanContext
+from reconciler.plan.facts import Facts, Finding, Wanted
+from reconciler.plan.ready import is_used, unfit, used_note
+from reconciler.plan.setting import DEFAULT_OVERLAP_MS
+from reconciler.plan.tasks import (
+    Evidence,
+    NewToken,
+    Promote,
+    RecordInPlace,
+    RemoveLeftover,
+    RevokeReserve,
+)
+from reconciler.plan.vocabulary import Action, Reason
+from reconciler.state import RESERVE_FOLDER, Entry, Reserve, leftovers
+
+FROM_THE_RESERVE = "from the reserve"
+
+_NEEDS_NEW = frozenset(
+    {
+        Reason.SCOPES_WIDENED,
+        Reason.SCOPES_NARROWED,
+        Reason.SCOPES_CHANGED,
+        Reason.RENAMED,
+    }
+)
+"""Reasons for which a reserve is no answer: what it is called, or may do, is old."""
+
+_STOCKS_BESIDE = frozenset(
+    {
+        Action.DERIVE,
+        Action.ROTATE,
+        Action.PROMOTE,
+        Action.RECORD,
+        Action.RESTORE,
+        Action.REWRITE,
+        Action.KEEP,
+    }
+)
+"""What may go on at a label while its reserve is stocked."""
+
+_STOCKS_WHILE_HELD = frozenset({Reason.BUDGET, Reason.PILED_UP})
+"""Holds that wait for their time only."""
+
+
+def with_reserve(facts: Facts, finding: Finding) -> Finding:
+    """Return the finding, which takes a reserve where one is ready."""
+    replaces = finding.action in {Action.DERIVE, Action.ROTATE}
+    if not replaces or not isinstance(facts, Wanted) or not facts.ready:
+        return finding
+    if finding.reason in _NEEDS_NEW:
+        return finding
+    note = f"{finding.note}, {FROM_THE_RESERVE}" if finding.note else FROM_THE_RESERVE
+    return Finding(Action.PROMOTE, finding.reason, note)
+
+
+def reserve_rows(context: PlanContext, facts: Facts, own: Change) -> Iterable[Change]:
+    """Make the rows about a label's reserve, beside the label's own row."""
+    spec = facts.spec if isinstance(facts, Wanted) else None
+    ready = facts.ready if isinstance(facts, Wanted) else ()
+    taken = (own.task.kept,) if isinstance(own.task, (Promote, RecordInPlace)) else ()
+    left = tuple(kept for kept in ready if kept not in taken)
+    wanted = spec.reserve if spec is not None else 0
+    surplus = left[: max(0, len(left) - wanted)]
+    short = wanted - len(left) if spec is not None and _may_stock(facts, own) else 0
+    if spec is not None:
+        for nth in range(len(left) + 1, len(left) + max(0, short) + 1):
+            yield _stock_row(context, facts, spec, nth)
+    for kept in facts.entry.reserve:
+        if kept in taken or (kept in left and kept not in surplus):
+            continue
+        row = _end_row(context, facts, kept, own, surplus=kept in surplus, short=short > 0)
+        if row is not None:
+            yield row
+
+
+def leftover_rows(context: PlanContext) -> Iterable[Change]:
+    """Make a row for each document that a promoted reserve has left behind."""
+    for label, left in leftovers(context.observed.ledger):
+        entry = context.observed.ledger.tokens[label]
+        if entry.intent is not None and context.setting.other_run is not None:
+            continue
+        yield Change(
+            label=label,
+            action=Action.RECOVER,
+            reason=Reason.RESERVE_LEFT,
+            before=Side(path=RESERVE_FOLDER, token_id=left.token_id),
+            task=RemoveLeftover(entry=entry, path=left.path, token_id=left.token_id),
+        )
+
+
+def _may_stock(facts: Facts, own: Change) -> bool:
+    if not isinstance(facts, Wanted):
+        return False
+    setting = facts.setting
+    refused = frozenset(facts.spec.scopes) in setting.granted and not setting.policy.retry_scopes
+    held = own.action is Action.HOLD and own.reason in _STOCKS_WHILE_HELD
+    return (held or own.action in _STOCKS_BESIDE) and not refused
+
+
+def _stock_row(context: PlanContext, facts: Facts, spec: TokenSpec, nth: int) -> Change:
+    return Change(
+        label=facts.label,
+        action=Action.STOCK,
+        reason=Reason.RESERVE_SHORT,
+        after=Side(path=RESERVE_FOLDER, scopes=spec.scopes, nth=nth),
+        note=f"{nth} of {spec.reserve}",
+        task=NewToken(
+            spec=spec,
+            seen=context.observed.meta("").version_id,
+            entry=Entry(path=spec.path),
+            listed=context.listed,
+            stocks=True,
+        ),
+    )
+
+
+def _end_row(  # noqa: PLR0913  # the last two by name
+    context: PlanContext, facts: Facts, kept: Reserve, own: Change, *, surplus: bool, short: bool
+) -> Change | None:
+    """Make the row of a reserve that is not, or no more, for use."""
+    live = context.live.get(kept.token_id)
+    finding = _why_it_goes(context, facts, kept, own, surplus=surplus)
+    if finding is None:
+        return None
+    if finding.action is Action.REVOKE and finding.reason is not Reason.COMPROMISED:
+        finding = _held(context, facts, kept, live) or finding
+    after_stock = finding.reason is Reason.RESERVE_AGED and short
+    task = RevokeReserve(
+        kept=kept,
+        path=facts.entry.path,
+        evidence=Evidence(live=live, at_ms=context.observed.now_ms),
+        after_stock=after_stock,
+        outcome="compromised" if finding.reason is Reason.COMPROMISED else "not desired",
+    )
+    scopes = live.scopes if live is not None else ()
+    return Change(
+        label=facts.label,
+        action=finding.action,
+        reason=finding.reason,
+        before=Side(path=RESERVE_FOLDER, token_id=kept.token_id, scopes=scopes),
+        note=finding.note,
+        task=task if finding.action is Action.REVOKE else None,
+    )
+
+
+def _why_it_goes(
+    context: PlanContext, facts: Facts, kept: Reserve, own: Change, *, surplus: bool
+) -> Finding | None:
+    if isinstance(facts, Wanted):
+        if surplus:
+            return Finding(Action.REVOKE, Reason.RESERVE_SURPLUS)
+        live, meta = context.live.get(kept.token_id), context.observed.meta(kept.path)
+        return unfit(facts.setting, facts.spec, kept, live, meta)
+    current = facts.entry.current
+    gone = current is None or current.left_ms is not None
+    goes = own.action in {Action.RETIRE, Action.REVOKE} and context.is_to_be_done(own)
+    if facts.entry.protect or facts.setting.files_missing or not (gone or goes):
+        return None
+    return Finding(Action.REVOKE, Reason.RESERVE_UNFIT, "its label is not in the manifest")
+
+
+def _held(
+    context: PlanContext, facts: Facts, kept: Reserve, live: LiveToken | None
+) -> Finding | None:
+    """Return why a reserve that is to go stays for now."""
+    setting, now_ms = facts.setting, facts.setting.now_ms
+    if any(context.lies_at(path, kept.token_id) for path in {facts.path, facts.entry.path}):
+        return Finding(Action.HOLD, Reason.RESERVE_USED, "its secret lies at the label's path")
+    if live is None:
+        since_ms = kept.missing_since_ms
+        return None if since_ms is None else _missing(since_ms)
+    if is_used(setting, kept, live):
+        return Finding(Action.HOLD, Reason.RESERVE_USED, used_note(live))
+    overlap_ms = facts.spec.overlap_ms if isinstance(facts, Wanted) else facts.entry.overlap_ms
+    overlap_ms = DEFAULT_OVERLAP_MS if overlap_ms is None else overlap_ms
+    doubt_ms = setting.doubt_within(overlap_ms)
+    if doubt_ms is None:
+        return Finding(Action.HOLD, Reason.UNPROVEN, setting.doubt_text)
+    ends_ms = kept.ours_until_ms + overlap_ms + doubt_ms
+    if not kept.fresh and now_ms < ends_ms:
+        return Finding(Action.HOLD, Reason.OVERLAP, f"until {iso(ends_ms)}")
+    return None
+
+
+def _missing(since_ms: int) -> Finding:
+    return Finding(Action.HOLD, Reason.MISSING, f"since {iso(since_ms)}")

@@ -1,0 +1,126 @@
+"""What needs the identity, and what of it can be done without one; the reserve last.
+
+    the row                       without a usable identity
+    ----------------------------  ----------------------------------------------------
+    derives for a label           not tried, and a person is needed (exit 4); with a
+                                  saved plan nothing is done at all
+    takes a path over behind it   held
+    stocks the reserve, or waits  held by the plan: the next run with an identity does
+    for that                      it (exit 0)
+    anything else                 done
+
+The reserve is stocked once everything else is done, a label's after its own token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+from reconciler.errors import PersonNeededError, ReconcilerError
+from reconciler.plan import Action, Change, Plan
+from reconciler.protocol import Ending, Step, failed, held, not_tried
+from reconciler.run.effects import Lane, Lanes, ReadDesk, ReadHalt, Stage, Started
+from reconciler.run.identity import ask_identity, unallowed_rows
+from reconciler.run.lanes import derives, in_lanes, taken_over_by
+from reconciler.run.progress import Progress
+from reconciler.run.rows import do_all, left_out
+from reconciler.run.session import Outlook, Session
+from reconciler.state import Observed
+
+NOT_YET = "the label's own token comes first, which has not come about"
+
+
+def without_stock(plan: Plan) -> Plan:
+    """Return the plan of a run without an identity: what is about the reserve waits."""
+    return dataclasses.replace(
+        plan,
+        changes=tuple(
+            dataclasses.replace(c, action=Action.HOLD, task=None) if c.stocks else c
+            for c in plan.changes
+        ),
+    )
+
+
+def stock_waits(session: Session, outlook: Outlook) -> Step[Outlook]:
+    """Return the outlook of a run that would only stock: it waits for an identity."""
+    acting = outlook.plan.acting
+    if not acting or not all(c.stocks for c in acting):
+        return outlook
+    found = yield from ask_identity(session, acting, outlook.observed, digest=outlook.plan.digest())
+    if not isinstance(found, PersonNeededError):
+        return outlook
+    return dataclasses.replace(outlook, plan=without_stock(outlook.plan))
+
+
+def with_identity(progress: Progress, changes: list[Change]) -> Step[tuple[Progress, list[Change]]]:
+    """Leave out the derives that the identity can't make, and report them.
+
+    Repairs may have led to derives that nobody has asked the identity about.
+    """
+    approved, outlook = progress.approved, progress.outlook
+    digest = approved.digest if approved is not None else outlook.plan.digest()
+    found = yield from ask_identity(progress.session, changes, outlook.observed, digest=digest)
+    if isinstance(found, ReconcilerError):
+        if isinstance(found, PersonNeededError):
+            progress = dataclasses.replace(progress, person=str(found))
+        undone = {c: not_tried(str(found)) for c in changes if c.derives}
+    else:
+        undone = {c: failed(why) for c, why in unallowed_rows(found, changes).items()}
+    gone = {c.label for c in undone}
+    undone |= {
+        c: held(f"{taken_over_by(c)} takes its path over first, which has not come about")
+        for c in changes
+        if taken_over_by(c) in gone
+    }
+    progress = yield from left_out(progress, undone)
+    return progress, [c for c in changes if c not in undone]
+
+
+def stock(progress: Progress) -> Stage[Progress]:
+    """Stock what the reserve is short of, and let go what was replaced."""
+    rows = [c for c in progress.allowed if c.stocks]
+    halt = yield from ReadHalt()
+    if not rows or halt.why is not None:
+        return (yield from left_out(progress, {c: not_tried(halt.why or "") for c in rows}))
+    outlook, approved = progress.outlook, progress.approved
+    digest = approved.digest if approved is not None else outlook.plan.digest()
+    found = yield from ask_identity(progress.session, rows, outlook.observed, digest=digest)
+    if isinstance(found, PersonNeededError):
+        waiting = dataclasses.replace(outlook, plan=without_stock(outlook.plan))
+        return dataclasses.replace(progress, outlook=waiting)
+    if isinstance(found, ReconcilerError):
+        return (yield from left_out(progress, {c: not_tried(str(found)) for c in rows}))
+    undone = {c: failed(why) for c, why in unallowed_rows(found, rows).items()}
+    behind = _unfinished_labels(progress)
+    undone |= {c: held(NOT_YET) for c in rows if c.label in behind and c not in undone}
+    progress = yield from left_out(progress, undone)
+    rows = [c for c in rows if c not in undone]
+    yield from Started(changes=tuple(rows))
+    standing = yield from _standing(progress)
+    done = yield from Lanes(
+        lanes=tuple(
+            Lane(derives=derives(lane), make=partial(do_all, progress, lane, standing))
+            for lane in in_lanes(rows)
+        )
+    )
+    return progress.ended([row for several in done for row in several])
+
+
+def _unfinished_labels(progress: Progress) -> frozenset[str]:
+    """Return the labels whose own new token has not come about in this run."""
+    return frozenset(
+        row.change.label
+        for row in progress.rows
+        if row.change.replaces and row.outcome.status is not Ending.APPLIED
+    )
+
+
+def _standing(progress: Progress) -> Step[frozenset[str]]:
+    """Return the current tokens that live by now, as far as this run has seen."""
+    ledger = (yield from ReadDesk()).ledger
+    observed: Observed = progress.outlook.observed
+    before = observed.ledger.known_ids()
+    entries = (ledger.tokens.get(spec.label) for spec in progress.session.manifest.tokens)
+    ids = {e.current.token_id for e in entries if e is not None and e.current is not None}
+    return frozenset(i for i in ids if i in progress.listed or i not in before)
