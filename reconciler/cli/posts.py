@@ -170,7 +170,7 @@ def _is_about(body: str, kind: str, manifest: str) -> bool:
 def _drift_issue(plan: Plan, source: PlanSource) -> str:
     with GitHub(job_from(os.environ)) as github:
         known = github.find_issue(lambda body: _is_about(body, "drift", source.manifest))
-        if not plan.reached:
+        if not plan.reached or plan.asks_to_restock:
             return github.put_issue(known, title=DRIFT_TITLE, body=drift_issue(plan, source))
         if known is not None and known.is_open:
             github.close_issue(known)

@@ -101,6 +101,7 @@ def change_plain(change: Change) -> dict[str, Any]:
     """Return one row of a plan or a report as JSON."""
     return {
         **to_plain(change),
+        "needs_identity": change.derives,
         "category": CATEGORIES[change.reason].value,
         "sentence": SENTENCES[change.reason],
     }

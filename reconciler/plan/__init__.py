@@ -30,17 +30,15 @@ if TYPE_CHECKING:
     from reconciler.plan.context import owned_paths
     from reconciler.plan.guards import GUARDS, Guard, Policy, violations
     from reconciler.plan.labels import ALL, LEAST_ID, begun_with, meant
+    from reconciler.plan.lasts import RESTOCK_MS, Unattended
+    from reconciler.plan.needs import PERHAPS_OURS, PROBABLY_OURS, Need, NeedKind
     from reconciler.plan.planner import plan
     from reconciler.plan.review import NoBase, Review, review_of
     from reconciler.plan.rotations import unfinished_rotations
     from reconciler.plan.setting import DEFAULT_OVERLAP_MS
     from reconciler.plan.states import State
     from reconciler.plan.status import (
-        PERHAPS_OURS,
-        PROBABLY_OURS,
         Lease,
-        Need,
-        NeedKind,
         OpenIntent,
         Predecessor,
         Status,
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
         status_of,
     )
     from reconciler.plan.status_part import narrowed
+    from reconciler.plan.status_reserve import ReserveStatus
     from reconciler.plan.tasks import (
         Evidence,
         FinishRevoking,
@@ -84,6 +83,7 @@ __all__ = [
     "LEAST_ID",
     "PERHAPS_OURS",
     "PROBABLY_OURS",
+    "RESTOCK_MS",
     "SENTENCES",
     "Action",
     "Alarm",
@@ -113,6 +113,7 @@ __all__ = [
     "RemoveLeftover",
     "RemovePlaceholder",
     "RenameLabel",
+    "ReserveStatus",
     "RestoreSecret",
     "RetireCurrent",
     "Review",
@@ -127,6 +128,7 @@ __all__ = [
     "Status",
     "Task",
     "TokenStatus",
+    "Unattended",
     "alarms_of",
     "begun_with",
     "gained_scopes",
@@ -172,17 +174,15 @@ __getattr__ = on_demand(
         "context": ("owned_paths",),
         "guards": ("GUARDS", "Guard", "Policy", "violations"),
         "labels": ("ALL", "LEAST_ID", "begun_with", "meant"),
+        "lasts": ("RESTOCK_MS", "Unattended"),
+        "needs": ("PERHAPS_OURS", "PROBABLY_OURS", "Need", "NeedKind"),
         "planner": ("plan",),
         "review": ("NoBase", "Review", "review_of"),
         "rotations": ("unfinished_rotations",),
         "setting": ("DEFAULT_OVERLAP_MS",),
         "states": ("State",),
         "status": (
-            "PERHAPS_OURS",
-            "PROBABLY_OURS",
             "Lease",
-            "Need",
-            "NeedKind",
             "OpenIntent",
             "Predecessor",
             "Status",
@@ -190,6 +190,7 @@ __getattr__ = on_demand(
             "status_of",
         ),
         "status_part": ("narrowed",),
+        "status_reserve": ("ReserveStatus",),
         "tasks": (
             "Evidence",
             "FinishRevoking",

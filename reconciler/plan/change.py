@@ -186,6 +186,11 @@ class Plan:
         """
         return all(c.stocks for c in self.acting) and not self.decisions
 
+    @property
+    def asks_to_restock(self) -> bool:
+        """Whether a reserve ends within weeks: a person is asked; nothing is late."""
+        return any(c.reason is Reason.RESERVE_ENDS for c in self.acting)
+
     def counts(self) -> dict[Action, int]:
         """Count the rows by action, in the order of the actions; zeros are left out."""
         found = collections.Counter(change.action for change in self.changes)

@@ -104,6 +104,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
     State.OK: (
         Reason.IN_SYNC,
         Reason.RESERVE_SHORT,
+        Reason.RESERVE_ENDS,
         Reason.RESERVE_AGED,
         Reason.RESERVE_UNFIT,
         Reason.RESERVE_SURPLUS,

@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import enum
 from typing import NamedTuple
 
 from reconciler.model import DAY_MS, LiveToken, Manifest, TokenSpec
-from reconciler.plan.change import Change, NotTouched, Plan, Selection
+from reconciler.plan.change import Change, NotTouched, Selection
 from reconciler.plan.guards import Policy
+from reconciler.plan.lasts import Unattended, first_of
+from reconciler.plan.needs import Need, ledger_need, needs_of
 from reconciler.plan.planner import plan
 from reconciler.plan.states import STATES, State
-from reconciler.plan.vocabulary import SENTENCES, Action, Reason
+from reconciler.plan.status_reserve import OF_THE_RESERVE, ReserveStatus, reserve_status
+from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import (
     Abandoned,
     Current,
@@ -33,7 +35,6 @@ from reconciler.state import (
     Retiring,
     due_at_ms,
     lease_held_by,
-    ledger_ends,
     still_remembered,
 )
 from reconciler.values import value
@@ -41,15 +42,6 @@ from reconciler.values import value
 OVERDUE_MS = DAY_MS
 """Due for longer than this is overdue: a nightly run had its chance."""
 
-
-PROBABLY_OURS = (
-    "probably ours, of an interrupted derive, and its secret is lost: "
-    "revoke it at the exchange if nobody knows it, or `reconciler forget --token-id ID`"
-)
-PERHAPS_OURS = (
-    "perhaps ours: it is much like what an interrupted derive would have made: "
-    "ask who made it, then revoke it or `reconciler forget --token-id ID`"
-)
 
 _OF_PROTECTION = frozenset({Reason.PROTECT_ON, Reason.PROTECT_OFF})
 _OF_REVOKED = frozenset({Reason.STILL_LISTED, Reason.REVOKED_LIVES})
@@ -91,7 +83,9 @@ class TokenStatus:
     does not name the label). ``age_ms`` and ``rotate_after_ms`` are lengths; the latter
     is None for never. ``used_since_verify`` is whether somebody but our own verify has
     used the current token. ``version`` is the recorded one, ``latest_version`` Vault's;
-    ``in_place`` that they agree and that it is readable.
+    ``in_place`` that they agree and that it is readable. ``reserve_wanted`` is how many
+    successors the manifest wants in ``reserve``. No rotation by age needs a person
+    until ``unattended_until_ms``, None for ever, or where the label has no token.
     """
 
     label: str
@@ -117,6 +111,9 @@ class TokenStatus:
     latest_version: int = 0
     in_place: bool = False
     predecessors: tuple[Predecessor, ...] = ()
+    reserve: tuple[ReserveStatus, ...] = ()
+    reserve_wanted: int = 0
+    unattended_until_ms: int | None = None
     revoking: tuple[str, ...] = ()
     intent: OpenIntent | None = None
 
@@ -124,28 +121,6 @@ class TokenStatus:
     def scopes_differ(self) -> bool:
         """Whether the live token may do other things than the manifest says."""
         return self.live and self.wanted_scopes is not None and self.wanted_scopes != self.scopes
-
-
-class NeedKind(enum.Enum):
-    """What a person is needed for."""
-
-    DECISION = "decision"
-    IDENTITY = "identity"
-    TWIN = "twin"
-
-
-@value
-class Need:
-    """Something that only a person can do.
-
-    ``labels`` are empty where it is about the ledger; ``token_ids`` are those that it
-    is about, in full.
-    """
-
-    kind: NeedKind
-    labels: tuple[str, ...]
-    sentence: str
-    token_ids: tuple[str, ...] = ()
 
 
 @value
@@ -161,7 +136,8 @@ class Lease:
 class Status:
     """The whole fleet at one instant.
 
-    ``foreign`` counts the tokens whose label is not ours.
+    ``foreign`` counts the tokens whose label is not ours. ``unattended`` is until when
+    no rotation by age needs a person, where a label is to have a reserve.
     """
 
     as_of_ms: int
@@ -175,6 +151,7 @@ class Status:
     foreign: int
     lease: Lease | None
     abandoned: tuple[Abandoned, ...]
+    unattended: Unattended | None = None
 
     def counts(self) -> dict[State, int]:
         """Count the labels by state, in the order of the states; zeros are left out."""
@@ -198,14 +175,16 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
     holder = lease_held_by(observed.ledger, observed.now_ms)
     known = observed.ledger
     remembered = still_remembered(known.abandoned, known, observed.live, now_ms=observed.now_ms)
+    tokens = tuple(_token(label, specs.get(label), rows[label], context) for label in labels)
     return Status(
         as_of_ms=observed.now_ms,
         api_url=observed.api_url,
         ledger_id=observed.ledger.ledger_id,
         ledger_version=observed.ledger_version,
         profile_id=observed.ledger.profile_id,
-        tokens=tuple(_token(label, specs.get(label), rows[label], context) for label in labels),
-        needs=(*_ledger_need(observed), *_needs(chosen)),
+        tokens=tokens,
+        unattended=_unattended(tokens),
+        needs=(*ledger_need(observed), *needs_of(chosen)),
         twins=tuple(row for row in chosen.not_touched if row.kind is Kind.TWIN),
         foreign=chosen.foreign_unnamed
         + sum(row.kind is Kind.FOREIGN for row in chosen.not_touched),
@@ -218,6 +197,21 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
                 key=lambda a: (a.label, a.since_ms, a.closed_at_ms),
             )
         ),
+    )
+
+
+def _unattended(tokens: tuple[TokenStatus, ...]) -> Unattended | None:
+    """Return until when no rotation needs a person, where a reserve is wanted."""
+    if not any(token.reserve_wanted for token in tokens):
+        return None
+    return first_of(
+        Unattended(
+            at_ms=token.unattended_until_ms,
+            label=token.label,
+            left=sum(kept.ready for kept in token.reserve),
+        )
+        for token in tokens
+        if token.unattended_until_ms is not None
     )
 
 
@@ -245,11 +239,14 @@ def _token(
         protect=entry.protect if entry is not None else bool(spec is not None and spec.protect),
         path=path,
         wanted_scopes=spec.scopes if spec is not None else None,
+        reserve_wanted=spec.reserve if spec is not None else 0,
         rotate_after_ms=spec.rotate_after_ms if spec is not None else None,
         latest_version=latest.latest,
     )
     if entry is not None:
         plain = _remembered(plain, entry, rows, context.live)
+        kept = reserve_status(spec, entry, rows, context.live, observed.now_ms)
+        plain = dataclasses.replace(plain, **kept)
     if entry is not None and entry.current is not None:
         plain = dataclasses.replace(
             _with_current(plain, entry.current, context.live.get(entry.current.token_id), observed),
@@ -331,53 +328,22 @@ def _judged(token: TokenStatus, rows: list[Change], now_ms: int) -> TokenStatus:
     ]
     of_protection = [c for c in rows if c.reason in _OF_PROTECTION]
     of_revoked = [c for c in rows if c.reason in _OF_REVOKED]
-    others = [*of_predecessors, *of_protection, *of_revoked]
+    of_reserve = [c for c in rows if _is_of_reserve(c, token)]
+    others = [*of_predecessors, *of_protection, *of_revoked, *of_reserve]
     own = next((c for c in rows if c not in others), None)
     if own is None:  # not in the manifest, and only predecessors are left
         return token
     told = own
     if own.reason is Reason.IN_SYNC:
-        told = next(iter([*of_protection, *of_revoked, *of_predecessors]), own)
+        asked = [c for c in of_reserve if c.needs_decision]
+        told = next(iter([*asked, *of_protection, *of_revoked, *of_predecessors]), own)
     state = STATES[told.reason]
     if state is State.DUE and token.due_at_ms is not None and now_ms - token.due_at_ms > OVERDUE_MS:
         state = State.OVERDUE
     return dataclasses.replace(token, state=state, reason=told.reason, note=told.note)
 
 
-def _ledger_need(observed: Observed) -> tuple[Need, ...]:
-    """Return what a person has to do about a ledger that does not last."""
-    ends = ledger_ends(observed)
-    return () if ends is None else (Need(kind=NeedKind.DECISION, labels=(), sentence=ends),)
-
-
-def _needs(chosen: Plan) -> tuple[Need, ...]:
-    """Return decisions, then what needs an identity, then tokens probably lost."""
-    # A label and its predecessor may ask the same; the row that has a note says more.
-    asked = {(c.label, c.reason): c for c in sorted(chosen.decisions, key=lambda c: c.note)}
-    decisions = [
-        Need(
-            kind=NeedKind.DECISION,
-            labels=(c.label,),
-            sentence=SENTENCES[c.reason] + (f" ({c.note})" if c.note else ""),
-        )
-        for c in sorted(asked.values(), key=lambda c: (c.label, c.reason.value))
-    ]
-    derives = tuple(sorted(c.label for c in chosen.changes if c.derives))
-    identity = [
-        Need(
-            kind=NeedKind.IDENTITY,
-            labels=derives,
-            sentence="to derive, an apply needs an identity token",
-        )
-    ]
-    lost = [row for row in chosen.not_touched if row.probably_ours or row.perhaps_ours]
-    twins = [
-        Need(
-            kind=NeedKind.TWIN,
-            labels=(row.label or "",),
-            sentence=PROBABLY_OURS if row.probably_ours else PERHAPS_OURS,
-            token_ids=(row.token_id,),
-        )
-        for row in lost
-    ]
-    return (*decisions, *(identity if derives else []), *twins)
+def _is_of_reserve(row: Change, token: TokenStatus) -> bool:
+    ids = {kept.token_id for kept in token.reserve}
+    about = row.before.token_id if row.before is not None else None
+    return row.reason in OF_THE_RESERVE or about in ids

@@ -40,7 +40,8 @@ from collections.abc import Iterable
 from reconciler.model import LiveToken, TokenSpec, iso
 from reconciler.plan.change import Change, Side
 from reconciler.plan.context import PlanContext
-from reconciler.plan.facts import Facts, Finding, Wanted
+from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Wanted
+from reconciler.plan.lasts import RESTOCK_MS, lasts_until_ms
 from reconciler.plan.ready import is_used, unfit, used_note
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
@@ -142,7 +143,7 @@ def _stock_row(context: PlanContext, facts: Facts, spec: TokenSpec, nth: int) ->
     return Change(
         label=facts.label,
         action=Action.STOCK,
-        reason=Reason.RESERVE_SHORT,
+        reason=Reason.RESERVE_ENDS if _ends_soon(facts) else Reason.RESERVE_SHORT,
         after=Side(path=RESERVE_FOLDER, scopes=spec.scopes, nth=nth),
         note=f"{nth} of {spec.reserve}",
         task=NewToken(
@@ -153,6 +154,17 @@ def _stock_row(context: PlanContext, facts: Facts, spec: TokenSpec, nth: int) ->
             stocks=True,
         ),
     )
+
+
+def _ends_soon(facts: Facts) -> bool:
+    """Whether a rotation of the label needs a person within three weeks."""
+    if not isinstance(facts, Recorded):
+        return False
+    created_ms = facts.live.created_at_ms if isinstance(facts, Listed) else 0
+    created_ms = created_ms or facts.current.created_at_ms
+    now_ms = facts.setting.now_ms
+    ends_ms = lasts_until_ms(facts.spec, facts.current, created_ms, facts.ready, now_ms=now_ms)
+    return ends_ms is not None and ends_ms - now_ms <= RESTOCK_MS
 
 
 def _end_row(  # noqa: PLR0913  # the last two by name

@@ -128,6 +128,7 @@ class Reason(enum.Enum):
     PROTECT_OFF = "protect_off"
     FILES = "files"
     RESERVE_SHORT = "reserve_short"
+    RESERVE_ENDS = "reserve_ends"
     RESERVE_AGED = "reserve_aged"
     RESERVE_UNFIT = "reserve_unfit"
     RESERVE_SURPLUS = "reserve_surplus"
@@ -235,6 +236,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.PROTECT_OFF: "NO LONGER protected",
     Reason.FILES: "remember the manifest's files",
     Reason.RESERVE_SHORT: "the reserve is short of a successor",
+    Reason.RESERVE_ENDS: (
+        "the reserve does not last for three more weeks: one apply with an identity token stocks it"
+    ),
     Reason.RESERVE_AGED: "in the reserve for longer than reserve_age: it is replaced, not used",
     Reason.RESERVE_UNFIT: "in the reserve, and not what the manifest wants any more",
     Reason.RESERVE_SURPLUS: "in the reserve, and one more than the manifest wants",
@@ -264,7 +268,14 @@ NEEDS_DECISION = frozenset(
 CATEGORIES: dict[Reason, Category] = {
     **dict.fromkeys(Reason, Category.CONFIG),
     **dict.fromkeys(
-        (Reason.DUE, Reason.BUDGET, Reason.PILED_UP, Reason.RESERVE_SHORT), Category.ROTATION
+        (
+            Reason.DUE,
+            Reason.BUDGET,
+            Reason.PILED_UP,
+            Reason.RESERVE_SHORT,
+            Reason.RESERVE_ENDS,
+        ),
+        Category.ROTATION,
     ),
     **dict.fromkeys(
         (

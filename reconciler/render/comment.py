@@ -108,7 +108,13 @@ def drift_issue(plan: Plan, source: PlanSource) -> str:
 
     It has what differs, what is due, and what to do about it.
     """
-    due = [c for c in (*plan.acting, *plan.decisions) if CATEGORIES[c.reason] is Category.ROTATION]
+    rotations = [
+        c for c in (*plan.acting, *plan.decisions) if CATEGORIES[c.reason] is Category.ROTATION
+    ]
+    due, short = (
+        [c for c in rotations if c.derives and not c.stocks],
+        [c for c in rotations if c.stocks],
+    )
     other = [
         c for c in (*plan.acting, *plan.decisions) if CATEGORIES[c.reason] is not Category.ROTATION
     ]
@@ -121,6 +127,11 @@ def drift_issue(plan: Plan, source: PlanSource) -> str:
         advice.append(
             f"- {len(due)} rotations due: hand over an identity token, "
             "then run the rotate workflow."
+        )
+    if short:
+        advice.append(
+            f"- {len(short)} short in the reserve: hand over an identity token, then run the "
+            "rotate workflow; one visit stocks them all."
         )
     # each run has its own; what is due does not change by that
     steady = dataclasses.replace(source, head="", run_url="")

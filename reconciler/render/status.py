@@ -20,8 +20,17 @@ import functools
 from collections.abc import Callable, Sequence
 
 from reconciler.escape import counted, safe, short
-from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from reconciler.plan import SENTENCES, Need, NeedKind, Predecessor, State, Status, TokenStatus
+from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, iso
+from reconciler.plan import (
+    SENTENCES,
+    Need,
+    NeedKind,
+    Predecessor,
+    State,
+    Status,
+    TokenStatus,
+    Unattended,
+)
 from reconciler.render.text import LEAST_LABEL_CELLS, Paint, label_cells, line, padded, painter
 from reconciler.render.words import cells, said, some, subject, twin_sentence
 
@@ -109,11 +118,18 @@ def _secret(token: TokenStatus, _: int) -> str:
     return f"v{token.version}, is v{token.latest_version}"
 
 
+def _reserve(token: TokenStatus, _: int) -> str:
+    """Return how many successors are ready, of how many."""
+    ready = sum(kept.ready for kept in token.reserve)
+    return f"{ready}/{token.reserve_wanted}" if token.reserve or token.reserve_wanted else "-"
+
+
 COLUMNS: tuple[tuple[str, Callable[[TokenStatus, int], str]], ...] = (
     ("LABEL", lambda token, _: subject(token.label)),
     ("STATE", lambda token, _: token.state.value),
     ("AGE/MAX", _age),
     ("DUE", lambda token, now_ms: when(token.due_at_ms, now_ms)),
+    ("RESERVE", _reserve),
     ("LAST USED", _used),
     ("SECRET", _secret),
     ("PROTECTED", lambda token, _: "yes" if token.protect else "-"),
@@ -124,12 +140,13 @@ COLUMNS: tuple[tuple[str, Callable[[TokenStatus, int], str]], ...] = (
 The first two are the label and its state.
 """
 
-_DROPPED = ("TOKEN", "PROTECTED", "SECRET", "LAST USED", "AGE/MAX", "DUE")
+_DROPPED = ("TOKEN", "PROTECTED", "SECRET", "RESERVE", "LAST USED", "AGE/MAX", "DUE")
 
 
 def _table(status: Status, width: int | None, paint: Paint) -> list[str]:
     rows = [[cell(token, status.as_of_ms) for _, cell in COLUMNS] for token in status.tokens]
-    widths = _widths(rows, width)
+    reserves = any(token.reserve or token.reserve_wanted for token in status.tokens)
+    widths = _widths(rows, width, hidden=() if reserves else ("RESERVE",))
     lines = [paint(_row([name for name, _ in COLUMNS], widths), bold=True)]
     for token, row in zip(status.tokens, rows, strict=True):
         label = _middle_cut(row[0], widths[0])
@@ -147,20 +164,24 @@ def _row(row: Sequence[str], widths: dict[int, int], state: Paint = str) -> str:
     return _GAP.join(ends.values())
 
 
-def _widths(rows: Sequence[Sequence[str]], width: int | None) -> dict[int, int]:
-    """Return the columns that fit, each as wide as its widest cell.
+def _widths(
+    rows: Sequence[Sequence[str]], width: int | None, *, hidden: Sequence[str] = ()
+) -> dict[int, int]:
+    """Return the columns that fit, each as wide as its widest cell, save the hidden.
 
     Labels give way before a column is lost, down to a third of the width.
     """
     names = [name for name, _ in COLUMNS]
     widths = {at: max(cells(row[at]) for row in (names, *rows)) for at in range(len(names))}
+    for name in hidden:
+        del widths[names.index(name)]
     widths[0] = min(widths[0], label_cells(width))
     if width is None:
         return widths
     for name in _DROPPED:
         if _total(widths) <= width:
             return widths
-        del widths[names.index(name)]
+        widths.pop(names.index(name), None)
     widths[0] = max(LEAST_LABEL_CELLS, min(widths[0], widths[0] + width - _total(widths)))
     return widths
 
@@ -200,6 +221,11 @@ def _below(token: TokenStatus, now_ms: int, width: int | None) -> list[str]:
             f"{head}, token {short(token.intent.token_id)}" if token.intent.token_id else head
         )
     lines += [f"  revoking {short(token_id)}" for token_id in token.revoking]
+    lines += [
+        line(f"  reserve {short(kept.token_id)}", said(kept.reason, kept.note), width)
+        for kept in token.reserve
+        if kept.reason is not None and kept.reason is not token.reason
+    ]
     return [*lines, *(_old(old, now_ms, width) for old in token.predecessors)]
 
 
@@ -248,9 +274,17 @@ def _surroundings(status: Status, width: int | None) -> list[str]:
         for row in status.twins
         if row.label not in told
     ]
+    if status.unattended is not None:
+        lines.append(_unattended(status.unattended))
     if status.foreign:
         lines.append(f"{counted(status.foreign, 'foreign token')}, not touched")
     return lines
+
+
+def _unattended(found: Unattended) -> str:
+    day = iso(found.at_ms)[:10]
+    left = f"has {found.left} left" if found.left else "has none left"
+    return f"unattended until {day} ({subject(found.label)} {left})"
 
 
 def _needs(needs: Sequence[Need], width: int | None, paint: Paint) -> list[str]:

@@ -38,9 +38,10 @@ from reconciler.model import (
 )
 from reconciler.plan.change import Change, NotTouched, Plan, Selection, Side
 from reconciler.plan.guards import Policy
+from reconciler.plan.needs import NeedKind
 from reconciler.plan.planner import plan
 from reconciler.plan.states import State
-from reconciler.plan.status import NeedKind, status_of
+from reconciler.plan.status import status_of
 from reconciler.plan.vocabulary import CATEGORIES, Action, Category, Reason
 from reconciler.protocol.outcome import Ending, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row
@@ -309,6 +310,7 @@ def test_plan_document_is_whole() -> None:
                 "label": "bot",
                 "action": "record",
                 "reason": "protect_off",
+                "needs_identity": False,
                 "category": "config",
                 "sentence": "NO LONGER protected",
                 "note": "",
@@ -333,6 +335,7 @@ def test_plan_document_is_whole() -> None:
                 "label": "bot",
                 "action": "rotate",
                 "reason": "scopes_widened",
+                "needs_identity": True,
                 "category": "config",
                 "sentence": "scopes widened",
                 "note": "+withdrawal",
@@ -357,6 +360,7 @@ def test_plan_document_is_whole() -> None:
                 "label": "new",
                 "action": "hold",
                 "reason": "twin",
+                "needs_identity": False,
                 "category": "config",
                 "sentence": "a token with this label lives that we did not derive: "
                 "adopt it, or --replace the label",
@@ -368,6 +372,7 @@ def test_plan_document_is_whole() -> None:
                 "label": "other",
                 "action": "keep",
                 "reason": "in_sync",
+                "needs_identity": False,
                 "category": "config",
                 "sentence": "as it should be",
                 "note": "",
@@ -714,6 +719,9 @@ def test_status_document_says_instants_as_text_and_lengths_as_milliseconds() -> 
         "latest_version": 1,
         "in_place": True,
         "predecessors": [],
+        "reserve": [],
+        "reserve_wanted": 0,
+        "unattended_until": "2026-12-21T08:30:00.000Z",
         "revoking": [],
         "intent": None,
     }

@@ -21,12 +21,10 @@ from reconciler.model import (
 )
 from reconciler.plan.change import NotTouched, Selection
 from reconciler.plan.guards import Policy
+from reconciler.plan.needs import PROBABLY_OURS, Need, NeedKind
 from reconciler.plan.states import STATES, State
 from reconciler.plan.status import (
-    PROBABLY_OURS,
     Lease,
-    Need,
-    NeedKind,
     OpenIntent,
     Predecessor,
     Status,
@@ -339,6 +337,7 @@ def test_all_that_is_known_of_a_label() -> None:
                 age_ms=DAY_MS,
                 rotate_after_ms=90 * DAY_MS,
                 due_at_ms=NOW_MS + 89 * DAY_MS,
+                unattended_until_ms=NOW_MS + 89 * DAY_MS,
                 last_used_at_ms=NOW_MS - HOUR_MS,
                 verified_at_ms=NOW_MS - DAY_MS,
                 used_since_verify=True,

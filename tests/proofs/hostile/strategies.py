@@ -215,6 +215,7 @@ def _tokens() -> st.SearchStrategy[Any]:
         "scopes": _mostly(scopes.map(lambda more: ["trading", *more])),
         "rotate_after": _mostly(st.sampled_from(AGES), odd=wrong_length | ODD),
         "overlap": _mostly(st.sampled_from(OVERLAPS), odd=wrong_length | ODD),
+        "reserve": _mostly(st.integers(0, 3), odd=st.sampled_from((4, -1, "1")) | ODD),
         "protect": _mostly(st.booleans()),
         "path": _mostly(st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=3).map("/".join)),
     }
