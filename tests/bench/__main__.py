@@ -13,7 +13,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from tests.bench import bench_apply, bench_plan, bench_planner, bench_start, bench_verify, pairs
+from tests.bench import (
+    bench_apply,
+    bench_plan,
+    bench_planner,
+    bench_promote,
+    bench_start,
+    bench_verify,
+    pairs,
+)
 from tests.bench.table import print_table
 
 
@@ -28,6 +36,7 @@ def main() -> int:
     rows = [
         *(row for part in (bench_start, bench_planner, bench_plan) for row in part.measure()),
         *bench_apply.measure(given.runs),
+        *bench_promote.measure(),
         *bench_verify.measure(),
     ]
     print_table(rows)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import bench_apply, bench_plan, bench_start, bench_verify
+from tests.bench import bench_apply, bench_plan, bench_promote, bench_start, bench_verify
 from tests.bench.processes import Cost, once, program, several
 from tests.bench.table import Row, print_columns, print_table
 
@@ -85,7 +85,8 @@ def compare(base: Path, *, jitter_runs: int) -> int:
         print_columns(HEAD, [pair.cells() for pair in pairs])
         print()
         rows = [*_yardsticks(fleet), _memory(pairs)]
-    rows += [*bench_apply.measure(jitter_runs), *bench_verify.measure()]
+    rows += [*bench_apply.measure(jitter_runs), *bench_promote.measure(base)]
+    rows += bench_verify.measure()
     print_table(rows)
     missed = any(pair.ratio > pair.limit for pair in pairs)
     return int(missed or any(not row.within for row in rows))
