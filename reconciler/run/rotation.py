@@ -7,6 +7,7 @@ goes along with those that a run makes anyway.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from reconciler.model import iso
 from reconciler.protocol import NoteLedger, Step, time_of_record
@@ -57,8 +58,15 @@ def note_rotation(session: Session, observed: Observed) -> Step[None]:
         run=session.run,
         since_ms=(yield from time_of_record()),
         newest_created_at_ms=max((t.created_at_ms for t in observed.live), default=0),
+        reserves=_reserves(observed, policy.requested),
     )
     yield from NoteLedger(transition=begin_rotation(begun))
+
+
+def _reserves(observed: Observed, labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids in the reserves of these labels, sorted."""
+    entries = (observed.ledger.tokens.get(label) for label in labels)
+    return tuple(sorted(kept.token_id for e in entries if e is not None for kept in e.reserve))
 
 
 def rotation_end(session: Session, ledger: Ledger) -> tuple[Transition, ...]:

@@ -325,7 +325,8 @@ class Rotation:
     """A rotation that a person asked for and that is not over; see ``rotation``.
 
     ``targets`` are the labels and globs, ``run`` worked on it last. The newest token
-    that lived when it began was made at ``newest_created_at_ms``.
+    that lived when it began was made at ``newest_created_at_ms``, and ``reserves`` were
+    in the reserves of its labels then.
     """
 
     targets: tuple[str, ...]
@@ -333,6 +334,7 @@ class Rotation:
     run: str
     since_ms: int
     newest_created_at_ms: int
+    reserves: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
 
 @value

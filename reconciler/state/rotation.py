@@ -8,7 +8,8 @@ for, and since when. Which labels are done is not remembered, but seen:
     ---------------------------------------------  ----------------------------------
     is newer than all that lived when the          done
     rotation began
-    is not, or there is none                       left
+    was in the label's reserve then                done
+    is neither, or there is none                   left
 
     the ledger remembers of what a command         then the command
     asks for
@@ -42,7 +43,7 @@ from dataclasses import replace
 
 from reconciler.model import HOUR_MS
 from reconciler.state.entries import transition
-from reconciler.state.ledger import Ledger, Rotation
+from reconciler.state.ledger import Current, Ledger, Rotation
 
 GOES_ON_MS = 6 * HOUR_MS
 """For so long the same command goes on with a rotation.
@@ -84,9 +85,15 @@ def left_of(ledger: Ledger, rotation: Rotation, labels: Iterable[str]) -> frozen
     for label in labels:
         entry = ledger.tokens.get(label)
         current = entry.current if entry is not None else None
-        if current is None or current.created_at_ms <= rotation.newest_created_at_ms:
+        if current is None or not _is_of(rotation, current):
             left.add(label)
     return frozenset(left)
+
+
+def _is_of(rotation: Rotation, current: Current) -> bool:
+    """Return whether a rotation, or what came after it, made a token current."""
+    newer = current.created_at_ms > rotation.newest_created_at_ms
+    return newer or current.token_id in rotation.reserves
 
 
 @transition

@@ -105,6 +105,23 @@ def test_an_emergency_without_a_person(stocked: Fleet) -> None:
     fleet.assert_quiet()
 
 
+def test_an_emergency_that_is_cut_off_goes_on(fleet: Fleet) -> None:
+    """A label that has its reserve by now is done; the same command does the others."""
+    fleet.defaults = {"overlap": "1h", "reserve": 1}
+    fleet.begin(BOT, {"label": "second"})
+    (kept,) = reserve(fleet, "second")
+    done = fleet.attempt("rotate", "--target", "bot", "--compromised", "--yes", environ=ALONE)
+    assert done.code == 0, done
+    again = fleet.attempt("rotate", "--all", "--compromised", "--yes", environ=ALONE)
+    assert again.code == 4, again  # bot has no reserve any more
+    assert current(fleet, "second") == kept.token_id
+    goes_on = fleet.attempt("rotate", "--all", "--compromised", "--yes")
+    assert "1 of 3 labels are left" in goes_on.err, goes_on
+    assert current(fleet, "second") == kept.token_id
+    fleet.must("apply", "--yes")
+    fleet.assert_whole()
+
+
 def test_the_reserve_is_distrusted(stocked: Fleet) -> None:
     """Vault itself may be what leaked: the reserve goes too, and a person derives."""
     fleet = stocked
