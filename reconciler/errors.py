@@ -1,5 +1,7 @@
 """The errors that reach the user. Each class carries the exit code.
 
+Beside them stand the problems of a manifest, which say where they are.
+
 Errors of the exchange and of Vault also say whether the call was certainly not done
 ("refused") or may have been done ("unclear").
 
@@ -17,6 +19,9 @@ from __future__ import annotations
 
 import enum
 from types import TracebackType
+from typing import Literal
+
+from reconciler.values import value
 
 
 class Exit(enum.IntEnum):
@@ -171,3 +176,33 @@ class VaultCasMismatchError(VaultRefusedError):
 
 class VaultUnclearError(VaultError):
     """Anything else (timeout, reset, 429, 5xx, no JSON): a write may have been done."""
+
+
+@value
+class Mark:
+    """Where in a manifest something stands; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        """Return ``tokens.yaml:12:7``, escaped where the file's name does not print."""
+        file = self.file if self.file.isprintable() else repr(self.file)[1:-1]
+        return f"{file}:{self.line}:{self.column}"
+
+
+@value
+class Problem:
+    """One thing wrong (``error``) or doubtful (``warning``) in a manifest.
+
+    As text it is one line that editors and CI can jump to.
+    """
+
+    mark: Mark
+    message: str
+    severity: Literal["error", "warning"]
+
+    def __str__(self) -> str:
+        """Return ``tokens.yaml:12:7: error: MESSAGE``."""
+        return f"{self.mark}: {self.severity}: {self.message}"

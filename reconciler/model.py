@@ -18,8 +18,9 @@ import dataclasses
 import datetime as dt
 import enum
 from collections.abc import Iterable
-from typing import Literal, NoReturn
+from typing import NoReturn
 
+from reconciler.errors import Mark
 from reconciler.values import value
 
 SECOND_MS = 1_000
@@ -118,39 +119,30 @@ def length_text(length_ms: int) -> str:
     return f"{length_ms}ms"
 
 
+def spread_most_ms(rotate_after_ms: int) -> int:
+    """Return by how much due dates of a fleet differ at most, all of them earlier."""
+    return rotate_after_ms // 10
+
+
 def scope_set(scopes: Iterable[str]) -> tuple[str, ...]:
     """Scopes as they are compared and printed: sorted, each once."""
     return tuple(sorted(set(scopes)))
 
 
 @value
-class Mark:
-    """Where in a manifest something stands; line and column count from 1."""
+class Window:
+    """When rotations that are due may start: some hours of some days, in a time zone.
 
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        """Return ``tokens.yaml:12:7``, escaped where the file's name does not print."""
-        file = self.file if self.file.isprintable() else repr(self.file)[1:-1]
-        return f"{file}:{self.line}:{self.column}"
-
-
-@value
-class Problem:
-    """One thing wrong (``error``) or doubtful (``warning``) in a manifest.
-
-    As text it is one line that editors and CI can jump to.
+    ``days`` count from Monday, which is 0. The hours are minutes since midnight by the
+    clock on the wall, from ``opens_min`` until before ``closes_min``, which is at most
+    1440. ``zone`` is what ``text`` names: two windows of one text are equal.
     """
 
-    mark: Mark
-    message: str
-    severity: Literal["error", "warning"]
-
-    def __str__(self) -> str:
-        """Return ``tokens.yaml:12:7: error: MESSAGE``."""
-        return f"{self.mark}: {self.severity}: {self.message}"
+    text: str
+    days: tuple[int, ...]
+    opens_min: int
+    closes_min: int
+    zone: dt.tzinfo = dataclasses.field(compare=False, repr=False)
 
 
 @value
@@ -162,6 +154,9 @@ class TokenSpec:
     ``fields`` are further names for values of the secret, each ``NAME=source``, sorted.
     ``was`` is the label's former name. ``reserve`` is how many successors are kept
     ready, and one that is older than ``reserve_age_ms`` is never used.
+    ``rotate_before_ms`` is how long before ``rotate_after_ms`` a rotation is due; it
+    may start while one of ``windows`` is open, at any time without one, and not before
+    ``hold_until_ms``. ``hold_reason`` and ``owner`` are for people.
     """
 
     label: str
@@ -174,6 +169,11 @@ class TokenSpec:
     was: str | None = None
     reserve: int = 0
     reserve_age_ms: int = 120 * DAY_MS
+    rotate_before_ms: int = 0
+    windows: tuple[Window, ...] = ()
+    hold_until_ms: int | None = None
+    hold_reason: str = ""
+    owner: str = ""
     description: str = ""
     mark: Mark | None = dataclasses.field(default=None, compare=False)
 

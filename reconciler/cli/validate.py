@@ -12,10 +12,10 @@ from pathlib import Path
 
 from reconciler.cli.console import complain_of, print_result
 from reconciler.cli.files import MAX_FILE_CHARS
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import Problem, ReconcilerError, UsageError
 from reconciler.escape import counted, safe
 from reconciler.manifest import ManifestError, Pins, load_manifest
-from reconciler.model import Manifest, Problem
+from reconciler.model import Manifest
 
 DEFAULT_MANIFEST = "tokens.yaml"
 

@@ -22,11 +22,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
+from reconciler.errors import Problem
 from reconciler.manifest.problems import ManifestError, Problems, error, quoted
 from reconciler.manifest.sentences import near_miss
 from reconciler.manifest.starter import quoted as scalar
 from reconciler.manifest.strict_yaml import Node, UnreadableError, compose
-from reconciler.model import MAX_LABELS, Problem, ToAdopt
+from reconciler.model import MAX_LABELS, ToAdopt
 
 HINTS_MOST = 20
 """So many mistakes get a hint at a label that is alike; looking for one is slow."""

@@ -9,6 +9,7 @@ from reconciler.manifest.problems import quoted
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 DEFAULT_ROTATE_AFTER = "30d"
+DEFAULT_ROTATE_BEFORE = "0s"
 DEFAULT_OVERLAP = "26h"
 DEFAULT_RESERVE_AGE = "120d"
 

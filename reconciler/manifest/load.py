@@ -14,12 +14,13 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconciler.errors import UsageError
+from reconciler.errors import Problem, UsageError
 from reconciler.escape import counted
 from reconciler.manifest.durations import (
     DEFAULT_OVERLAP,
     DEFAULT_RESERVE_AGE,
     DEFAULT_ROTATE_AFTER,
+    DEFAULT_ROTATE_BEFORE,
     parse_duration_ms,
 )
 from reconciler.manifest.files import ledger_names, list_files, read_files
@@ -27,13 +28,15 @@ from reconciler.manifest.problems import ManifestError, Problems, quoted, warnin
 from reconciler.manifest.rules import HEAD_KEYS, Draft, Pins, broken
 from reconciler.manifest.shape import Judged, Shape
 from reconciler.manifest.strict_yaml import Node, compose
+from reconciler.manifest.timing import day_ms, texts_of
+from reconciler.manifest.windows import parse_window
 from reconciler.model import (
     DAY_MS,
     DEFAULT_SCOPES,
     MAX_LABELS,
     Manifest,
-    Problem,
     TokenSpec,
+    Window,
     scope_set,
 )
 from reconciler.values import value
@@ -125,6 +128,7 @@ def _judge(
         tokens=tuple(tokens),
         surplus=next(nodes, None),
         complete=complete,
+        keys=frozenset().union(*(token.node.pairs for token in tokens)),
     )
     problems.extend(broken(draft))
     return draft
@@ -136,7 +140,9 @@ def _build(draft: Draft, names: tuple[str, ...]) -> Manifest:
     profile = head.get("profile_id")
     defaults = _Defaults(
         rotate_after=head.within("defaults", "rotate_after"),
+        rotate_before=head.within("defaults", "rotate_before"),
         overlap=head.within("defaults", "overlap"),
+        window=head.within("defaults", "window"),
         fields=head.within("vault", "fields"),
         reserve=head.within("defaults", "reserve"),
         reserve_age=head.within("defaults", "reserve_age"),
@@ -156,7 +162,9 @@ class _Defaults:
     """What the head says for tokens that are silent."""
 
     rotate_after: Node | None
+    rotate_before: Node | None
     overlap: Node | None
+    window: Node | None
     fields: Node | None
     reserve: Node | None
     reserve_age: Node | None
@@ -166,8 +174,10 @@ def _token(defaults: _Defaults, token: Judged) -> TokenSpec:
     get = token.node.pairs.get  # the draft is without an error, so no key is wrong
     label, scopes, protect = get("label"), get("scopes"), get("protect")
     age = get("rotate_after") or defaults.rotate_after
+    early = get("rotate_before") or defaults.rotate_before
     overlap = get("overlap") or defaults.overlap
     reserve, kept = get("reserve") or defaults.reserve, defaults.reserve_age
+    until = get("hold_until")
     return TokenSpec(
         label=_text(label),
         scopes=_scopes(tuple(item.text for item in scopes.items)) if scopes else DEFAULT_SCOPES,
@@ -179,9 +189,18 @@ def _token(defaults: _Defaults, token: Judged) -> TokenSpec:
         was=_text(get("was")) or None,
         reserve=reserve.value if reserve and isinstance(reserve.value, int) else 0,
         reserve_age_ms=parse_duration_ms(kept.text if kept else DEFAULT_RESERVE_AGE) or 0,
+        rotate_before_ms=parse_duration_ms(early.text if early else DEFAULT_ROTATE_BEFORE) or 0,
+        windows=_windows(get("window") or defaults.window),
+        hold_until_ms=day_ms(until.text) if until else None,
+        hold_reason=_text(get("hold_reason")),
+        owner=_text(get("owner")),
         description=" ".join(_text(get("description")).split()),
         mark=token.node.mark,
     )
+
+
+def _windows(node: Node | None) -> tuple[Window, ...]:
+    return () if node is None else tuple(parse_window(item.text) for item in texts_of(node))
 
 
 @functools.lru_cache(maxsize=1024)  # a fleet has few different ones

@@ -12,8 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from reconciler.errors import ReconcilerError
-from reconciler.model import Mark, Problem
+from reconciler.errors import Mark, Problem, ReconcilerError
 
 MAX_PROBLEMS = 1_000  # nobody reads more at once
 MAX_ERRORS = 10 * MAX_PROBLEMS

@@ -1,5 +1,7 @@
 """The rules that tie two places together, and those about the pins.
 
+Those about when rotations happen are in ``timing``.
+
 Each rule is a function of the whole draft that yields problems; ``RULES`` is the table
 of contents. Rules rest on what the schema found good, and leave out the rest: its
 problem has been told.
@@ -13,17 +15,16 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from reconciler.manifest import durations
+from reconciler.errors import Problem
+from reconciler.manifest import timing
 from reconciler.manifest.problems import SEVERAL, error, quoted, warning
 from reconciler.manifest.sentences import near_miss
 from reconciler.manifest.shape import Judged, Shape
 from reconciler.manifest.strict_yaml import Node
-from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, SCOPES, Problem
+from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, SCOPES
 from reconciler.values import value
 
 LEGACY_KEY = "LIMITLESS_API_KEY"
@@ -32,7 +33,6 @@ HEAD_KEYS = ("profile_id", "manager", "vault", "defaults")
 # 'tradng' is so alike that it is taken for a slip, 'trading_v2' for a new scope.
 _MISSPELT = 0.85
 _ALIKE = 0.75  # below it, scopes as different as admin and trading are alike
-_FOREVER = 2**63 - 1  # longer than any duration that can be written
 
 
 @value
@@ -56,6 +56,7 @@ class Draft:
     ``files`` are the files that could be read, ``head`` is the one with the head keys.
     ``tokens`` are those of all files, at most ``MAX_LABELS``; ``surplus`` is the first
     token beyond. ``complete`` says that no file is missing because it can't be read.
+    ``keys`` are those that any token has, so that a rule about others is quick.
     """
 
     shape: Shape
@@ -65,6 +66,12 @@ class Draft:
     tokens: tuple[Judged, ...]
     surplus: Node | None
     complete: bool
+    keys: frozenset[str]
+
+    def written(self, key: str) -> list[Node | None]:
+        """Return the nodes of a key in the defaults and in each token."""
+        own = [token.get(key) for token in self.tokens] if key in self.keys else []
+        return [self.head.within("defaults", key), *own]
 
 
 def one_head(draft: Draft) -> Iterator[Problem]:
@@ -115,68 +122,6 @@ def fleet_size(draft: Draft) -> Iterator[Problem]:
     """The ledger of the manifest fits into one entry of Vault."""
     if draft.surplus is not None:
         yield error(draft.surplus.mark, f"more than {MAX_LABELS:,} tokens - {SEVERAL}")
-
-
-def lengths(draft: Draft) -> Iterator[Problem]:
-    """Every duration that is written is within its bounds."""
-    for key in ("rotate_after", "overlap", "reserve_age"):
-        written = [draft.head.within("defaults", key), *(token.get(key) for token in draft.tokens)]
-        for node in written:
-            sentence = durations.out_of_bounds(key, node.text) if node else None
-            if node and sentence:
-                yield error(node.mark, sentence)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Length:
-    """A duration in force: its name in messages, its length or None, its node."""
-
-    shown: str
-    length_ms: int | None
-    node: Node | None = None
-
-
-def _default(head: Judged, key: str, built_in: str) -> _Length:
-    node = head.within("defaults", key)
-    if node is not None:
-        return _Length(f"{node.text} (from defaults)", _length_ms(key, node.text), node)
-    length_ms = None if "defaults" in head.wrong else _length_ms(key, built_in)
-    return _Length(f"{built_in} (built in)", length_ms)
-
-
-def _length(token: Judged, key: str, default: _Length) -> _Length:
-    if key in token.wrong:
-        return _Length("", None)
-    node = token.get(key)
-    return default if node is None else _Length(node.text, _length_ms(key, node.text), node)
-
-
-@functools.lru_cache(maxsize=1024)  # a fleet has few different ones
-def _length_ms(key: str, text: str) -> int | None:
-    if durations.out_of_bounds(key, text):
-        return None
-    length_ms = durations.parse_duration_ms(text)
-    return _FOREVER if length_ms is None else length_ms
-
-
-def overlaps(draft: Draft) -> Iterator[Problem]:
-    """A token lives longer than its overlap.
-
-    The problem stands at the token's own key, or once for all tokens at the default.
-    """
-    age_by_default = _default(draft.head, "rotate_after", durations.DEFAULT_ROTATE_AFTER)
-    overlap_by_default = _default(draft.head, "overlap", durations.DEFAULT_OVERLAP)
-    found: dict[Problem, None] = {}
-    for token in draft.tokens:
-        age = _length(token, "rotate_after", age_by_default)
-        overlap = _length(token, "overlap", overlap_by_default)
-        if age.length_ms is None or overlap.length_ms is None or age.length_ms > overlap.length_ms:
-            continue
-        at = token.get("rotate_after") or token.get("overlap") or age.node or overlap.node
-        rule = f"rotate_after {age.shown} must be longer than overlap {overlap.shown}"
-        mark = at.mark if at else draft.head.node.mark
-        found[error(mark, f"{rule} - change one of them")] = None
-    yield from found
 
 
 def scopes(draft: Draft) -> Iterator[Problem]:
@@ -269,9 +214,9 @@ def labels_and_paths(draft: Draft) -> Iterator[Problem]:
 
 def former_labels(draft: Draft) -> Iterator[Problem]:
     """Each former label (``was``) is one token's, and no token's label any more."""
-    renamed = [(token, was) for token in draft.tokens if (was := token.get("was"))]
-    if not renamed:
+    if "was" not in draft.keys:
         return
+    renamed = [(token, was) for token in draft.tokens if (was := token.get("was"))]
     labels = {label.text: label for token in draft.tokens if (label := token.get("label"))}
     former: dict[str, Node] = {}
     for token, was in renamed:
@@ -311,8 +256,8 @@ def manager(draft: Draft) -> Iterator[Problem]:
 
 def legacy_names(draft: Draft) -> Iterator[Problem]:
     """No further name is one that every SDK reads as a key of the old kind."""
-    written = [draft.head.within("vault", "fields"), *(t.get("fields") for t in draft.tokens)]
-    for node in written:
+    own = [token.get("fields") for token in draft.tokens] if "fields" in draft.keys else []
+    for node in (draft.head.within("vault", "fields"), *own):
         found = node.pairs.get(LEGACY_KEY) if node else None
         if found is not None:
             yield warning(
@@ -327,8 +272,7 @@ RULES = (
     nothing_missing,
     pinned_prefix,
     fleet_size,
-    lengths,
-    overlaps,
+    *timing.RULES,
     scopes,
     labels_and_paths,
     legacy_names,

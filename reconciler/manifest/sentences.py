@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+from reconciler.errors import Mark, Problem
 from reconciler.escape import counted
 from reconciler.manifest.problems import cut, error, quoted
 from reconciler.manifest.strict_yaml import Node, Odd
-from reconciler.model import Mark, Problem
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -161,7 +161,8 @@ def _no_key(fault: _Fault) -> _Found:
 
 
 def _wrong_type(fault: _Fault) -> _Found:
-    node, wanted = fault.node, _TYPES[fault.limit] + _such_as(fault.schema)
+    kinds = fault.limit if isinstance(fault.limit, list) else [fault.limit]
+    node, wanted = fault.node, " or ".join(_TYPES[k] for k in kinds) + _such_as(fault.schema)
     if node.value is None:
         sentence = f"{fault.name} has no value - write {wanted}, or remove it"
         yield node.key_mark, sentence
@@ -170,7 +171,7 @@ def _wrong_type(fault: _Fault) -> _Found:
         yield fault.here(f"must be {wanted}, not {kind}")
     elif isinstance(node.value, str):
         yield fault.here(f"must be {wanted}, not the text {quoted(node.text)}")
-    elif fault.limit == "string" and re.search(fault.schema.get("pattern", ""), node.text):
+    elif "string" in kinds and re.search(fault.schema.get("pattern", ""), node.text):
         reads = f"YAML reads {cut(node.text)} as {_scalar_kind(node.value)}"
         yield fault.here(f"must be text, and {reads} - put it in quotes: {quoted(node.text)}")
     else:

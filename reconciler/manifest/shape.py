@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from reconciler import load_schema
+from reconciler.errors import Problem
 from reconciler.manifest.sentences import LONGEST_LIST, absent, sentences
 from reconciler.manifest.strict_yaml import Node
 from reconciler.manifest.surely import surely
-from reconciler.model import Problem
 from reconciler.values import value
 
 if TYPE_CHECKING:

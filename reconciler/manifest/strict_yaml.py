@@ -38,6 +38,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
+from reconciler.errors import Mark
 from reconciler.manifest.problems import (
     MAX_PROBLEMS,
     SEVERAL,
@@ -46,7 +47,7 @@ from reconciler.manifest.problems import (
     error,
     quoted,
 )
-from reconciler.model import MAX_LABELS, Mark
+from reconciler.model import MAX_LABELS
 
 MAX_VALUES = 50 * MAX_LABELS
 """A token with each of its keys and the most scopes has 40 values."""

@@ -38,6 +38,8 @@ def surely(schema: Schema, root: Schema) -> Check:
     whole = _followed(schema, root)
     if whole.get("type") == "string" and whole.keys() <= _TEXT | _NOTES:
         return _text(whole)
+    if whole.get("type") == ["string", "array"]:
+        return _either(whole, root)
     checks = tuple(
         _check(keyword, argument, whole, root)
         for keyword, argument in whole.items()
@@ -104,6 +106,16 @@ def _text(schema: Schema) -> Check:
     return lambda value: (
         type(value) is str and least <= len(value) <= most and search(value) is not None
     )
+
+
+def _either(schema: Schema, root: Schema) -> Check:
+    """Return the check of a text or a list; a keyword is about one of the two."""
+    about = {key: rule for key, rule in schema.items() if key != "type" and key not in _NOTES}
+    texts = {key: rule for key, rule in about.items() if key in _TEXT}
+    lists = {key: rule for key, rule in about.items() if key not in _TEXT}
+    is_text = surely({"type": "string", **texts}, root)
+    is_list = surely({"type": "array", **lists}, root)
+    return lambda value: is_text(value) or is_list(value)
 
 
 def _type(name: Any) -> Check:

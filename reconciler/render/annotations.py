@@ -23,8 +23,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
+from reconciler.errors import Problem
 from reconciler.escape import safe
-from reconciler.model import Problem
 
 MOST = 10
 

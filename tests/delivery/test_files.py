@@ -819,7 +819,8 @@ def test_the_schema_has_no_place_for_more() -> None:
     assert all(one["additionalProperties"] is False for one in shapes)
     assert {key for one in shapes for key in one["properties"]} == {
         *("version", "profile_id", "manager", "vault", "defaults", "tokens"),
-        *("mount", "prefix", "rotate_after", "overlap", "reserve", "reserve_age"),
+        *("mount", "prefix", "rotate_after", "rotate_before", "overlap", "window"),
+        *("hold_until", "hold_reason", "owner", "reserve", "reserve_age"),
         *("label", "was", "description", "scopes", "path", "protect", "fields"),
     }
     (names,) = (one for one in objects if "propertyNames" in one)

@@ -11,8 +11,8 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 
+from reconciler.errors import Mark, Problem
 from reconciler.escape import safe
-from reconciler.model import Mark, Problem
 from reconciler.render.annotations import MOST, code_quality, command, workflow_commands
 from tests.support.hostile import assert_harmless, hostile
 

@@ -257,13 +257,17 @@ def test_keys_of_the_manifest() -> None:
 
 
 def test_the_example_of_a_manifest(tmp_path: Path) -> None:
-    """It is valid, and has what the page says of it."""
-    (example,) = (block for kind, block in FENCE.findall(read(DOCS / "manifest.md")) if kind)
-    (tmp_path / "tokens.yaml").write_text(example, encoding="utf-8")
-    loaded = load_manifest([tmp_path / "tokens.yaml"])
-    assert [spec.label for spec in loaded.manifest.tokens] == [
-        token["label"] for token in yaml.safe_load(example)["tokens"]
-    ]
+    """It is valid, and so is each part that the page shows, within it."""
+    blocks = [block for kind, block in FENCE.findall(read(DOCS / "manifest.md")) if kind]
+    example, *parts = (yaml.safe_load(block) for block in blocks)
+    boss = example["tokens"][:1]
+    for part in ({}, *parts):
+        whole = {**example, **({"tokens": part} if isinstance(part, list) else part)}
+        whole["tokens"] = boss + [t for t in whole["tokens"] if t not in boss]
+        (tmp_path / "tokens.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+        loaded = load_manifest([tmp_path / "tokens.yaml"])
+        labels = [spec.label for spec in loaded.manifest.tokens]
+        assert labels == [token["label"] for token in whole["tokens"]]
 
 
 def test_the_fields_of_a_secret() -> None:

@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.errors import Exit, UsageError
+from reconciler.errors import Exit, Mark, Problem, UsageError
 from reconciler.manifest import (
     Loaded,
     ManifestError,
@@ -34,8 +34,6 @@ from reconciler.model import (
     MAX_LABELS,
     MINUTE_MS,
     Manifest,
-    Mark,
-    Problem,
     TokenSpec,
 )
 
@@ -253,8 +251,9 @@ TOKENS: list[tuple[str, list[str]]] = [
         "- label: a\n  url: x\n",
         [
             (
-                "7:3: error: unknown key 'url' - known here: label, description, scopes, "
-                "rotate_after, overlap, reserve, path, fields, was, protect"
+                "7:3: error: unknown key 'url' - known here: label, description, owner, scopes, "
+                "rotate_after, rotate_before, overlap, window, hold_until, hold_reason, reserve, "
+                "path, fields, was, protect"
             ),
         ],
     ),
@@ -525,7 +524,7 @@ TOKENS: list[tuple[str, list[str]]] = [
         "- label: a\n  overlap: 9999999999w\n",
         ["7:12: error: overlap 9999999999w is longer than ten years - write less"],
     ),
-    ("- label: a\n  rotate_after: 3650d\n  overlap: 3649d\n", []),
+    ("- label: a\n  rotate_after: 3650d\n  overlap: 3284d\n", []),
     (
         "- label: a\n  rotate_after: 2h\n  overlap: 120m\n",
         [
@@ -767,8 +766,8 @@ HEADS: list[tuple[str, list[str]]] = [
             ),
             "4:41: error: defaults.overlap must be text such as 26h, not 10",
             (
-                "4:45: error: unknown key 'path' - known here: "
-                "rotate_after, overlap, reserve, reserve_age"
+                "4:45: error: unknown key 'path' - known here: rotate_after, rotate_before, "
+                "overlap, window, reserve, reserve_age"
             ),
         ],
     ),
@@ -1404,7 +1403,10 @@ def test_a_thousand_problems_are_enough(folder: Path) -> None:
     tokens += [f"- {{label: a b{number}, x: 1}}\n" for number in range(600)]
     lines = told(lambda: load(HEAD + FIRST + "".join(tokens)))
     assert len(lines) == 1001
-    known = "label, description, scopes, rotate_after, overlap, reserve, path, fields, was, protect"
+    known = (
+        "label, description, owner, scopes, rotate_after, rotate_before, overlap, window, "
+        "hold_until, hold_reason, reserve, path, fields, was, protect"
+    )
     what = "label 'a b0' can't be the path in Vault too - add a path such as prod/bot"
     assert lines[0] == f"606:11: error: {what}"
     assert lines[999] == f"1105:19: error: unknown key 'x' - known here: {known}"

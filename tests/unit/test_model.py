@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler import errors, model
-from reconciler.errors import Exit
+from reconciler.errors import Exit, Mark
 from reconciler.model import (
     NEVER_WRITTEN,
     Capabilities,
@@ -23,7 +23,6 @@ from reconciler.model import (
     Derived,
     LiveToken,
     Manifest,
-    Mark,
     Secret,
     SecretMeta,
     SecretVersion,

@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 
 import reconciler
 from reconciler import load_schema
-from reconciler.manifest import durations, load_manifest, sentences
+from reconciler.manifest import durations, load_manifest, sentences, windows
 from reconciler.manifest import shape as manifest_shape
 from reconciler.manifest.strict_yaml import Node
 from reconciler.model import DEFAULT_SCOPES, MAX_LABELS, SCOPES
@@ -82,7 +82,8 @@ def test_each_rule_has_its_sentence() -> None:
             schema.keys() <= sentences._HERE.keys() | sentences._THERE.keys() | silent | structure
         )
         assert ("pattern" in schema) == ("patternErrorMessage" in schema)
-        assert schema.get("type", "string") in sentences._TYPES
+        kinds = schema.get("type", "string")
+        assert {kinds} if isinstance(kinds, str) else set(kinds) <= sentences._TYPES.keys()
         assert "minItems" not in schema or "examples" in schema
 
 
@@ -112,7 +113,12 @@ def test_the_schema_and_the_code_know_the_same() -> None:
     assert tuple(SCHEMA["$defs"]["scope"]["examples"]) == SCOPES
     assert tuple(scopes["default"]) == DEFAULT_SCOPES
     assert defaults["rotate_after"]["default"] == durations.DEFAULT_ROTATE_AFTER
+    assert defaults["rotate_before"]["default"] == durations.DEFAULT_ROTATE_BEFORE
     assert defaults["overlap"]["default"] == durations.DEFAULT_OVERLAP
+    days = "|".join(windows.DAYS)
+    window = SCHEMA["$defs"]["window"]
+    assert window["pattern"] == window["items"]["pattern"]
+    assert window["pattern"].count(f"({days})") == 4
 
 
 def test_every_list_is_bounded() -> None:
@@ -120,11 +126,14 @@ def test_every_list_is_bounded() -> None:
     tokens are judged one by one.
     """
     for schema in subschemas(SCHEMA):
-        if schema.get("type") == "array" and schema is not SCHEMA["properties"]["tokens"]:
+        if "array" in schema.get("type", "") and schema is not SCHEMA["properties"]["tokens"]:
             assert schema["maxItems"] < sentences.LONGEST_LIST
 
 
-@pytest.mark.parametrize("name", ["label", "scope", "rotate_after", "overlap", "path"])
+PATTERNS = ("label", "scope", "rotate_after", "rotate_before", "overlap", "window", "note", "path")
+
+
+@pytest.mark.parametrize("name", PATTERNS)
 def test_no_pattern_ends_before_a_line_end(name: str) -> None:
     """Python's $ also matches before a last line end; the patterns do not let it
     through.
@@ -224,6 +233,9 @@ VALUES: st.SearchStrategy[Any] = st.one_of(
             "a\n",
             "30d",
             "never",
+            "Mon 09:00-15:00 UTC",
+            "Mon 9:00-15:00 UTC",
+            "2027-01-15",
             "trading",
             " a",
             "a" * 129,
@@ -237,6 +249,7 @@ VALUES: st.SearchStrategy[Any] = st.one_of(
     ),
     st.lists(st.sampled_from(["trading", "withdrawal", "x y", "", 1, True, None, {}]), max_size=3),
     st.lists(st.just("trading"), min_size=30, max_size=70),
+    st.lists(st.sampled_from(["Mon 09:00-15:00 UTC", "Tue,Fri-Sun 00:00-24:00 CET"]), max_size=3),
     st.dictionaries(st.sampled_from(["label", "a"]), st.just("a"), max_size=1),
 )
 KEYS = st.sampled_from([*SCHEMA["$defs"]["token"]["properties"], "lable"])
@@ -280,8 +293,9 @@ def test_a_right_manifest_waits_for_no_jsonschema(tmp_path: Path) -> None:
     """It takes longer to import than all else that reads a manifest."""
     (tmp_path / "tokens.yaml").write_text(
         "version: 1\nprofile_id: 42\nmanager: a\nvault: {mount: m, prefix: p}\n"
-        "defaults: {rotate_after: 30d, overlap: 2h}\ntokens:\n"
-        "  - {label: a, scopes: [trading], path: x/a, description: d, protect: false}\n",
+        "defaults: {rotate_after: 30d, overlap: 2h, window: Mon 09:00-15:00 UTC}\ntokens:\n"
+        "  - {label: a, scopes: [trading], path: x/a, description: d, protect: false,\n"
+        "     window: ['Tue,Thu 00:00-24:00 Europe/Berlin', Mon 09:00-15:00 UTC], owner: o}\n",
         encoding="utf-8",
     )
     code = (

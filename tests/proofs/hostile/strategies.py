@@ -190,6 +190,13 @@ LABELS = ("bot", "desk-7", "b@c", "v1:2", "Zürich 7", "日本", "a" * 128)
 SEGMENTS = ("prod", "a.b", "x@y", "A_1", "1", "v1:2", "-", "+x")
 AGES = ("30d", "49h", "2w", "3650d", "never")
 OVERLAPS = ("0s", "1h", "61m", "24h", "1d")
+WINDOWS = (
+    "Mon-Thu 09:00-15:00 Europe/Berlin",
+    "Fri,Sun-Mon 00:00-24:00 UTC",
+    "Sat 15:00-09:00 UTC",
+    "Sat 09:00-15:00 Europe/Berlim",
+    "Someday 09:00-15:00 UTC",
+)
 NO_DURATIONS = ("30", "1y", "-1d", "1.5h", "", "\uff13d", "1h\n", "99999999999d", "9999999h", "1s")
 SCOPES = ("account_creation", "delegated_signing", "withdrawal", "new_scope")
 NO_SCOPES = ("tradng", "a b", "", "é", "x" * 129, "trading")
@@ -208,14 +215,20 @@ def _tokens() -> st.SearchStrategy[Any]:
     scopes = st.lists(
         _mostly(st.sampled_from(SCOPES), odd=wrong_scope | ODD), max_size=2, unique_by=repr
     )
+    windows = st.sampled_from(WINDOWS)
     keys = {
         "description": _mostly(
             st.sampled_from(("market maker, eu-west", "zwei\nZeilen\n", "日本"))
         ),
         "scopes": _mostly(scopes.map(lambda more: ["trading", *more])),
         "rotate_after": _mostly(st.sampled_from(AGES), odd=wrong_length | ODD),
+        "rotate_before": _mostly(st.sampled_from(OVERLAPS), odd=wrong_length | ODD),
         "overlap": _mostly(st.sampled_from(OVERLAPS), odd=wrong_length | ODD),
         "reserve": _mostly(st.integers(0, 3), odd=st.sampled_from((4, -1, "1")) | ODD),
+        "window": _mostly(windows | st.lists(windows, max_size=2), odd=st.text() | ODD),
+        "hold_until": _mostly(st.sampled_from(("2027-01-15", "2027-02-29")), odd=st.text() | ODD),
+        "hold_reason": _mostly(st.just("freeze")),
+        "owner": _mostly(st.just("trading desk")),
         "protect": _mostly(st.booleans()),
         "path": _mostly(st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=3).map("/".join)),
     }

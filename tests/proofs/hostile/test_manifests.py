@@ -48,7 +48,12 @@ GOOD = {
             "description": "market maker, eu-west",
             "scopes": ["trading", "delegated_signing"],
             "rotate_after": "90d",
+            "rotate_before": "3h",
             "overlap": "2h",
+            "window": ["Mon-Thu 09:00-15:00 Europe/Berlin"],
+            "hold_until": "2027-01-15",
+            "hold_reason": "freeze",
+            "owner": "trading desk",
             "path": "prod/bot",
             "protect": True,
         },
@@ -58,7 +63,8 @@ SCHEMA = jsonschema.Draft202012Validator(load_schema("tokens"))
 
 CROSS_CHECKS = re.compile(
     r"is here twice|none of the tokens|must be longer than overlap"
-    r"|longer than ten years|shorter than an hour"
+    r"|longer than ten years|shorter than an hour|must leave more than"
+    r"|never opens|ends before it begins|time zone|in no calendar|stands without"
     r"|needs 'trading'|did you mean|can't be the path"
 )
 """What only code can check; whatever else is refused, the schema must refuse too."""
