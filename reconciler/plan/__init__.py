@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reconciler.plan.labels import ALL, LEAST_ID, begun_with, meant
     from reconciler.plan.lasts import RESTOCK_MS, Unattended
     from reconciler.plan.needs import PERHAPS_OURS, PROBABLY_OURS, Need, NeedKind
+    from reconciler.plan.pauses import still_open
     from reconciler.plan.planner import plan
     from reconciler.plan.review import NoBase, Review, review_of
     from reconciler.plan.rotations import unfinished_rotations
@@ -145,6 +146,7 @@ __all__ = [
     "row_key",
     "scope_note",
     "status_of",
+    "still_open",
     "unfinished_rotations",
     "violations",
 ]
@@ -176,6 +178,7 @@ __getattr__ = on_demand(
         "labels": ("ALL", "LEAST_ID", "begun_with", "meant"),
         "lasts": ("RESTOCK_MS", "Unattended"),
         "needs": ("PERHAPS_OURS", "PROBABLY_OURS", "Need", "NeedKind"),
+        "pauses": ("still_open",),
         "planner": ("plan",),
         "review": ("NoBase", "Review", "review_of"),
         "rotations": ("unfinished_rotations",),

@@ -33,14 +33,12 @@ exchange has a limit of its own.
 
 
 def due(facts: Listed) -> Finding | None:
-    """The token is in use for longer than ``rotate_after``, by the exchange's clock.
+    """The token is in use for so long that ``rotate_after`` says so (``due_at_ms``).
 
     The age of an adopted one counts from its adoption, and not within its grace.
     """
-    if facts.spec.rotate_after_ms is None:
-        return None
-    at_ms = due_at_ms(facts.current, facts.live.created_at_ms, facts.spec.rotate_after_ms)
-    if facts.setting.now_ms < at_ms:
+    at_ms = due_at_ms(facts.current, facts.live.created_at_ms, facts.spec)
+    if at_ms is None or facts.setting.now_ms < at_ms:
         return None
     if len(facts.entry.retiring) >= PREDECESSORS_MAX:
         held = Finding(Action.HOLD, Reason.PILED_UP, f"since {iso(at_ms)}")

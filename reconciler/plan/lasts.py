@@ -8,7 +8,8 @@
                                             each in use for a whole lifetime; one that
                                             is too old by then serves none
 
-A person is asked ``RESTOCK_MS`` ahead.
+A person is asked ``RESTOCK_MS`` ahead. Windows and holds are left out: with them a
+rotation comes later, so the reserve lasts as long at least.
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ def lasts_until_ms(
         return None
     if current is None:
         return now_ms
-    at_ms = due_at_ms(current, created_at_ms, spec.rotate_after_ms)
+    at_ms = due_at_ms(current, created_at_ms, spec)
     for kept in ready:
+        if at_ms is None:
+            break
         at_ms = max(at_ms, now_ms)
         if at_ms - kept.created_at_ms >= spec.reserve_age_ms:
             continue
         young = dataclasses.replace(current, in_use_since_ms=at_ms, grace_until_ms=None)
-        at_ms = due_at_ms(young, at_ms, spec.rotate_after_ms)
+        at_ms = due_at_ms(young, at_ms, spec)
     return at_ms
 
 

@@ -7,6 +7,7 @@ path is another one's takes it over with the version that was read there:
     ----------------------------------------------------------  ------------------------
     has a write open                                            wait: it is finished
                                                                 first
+    has its current token there, and is held (hold_until)       wait: it moves later
     has its current token there, and it signs the lists         wait: it moves first, or
                                                                 nobody could sign
     has its current token there, and stays: the manifest says   a person decides
@@ -39,6 +40,7 @@ from reconciler.model import VersionState
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding, Listed, Owner, Wanted
+from reconciler.plan.pauses import is_held
 from reconciler.plan.tasks import RevokeCurrent, RevokeRetiring
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.values import value
@@ -79,6 +81,8 @@ def _kept(facts: Wanted, owner: Owner) -> Reason | None:
         stays = owner.spec.path == facts.spec.path
     if stays:
         return Reason.PATH_TAKEN
+    if owner.spec is not None and is_held(owner.spec, facts.setting):
+        return Reason.WAITS_FOR
     reason = Reason.NOT_DESIRED if owner.spec is None else Reason.PATH_CHANGED
     row = Change(label=owner.label, action=Action.ROTATE, reason=reason)
     return None if facts.setting.policy.selection.admits(row) else Reason.WAITS_FOR

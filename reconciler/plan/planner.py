@@ -46,11 +46,15 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   its secret, at another version           record version_moved
     yes      current   its secret is an older version           restore secret_moved
     yes      current   its secret is in no version              rotate secret_lost
-    yes      current   older than rotate_after                  rotate due
+    yes      current   due by its age                           rotate due
     yes      current   the same, three predecessors live        hold piled_up
     yes      current   the same, beyond --max-rotations         hold budget
     yes      current   it carries other further names           rewrite fields
     yes      current   none of that                             keep in_sync
+    yes      current   it would rotate, not as compromised, and hold hold_until
+                       the manifest holds it
+    yes      current   it would rotate as due, and no window of hold window
+                       it is open
     yes      any       it would derive or rotate, and the       hold scopes_granted
                        exchange granted other scopes before
 

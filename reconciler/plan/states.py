@@ -6,7 +6,8 @@ The table of contents:
     ----------------------------------------------------------  ----------------------
     keep, no predecessor lives                                  ok
     keep, a predecessor lives                                   draining
-    rotate (due), hold (budget, piled_up)                       due; overdue a day later
+    rotate (due), hold (window, budget, piled_up)               due; overdue a day and a
+                                                                whole window later
     rotate (scopes, path, name), rename, record                 drifted
     rotate (gone, lost), restore                                broken
     derive                                                      absent
@@ -60,6 +61,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.STILL_LISTED,
         Reason.MISSING,
         Reason.WAITS_FOR,
+        Reason.HOLD_UNTIL,
     ),
     State.NOT_DESIRED: (Reason.NOT_DESIRED, Reason.LEAVING, Reason.LEFT),
     State.WAITING: (
@@ -98,6 +100,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.REQUESTED,
         Reason.COMPROMISED,
         Reason.DUE,
+        Reason.WINDOW,
         Reason.BUDGET,
         Reason.PILED_UP,
     ),

@@ -16,10 +16,11 @@ import collections
 import dataclasses
 from typing import NamedTuple
 
-from reconciler.model import DAY_MS, LiveToken, Manifest, TokenSpec
+from reconciler.model import LiveToken, Manifest, TokenSpec
 from reconciler.plan.change import Change, NotTouched, Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.lasts import Unattended, first_of
+from reconciler.plan.lateness import is_overdue, times_of
 from reconciler.plan.needs import Need, ledger_need, needs_of
 from reconciler.plan.planner import plan
 from reconciler.plan.states import STATES, State
@@ -38,10 +39,6 @@ from reconciler.state import (
     still_remembered,
 )
 from reconciler.values import value
-
-OVERDUE_MS = DAY_MS
-"""Due for longer than this is overdue: a nightly run had its chance."""
-
 
 _OF_PROTECTION = frozenset({Reason.PROTECT_ON, Reason.PROTECT_OFF})
 _OF_REVOKED = frozenset({Reason.STILL_LISTED, Reason.REVOKED_LIVES})
@@ -86,6 +83,10 @@ class TokenStatus:
     ``in_place`` that they agree and that it is readable. ``reserve_wanted`` is how many
     successors the manifest wants in ``reserve``. No rotation by age needs a person
     until ``unattended_until_ms``, None for ever, or where the label has no token.
+    ``window`` is when a rotation may start, and ``opens_at_ms`` the first such instant
+    once it is due, and held no more; both are empty where a rotation may start at any
+    time. ``hold_until_ms`` and ``hold_reason`` are those of a hold that is not over.
+    ``owner`` is whom to ask.
     """
 
     label: str
@@ -104,6 +105,11 @@ class TokenStatus:
     age_ms: int | None = None
     rotate_after_ms: int | None = None
     due_at_ms: int | None = None
+    window: tuple[str, ...] = ()
+    opens_at_ms: int | None = None
+    hold_until_ms: int | None = None
+    hold_reason: str = ""
+    owner: str = ""
     last_used_at_ms: int | None = None
     verified_at_ms: int | None = None
     used_since_verify: bool = False
@@ -252,7 +258,13 @@ def _token(
             _with_current(plain, entry.current, context.live.get(entry.current.token_id), observed),
             in_place=entry.current.is_in_place(latest),
         )
-    return _judged(plain, rows, observed.now_ms)
+        if spec is not None:
+            due_ms = due_at_ms(entry.current, plain.created_at_ms or 0, spec)
+            plain = dataclasses.replace(plain, due_at_ms=due_ms)
+    if spec is not None:
+        times = times_of(spec, plain.due_at_ms, observed.now_ms)
+        plain = dataclasses.replace(plain, **times)
+    return _judged(plain, spec, rows, observed.now_ms)
 
 
 def _remembered(
@@ -297,7 +309,6 @@ def _with_current(
     token: TokenStatus, current: Current, live: LiveToken | None, observed: Observed
 ) -> TokenStatus:
     created_at_ms = live.created_at_ms if live is not None else current.created_at_ms
-    rotate_after_ms = token.rotate_after_ms
     used_at_ms = live.last_used_at_ms if live is not None else None
     signs = token.manager and current.token_id == observed.signer_id
     return dataclasses.replace(
@@ -307,9 +318,6 @@ def _with_current(
         scopes=live.scopes if live is not None else (),
         created_at_ms=created_at_ms,
         age_ms=observed.now_ms - created_at_ms,
-        due_at_ms=None
-        if rotate_after_ms is None
-        else due_at_ms(current, created_at_ms, rotate_after_ms),
         last_used_at_ms=used_at_ms,
         verified_at_ms=current.verified_at_ms,
         used_since_verify=signs or (used_at_ms is not None and used_at_ms > current.ours_until_ms),
@@ -317,7 +325,9 @@ def _with_current(
     )
 
 
-def _judged(token: TokenStatus, rows: list[Change], now_ms: int) -> TokenStatus:
+def _judged(
+    token: TokenStatus, spec: TokenSpec | None, rows: list[Change], now_ms: int
+) -> TokenStatus:
     """Return the token with its state, which is that of the label's own row.
 
     If that row is in sync, the state is that of its protection's row, else that of a
@@ -338,7 +348,7 @@ def _judged(token: TokenStatus, rows: list[Change], now_ms: int) -> TokenStatus:
         asked = [c for c in of_reserve if c.needs_decision]
         told = next(iter([*asked, *of_protection, *of_revoked, *of_predecessors]), own)
     state = STATES[told.reason]
-    if state is State.DUE and token.due_at_ms is not None and now_ms - token.due_at_ms > OVERDUE_MS:
+    if state is State.DUE and spec is not None and is_overdue(token.due_at_ms, spec, now_ms):
         state = State.OVERDUE
     return dataclasses.replace(token, state=state, reason=told.reason, note=told.note)
 

@@ -80,7 +80,7 @@ _STOCKS_BESIDE = frozenset(
 )
 """What may go on at a label while its reserve is stocked."""
 
-_STOCKS_WHILE_HELD = frozenset({Reason.BUDGET, Reason.PILED_UP})
+_STOCKS_WHILE_HELD = frozenset({Reason.BUDGET, Reason.PILED_UP, Reason.WINDOW, Reason.HOLD_UNTIL})
 """Holds that wait for their time only."""
 
 

@@ -117,6 +117,8 @@ class Reason(enum.Enum):
     SECRET_LOST = "secret_lost"  # noqa: S105  # the same
     FIELDS = "fields"
     DUE = "due"
+    WINDOW = "window"
+    HOLD_UNTIL = "hold_until"
     BUDGET = "budget"
     PILED_UP = "piled_up"
     IN_SYNC = "in_sync"
@@ -222,7 +224,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.SECRET_MOVED: "the secret was overwritten or deleted: write it again",
     Reason.SECRET_LOST: "the secret is lost",
     Reason.FIELDS: "the secret's further names changed: write it again, with the same token",
-    Reason.DUE: "older than rotate_after",
+    Reason.DUE: "due by its age",
+    Reason.WINDOW: "due, but outside of the windows in which a rotation may start",
+    Reason.HOLD_UNTIL: "the manifest holds its rotations",
     Reason.BUDGET: "due, but as many rotations are planned already as --max-rotations allows",
     Reason.PILED_UP: (
         "due, but three predecessors still live: see to their consumers, or --revoke-unproven"
@@ -270,6 +274,8 @@ CATEGORIES: dict[Reason, Category] = {
     **dict.fromkeys(
         (
             Reason.DUE,
+            Reason.WINDOW,
+            Reason.HOLD_UNTIL,
             Reason.BUDGET,
             Reason.PILED_UP,
             Reason.RESERVE_SHORT,

@@ -26,6 +26,7 @@ from reconciler.plan import (
     Need,
     NeedKind,
     Predecessor,
+    Reason,
     State,
     Status,
     TokenStatus,
@@ -100,6 +101,13 @@ def _age(token: TokenStatus, _: int) -> str:
     return f"{age}/{most}" if token.desired else age
 
 
+def _due(token: TokenStatus, now_ms: int) -> int | None:
+    """Return when it is due, or, if that is ahead, when it may start."""
+    if token.due_at_ms is None or token.due_at_ms <= now_ms:
+        return token.due_at_ms
+    return token.opens_at_ms or max(token.due_at_ms, token.hold_until_ms or 0)
+
+
 def _used(token: TokenStatus, now_ms: int) -> str:
     """Return the last use; our own verify is one as well, but no consumer's."""
     if token.last_used_at_ms is None:
@@ -128,7 +136,7 @@ COLUMNS: tuple[tuple[str, Callable[[TokenStatus, int], str]], ...] = (
     ("LABEL", lambda token, _: subject(token.label)),
     ("STATE", lambda token, _: token.state.value),
     ("AGE/MAX", _age),
-    ("DUE", lambda token, now_ms: when(token.due_at_ms, now_ms)),
+    ("DUE", lambda token, now_ms: when(_due(token, now_ms), now_ms)),
     ("RESERVE", _reserve),
     ("LAST USED", _used),
     ("SECRET", _secret),
@@ -210,6 +218,8 @@ def _middle_cut(text: str, width: int) -> str:
 
 def _below(token: TokenStatus, now_ms: int, width: int | None) -> list[str]:
     lines = []
+    if token.hold_until_ms is not None and token.reason is not Reason.HOLD_UNTIL:
+        lines.append(line("  hold", _hold(token), width))
     if token.state not in _TOLD_ELSEWHERE:
         lines.append(line("  why", said(token.reason, token.note), width))
     if token.intent is not None:
@@ -227,6 +237,13 @@ def _below(token: TokenStatus, now_ms: int, width: int | None) -> list[str]:
         if kept.reason is not None and kept.reason is not token.reason
     ]
     return [*lines, *(_old(old, now_ms, width) for old in token.predecessors)]
+
+
+def _hold(token: TokenStatus) -> str:
+    """Tell of a hold that keeps nothing back yet."""
+    asked = f", ask {safe(token.owner)}" if token.owner else ""
+    day = iso(token.hold_until_ms or 0)[: len("2027-01-15")]
+    return f"not rotated until {day}, {safe(token.hold_reason)}{asked}"
 
 
 def _old(old: Predecessor, now_ms: int, width: int | None) -> str:

@@ -88,14 +88,24 @@ def grouped(rows: Sequence[Change]) -> tuple[tuple[Change, ...], tuple[tuple[str
     A group is the labels in words, and what they wait for. What needs a person, and
     what acts, is told by itself.
     """
-    many = collections.Counter(c.reason for c in rows if not c.acts and not c.needs_decision)
-    alike = {reason for reason, number in many.items() if number >= GROUPED_FROM}
+    many = collections.Counter(_waits(c) for c in rows if not c.acts and not c.needs_decision)
+    alike = {waits for waits, number in many.items() if number >= GROUPED_FROM}
     groups = []
-    for reason in sorted(alike, key=lambda reason: reason.value):
-        labels = list(dict.fromkeys(subject(c.label) for c in rows if c.reason is reason))
+    for value, note in sorted((reason.value, note) for reason, note in alike):
+        reason = Reason(value)
+        found = [c for c in rows if _waits(c) == (reason, note)]
+        labels = list(dict.fromkeys(subject(c.label) for c in found))
         number = counted(len(labels), "label")
-        groups.append((f"{number}: {some(labels)}", SENTENCES[reason]))
-    return tuple(c for c in rows if c.reason not in alike or c.acts), tuple(groups)
+        groups.append((f"{number}: {some(labels)}", said(reason, note)))
+    return tuple(c for c in rows if _waits(c) not in alike or c.acts), tuple(groups)
+
+
+_FROM_MANIFEST = frozenset({Reason.WINDOW, Reason.HOLD_UNTIL})
+
+
+def _waits(change: Change) -> tuple[Reason, str]:
+    """Return what a row waits for; what the manifest says of it is a part of that."""
+    return change.reason, change.note if change.reason in _FROM_MANIFEST else ""
 
 
 # --- what a change does, by its two sides ---

@@ -80,7 +80,7 @@ from reconciler.run.identity import ask_identity, refuse_unallowed
 from reconciler.run.lanes import derives, in_lanes, passed_on_at_once, with_manager
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.newest import note_manifest, refuse_guarded
-from reconciler.run.progress import Progress, report_of
+from reconciler.run.progress import Progress, in_time, report_of
 from reconciler.run.restock import stock, stock_waits, with_identity
 from reconciler.run.rotation import note_rotation
 from reconciler.run.rows import do_all, left_out
@@ -115,12 +115,12 @@ def apply_manifest(
     progress = Progress(
         session=session,
         approved=approved,
-        outlook=outlook,
+        outlook=in_time(session, approved, outlook),
         started_at_ms=outlook.observed.now_ms,
     )
-    outlook = yield from stock_waits(session, outlook)
-    progress = dataclasses.replace(progress, outlook=outlook)
-    acting = outlook.plan.acting
+    waiting = yield from stock_waits(session, progress.outlook)
+    progress = dataclasses.replace(progress, outlook=waiting)
+    acting = waiting.plan.acting
     at_work = any(c.reason is Reason.IN_PROGRESS for c in outlook.plan.changes)
     if not acting and not at_work and session.policy.rotation is None:
         if session.policy.revoke_now:  # a misspelt label is told, not passed over

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from reconciler.errors import Exit
-from reconciler.plan import Action, Change, order, row_key
+from reconciler.plan import Action, Change, Reason, order, row_key, still_open
 from reconciler.protocol import Approved, Ending, Now, Report, Row, Step
 from reconciler.run.effects import ReadDesk, ReadHalt
 from reconciler.run.lease import LEASE_LOST
@@ -50,6 +50,7 @@ class Progress:
 
     def looked(self, outlook: Outlook) -> Progress:
         """Return the progress with another look."""
+        outlook = in_time(self.session, self.approved, outlook)
         seen = dataclasses.replace(self, outlook=outlook)
         return dataclasses.replace(seen, shown=self.shown | seen.listed)
 
@@ -64,6 +65,14 @@ class Progress:
     def ended(self, rows: Sequence[Row]) -> Progress:
         """Return the progress with more rows."""
         return dataclasses.replace(self, rows=(*self.rows, *rows))
+
+
+def in_time(session: Session, approved: Approved | None, outlook: Outlook) -> Outlook:
+    """Return the outlook without what a saved plan has, and a window holds by now."""
+    if approved is None or approved.as_of_ms is None:
+        return outlook
+    left = still_open(outlook.plan, session.manifest, outlook.observed.now_ms)
+    return dataclasses.replace(outlook, plan=left)
 
 
 def report_of(progress: Progress) -> Step[Report]:
@@ -101,11 +110,24 @@ def _verdict(progress: Progress) -> Step[tuple[Exit, str]]:
     if decisions:
         labels = ", ".join(sorted({c.label for c in decisions}))
         return Exit.PERSON_NEEDED, f"waiting for your decision: {labels} (see the plan's holds)"
+    waiting = _held_by_manifest(progress)
+    if waiting:
+        return Exit.PERSON_NEEDED, (
+            f"not rotated, because the manifest holds it: {', '.join(waiting)} (take its "
+            "hold_until out, or --compromised)"
+        )
     if stopped is not None or any(_is_unfinished(progress, row) for row in progress.rows):
         return Exit.PARTIAL, stopped or UNFINISHED
     if halt.signalled and _may_lack(progress):
         return Exit.PARTIAL, "stopped by a signal: run again"
     return Exit.DONE, "the signal came when everything was done" if halt.signalled else ""
+
+
+def _held_by_manifest(progress: Progress) -> list[str]:
+    """Return the labels that a person asked to rotate, and that another one holds."""
+    requested = progress.session.policy.requested
+    held = (c.label for c in progress.outlook.plan.changes if c.reason is Reason.HOLD_UNTIL)
+    return sorted(label for label in held if label in requested)
 
 
 def _may_lack(progress: Progress) -> bool:

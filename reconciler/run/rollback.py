@@ -110,17 +110,15 @@ def _commit(
 
 def _undone_by_apply(spec: TokenSpec, found: RollbackCandidate, now_ms: int) -> str:
     """Return what the next apply would do about it, if the manifest stays as it is."""
-    live, rotate_after_ms = found.live, spec.rotate_after_ms
+    live = found.live
+    at_ms = due_at_ms(found.retiring, live.created_at_ms, spec)
     if live.scopes != spec.scopes:
         return (
             "; its scopes are not the manifest's, so the next apply rotates it again: "
             "change the manifest first"
         )
-    if rotate_after_ms is not None and now_ms >= due_at_ms(
-        found.retiring, live.created_at_ms, rotate_after_ms
-    ):
+    if at_ms is not None and now_ms >= at_ms:
         return (
-            "; it is older than rotate_after, so the next apply rotates it again: "
-            "raise rotate_after first"
+            "; by its age it is due, so the next apply rotates it again: raise rotate_after first"
         )
     return ""

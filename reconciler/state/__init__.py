@@ -134,7 +134,7 @@ from reconciler.state.stocking import (
     record_promoted,
     record_stocked,
 )
-from reconciler.state.times import due_at_ms, lease_held_by
+from reconciler.state.times import due_at_ms, lease_held_by, spread_ms
 from reconciler.state.transitions import (
     abandon_intent,
     close_intent,
@@ -286,6 +286,7 @@ __all__ = [
     "set_version",
     "settle_own_uses",
     "spare_revoking",
+    "spread_ms",
     "start_revoking",
     "state_of",
     "still_remembered",

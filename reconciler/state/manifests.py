@@ -17,8 +17,8 @@ that has nothing to do writes nothing, so it is not remembered by itself.
 Rules this module keeps:
 
 1. Two digests of a desired state. ``digest`` covers all that the manifest says, but for
-   descriptions, former labels and the names of its files; ``tokens`` only what an apply
-   makes so: labels, scopes, paths, protection, manager.
+   what is for people, former labels and the names of its files; ``tokens`` only what
+   an apply makes so: labels, scopes, paths, protection, manager.
 2. What a manifest leaves out is left out of the digest, so a new key of the manifest
    changes no digest of those that don't have it.
 """
@@ -37,10 +37,13 @@ from reconciler.state.ledger import Applied, Ledger
 MANIFESTS_KEPT = 50
 DIGEST_DIGITS = 32
 
-_SAID_TO_PEOPLE = frozenset({"description", "mark", "was"})
+_SAID_TO_PEOPLE = frozenset({"description", "mark", "was", "owner", "hold_reason"})
 _SAID = tuple(
     field.name for field in dataclasses.fields(TokenSpec) if field.name not in _SAID_TO_PEOPLE
 )
+_LEFT_OUT = ("rotate_before_ms", "windows")
+"""What is 0, or empty, where the manifest leaves it out."""
+
 _MADE_SO = frozenset({"label", "scopes", "path", "protect"})
 
 
@@ -63,7 +66,11 @@ def state_of(desired: Manifest, at_ms: int) -> Applied:
 
 def _plain(spec: TokenSpec) -> dict[str, Any]:
     said = {name: value for name in _SAID if (value := getattr(spec, name)) is not None}
-    return {**said, "scopes": sorted(spec.scopes)}
+    said |= {"scopes": sorted(spec.scopes), "windows": [window.text for window in spec.windows]}
+    for name in _LEFT_OUT:
+        if not said[name]:
+            del said[name]
+    return said
 
 
 def _digest(document: dict[str, Any]) -> str:

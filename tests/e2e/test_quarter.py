@@ -68,7 +68,7 @@ def to_hour(fleet: Fleet, hour: int) -> dt.datetime:
 
 
 def asked(fleet: Fleet, github: GitHub) -> list[str]:
-    """The text of the rolling issue after this night's plan; none where it is closed."""
+    """The rolling issue's text after this night's plan; none where it is closed."""
     token = github.issue_token(
         REPOSITORY, login="github-actions[bot]", permissions={"issues": "write"}
     )

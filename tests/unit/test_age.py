@@ -17,9 +17,10 @@ from reconciler.state import (
     from_text,
     open_intent,
     record_current,
+    spread_ms,
     to_text,
 )
-from tests.support.values import NOW_MS, current, intent, ledger
+from tests.support.values import NOW_MS, current, intent, ledger, spec
 
 OLD = current("old", "bot", age_ms=400 * DAY_MS, fresh=False)
 
@@ -45,8 +46,11 @@ def test_when_a_token_is_due(
     token = dataclasses.replace(
         OLD, in_use_since_ms=instant(in_use_days), grace_until_ms=instant(grace_days)
     )
-    found = due_at_ms(token, OLD.created_at_ms, rotate_after_days * DAY_MS)
-    assert found == NOW_MS + due_in_days * DAY_MS
+    bot = spec("bot", rotate_after_ms=rotate_after_days * DAY_MS)
+    found = due_at_ms(token, OLD.created_at_ms, bot)
+    early_ms = spread_ms("bot", rotate_after_days * DAY_MS)
+    in_grace = grace_days is not None and grace_days == due_in_days
+    assert found == NOW_MS + due_in_days * DAY_MS - (0 if in_grace else early_ms)
 
 
 def recorded(known: Ledger, kind: IntentKind, token: Current, *, at_ms: int) -> Ledger:

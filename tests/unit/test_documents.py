@@ -28,6 +28,7 @@ from reconciler.documents import (
 from reconciler.documents.plan import SavedPlan
 from reconciler.errors import Exit, PlanStaleError, ReconcilerError
 from reconciler.model import (
+    DAY_MS,
     NEVER_WRITTEN,
     SECOND_MS,
     LiveToken,
@@ -35,6 +36,7 @@ from reconciler.model import (
     SecretMeta,
     VersionState,
     instant_ms,
+    iso,
 )
 from reconciler.plan.change import Change, NotTouched, Plan, Selection, Side
 from reconciler.plan.guards import Policy
@@ -49,6 +51,7 @@ from reconciler.state.ledger import Holder
 from reconciler.state.ledger_text import from_text
 from reconciler.state.lost import lost_of
 from reconciler.state.snapshot import Content, Kind, Observed, classify, distrust
+from reconciler.state.times import spread_ms
 from tests.support.hostile import text_without_surrogates
 from tests.support.values import (
     API_URL,
@@ -711,7 +714,12 @@ def test_status_document_says_instants_as_text_and_lengths_as_milliseconds() -> 
         "created_at": "2026-11-21T08:30:00.000Z",
         "age_ms": 86_400_000,
         "rotate_after_ms": 2_592_000_000,
-        "due_at": "2026-12-21T08:30:00.000Z",
+        "due_at": iso(NOW_MS + 29 * DAY_MS - spread_ms("bot", 30 * DAY_MS)),
+        "window": [],
+        "opens_at": None,
+        "hold_until": None,
+        "hold_reason": "",
+        "owner": "",
         "last_used_at": None,
         "verified_at": "2026-11-21T08:30:00.000Z",
         "used_since_verify": False,
@@ -721,7 +729,7 @@ def test_status_document_says_instants_as_text_and_lengths_as_milliseconds() -> 
         "predecessors": [],
         "reserve": [],
         "reserve_wanted": 0,
-        "unattended_until": "2026-12-21T08:30:00.000Z",
+        "unattended_until": iso(NOW_MS + 29 * DAY_MS - spread_ms("bot", 30 * DAY_MS)),
         "revoking": [],
         "intent": None,
     }

@@ -73,7 +73,7 @@ def entry(number: int, label: str) -> Entry:
         live_label=label,
         superseded_at_ms=NOW_MS,
         not_before_ms=NOW_MS,
-        reason="older than rotate_after",
+        reason="due by its age",
         verified_at_ms=NOW_MS,
     )
     return Entry(path=f"prod/{label}", protect=True, current=current, retiring=(predecessor,))
@@ -93,7 +93,7 @@ def fleet(count: int) -> Ledger:
             Closed(
                 label=labels[number],
                 token_id=identifier(20_000 + number),
-                outcome="revoked: older than rotate_after",
+                outcome="revoked: due by its age",
                 at_ms=NOW_MS,
             )
             for number in range(CLOSED_KEPT)

@@ -48,6 +48,7 @@ from reconciler.plan.vocabulary import (
 )
 from reconciler.state.ledger import Abandoned, Entry, Holder, IntentKind, Ledger
 from reconciler.state.snapshot import Content, Kind, Observed, classify
+from reconciler.state.times import spread_ms
 from tests.support.values import (
     FILES,
     MANAGER,
@@ -367,7 +368,11 @@ def rotate(
     return row(Action.ROTATE, reason, note, before=before, after=after)
 
 
-MONTH_OLD = dataclasses.replace(HERE, created_at_ms=NOW_MS - 30 * DAY_MS)
+MONTH_OLD = dataclasses.replace(
+    HERE, created_at_ms=NOW_MS - 30 * DAY_MS + spread_ms("bot", 30 * DAY_MS)
+)
+"""Due to the millisecond."""
+
 DUE_NOTE = f"since {iso(NOW_MS)}"
 ELSEWHERE = spec("bot", path="prod/bot")
 TO_ELSEWHERE = Side(path="prod/bot", scopes=TRADING, version=0, overlap_ms=DAY_MS)

@@ -450,7 +450,7 @@ plan for https://api.example, profile 42
   + new-bot  no token yet; scopes +account_creation +trading; path prod/new
 
 3 to rotate:
-  ~ aged            id-4  older than rotate_after: since 2026-11-19T08:30:00.000Z
+  ~ aged            id-4  due by its age: since 2026-11-19T08:30:00.000Z
   ~ moved           id-5  path changed: a -> b
   ! production-bot  3f2c…9a1b  scopes widened: +withdrawal
 
@@ -839,7 +839,7 @@ for `https://api.example, profile 42`
 | record | `(manifest)` |  | remember the manifest's files: `+b.yaml -a.yaml` |
 | restore | `lost` | `id-3` | the secret was overwritten or deleted: write it again: `from version 1` |
 | derive | `new-bot` |  | no token yet<br>`scopes +account_creation +trading`<br>`path prod/new` |
-| rotate | `aged` | `id-4` | older than rotate_after: `since 2026-11-19T08:30:00.000Z` |
+| rotate | `aged` | `id-4` | due by its age: `since 2026-11-19T08:30:00.000Z` |
 
 | held | label | token | why |
 |---|---|---|---|

@@ -59,7 +59,7 @@ MONTHLY = dataclasses.replace(spec("bot"), rotate_after_ms=30 * DAY_MS, reserve=
         (MONTHLY, (), 20),
         (MONTHLY, (kept("a"),), 50),
         (MONTHLY, (kept("a"), kept("b"), kept("c")), 110),
-        (dataclasses.replace(MONTHLY, reserve_age_ms=60 * DAY_MS), (kept("a"), kept("b")), 50),
+        (dataclasses.replace(MONTHLY, reserve_age_ms=55 * DAY_MS), (kept("a"), kept("b")), 50),
         (dataclasses.replace(MONTHLY, reserve_age_ms=25 * DAY_MS), (kept("a"),), 20),
         (dataclasses.replace(MONTHLY, rotate_after_ms=None), (), None),
     ],

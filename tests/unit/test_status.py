@@ -36,6 +36,7 @@ from reconciler.render.status import span, status_text, when
 from reconciler.render.words import cells
 from reconciler.state.ledger import Abandoned, IntentKind, Ledger, Revoking
 from reconciler.state.snapshot import Content, Kind, Observed
+from reconciler.state.times import spread_ms
 from tests.support.hostile import assert_harmless, text_without_surrogates
 from tests.support.values import (
     API_URL,
@@ -64,10 +65,14 @@ MOVED = SecretMeta(latest=2, state=VersionState.LIVING)
 GONE = SecretMeta(latest=1, state=VersionState.DELETED)
 
 
-def well(*, days: int = 1, used_ago_ms: int | None = None) -> tuple[Ledger, LiveToken]:
+DUE_MS = 30 * DAY_MS - spread_ms("bot", 30 * DAY_MS)
+"""The age at which the label ``bot`` is due."""
+
+
+def well(*, age_ms: int = DAY_MS, used_ago_ms: int | None = None) -> tuple[Ledger, LiveToken]:
     """A label ``bot`` whose token lives and whose secret is in place."""
-    return ledger({"bot": entry("id-1", "bot", age_ms=days * DAY_MS)}), live(
-        "id-1", "bot", age_ms=days * DAY_MS, unused_for_ms=used_ago_ms
+    return ledger({"bot": entry("id-1", "bot", age_ms=age_ms)}), live(
+        "id-1", "bot", age_ms=age_ms, unused_for_ms=used_ago_ms
     )
 
 
@@ -75,7 +80,7 @@ def gone_for_a_day(
     *, overlap_ms: int = HOUR_MS, used_ago_ms: int | None = None
 ) -> tuple[Ledger, LiveToken]:
     """A label ``bot`` that left the manifest a day ago, as a run has recorded."""
-    memory, token = well(days=3, used_ago_ms=used_ago_ms)
+    memory, token = well(age_ms=3 * DAY_MS, used_ago_ms=used_ago_ms)
     known = memory.tokens["bot"]
     assert known.current is not None
     left = dataclasses.replace(
@@ -131,10 +136,16 @@ BOT, NOBODY = manifest(spec("bot")), manifest()
         pytest.param(
             State.DRAINING, Reason.STILL_USED, BOT, draining(used_ago_ms=HOUR_MS), id="still used"
         ),
-        pytest.param(State.DUE, Reason.DUE, BOT, observed(*well(days=30)), id="due"),
-        pytest.param(State.DUE, Reason.DUE, BOT, observed(*well(days=31)), id="due for a day"),
+        pytest.param(State.DUE, Reason.DUE, BOT, observed(*well(age_ms=DUE_MS)), id="due"),
         pytest.param(
-            State.OVERDUE, Reason.DUE, BOT, observed(*well(days=32)), id="due for two days"
+            State.DUE, Reason.DUE, BOT, observed(*well(age_ms=DUE_MS + DAY_MS)), id="due for a day"
+        ),
+        pytest.param(
+            State.OVERDUE,
+            Reason.DUE,
+            BOT,
+            observed(*well(age_ms=DUE_MS + 2 * DAY_MS)),
+            id="due for two days",
         ),
         pytest.param(
             State.DRIFTED,
@@ -261,7 +272,9 @@ def test_state_of_a_label(state: State, reason: Reason, desired: Manifest, seen:
 
 def test_a_due_rotation_without_budget_is_due_all_the_same() -> None:
     """Whether this run would rotate it does not change how it stands."""
-    (token,) = status_of(BOT, observed(*well(days=31)), policy=Policy(max_rotations=0)).tokens
+    (token,) = status_of(
+        BOT, observed(*well(age_ms=DUE_MS + DAY_MS)), policy=Policy(max_rotations=0)
+    ).tokens
     assert (token.state, token.reason) == (State.DUE, Reason.BUDGET)
 
 
@@ -336,8 +349,8 @@ def test_all_that_is_known_of_a_label() -> None:
                 created_at_ms=NOW_MS - DAY_MS,
                 age_ms=DAY_MS,
                 rotate_after_ms=90 * DAY_MS,
-                due_at_ms=NOW_MS + 89 * DAY_MS,
-                unattended_until_ms=NOW_MS + 89 * DAY_MS,
+                due_at_ms=NOW_MS + 89 * DAY_MS - spread_ms("bot", 90 * DAY_MS),
+                unattended_until_ms=NOW_MS + 89 * DAY_MS - spread_ms("bot", 90 * DAY_MS),
                 last_used_at_ms=NOW_MS - HOUR_MS,
                 verified_at_ms=NOW_MS - DAY_MS,
                 used_since_verify=True,
@@ -392,14 +405,14 @@ def test_who_has_used_the_current_token(
 def test_what_needs_a_person() -> None:
     """Decisions, then needs of an identity token, then tokens probably ours."""
     memory = ledger(
-        {"old": entry("id-1", "old", age_ms=31 * DAY_MS), "rolled": entry("id-2", "rolled")},
+        {"old": entry("id-1", "old", age_ms=28 * DAY_MS), "rolled": entry("id-2", "rolled")},
         abandoned=(lost("twinned"),),
     )
     rolled = dataclasses.replace(memory.tokens["rolled"], retiring=(retiring("id-3", "rolled"),))
     memory = dataclasses.replace(memory, tokens={**memory.tokens, "rolled": rolled})
     seen = observed(
         memory,
-        live("id-1", "old", age_ms=31 * DAY_MS),
+        live("id-1", "old", age_ms=28 * DAY_MS),
         live("id-2", "rolled"),
         live("id-3", "rolled"),
         live("id-9", "twinned", age_ms=2 * DAY_MS),
@@ -534,14 +547,14 @@ WIDE = """\
 https://api.example, profile 42, ledger version 7
 
 LABEL                             STATE                 AGE/MAX   DUE     LAST USED   SECRET     PROTECTED  TOKEN
-a-label-that-goe…er-than-most-do  ok                    1d/30d    in 29d  only by us  v1         -          id-1
-drain                             draining              1d/30d    in 29d  5m ago      v1         -          3f2c…0000
+a-label-that-goe…er-than-most-do  ok                    1d/30d    in 26d  only by us  v1         -          id-1
+drain                             draining              1d/30d    in 28d  5m ago      v1         -          3f2c…0000
   old id-0  superseded 2d ago, last used 4m ago; hold: a consumer still uses the predecessor
 lost                              broken                1d/never  -       -           v4, is v1  -          id-3
   why  the secret is lost
-old                               overdue               33d/30d   3d ago  1h ago      v1         yes        id-4
-  why  older than rotate_after: since 2026-11-19T08:30:00.000Z
-stuck                             interrupted           1d/30d    in 29d  -           v1         -          id-5
+old                               overdue               33d/30d   5d ago  1h ago      v1         yes        id-4
+  why  due by its age: since 2026-11-16T23:13:48.030Z
+stuck                             interrupted           1d/30d    in 27d  -           v1         -          id-5
   why  an earlier run was interrupted: finish or undo it (rotate of 2026-11-22T07:30:00.000Z)
   rotate begun 1h ago by run run-1, token id-6
   revoking id-7
@@ -560,18 +573,18 @@ NARROW = """\
 https://api.example, profile 42, ledger version 7
 
 LABEL             STATE                 DUE
-a-label-…most-do  ok                    in 29d
-drain             draining              in 29d
+a-label-…most-do  ok                    in 26d
+drain             draining              in 28d
   old id-0
       superseded 2d ago, last used 4m ago; hold: a
       consumer still uses the predecessor
 lost              broken                -
   why  the secret is lost
-old               overdue               3d ago
+old               overdue               5d ago
   why
-      older than rotate_after: since
-      2026-11-19T08:30:00.000Z
-stuck             interrupted           in 29d
+      due by its age: since
+      2026-11-16T23:13:48.030Z
+stuck             interrupted           in 27d
   why
       an earlier run was interrupted: finish or
       undo it (rotate of 2026-11-22T07:30:00.000Z)

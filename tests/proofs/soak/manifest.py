@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from reconciler.state import spread_ms
+
 MANAGER = "reconciler"
 LABELS = ("bot-0", "bot-1", "bot-2", "bot-3", "bot-4")
 SCOPES = (
@@ -94,9 +96,10 @@ class Wishes:
         """All that are wanted, the manager first."""
         return tuple(self._lines)
 
-    def rotate_after_ms(self, label: str) -> int:
-        """When a label's token is due."""
-        return self._lines[label].rotate_after_s * 1_000
+    def due_after_ms(self, label: str) -> int:
+        """The age at which a label's token is due."""
+        rotate_after_ms = self._lines[label].rotate_after_s * 1_000
+        return rotate_after_ms - spread_ms(label, rotate_after_ms)
 
     def wanted(self) -> tuple[Wanted, ...]:
         """What has to be there."""

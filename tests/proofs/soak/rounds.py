@@ -568,7 +568,7 @@ class Fleet:
             token["last_used_at_ms"] or 0
         ) + CLOCK_GRAIN_MS  # a run knows the exchange's clock to a second
         if row["reason"] == "due":
-            due_ms: int = token["created_at_ms"] + self._wishes.rotate_after_ms(row["label"])
+            due_ms: int = token["created_at_ms"] + self._wishes.due_after_ms(row["label"])
             held = {(hold["label"], hold["reason"]) for hold in clean["holds"]}
             return due_ms > looked_ms or (row["label"], "piled_up") in held
         if row["reason"] == "not_desired":
