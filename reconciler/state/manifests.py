@@ -41,8 +41,9 @@ _SAID_TO_PEOPLE = frozenset({"description", "mark", "was", "owner", "hold_reason
 _SAID = tuple(
     field.name for field in dataclasses.fields(TokenSpec) if field.name not in _SAID_TO_PEOPLE
 )
-_LEFT_OUT = ("rotate_before_ms", "windows")
-"""What is 0, or empty, where the manifest leaves it out."""
+_NEWER = frozenset({"rotate_before_ms", "windows", "reserve", "reserve_age_ms"})
+_LEFT_OUT = {f.name: f.default for f in dataclasses.fields(TokenSpec) if f.name in _NEWER}
+"""What stands for the absence of newer keys; that of all others is None."""
 
 _MADE_SO = frozenset({"label", "scopes", "path", "protect"})
 
@@ -65,12 +66,9 @@ def state_of(desired: Manifest, at_ms: int) -> Applied:
 
 
 def _plain(spec: TokenSpec) -> dict[str, Any]:
-    said = {name: value for name in _SAID if (value := getattr(spec, name)) is not None}
-    said |= {"scopes": sorted(spec.scopes), "windows": [window.text for window in spec.windows]}
-    for name in _LEFT_OUT:
-        if not said[name]:
-            del said[name]
-    return said
+    said = {name: v for name in _SAID if (v := getattr(spec, name)) != _LEFT_OUT.get(name)}
+    windows = [window.text for window in spec.windows]
+    return {**said, "scopes": sorted(spec.scopes), **({"windows": windows} if windows else {})}
 
 
 def _digest(document: dict[str, Any]) -> str:

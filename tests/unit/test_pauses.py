@@ -454,7 +454,7 @@ def test_what_a_status_tells_of_when() -> None:
 
 def test_what_the_ledger_remembers_of_a_manifest() -> None:
     """What says when is part of it, what is for people is not; and a manifest without
-    these keys is the same as before they were there.
+    these keys, or a reserve, is the same as before they were there.
     """
 
     def digest(wanted: TokenSpec) -> str:
