@@ -198,3 +198,34 @@ def test_two_labels_are_due_on_different_days(fleet: Fleet) -> None:
     found = rows(fleet)
     assert found[first] == ("rotate", "due")
     assert [found[label] for label in others] == [("keep", "in_sync")] * 2
+
+
+def test_unattended_in_the_window(fleet: Fleet) -> None:
+    """A rotation from the reserve waits for its window too, without an identity and
+    without a failure; an emergency outside of it takes the reserve at once.
+    """
+    fleet.defaults = {"overlap": "1h", "rotate_after": "never"}
+    bot: dict[str, object] = {"label": "bot", "rotate_after": "30d", "reserve": 1}
+    fleet.begin(bot)
+    ready = [t.token_id for t in fleet.live("bot") if t.token_id != token_of(fleet)]
+    fleet.later(days=30)
+    bot["window"] = window(fleet, in_days=2)
+    fleet.write(bot)
+    alone = {"LIMITLESS_IDENTITY_TOKEN": None}
+    with fleet.untouched():
+        fleet.must("apply", "--yes", environ=alone)
+    fleet.later(days=2)
+    fleet.must("apply", "--yes", environ=alone)
+    assert [token_of(fleet)] == ready
+
+    fleet.later(days=3)
+    fleet.must("apply", "--yes")
+    fleet.later(days=31)
+    ready = [t.token_id for t in fleet.live("bot") if t.token_id != token_of(fleet)]
+    bot["window"] = window(fleet, in_days=2)
+    fleet.write(bot)
+    before = token_of(fleet)
+    fleet.must("rotate", "--compromised", "--target", "bot", "--yes", environ=alone)
+    assert token_of(fleet) in ready
+    assert before not in {t.token_id for t in fleet.live("bot")}
+    fleet.assert_whole()

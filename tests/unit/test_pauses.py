@@ -29,6 +29,7 @@ from reconciler.plan.states import State
 from reconciler.plan.status import TokenStatus, status_of
 from reconciler.plan.vocabulary import Action, Category, Reason
 from reconciler.state import due_at_ms, spread_ms, state_of
+from reconciler.state.kept import Reserve
 from reconciler.state.ledger import Entry
 from reconciler.state.snapshot import Content, Observed
 from tests.support.values import (
@@ -311,6 +312,51 @@ def test_an_approved_rotation_whose_window_is_shut_by_now() -> None:
     assert told(row_of(later)) == (Action.HOLD, Reason.WINDOW, "opens 2026-11-29T08:00:00.000Z")
     assert row_of(later).task is None
     assert row_of(later, "other") == row_of(approved, "other")
+
+
+def with_reserve(age_ms: int) -> tuple[Observed, Reserve]:
+    """The label at this age, with one successor ready."""
+    kept = Reserve(
+        token_id="bot-2",
+        operation_id="op-2",
+        live_label="bot",
+        created_at_ms=NOW_MS - DAY_MS,
+        verified_at_ms=NOW_MS - DAY_MS,
+        scopes=BOT.scopes,
+        fresh=True,
+    )
+    known = Entry(path="bot", current=current("bot-1", "bot", age_ms=age_ms), reserve=(kept,))
+    seen = world(
+        BOT,
+        entries={"bot": known},
+        tokens=(live("bot-1", "bot", age_ms=age_ms), live("bot-2", "bot")),
+        secrets={"_reserve/op-2": living(1)},
+    )
+    return seen, kept
+
+
+@pytest.mark.parametrize("wanted", [dataclasses.replace(BOT, windows=SHUT), held(BOT)])
+def test_a_rotation_from_the_reserve_waits_as_well(wanted: TokenSpec) -> None:
+    """What is ready stays ready, and another one is stocked beside it."""
+    seen, _ = with_reserve(DUE_AGE_MS)
+    wanted = dataclasses.replace(wanted, reserve=2)
+    first, *_ = planned(seen, dataclasses.replace(BOT, reserve=1)).changes
+    assert first.action is Action.PROMOTE
+    stock, waits = planned(seen, wanted).changes
+    assert (stock.action, stock.note) == (Action.STOCK, "2 of 2")
+    assert waits.action is Action.HOLD
+    compromised = planned(seen, wanted, policy=LEAKED).changes
+    assert (Action.PROMOTE, Reason.COMPROMISED) in {(c.action, c.reason) for c in compromised}
+
+
+def test_nothing_is_stocked_in_place_of_a_reserve_that_was_not_taken() -> None:
+    """The saved plan would rotate from the reserve, and stock another one."""
+    seen, _ = with_reserve(DUE_AGE_MS)
+    wanted = dataclasses.replace(BOT, reserve=1, windows=OPEN)
+    approved = planned(seen, wanted)
+    assert {c.action for c in approved.changes} == {Action.PROMOTE, Action.STOCK}
+    later = still_open(approved, manifest(wanted), NOW_MS + HOUR_MS)
+    assert later.acting == ()
 
 
 def test_a_held_label_keeps_its_path() -> None:
