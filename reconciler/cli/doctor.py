@@ -17,6 +17,7 @@ import click
 
 from reconciler.cli.ci import mask
 from reconciler.cli.console import print_result
+from reconciler.cli.schedules import schedule_checks
 from reconciler.cli.session import (
     Options,
     StderrEvents,
@@ -52,6 +53,7 @@ class DoctorOptions(Options):
     """What ``doctor`` is given."""
 
     form: str
+    schedules: tuple[str, ...] = ()
 
 
 def doctor(options: DoctorOptions) -> None:
@@ -100,6 +102,8 @@ def _checks(options: DoctorOptions, environ: Mapping[str, str]) -> Iterator[Chec
         yield _fail("manifest", str(error), "`reconciler validate` names each mistake")
         return
     yield _ok("manifest", f"{counted(len(manifest.tokens), 'token')}, secrets at {manifest.place}")
+    now_ms = round(time.time() * SECOND_MS)
+    yield from schedule_checks(options.schedules, manifest, now_ms)
     try:
         settings = settings_from_environment(environ)
         exchange = TokenClient(environ.get("LIMITLESS_API_URL") or DEFAULT_API_URL)

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     )
     from reconciler.plan.uses_decide import rests_on_uses
     from reconciler.plan.vocabulary import ACTIONS, CATEGORIES, SENTENCES, Action, Category, Reason
+    from reconciler.plan.windows import is_open
 
 __all__ = [
     "ACTIONS",
@@ -134,6 +135,7 @@ __all__ = [
     "begun_with",
     "gained_scopes",
     "is_loud",
+    "is_open",
     "meant",
     "narrowed",
     "order",
@@ -219,5 +221,6 @@ __getattr__ = on_demand(
         ),
         "uses_decide": ("rests_on_uses",),
         "vocabulary": ("ACTIONS", "CATEGORIES", "SENTENCES", "Action", "Category", "Reason"),
+        "windows": ("is_open",),
     },
 )

@@ -88,3 +88,14 @@ def test_what_would_be_faster_is_said(fleet: Fleet) -> None:
         "without": f"each path is read singly: on OpenBao {scanned} with scan saves that",
         "with": "one call brings the metadata of all paths",
     }
+
+
+def test_a_schedule_that_misses_a_window(fleet: Fleet) -> None:
+    """It is a warning that names both; an hourly one is well."""
+    window = "Mon-Thu 09:00-15:00 Europe/Berlin"
+    fleet.begin({"label": "bot", "window": window})
+    done = fleet.must("doctor", "--schedule", "17 5 * * *")
+    (line,) = (line for line in done.out.splitlines() if "schedule" in line)
+    assert line.startswith("warn")
+    assert f"the schedule never meets {window} (bot): let the apply run every hour" in line
+    assert "meets all windows" in fleet.must("doctor", "--schedule", "17 * * * *").out

@@ -57,6 +57,13 @@ def validate(manifest: tuple[str, ...], form: str) -> None:
     show_default=True,
     help="Output format.",
 )
+@option(
+    "--schedule",
+    "schedules",
+    multiple=True,
+    metavar="CRON",
+    help="When applies run, in UTC, as in '17 * * * *': a window that it never meets is told.",
+)
 @MAX_MISSING
 def doctor(**given: Any) -> None:
     """Check what an apply will need, without a write.

@@ -332,7 +332,7 @@ def test_a_rotation_that_is_due(world: World) -> None:
     assert played.jobs["drift"].steps["1"].outputs["rotations"] == "1"
     with world.fleet.untouched():
         assert (
-            world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 */6 * * *")).result
+            world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 * * * *")).result
             == "success"
         )
 
@@ -344,7 +344,7 @@ def test_a_rotation_that_is_due(world: World) -> None:
     assert world.fleet.use("prod/bot") != old
     world.fleet.later(hours=1, minutes=30)
     world.fleet.use("prod/bot")
-    played = world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 */6 * * *"))
+    played = world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 * * * *"))
     assert played.result == "success", played.log
     assert [token.token_id for token in world.fleet.live("bot")] == [world.fleet.use("prod/bot")]
 
@@ -369,7 +369,7 @@ def test_a_failing_apply_has_an_issue(world: World) -> None:
     assert "failed 1" in played.jobs["apply"].summary
 
     world.fleet.later(minutes=2)
-    played = world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 */6 * * *"))
+    played = world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 * * * *"))
     assert played.result == "success", played.log
     assert (world.fleet.live("new"), issue.state) == ([], "open")
     world.hand_over()
