@@ -34,7 +34,6 @@ from reconciler.state import (
     Kind,
     Observed,
     Retiring,
-    due_at_ms,
     lease_held_by,
     still_remembered,
 )
@@ -236,6 +235,8 @@ def _token(
     entry = observed.ledger.tokens.get(label)
     path = entry.path if entry is not None else spec.path if spec is not None else label
     latest = observed.meta(path)
+    current = entry.current if entry is not None else None
+    live = context.live.get(current.token_id) if current is not None else None
     plain = TokenStatus(
         label=label,
         state=State.NOT_DESIRED,
@@ -248,22 +249,16 @@ def _token(
         reserve_wanted=spec.reserve if spec is not None else 0,
         rotate_after_ms=spec.rotate_after_ms if spec is not None else None,
         latest_version=latest.latest,
+        **(times_of(spec, current, live, observed.now_ms) if spec is not None else {}),
     )
     if entry is not None:
         plain = _remembered(plain, entry, rows, context.live)
         kept = reserve_status(spec, entry, rows, context.live, observed.now_ms)
         plain = dataclasses.replace(plain, **kept)
-    if entry is not None and entry.current is not None:
+    if current is not None:
         plain = dataclasses.replace(
-            _with_current(plain, entry.current, context.live.get(entry.current.token_id), observed),
-            in_place=entry.current.is_in_place(latest),
+            _with_current(plain, current, live, observed), in_place=current.is_in_place(latest)
         )
-        if spec is not None:
-            due_ms = due_at_ms(entry.current, plain.created_at_ms or 0, spec)
-            plain = dataclasses.replace(plain, due_at_ms=due_ms)
-    if spec is not None:
-        times = times_of(spec, plain.due_at_ms, observed.now_ms)
-        plain = dataclasses.replace(plain, **times)
     return _judged(plain, spec, rows, observed.now_ms)
 
 
