@@ -284,9 +284,9 @@ def test_the_first_day(fleet: Fleet) -> None:
     assert fleet.must("plan", "--detailed-exitcode").code == 0
     fleet.assert_quiet()
     bot, path = tokens[0], "bot-0-eu"
-    fleet.later(days=29)
+    fleet.later(days=26)
     assert fleet.must("plan", "--detailed-exitcode").code == 0
-    fleet.later(days=2)
+    fleet.later(days=5)
     fleet.must("apply", "--yes", "--target", bot.label or "")
     assert bot.live, "the old place still has it"
     fleet.later(days=3)
