@@ -87,7 +87,7 @@ def test_three_months_and_two_visits(fleet: Fleet, github: GitHub) -> None:
     """Everything rotates within its window, no consumer ever fails, and the stock is
     asked for before it runs out.
     """
-    fleet.defaults = {"overlap": "3d", "rotate_after": "30d", "reserve": 2}
+    fleet.defaults = {"overlap": "3d", "rotate_after": "30d", "reserve": 2, "window": WINDOW}
     to_hour(fleet, 0)
     fleet.begin(*({"label": label} for label in BOTS))
     desks = [Desk(fleet, label, every_days=1 + n % 2) for n, label in enumerate(BOTS)]
