@@ -7,7 +7,7 @@ imported when its format is asked for, so that ``--help`` stays instant.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.cli.console import colour_wanted, columns
@@ -40,16 +40,19 @@ def _plan_widget(shown: ShownPlan) -> str:
     return plan_widget(shown.plan)
 
 
-def _status_text(status: Status) -> str:
+def _status_text(statuses: Sequence[Status]) -> str:
     from reconciler.render import status_text
 
-    return status_text(status, width=columns(), colour=colour_wanted(terminal=sys.stdout.isatty()))
+    colour = colour_wanted(terminal=sys.stdout.isatty())
+    return "\n".join(status_text(status, width=columns(), colour=colour) for status in statuses)
 
 
-def _status_json(status: Status) -> str:
-    from reconciler.documents import dump, status_document
+def _status_json(statuses: Sequence[Status]) -> str:
+    from reconciler.documents import dump, status_document, statuses_document
 
-    return dump(status_document(status))
+    if len(statuses) == 1:
+        return dump(status_document(statuses[0]))
+    return dump(statuses_document(statuses))
 
 
 PLAN: Mapping[str, Callable[[ShownPlan], str]] = {
@@ -58,7 +61,12 @@ PLAN: Mapping[str, Callable[[ShownPlan], str]] = {
     "markdown": _plan_markdown,
     "gitlab": _plan_widget,
 }
-STATUS: Mapping[str, Callable[[Status], str]] = {"text": _status_text, "json": _status_json}
+STATUS: Mapping[str, Callable[[Sequence[Status]], str]] = {
+    "text": _status_text,
+    "json": _status_json,
+}
+"""Each is given one status, or one for each snapshot."""
+
 DOCTOR = ("text", "json")
 HISTORY = ("text", "json")
 SHOW = ("text", "markdown", "json")

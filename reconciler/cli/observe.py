@@ -21,8 +21,7 @@ def observe(options: ObserveOptions) -> None:
     """Write a snapshot without secrets."""
     with open_for_reading(options) as runner:
         observed = runner.run(look_only(runner.session))
-    labels = frozenset(spec.label for spec in runner.session.manifest.tokens)
-    write_whole(options.out, dump(snapshot_document(observed, labels)))
+    write_whole(options.out, dump(snapshot_document(observed, runner.session.manifest)))
 
 
 def fetch_snapshot(out: str) -> None:

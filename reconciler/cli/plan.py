@@ -11,30 +11,27 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from reconciler.cli import formats
-from reconciler.cli.ci import Posts, in_actions, notice, summarise_refusal
+from reconciler.cli.ci import Posts, in_actions, summarise_refusal
 from reconciler.cli.console import complain, print_result
-from reconciler.cli.files import read_text, write_whole
+from reconciler.cli.files import write_whole
 from reconciler.cli.session import Options, open_for_reading, policy_of
+from reconciler.cli.snapshots import read_snapshot
 from reconciler.cli.validate import DEFAULT_MANIFEST, read_manifest
-from reconciler.documents import dump, load_snapshot, plan_document
+from reconciler.documents import dump, plan_document
 from reconciler.errors import Exit, ReconcilerError
 from reconciler.manifest import load_manifest
-from reconciler.model import DAY_MS, MINUTE_MS, SECOND_MS, Manifest
+from reconciler.model import Manifest
 from reconciler.plan import NoBase, Plan, Policy, Review, review_of, violations
 from reconciler.plan import plan as make_plan
 from reconciler.run import look_only, refuse_distrusted
 from reconciler.state import Observed
 from reconciler.values import value
-
-FUTURE_MS = 5 * MINUTE_MS
-OLD_MS = 3 * DAY_MS
 
 
 @value
@@ -134,28 +131,13 @@ def _guards(
 def _observed(options: PlanOptions) -> tuple[Manifest, Observed, Policy]:
     if options.observed:
         manifest = read_manifest(options.manifest)
-        observed = load_snapshot(read_text(options.observed))
-        _judge_age(observed)
+        observed = read_snapshot(options.observed).observed
         policy = policy_of(manifest, options)
         refuse_distrusted(observed, manifest, policy)
         return manifest, observed, policy
     with open_for_reading(options) as runner:
         session = runner.session
         return session.manifest, runner.run(look_only(session)), session.policy
-
-
-def _judge_age(observed: Observed) -> None:
-    """Warn of a snapshot that is old, or dated in the future.
-
-    Nothing is applied from a snapshot, but it may mislead a reader.
-    """
-    age_ms = int(time.time() * SECOND_MS) - observed.now_ms
-    if age_ms < -FUTURE_MS:
-        notice("the snapshot is dated in the future: is this machine's clock right?")
-    if age_ms > OLD_MS:
-        notice(
-            f"the snapshot is {age_ms // DAY_MS} days old: does the job that takes it still run?"
-        )
 
 
 def _refuse_link_to_base(names: tuple[str, ...], base: tuple[str, ...]) -> None:

@@ -1,12 +1,28 @@
-"""``status``: the state of every token."""
+"""``status``: the state of every token, of one manifest or of several snapshots.
+
+    what is given                       what is shown
+    ----------------------------------  ----------------------------------------------
+    a manifest, or nothing              it, as exchange and Vault are now
+    a manifest and one --observed       it, as they were when the snapshot was taken
+    --observed alone, once or more      what the manifest of each snapshot said then
+
+With ``--observed`` no credential is needed.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+
 from reconciler.cli import formats
 from reconciler.cli.console import print_result
-from reconciler.cli.session import Options, open_for_reading
-from reconciler.plan import narrowed, status_of
-from reconciler.run import look_only
+from reconciler.cli.session import Options, open_for_reading, policy_of
+from reconciler.cli.snapshots import read_snapshot
+from reconciler.cli.validate import read_manifest
+from reconciler.documents import Snapshot
+from reconciler.errors import ReconcilerError, UsageError
+from reconciler.model import Manifest
+from reconciler.plan import Status, narrowed, status_of
+from reconciler.run import look_only, refuse_distrusted
 from reconciler.values import value
 
 
@@ -14,18 +30,69 @@ from reconciler.values import value
 class StatusOptions(Options):
     """What ``status`` is given; ``form`` is a key of ``formats.STATUS``.
 
-    ``token_id`` may be the beginning of an id.
+    ``token_id`` may be the beginning of an id, ``observed`` are files.
     """
 
     form: str
     token_id: str | None = None
+    observed: tuple[str, ...] = ()
 
 
 def status(options: StatusOptions) -> None:
     """Print the state of every token."""
-    with open_for_reading(options) as runner:
-        session = runner.session
-        observed = runner.run(look_only(session))
-    found = status_of(session.manifest, observed, policy=session.policy)
-    found = narrowed(found, options.targets, options.token_id)
-    print_result(formats.STATUS[options.form](found))
+    print_result(formats.STATUS[options.form](statuses_of(options)))
+
+
+def statuses_of(options: StatusOptions) -> tuple[Status, ...]:
+    """Return how everything stands, one value for each manifest, sorted by place.
+
+    UsageError where options don't go together, ReconcilerError for a snapshot that
+    can't be believed.
+    """
+    if not options.observed:
+        with open_for_reading(options) as runner:
+            session = runner.session
+            observed = runner.run(look_only(session))
+        found = [status_of(session.manifest, observed, policy=session.policy)]
+    elif options.manifest:
+        if len(options.observed) > 1:
+            raise UsageError(
+                "several --observed are shown by what each snapshot says was wanted: "
+                "name no manifest beside them"
+            )
+        found = [_of_snapshot(options.observed[0], options, read_manifest(options.manifest))]
+    else:
+        found = [_of_snapshot(name, options, None) for name in options.observed]
+    return narrowed(_each_once(found), options.targets, options.token_id)
+
+
+def _of_snapshot(name: str, options: StatusOptions, desired: Manifest | None) -> Status:
+    """Return how everything stood when a snapshot was taken."""
+    try:
+        snapshot = read_snapshot(name)
+        desired = desired or _desired(snapshot)
+        policy = policy_of(desired, dataclasses.replace(options, targets=()))
+        refuse_distrusted(snapshot.observed, desired, policy)
+    except ReconcilerError as error:
+        # which one, where there are several
+        raise ReconcilerError(f"{name}: {error}") from None
+    return status_of(desired, snapshot.observed, policy=policy)
+
+
+def _desired(snapshot: Snapshot) -> Manifest:
+    """Return what was wanted when it was taken. ReconcilerError if it does not say."""
+    if snapshot.desired is None:
+        raise ReconcilerError(
+            "it does not say what was wanted, because an older version took it: "
+            "name the manifest, or take it again with `reconciler observe --out`"
+        )
+    return snapshot.desired
+
+
+def _each_once(found: list[Status]) -> list[Status]:
+    """Return them sorted. UsageError where two are of one manifest."""
+    places = [(status.place, status.api_url) for status in found]
+    twice = next((place for place in places if places.count(place) > 1), None)
+    if twice is not None:
+        raise UsageError(f"two snapshots are of {twice[0]}: give the newer one alone")
+    return sorted(found, key=lambda status: (status.place, status.api_url))

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from reconciler.documents.json import dump
     from reconciler.documents.plan import load_plan, plan_document, plan_widget
     from reconciler.documents.report import report_document
-    from reconciler.documents.snapshot import load_snapshot, snapshot_document
-    from reconciler.documents.status import status_document
+    from reconciler.documents.snapshot import Snapshot, load_snapshot, snapshot_document
+    from reconciler.documents.status import status_document, statuses_document
 
 __all__ = [
     "Check",
     "Health",
+    "Snapshot",
     "doctor_document",
     "dump",
     "history_document",
@@ -30,6 +31,7 @@ __all__ = [
     "report_document",
     "snapshot_document",
     "status_document",
+    "statuses_document",
 ]
 
 __getattr__ = on_demand(
@@ -40,7 +42,7 @@ __getattr__ = on_demand(
         "json": ("dump",),
         "plan": ("load_plan", "plan_document", "plan_widget"),
         "report": ("report_document",),
-        "snapshot": ("load_snapshot", "snapshot_document"),
-        "status": ("status_document",),
+        "snapshot": ("Snapshot", "load_snapshot", "snapshot_document"),
+        "status": ("status_document", "statuses_document"),
     },
 )

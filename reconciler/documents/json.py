@@ -20,7 +20,7 @@ from reconciler import load_schema
 from reconciler.errors import ReconcilerError
 from reconciler.state import each_key_once
 
-NAMES = ("plan", "report", "status", "snapshot", "history", "doctor")
+NAMES = ("plan", "report", "status", "statuses", "snapshot", "history", "doctor")
 _MOST_FORMATS = 10_000
 
 

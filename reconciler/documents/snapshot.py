@@ -1,4 +1,4 @@
-"""The snapshot as JSON: written by ``observe --out``, read back by ``plan --observed``.
+"""The snapshot as JSON: ``observe --out`` writes it, ``--observed`` reads it back.
 
 Rules this module keeps:
 
@@ -7,6 +7,8 @@ Rules this module keeps:
    Operation ids are left out: who may write a path could forge a commit with one.
 2. What is read back is believed as far as it can be checked: by its schema, and its
    ledger by the ledger's own reader.
+3. The desired state is in it for those who have no manifest beside it. A plan is made
+   of a manifest and never of that.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from reconciler.documents.desired import desired_document, read_desired
 from reconciler.documents.json import fault, head, other_format, parsed
 from reconciler.errors import ReconcilerError
-from reconciler.model import LiveToken, SecretMeta, instant_ms, iso
+from reconciler.model import LiveToken, Manifest, SecretMeta, instant_ms, iso
 from reconciler.state import (
     Content,
     Kind,
@@ -30,19 +33,32 @@ from reconciler.state import (
     to_document,
     to_plain,
 )
+from reconciler.values import value
 
 SNAPSHOT_FORMAT = 2
 _UNNAMED = "(not published)"
+_AGAIN = "take it again with `reconciler observe --out`"
 
 
-def snapshot_document(observed: Observed, labels: frozenset[str]) -> dict[str, Any]:
-    """Return what was observed, for plans without credentials.
+@value
+class Snapshot:
+    """A snapshot as it was read back.
 
-    ``labels`` are those of the manifest. The caller has checked the snapshot with
-    ``distrust``: a signer that is not ours is not named here, so nobody can check it
-    again.
+    ``desired`` is what the manifest said when it was taken; None in the snapshot of an
+    older program.
     """
-    kinds = classify(observed, labels)
+
+    observed: Observed
+    desired: Manifest | None
+
+
+def snapshot_document(observed: Observed, desired: Manifest) -> dict[str, Any]:
+    """Return what was observed and desired, for whoever has no credential.
+
+    The caller has checked the snapshot with ``distrust``: a signer that is not ours is
+    not named here, so nobody can check it again.
+    """
+    kinds = classify(observed, frozenset(spec.label for spec in desired.tokens))
     ours = [
         t
         for t in observed.live
@@ -54,6 +70,7 @@ def snapshot_document(observed: Observed, labels: frozenset[str]) -> dict[str, A
         "taken_at": iso(observed.now_ms),
         "api_url": observed.api_url,
         "place": observed.place,
+        "desired": desired_document(desired),
         "signer_id": observed.signer_id if observed.signer_id in named else None,
         "ledger": _published(observed.ledger),
         "ledger_version": observed.ledger_version,
@@ -87,33 +104,32 @@ def _content(content: Content, named: set[str]) -> dict[str, Any]:
     return {**to_plain(content), "token_id": token_id}
 
 
-def load_snapshot(text: str) -> Observed:
-    """Return what was observed, from the text of a ``snapshot_document``.
+def load_snapshot(text: str) -> Snapshot:
+    """Return the snapshot, from the text of a ``snapshot_document``.
 
     ReconcilerError if the text is none.
     """
-    again = "take it again with `reconciler observe --out`"
-    document = parsed(text, "snapshot", again)
+    document = parsed(text, "snapshot", _AGAIN)
     other = other_format(document, SNAPSHOT_FORMAT)
     if other is not None:
         raise ReconcilerError(
             f"the snapshot has format {other}, this program knows format {SNAPSHOT_FORMAT}: "
-            f"{again} of this version"
+            f"{_AGAIN} of this version"
         )
     found = fault(document, "snapshot")
     if found is not None:
         raise ReconcilerError(
-            f"the snapshot was edited by hand or made by another version ({found}): {again}"
+            f"the snapshot was edited by hand or made by another version ({found}): {_AGAIN}"
         )
     try:
-        return _read(document)
+        return Snapshot(observed=_read(document), desired=_desired(document))
     except LedgerError:  # its sentence speaks of Vault
         raise ReconcilerError(
-            f"the ledger in the snapshot can't be read by this version: {again}"
+            f"the ledger in the snapshot can't be read by this version: {_AGAIN}"
         ) from None
     except ValueError:  # an instant that the calendar does not know
         raise ReconcilerError(
-            f"the snapshot was edited by hand (a value in it can't be): {again}"
+            f"the snapshot was edited by hand (a value in it can't be): {_AGAIN}"
         ) from None
 
 
@@ -123,6 +139,15 @@ def _with_operation(entry: Any) -> Any:
     if not isinstance(intent, dict):
         return entry
     return {**entry, "intent": {"operation_id": _UNNAMED, **intent}}
+
+
+def _desired(document: dict[str, Any]) -> Manifest | None:
+    if "desired" not in document:
+        return None
+    desired = read_desired(document["desired"])
+    if desired.place != document["place"]:
+        raise ValueError("the snapshot and what it was taken for have two places")
+    return desired
 
 
 def _read(document: dict[str, Any]) -> Observed:

@@ -5,6 +5,7 @@ The values are written as they are; reasons get their sentences.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from reconciler.documents.json import head
@@ -12,6 +13,7 @@ from reconciler.plan import SENTENCES, Predecessor, Status, TokenStatus
 from reconciler.state import to_plain, word_of
 
 STATUS_FORMAT = 1
+STATUSES_FORMAT = 1
 
 
 def status_document(status: Status) -> dict[str, Any]:
@@ -24,6 +26,14 @@ def status_document(status: Status) -> dict[str, Any]:
         "summary": {word_of(state): number for state, number in status.counts().items()},
         "tokens": [_token(token) for token in status.tokens],
         "needs_person": needs,
+    }
+
+
+def statuses_document(statuses: Sequence[Status]) -> dict[str, Any]:
+    """Return several statuses, one for each manifest."""
+    return {
+        **head("statuses", STATUSES_FORMAT),
+        "statuses": [status_document(status) for status in statuses],
     }
 
 

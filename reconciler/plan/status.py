@@ -141,12 +141,14 @@ class Lease:
 class Status:
     """The whole fleet at one instant.
 
-    ``foreign`` counts the tokens whose label is not ours. ``unattended`` is until when
-    no rotation by age needs a person, where a label is to have a reserve.
+    ``place`` is ``mount/prefix`` in Vault: what is managed is told apart by it and the
+    exchange. ``foreign`` counts the tokens whose label is not ours. ``unattended`` is
+    until when no rotation by age needs a person, where a label is to have a reserve.
     """
 
     as_of_ms: int
     api_url: str
+    place: str
     ledger_id: str
     ledger_version: int
     profile_id: int | None
@@ -184,6 +186,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
     return Status(
         as_of_ms=observed.now_ms,
         api_url=observed.api_url,
+        place=observed.place,
         ledger_id=observed.ledger.ledger_id,
         ledger_version=observed.ledger_version,
         profile_id=observed.ledger.profile_id,

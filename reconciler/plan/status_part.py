@@ -10,23 +10,32 @@ from reconciler.plan.labels import LEAST_ID, begun_with, meant
 from reconciler.plan.status import Status, TokenStatus
 
 
-def narrowed(status: Status, words: Sequence[str], token_id: str | None) -> Status:
+def narrowed(
+    statuses: Sequence[Status], words: Sequence[str], token_id: str | None
+) -> tuple[Status, ...]:
     """Return what is told of the labels that the words mean, or that have this token.
 
-    The whole status, where neither is given. UsageError where nothing is found, or an
-    id's beginning is that of more than one.
+    Everything, where neither is given; else only statuses that have one of them.
+    UsageError where a word is no label's, where no token has the id, or where its
+    beginning is that of more than one.
     """
     if not words and token_id is None:
-        return status
-    known = {token.label for token in status.tokens}
-    chosen: set[str] = set()
+        return tuple(statuses)
+    known = [{token.label for token in status.tokens} for status in statuses]
+    chosen: list[set[str]] = [set() for _ in statuses]
     for word in words:
-        found = meant(word, known)
-        if not found:
+        found = [meant(word, labels) for labels in known]
+        if not any(found):
             raise UsageError(f"{word!r}: neither the manifest nor the ledger has this label")
-        chosen |= found
+        chosen = [have | more for have, more in zip(chosen, found, strict=True)]
     if token_id is not None:
-        chosen |= _having(status, token_id)
+        at, label = _having(statuses, token_id)
+        chosen[at].add(label)
+    parts = (_part(status, labels) for status, labels in zip(statuses, chosen, strict=True))
+    return tuple(part for part in parts if part.tokens or part.twins)
+
+
+def _part(status: Status, chosen: set[str]) -> Status:
     return dataclasses.replace(
         status,
         tokens=tuple(token for token in status.tokens if token.label in chosen),
@@ -40,17 +49,27 @@ def narrowed(status: Status, words: Sequence[str], token_id: str | None) -> Stat
     )
 
 
-def _having(status: Status, wanted: str) -> set[str]:
+def _having(statuses: Sequence[Status], wanted: str) -> tuple[int, str]:
+    """Return which status has the token whose id begins so, and the label."""
     if len(wanted) < LEAST_ID:
         raise UsageError(f"--token-id {wanted!r}: give at least {LEAST_ID} characters of the id")
-    owners = {token_id: token.label for token in status.tokens for token_id in _ids(token)}
-    owners |= {row.token_id: row.label or "" for row in status.twins}
+    owners = {
+        token_id: (at, label)
+        for at, status in enumerate(statuses)
+        for token_id, label in _owners(status).items()
+    }
     found = begun_with(wanted, owners)
     if not found:
         raise UsageError(f"--token-id {wanted!r}: no token of ours begins so")
     if len(found) > 1:
         raise UsageError(f"--token-id {wanted!r} fits {', '.join(found)}: give more of the id")
-    return {owners[found[0]]}
+    return owners[found[0]]
+
+
+def _owners(status: Status) -> dict[str, str]:
+    """Return the label of each token id."""
+    owners = {token_id: token.label for token in status.tokens for token_id in _ids(token)}
+    return owners | {row.token_id: row.label or "" for row in status.twins}
 
 
 def _ids(token: TokenStatus) -> list[str]:

@@ -83,7 +83,8 @@ def status_text(status: Status, *, width: int | None = None, colour: bool = Fals
     """Return the whole state; ``width`` is in columns, None if nothing limits it."""
     paint = painter(colour=colour)
     profile = "" if status.profile_id is None else f", profile {status.profile_id}"
-    lines = [f"{safe(status.api_url)}{profile}, ledger version {status.ledger_version}", ""]
+    place = f"{safe(status.place)}, ledger version {status.ledger_version}"
+    lines = [f"{safe(status.api_url)}{profile}, {place}", ""]
     if status.tokens:
         lines += [*_table(status, width, paint), ""]
     lines += [*_surroundings(status, width), *_needs(status.needs, width, paint)]

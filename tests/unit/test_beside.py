@@ -337,10 +337,10 @@ def test_a_snapshot_has_the_names_beside_our_secrets_only() -> None:
         "x": Content(token_id="theirs", others=("their own",)),
         "y": Content(others=("no token",)),
     }
-    text = dump(snapshot_document(seen(HAD, contents=contents), frozenset({"bot"})))
+    text = dump(snapshot_document(seen(HAD, contents=contents), manifest(spec("bot"))))
     assert "their own" not in text
     assert "no token" not in text
-    read = load_snapshot(text)
+    read = load_snapshot(text).observed
     assert {path: found.others for path, found in read.contents.items()} == {
         "bot": ("ours",),
         "lost": ("restored",),

@@ -24,6 +24,7 @@ from reconciler.documents import (
     report_document,
     snapshot_document,
     status_document,
+    statuses_document,
 )
 from reconciler.documents.plan import SavedPlan
 from reconciler.errors import Exit, PlanStaleError, ReconcilerError
@@ -56,6 +57,7 @@ from tests.support.hostile import text_without_surrogates
 from tests.support.values import (
     API_URL,
     NOW_MS,
+    PLACE,
     entry,
     holder,
     ledger,
@@ -77,7 +79,7 @@ QUICK = settings(
 UNDATED = {"created_at": None, "ends_at": None, "life_ms": None, "kept": None}
 """The metadata of a version whose time of writing nobody told."""
 
-DOCUMENTS = ("plan", "report", "status", "snapshot")
+DOCUMENTS = ("plan", "report", "status", "statuses", "snapshot")
 
 ROTATE = Change(
     label="bot",
@@ -573,7 +575,7 @@ def test_an_edited_plan_is_stale(change: Callable[[dict[str, Any]], None]) -> No
             for what, text in {
                 "JSON of something else": '{"format_version": "1.2", "terraform_version": "1.9"}',
                 "a report": dump(report_document(a_report())),
-                "a snapshot": dump(snapshot_document(observed(ledger()), frozenset())),
+                "a snapshot": dump(snapshot_document(observed(ledger()), manifest())),
             }.items()
         ),
         pytest.param(
@@ -756,9 +758,24 @@ def a_snapshot() -> Observed:
     )
 
 
+def a_wish(label: str) -> dict[str, Any]:
+    """A wanted token as a snapshot says it."""
+    return {
+        "label": label,
+        "scopes": ["trading"],
+        "path": label,
+        "rotate_after_ms": 30 * DAY_MS,
+        "overlap_ms": DAY_MS,
+        "protect": None,
+        "fields": [],
+        "was": None,
+        "description": "",
+    }
+
+
 def test_snapshot_document_is_whole() -> None:
     """Every key; of others only the number, of the lease only whose and until when."""
-    document = snapshot_document(a_snapshot(), frozenset({"bot", "new"}))
+    document = snapshot_document(a_snapshot(), manifest(spec("bot"), spec("new")))
     remembered = document["ledger"]
     assert remembered["holder"] == {"run": "run-9", "expires_at": "2026-11-22T08:31:00.000Z"}
     assert from_text(json.dumps({**remembered, "holder": None})) == dataclasses.replace(
@@ -770,6 +787,14 @@ def test_snapshot_document_is_whole() -> None:
         "taken_at": "2026-11-22T08:30:00.000Z",
         "api_url": "https://api.example",
         "place": "secret/p",
+        "desired": {
+            "profile_id": 42,
+            "manager": "reconciler",
+            "mount": "secret",
+            "prefix": "p",
+            "files": ["tokens.yaml"],
+            "tokens": [a_wish("bot"), a_wish("new")],
+        },
         "signer_id": "id-1",
         "ledger": None,
         "ledger_version": 7,
@@ -827,15 +852,16 @@ def test_a_plan_from_a_snapshot_is_the_plan(scene: Scene) -> None:
     real thing, foreign tokens counted.
     """
     labels = frozenset(wanted.label for wanted in scene.desired.tokens)
-    text = dump(snapshot_document(scene.observed, labels))
+    text = dump(snapshot_document(scene.observed, scene.desired))
     check("snapshot", json.loads(text))
-    loaded = load_snapshot(text)
+    assert load_snapshot(text).desired == scene.desired
+    loaded = load_snapshot(text).observed
     for policy in (Policy(), Policy(replace=labels, requested=labels, max_rotations=0)):
         made = plan(scene.desired, scene.observed, now_ms=NOW_MS, policy=policy)
         again = plan(scene.desired, loaded, now_ms=loaded.now_ms, policy=policy)
         assert as_published(made) == as_published(again)
         assert made.digest() == again.digest()
-    assert dump(snapshot_document(loaded, labels)) == text
+    assert dump(snapshot_document(loaded, scene.desired)) == text
 
 
 @QUICK
@@ -847,7 +873,7 @@ def test_a_snapshot_names_nobody_elses_token(scene: Scene) -> None:
     observed = scene.observed
     labels = frozenset(wanted.label for wanted in scene.desired.tokens)
     kinds = classify(observed, labels)
-    text = dump(snapshot_document(observed, labels))
+    text = dump(snapshot_document(observed, scene.desired))
     foreign = [token for token in observed.live if kinds[token.token_id] is Kind.FOREIGN]
     unnamed = [token for token in foreign if lost_of(token, observed.ledger) is None]
     assert "foreign-label-" not in text
@@ -866,7 +892,7 @@ def test_a_foreign_signer_is_not_named_and_not_missed() -> None:
         live("id-5", "pinned"),
         signer_id="id-5",
     )
-    loaded = load_snapshot(dump(snapshot_document(seen, frozenset({"bot"}))))
+    loaded = load_snapshot(dump(snapshot_document(seen, manifest(spec("bot"))))).observed
     assert loaded.signer_id is None
     assert distrust(seen, manifest(spec("bot")), max_missing=0) is None
     assert distrust(loaded, manifest(spec("bot")), max_missing=0) is None
@@ -882,7 +908,7 @@ def test_a_secret_that_holds_a_vanished_predecessor_is_seen() -> None:
     seen = observed(
         ledger({"bot": old}), live("id-1", "bot"), secrets={"bot": moved}, contents=contents
     )
-    loaded = load_snapshot(dump(snapshot_document(seen, frozenset({"bot"}))))
+    loaded = load_snapshot(dump(snapshot_document(seen, manifest(spec("bot"))))).observed
     assert loaded.contents == contents
     assert Reason.ROLLED_BACK in {
         c.reason for c in plan(manifest(spec("bot")), loaded, now_ms=NOW_MS).changes
@@ -891,7 +917,7 @@ def test_a_secret_that_holds_a_vanished_predecessor_is_seen() -> None:
 
 def test_a_run_in_progress_is_seen_in_a_snapshot() -> None:
     """Whose lease it is and until when, but not the machine it runs on."""
-    loaded = load_snapshot(dump(snapshot_document(a_snapshot(), frozenset())))
+    loaded = load_snapshot(dump(snapshot_document(a_snapshot(), manifest()))).observed
     assert loaded.ledger.holder == Holder(
         run="run-9", write="", who="(not published)", expires_at_ms=NOW_MS + 60 * SECOND_MS
     )
@@ -899,7 +925,7 @@ def test_a_run_in_progress_is_seen_in_a_snapshot() -> None:
 
 def changed_snapshot(*path: str | int, to: Any) -> str:
     """The snapshot after somebody changed something in it."""
-    document = json.loads(dump(snapshot_document(a_snapshot(), frozenset({"bot", "new"}))))
+    document = json.loads(dump(snapshot_document(a_snapshot(), manifest(spec("bot"), spec("new")))))
     put(*path, to=to)(document)
     return dump(document)
 
@@ -946,6 +972,18 @@ AGAIN = "take it again with `reconciler observe --out`"
             f"the snapshot was edited by hand or made by another version (see `secrets`): {AGAIN}",
         ),
         (
+            changed_snapshot("desired", "mount", to="other"),
+            f"the snapshot was edited by hand (a value in it can't be): {AGAIN}",
+        ),
+        (
+            changed_snapshot("desired", "tokens", 1, "label", to="bot"),
+            f"the snapshot was edited by hand (a value in it can't be): {AGAIN}",
+        ),
+        (
+            changed_snapshot("desired", "tokens", 0, "scopes", to="trading"),
+            f"the snapshot was edited by hand or made by another version (see `desired`): {AGAIN}",
+        ),
+        (
             changed_snapshot("ledger", "schema", to=3),
             f"the ledger in the snapshot can't be read by this version: {AGAIN}",
         ),
@@ -968,11 +1006,29 @@ def test_what_is_no_snapshot_of_ours_is_refused_with_a_sentence(text: str, expec
     left alone, as in Vault.
     """
     if not expected:
-        assert load_snapshot(text).ledger_version == 7
+        assert load_snapshot(text).observed.ledger_version == 7
         return
     with pytest.raises(ReconcilerError) as caught:
         load_snapshot(text)
     assert (expected, ReconcilerError) == (str(caught.value), type(caught.value))
+
+
+def test_a_snapshot_of_an_older_program_says_nothing_of_what_was_wanted() -> None:
+    """It can be planned from all the same, with a manifest."""
+    document = snapshot_document(a_snapshot(), manifest(spec("bot")))
+    del document["desired"]
+    loaded = load_snapshot(dump(document))
+    assert loaded.desired is None
+    assert loaded.observed.place == PLACE
+
+
+def test_several_statuses_are_one_document() -> None:
+    """Each is as if it were alone."""
+    found = status_of(manifest(spec("bot")), a_snapshot())
+    document = statuses_document((found, found))
+    check("statuses", document)
+    for one in document["statuses"]:
+        check("status", one)
 
 
 def test_documents_have_a_category_for_every_reason() -> None:

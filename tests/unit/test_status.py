@@ -41,6 +41,7 @@ from tests.support.hostile import assert_harmless, text_without_surrogates
 from tests.support.values import (
     API_URL,
     NOW_MS,
+    PLACE,
     entry,
     intent,
     ledger,
@@ -329,6 +330,7 @@ def test_all_that_is_known_of_a_label() -> None:
     assert found == Status(
         as_of_ms=NOW_MS,
         api_url=API_URL,
+        place=PLACE,
         ledger_id="ledger-1",
         ledger_version=7,
         profile_id=42,
@@ -544,7 +546,7 @@ def a_fleet() -> Status:
 
 
 WIDE = """\
-https://api.example, profile 42, ledger version 7
+https://api.example, profile 42, secret/p, ledger version 7
 
 LABEL                             STATE                 AGE/MAX   DUE     LAST USED   SECRET     PROTECTED  TOKEN
 a-label-that-goe…er-than-most-do  ok                    1d/30d    in 26d  only by us  v1         -          id-1
@@ -570,7 +572,7 @@ NEEDS A PERSON
 """
 
 NARROW = """\
-https://api.example, profile 42, ledger version 7
+https://api.example, profile 42, secret/p, ledger version 7
 
 LABEL             STATE                 DUE
 a-label-…most-do  ok                    in 26d
@@ -708,5 +710,5 @@ def test_an_empty_fleet_is_told_in_one_line() -> None:
     """No table without labels."""
     assert (
         status_text(status_of(NOBODY, observed(ledger())))
-        == "https://api.example, profile 42, ledger version 7\n\n0 labels\n"
+        == "https://api.example, profile 42, secret/p, ledger version 7\n\n0 labels\n"
     )

@@ -179,6 +179,12 @@ def apply(**given: Any) -> None:
     callback=named,
     help="Only the label that has this token; four characters or more of its id.",
 )
+@file_option(
+    "--observed",
+    text="Show this snapshot of `observe` instead of asking anybody; without a manifest, "
+    "what was wanted then (may be repeated).",
+    multiple=True,
+)
 @MAX_MISSING
 def status(**given: Any) -> None:
     """Show how every token stands.

@@ -105,7 +105,7 @@ SEEN = observed(
 PLAN = plan(DESIRED, SEEN, now_ms=NOW_MS, policy=Policy())
 
 LEDGER_DOCUMENT = json.loads(to_text(MEMORY))
-SNAPSHOT_DOCUMENT = json.loads(dump(snapshot_document(SEEN, frozenset({"bot"}))))
+SNAPSHOT_DOCUMENT = json.loads(dump(snapshot_document(SEEN, manifest(spec("bot")))))
 PLAN_DOCUMENT = json.loads(dump(plan_document(PLAN, guards=("a guard",), warnings=("a warning",))))
 
 
@@ -131,7 +131,7 @@ def assert_usable(seen: Observed) -> None:
     for text in (
         status_text(found, width=60),
         dump(status_document(found)),
-        dump(snapshot_document(seen, frozenset())),
+        dump(snapshot_document(seen, manifest())),
     ):
         assert_harmless(text)
 
@@ -277,7 +277,7 @@ def test_a_ledger_full_of_hostile_texts(texts: list[str]) -> None:
     assert_usable(seen)
     chosen = plan(DESIRED, seen, now_ms=NOW_MS, policy=Policy())
     assert load_plan(dump(plan_document(chosen))).plan == chosen
-    load_snapshot(dump(snapshot_document(seen, frozenset({label}))))
+    load_snapshot(dump(snapshot_document(seen, manifest(spec(label)))))
 
 
 # --- snapshots and saved plans ---
@@ -298,7 +298,7 @@ def test_a_snapshot_edited_anywhere(place: Place) -> None:
     """Refused in a sentence, or as good as any other."""
     for document in edits(SNAPSHOT_DOCUMENT, place, FEW_VALUES):
         try:
-            seen = load_snapshot(json.dumps(document))
+            seen = load_snapshot(json.dumps(document)).observed
         except ReconcilerError as error:
             assert_told(error)
             continue

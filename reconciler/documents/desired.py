@@ -1,0 +1,45 @@
+"""The desired state as JSON and back: a part of a snapshot.
+
+With it a status can be made from a snapshot alone, without the manifest beside it.
+
+Rules this module keeps:
+
+1. What is written is what the manifest says, but for where in a file it says so.
+2. What is read back is only shown, never applied: ``plan`` asks for the manifest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from reconciler.model import Manifest, TokenSpec
+from reconciler.state import from_plain, to_plain
+
+_PLACE_IN_FILE = "mark"
+
+
+def desired_document(desired: Manifest) -> dict[str, Any]:
+    """Return the desired state, its tokens in the order of the manifest."""
+    head = to_plain(dataclasses.replace(desired, tokens=()))
+    return {**head, "tokens": [_token(spec) for spec in desired.tokens]}
+
+
+def _token(spec: TokenSpec) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(dataclasses.replace(spec, mark=None))
+    del plain[_PLACE_IN_FILE]
+    return plain
+
+
+def read_desired(document: dict[str, Any]) -> Manifest:
+    """Return the desired state that ``desired_document`` wrote.
+
+    ValueError if it can't be one.
+    """
+    head = from_plain(Manifest, {**document, "tokens": []})
+    tokens = tuple(
+        from_plain(TokenSpec, {**row, _PLACE_IN_FILE: None}) for row in document["tokens"]
+    )
+    if len({spec.label for spec in tokens}) < len(tokens):
+        raise ValueError("a label is there twice")
+    return dataclasses.replace(head, tokens=tokens)

@@ -1,0 +1,67 @@
+"""``status`` of snapshots: without any credential, of one manifest and of several."""
+
+from __future__ import annotations
+
+import json
+
+from tests.e2e.conftest import NewFleet
+from tests.support.fleet import Fleet, judged
+
+BOT = {"label": "bot", "path": "prod/bot", "scopes": ["trading", "withdrawal"]}
+
+
+def bare(fleet: Fleet) -> dict[str, str | None]:
+    """An environment without address or credential."""
+    return {**dict.fromkeys(fleet.environ), "COLUMNS": "120"}
+
+
+def test_a_status_without_any_credential(fleet: Fleet) -> None:
+    """A snapshot tells what was wanted as well; a manifest beside it wins over that."""
+    fleet.begin(BOT)
+    fleet.must("observe", "--out", "observed.json")
+    there = judged("status", fleet.must("status", "--format", "json").out)
+    (fleet.folder / "tokens.yaml").rename(fleet.folder / "later.yaml")
+    shown = ("status", "--observed", "observed.json", "--format", "json")
+    here = judged("status", fleet.must(*shown, environ=bare(fleet)).out)
+    moving = {"as_of": "", "tokens": ""}
+    assert {**here, **moving} == {**there, **moving}
+    assert [t["wanted_scopes"] for t in here["tokens"]] == [
+        t["wanted_scopes"] for t in there["tokens"]
+    ]
+    (fleet.folder / "later.yaml").rename(fleet.folder / "tokens.yaml")
+    fleet.write({**BOT, "scopes": ["trading"]})
+    beside = judged("status", fleet.must(*shown, "tokens.yaml", environ=bare(fleet)).out)
+    assert beside["summary"] == {"ok": 1, "drifted": 1}
+    assert judged("status", fleet.must(*shown, environ=bare(fleet)).out) == here
+
+
+def test_a_status_of_several_manifests(new_fleet: NewFleet) -> None:
+    """Each is told by its place; two snapshots of one, or an old one, are refused."""
+    with new_fleet() as alpha, new_fleet() as beta:
+        for fleet, label in ((alpha, "bot"), (beta, "maker")):
+            fleet.begin({"label": label})
+            fleet.must("observe", "--out", "observed.json")
+        others = beta.folder / "observed.json"
+        both = ("status", "--observed", "observed.json", "--observed", str(others))
+        nothing = bare(alpha)
+        document = judged("statuses", alpha.must(*both, "--format", "json", environ=nothing).out)
+        labels = {s["place"]: [t["label"] for t in s["tokens"]] for s in document["statuses"]}
+        assert labels == {
+            f"{alpha.mount}/{alpha.prefix}": ["bot", "reconciler"],
+            f"{beta.mount}/{beta.prefix}": ["maker", "reconciler"],
+        }
+        part = alpha.must(*both, "--target", "maker", environ=nothing).out
+        assert beta.prefix in part
+        assert alpha.prefix not in part
+        same = (*both, "--observed", "observed.json")
+        sentence = alpha.refused(64, *same, environ=nothing)
+        assert (
+            sentence
+            == f"two snapshots are of {alpha.mount}/{alpha.prefix}: give the newer one alone"
+        )
+        assert "name no manifest" in alpha.refused(64, *both, "tokens.yaml", environ=nothing)
+        document = json.loads(others.read_text())
+        del document["desired"]
+        others.write_text(json.dumps(document))
+        sentence = alpha.refused(1, *both, environ=nothing)
+        assert sentence.startswith(f"{others}: it does not say what was wanted")
