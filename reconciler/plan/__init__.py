@@ -9,6 +9,7 @@ from reconciler import on_demand
 
 if TYPE_CHECKING:
     from reconciler.plan.alarms import (
+        POWERFUL,
         Alarm,
         alarms_of,
         gained_scopes,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         plus_minus,
         scope_note,
     )
+    from reconciler.plan.calendar import Date, DateKind, dates_of
     from reconciler.plan.change import (
         FORMAT_VERSION,
         Change,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.plan.needs import PERHAPS_OURS, PROBABLY_OURS, Need, NeedKind
     from reconciler.plan.pauses import still_open
     from reconciler.plan.planner import plan
+    from reconciler.plan.recent import Past
     from reconciler.plan.review import NoBase, Review, review_of
     from reconciler.plan.rotations import unfinished_rotations
     from reconciler.plan.setting import DEFAULT_OVERLAP_MS
@@ -84,6 +87,7 @@ __all__ = [
     "GUARDS",
     "LEAST_ID",
     "PERHAPS_OURS",
+    "POWERFUL",
     "PROBABLY_OURS",
     "RESTOCK_MS",
     "SENTENCES",
@@ -91,6 +95,8 @@ __all__ = [
     "Alarm",
     "Category",
     "Change",
+    "Date",
+    "DateKind",
     "Evidence",
     "FinishRevoking",
     "Guard",
@@ -101,6 +107,7 @@ __all__ = [
     "NoBase",
     "NotTouched",
     "OpenIntent",
+    "Past",
     "Plan",
     "Policy",
     "Predecessor",
@@ -133,6 +140,7 @@ __all__ = [
     "Unattended",
     "alarms_of",
     "begun_with",
+    "dates_of",
     "gained_scopes",
     "is_loud",
     "is_open",
@@ -157,6 +165,7 @@ __getattr__ = on_demand(
     __name__,
     {
         "alarms": (
+            "POWERFUL",
             "Alarm",
             "alarms_of",
             "gained_scopes",
@@ -165,6 +174,7 @@ __getattr__ = on_demand(
             "plus_minus",
             "scope_note",
         ),
+        "calendar": ("Date", "DateKind", "dates_of"),
         "change": (
             "FORMAT_VERSION",
             "Change",
@@ -182,6 +192,7 @@ __getattr__ = on_demand(
         "needs": ("PERHAPS_OURS", "PROBABLY_OURS", "Need", "NeedKind"),
         "pauses": ("still_open",),
         "planner": ("plan",),
+        "recent": ("Past",),
         "review": ("NoBase", "Review", "review_of"),
         "rotations": ("unfinished_rotations",),
         "setting": ("DEFAULT_OVERLAP_MS",),

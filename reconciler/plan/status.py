@@ -23,6 +23,7 @@ from reconciler.plan.lasts import Unattended, first_of
 from reconciler.plan.lateness import is_overdue, times_of
 from reconciler.plan.needs import Need, ledger_need, needs_of
 from reconciler.plan.planner import plan
+from reconciler.plan.recent import Past, recent_of
 from reconciler.plan.states import STATES, State
 from reconciler.plan.status_reserve import OF_THE_RESERVE, ReserveStatus, reserve_status
 from reconciler.plan.vocabulary import Action, Reason
@@ -47,12 +48,15 @@ _OF_REVOKED = frozenset({Reason.STILL_LISTED, Reason.REVOKED_LIVES})
 class Predecessor:
     """A retiring token.
 
-    ``action``, ``reason`` and ``note`` say whether it will be revoked or why it is
+    ``created_at_ms`` and ``scopes`` are None and () where the exchange no longer lists
+    it. ``action``, ``reason`` and ``note`` say whether it will be revoked or why it is
     held. While the label itself is being recovered, they are those of the label's row.
     """
 
     token_id: str
     live: bool
+    scopes: tuple[str, ...] = ()
+    created_at_ms: int | None = None
     superseded_at_ms: int
     not_before_ms: int
     last_used_at_ms: int | None
@@ -144,6 +148,7 @@ class Status:
     ``place`` is ``mount/prefix`` in Vault: what is managed is told apart by it and the
     exchange. ``foreign`` counts the tokens whose label is not ours. ``unattended`` is
     until when no rotation by age needs a person, where a label is to have a reserve.
+    ``recent`` is what was done last, the newest first.
     """
 
     as_of_ms: int
@@ -159,6 +164,7 @@ class Status:
     lease: Lease | None
     abandoned: tuple[Abandoned, ...]
     unattended: Unattended | None = None
+    recent: tuple[Past, ...] = ()
 
     def counts(self) -> dict[State, int]:
         """Count the labels by state, in the order of the states; zeros are left out."""
@@ -205,6 +211,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
                 key=lambda a: (a.label, a.since_ms, a.closed_at_ms),
             )
         ),
+        recent=recent_of(known),
     )
 
 
@@ -290,6 +297,8 @@ def _predecessor(old: Retiring, rows: list[Change], live: LiveToken | None) -> P
     return Predecessor(
         token_id=old.token_id,
         live=live is not None,
+        scopes=live.scopes if live is not None else (),
+        created_at_ms=live.created_at_ms if live is not None else None,
         superseded_at_ms=old.superseded_at_ms,
         not_before_ms=old.not_before_ms,
         last_used_at_ms=live.last_used_at_ms if live is not None else None,

@@ -22,6 +22,7 @@ from reconciler.model import (
 from reconciler.plan.change import NotTouched, Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.needs import PROBABLY_OURS, Need, NeedKind
+from reconciler.plan.recent import Past
 from reconciler.plan.states import STATES, State
 from reconciler.plan.status import (
     Lease,
@@ -363,6 +364,8 @@ def test_all_that_is_known_of_a_label() -> None:
                     Predecessor(
                         token_id="id-0",
                         live=True,
+                        scopes=("trading",),
+                        created_at_ms=NOW_MS - 40 * DAY_MS,
                         superseded_at_ms=NOW_MS - HOUR_MS,
                         not_before_ms=NOW_MS + 23 * HOUR_MS,
                         last_used_at_ms=NOW_MS - MINUTE_MS,
@@ -382,6 +385,16 @@ def test_all_that_is_known_of_a_label() -> None:
         foreign=3,
         lease=Lease(run="run-9", who="build-7:123", expires_at_ms=NOW_MS + MINUTE_MS),
         abandoned=(),
+        recent=(
+            Past(
+                at_ms=NOW_MS - HOUR_MS,
+                label="bot",
+                what="superseded",
+                token_id="id-0",
+                why="rotated",
+            ),
+            Past(at_ms=NOW_MS - DAY_MS, label="bot", what="in use", token_id="id-1"),
+        ),
     )
     assert found.tokens[0].scopes_differ
 

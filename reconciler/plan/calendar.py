@@ -1,0 +1,79 @@
+"""What will happen when: the dates of a fleet, for a page and for a calendar.
+
+    kind       begins                           what it means
+    ---------  -------------------------------  ----------------------------------------
+    rotation   when the label is due            a run replaces the token from then on
+    overlap    when a predecessor's overlap     it may be revoked, once it is quiet and
+               ends                             its successor is used
+
+``SOURCES`` is the table of contents: one function per kind.
+
+Rules this module keeps:
+
+1. Pure, and a date depends on the state alone: the same state gives the same dates,
+   whenever it is looked at.
+2. What a person or a run is late with keeps its date, in the past.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+
+from reconciler.plan.status import Status, TokenStatus
+from reconciler.values import value
+
+
+class DateKind(enum.Enum):
+    """What happens on a date."""
+
+    ROTATION = "rotation"
+    OVERLAP = "overlap"
+
+
+@value
+class Date:
+    """Something that will happen to a label.
+
+    ``until_ms`` is None where it is an instant. ``token_id`` is the token that it
+    happens to.
+    """
+
+    kind: DateKind
+    label: str
+    at_ms: int
+    until_ms: int | None = None
+    token_id: str | None = None
+
+
+def rotation(token: TokenStatus) -> Iterator[Date]:
+    """A label that the manifest wants is rotated once it is due."""
+    if token.desired and token.due_at_ms is not None:
+        yield Date(
+            kind=DateKind.ROTATION,
+            label=token.label,
+            at_ms=token.due_at_ms,
+            token_id=token.token_id,
+        )
+
+
+def overlap(token: TokenStatus) -> Iterator[Date]:
+    """A predecessor that lives may go at the end of its overlap."""
+    for old in token.predecessors:
+        if old.live:
+            yield Date(
+                kind=DateKind.OVERLAP,
+                label=token.label,
+                at_ms=old.not_before_ms,
+                token_id=old.token_id,
+            )
+
+
+SOURCES: tuple[Callable[[TokenStatus], Iterator[Date]], ...] = (rotation, overlap)
+"""Each yields the dates of one kind that a label has."""
+
+
+def dates_of(status: Status) -> tuple[Date, ...]:
+    """Return all dates, sorted by time."""
+    found = [date for token in status.tokens for source in SOURCES for date in source(token)]
+    return tuple(sorted(found, key=lambda d: (d.at_ms, d.label, d.kind.value, d.token_id or "")))
