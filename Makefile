@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv, .venv-* and node_modules, and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo play test unit consumers simulation soak bench coverage lint types fmt docs lock dist clean
+.PHONY: help setup demo play test unit consumers look simulation soak bench coverage lint types fmt docs lock dist clean
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
@@ -25,7 +25,8 @@ help:            ## this list
 	touch $@
 
 NODE := tests/adapters/sdk_ts/node_modules/ready tests/delivery/expressions/node_modules/ready
-$(NODE): %/node_modules/ready: %/package-lock.json
+LOOK_NODE := tests/look/page/node_modules/ready
+$(NODE) $(LOOK_NODE): %/node_modules/ready: %/package-lock.json
 	@if ! command -v npm > /dev/null; then echo "npm is not here: the tests that need $*/package.json will be skipped"; \
 	elif ! npm --prefix $* ci --loglevel=error --ignore-scripts --no-audit --no-fund > /dev/null; then \
 		echo "npm can't install $*/package.json: the tests that need it will be skipped"; \
@@ -48,6 +49,9 @@ unit: .venv/ready       ## the tests that start no server
 
 consumers: .venv/ready .venv-consumers/ready  ## the recipes of docs/consumers.md, with the programs that they are for (a gigabyte)
 	$(PYTEST) -m consumers tests/e2e
+
+look: .venv/ready $(LOOK_NODE)  ## the page of status in a real Chromium, with axe-core (a third of a gigabyte)
+	$(BIN)/python -m pytest -m look tests/look
 
 SEED ?=
 SECONDS_MAX ?= 600
@@ -91,7 +95,7 @@ lock:            ## make the hash-locked requirements anew (needs uv on the PATH
 	$(LOCK) tests/adapters/sdk/requirements.in -o tests/adapters/sdk/requirements.txt
 	$(LOCK) tests/delivery/checks/requirements.in -o tests/delivery/checks/requirements.txt
 	$(LOCK) tests/e2e/consumers/requirements.in -o tests/e2e/consumers/requirements.txt
-	for folder in $(NODE:/node_modules/ready=); do npm --prefix $$folder update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund || exit 1; done
+	for folder in $(NODE:/node_modules/ready=) $(LOOK_NODE:/node_modules/ready=); do npm --prefix $$folder update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund || exit 1; done
 
 dist: .venv/ready .venv-checks/ready  ## wheel, sources and a bill of materials, in dist/
 	rm -rf dist
@@ -100,4 +104,4 @@ dist: .venv/ready .venv-checks/ready  ## wheel, sources and a bill of materials,
 	.venv-checks/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --validate -o dist/bom.json
 
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .venv-checks .venv-consumers $(NODE:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist
+	rm -rf .venv .venv-sdk .venv-checks .venv-consumers $(NODE:/ready=) $(LOOK_NODE:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist

@@ -55,6 +55,18 @@ def _status_json(statuses: Sequence[Status]) -> str:
     return dump(statuses_document(statuses))
 
 
+def _status_html(statuses: Sequence[Status]) -> str:
+    from reconciler.render import html_page
+
+    return html_page(statuses)
+
+
+def _status_ics(statuses: Sequence[Status]) -> str:
+    from reconciler.documents import ics_calendar
+
+    return ics_calendar(statuses)
+
+
 PLAN: Mapping[str, Callable[[ShownPlan], str]] = {
     "text": _plan_text,
     "json": _plan_json,
@@ -64,6 +76,8 @@ PLAN: Mapping[str, Callable[[ShownPlan], str]] = {
 STATUS: Mapping[str, Callable[[Sequence[Status]], str]] = {
     "text": _status_text,
     "json": _status_json,
+    "html": _status_html,
+    "ics": _status_ics,
 }
 """Each is given one status, or one for each snapshot."""
 

@@ -11,6 +11,7 @@ from reconciler import on_demand
 if TYPE_CHECKING:
     from reconciler.documents.doctor import Check, Health, doctor_document
     from reconciler.documents.history import history_document
+    from reconciler.documents.ics import ics_calendar
     from reconciler.documents.json import dump
     from reconciler.documents.plan import load_plan, plan_document, plan_widget
     from reconciler.documents.report import report_document
@@ -24,6 +25,7 @@ __all__ = [
     "doctor_document",
     "dump",
     "history_document",
+    "ics_calendar",
     "load_plan",
     "load_snapshot",
     "plan_document",
@@ -39,6 +41,7 @@ __getattr__ = on_demand(
     {
         "doctor": ("Check", "Health", "doctor_document"),
         "history": ("history_document",),
+        "ics": ("ics_calendar",),
         "json": ("dump",),
         "plan": ("load_plan", "plan_document", "plan_widget"),
         "report": ("report_document",),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from reconciler.render.history import history_text
     from reconciler.render.markdown import plan_markdown
+    from reconciler.render.page import html_page
     from reconciler.render.status import status_text
     from reconciler.render.text import (
         held_lines,
@@ -38,6 +39,7 @@ __all__ = [
     "failure_issue",
     "held_lines",
     "history_text",
+    "html_page",
     "plan_comment",
     "plan_markdown",
     "plan_summary",
@@ -72,6 +74,7 @@ __getattr__ = on_demand(
         ),
         "history": ("history_text",),
         "markdown": ("plan_markdown",),
+        "page": ("html_page",),
         "status": ("status_text",),
         "text": ("held_lines", "plan_text", "report_last_line", "row_line", "stale_text"),
         "words": ("subject", "twin_sentence", "why"),

@@ -96,8 +96,11 @@ def status_text(status: Status, *, width: int | None = None, colour: bool = Fals
 # --- the table ---
 
 
-def _age(token: TokenStatus, _: int) -> str:
-    age = "-" if token.age_ms is None else span(token.age_ms)
+def age_words(token: TokenStatus) -> str:
+    """Return the age of the current token, and the age that it may reach."""
+    if token.age_ms is None:
+        return "-"
+    age = span(token.age_ms)
     most = "never" if token.rotate_after_ms is None else span(token.rotate_after_ms)
     return f"{age}/{most}" if token.desired else age
 
@@ -116,7 +119,7 @@ def _used(token: TokenStatus, now_ms: int) -> str:
     return _ago(token.last_used_at_ms, now_ms) if token.used_since_verify else "only by us"
 
 
-def _secret(token: TokenStatus, _: int) -> str:
+def secret_words(token: TokenStatus) -> str:
     """Return the recorded version, and what Vault has instead."""
     if token.version is None:
         return "-"
@@ -136,11 +139,11 @@ def _reserve(token: TokenStatus, _: int) -> str:
 COLUMNS: tuple[tuple[str, Callable[[TokenStatus, int], str]], ...] = (
     ("LABEL", lambda token, _: subject(token.label)),
     ("STATE", lambda token, _: token.state.value),
-    ("AGE/MAX", _age),
+    ("AGE/MAX", lambda token, _: age_words(token)),
     ("DUE", lambda token, now_ms: when(_due(token, now_ms), now_ms)),
     ("RESERVE", _reserve),
     ("LAST USED", _used),
-    ("SECRET", _secret),
+    ("SECRET", lambda token, _: secret_words(token)),
     ("PROTECTED", lambda token, _: "yes" if token.protect else "-"),
     ("TOKEN", lambda token, _: "-" if token.token_id is None else short(token.token_id)),
 )

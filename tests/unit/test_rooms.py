@@ -93,6 +93,7 @@ VALUE_TOOLS = frozenset(
 
 EXTRAS = {
     "reconciler.documents": frozenset({"jsonschema"}),
+    "reconciler.documents.ics": frozenset({"icalendar"}),  # values to text, as html is
     "reconciler.render.words": frozenset({"wcwidth"}),  # tables of widths, no terminal
     "reconciler.render.text": frozenset(
         {"click"}
@@ -100,7 +101,7 @@ EXTRAS = {
 }
 """What a pure module needs beyond the value tools, and why."""
 
-LAZY = frozenset({"jsonschema", "wcwidth"})
+LAZY = frozenset({"icalendar", "jsonschema", "wcwidth"})
 """Imported where they are needed only: they cost tens of milliseconds."""
 
 CLOCKS = frozenset(

@@ -573,7 +573,7 @@ stuck                             interrupted           1d/30d    in 27d  -     
   why  an earlier run was interrupted: finish or undo it (rotate of 2026-11-22T07:30:00.000Z)
   rotate begun 1h ago by run run-1, token id-6
   revoking id-7
-twinned                           waiting for a person  -/30d     -       -           -          -          -
+twinned                           waiting for a person  -         -       -           -          -          -
 
 abandoned twinned  a derive begun 2d ago was given up 1d ago: if a token of it shows up, revoke it or `reconciler forget --token-id ID`
 twin old id-9  has a label of ours, but is not in the ledger: adopt it, or leave it be

@@ -251,7 +251,8 @@ def test_a_file_that_is_no_document_of_ours(folder: Path, data: bytes) -> None:
 
 EVERY_LOOK = (
     *(("plan",), ("plan", "--format", "json"), ("plan", "--format", "markdown")),
-    *(("status",), ("status", "--format", "json"), ("verify",), ("observe", "--out", "o.json")),
+    *(("status",), ("status", "--format", "json"), ("status", "--format", "html")),
+    *(("verify",), ("observe", "--out", "o.json")),
 )
 
 

@@ -91,6 +91,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("plan", "--format", "markdown"),
     ("status",),
     ("status", "--format", "json"),
+    ("status", "--format", "html"),
+    ("status", "--format", "ics"),
     ("observe", "--out", "observed.json"),
     ("verify",),
     ("apply", "--yes", "--report", "report.json"),

@@ -1,0 +1,120 @@
+"""Fleets to look at: of any size, with something of everything that can be seen.
+
+The first seven labels have a part to play, all others are market makers. The same size
+gives the same fleet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from random import Random
+
+from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, LiveToken, SecretMeta, TokenSpec
+from reconciler.plan import Status, status_of
+from reconciler.state.ledger import Applied, Closed, Entry
+from tests.support.values import (
+    MANAGER,
+    NOW_MS,
+    TRADING,
+    deleted,
+    entry,
+    ledger,
+    live,
+    manifest,
+    observed,
+    retiring,
+    spec,
+)
+
+PARTS = (
+    "production-bot",
+    "onboarding",
+    "backtest",
+    "withdrawer",
+    "hedger-eu",
+    "old-desk",
+    "arb-bot",
+)
+SCOPES = {
+    "production-bot": ("account_creation", "delegated_signing", "trading"),
+    "withdrawer": ("trading", "withdrawal"),
+}
+EVERY_NTH_DRAINS = 12
+
+
+def token_id(seed: str) -> str:
+    """An id as the exchange makes them."""
+    return hashlib.sha256(seed.encode()).hexdigest()[:22]
+
+
+def labels_of(size: int) -> list[str]:
+    """The manager, those with a part, and as many market makers as are left."""
+    random = Random(size)  # noqa: S311  # the same fleet each time
+    makers = (f"mm-{n:03}-{random.choice(['btc', 'eth', 'sol'])}" for n in range(size))
+    return [MANAGER, *PARTS, *makers][:size]
+
+
+def a_fleet(size: int) -> Status:
+    """How so many labels stand: a twin, a lost secret, one overdue, one that left, two
+    and more that drain, and the rest well.
+    """
+    random = Random(size)  # noqa: S311  # the same fleet each time
+    specs: list[TokenSpec] = []
+    entries: dict[str, Entry] = {}
+    tokens: list[LiveToken] = []
+    secrets: dict[str, SecretMeta] = {}
+    for number, label in enumerate(labels_of(size)):
+        path = label if label == MANAGER else f"prod/{label}"
+        scopes = SCOPES.get(label, TRADING)
+        age_ms = 32 * DAY_MS if label == "backtest" else random.randrange(DAY_MS, 29 * DAY_MS)
+        rotate_after_ms = (90 if number % 5 == 1 else 30) * DAY_MS
+        if label != "old-desk":
+            specs.append(spec(label, path=path, scopes=scopes, rotate_after_ms=rotate_after_ms))
+        if label == "onboarding":
+            tokens.append(live(token_id("twin"), label))
+            continue
+        entries[label], found = _of_label(label, number, age_ms, path, scopes)
+        unused_for_ms = random.randrange(SECOND_MS, HOUR_MS)
+        tokens.append(
+            live(token_id(label), label, scopes=scopes, age_ms=age_ms, unused_for_ms=unused_for_ms)
+        )
+        tokens += found
+        if label == "arb-bot":
+            secrets[path] = deleted()
+    known = dataclasses.replace(
+        ledger(entries),
+        closed=(
+            Closed(
+                label="hedger-eu",
+                token_id=token_id("older"),
+                outcome="superseded",
+                at_ms=NOW_MS - 20 * DAY_MS,
+            ),
+        ),
+        manifests=(Applied(digest="d", at_ms=NOW_MS - 30 * HOUR_MS),),
+    )
+    seen = observed(known, *tokens, signer_id=token_id(MANAGER), foreign_unnamed=2, secrets=secrets)
+    return status_of(manifest(*specs), seen)
+
+
+def _of_label(
+    label: str, number: int, age_ms: int, path: str, scopes: tuple[str, ...]
+) -> tuple[Entry, list[LiveToken]]:
+    """What the ledger knows of a label, and its old token if it drains."""
+    known = entry(token_id(label), label, age_ms=age_ms, path=path)
+    if label not in {"production-bot", "hedger-eu"} and number % EVERY_NTH_DRAINS:
+        return known, []
+    if label == MANAGER:
+        return known, []
+    over = label == "hedger-eu"
+    old = retiring(
+        token_id(f"old {label}"),
+        label,
+        superseded_age_ms=age_ms,
+        overlap_ms=age_ms - 2 * DAY_MS if over else age_ms + 4 * DAY_MS,
+    )
+    listed = live(
+        old.token_id, label, scopes=scopes, age_ms=age_ms + 30 * DAY_MS, unused_for_ms=2 * HOUR_MS
+    )
+    return dataclasses.replace(known, retiring=(old,)), [listed]
