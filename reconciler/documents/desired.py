@@ -6,6 +6,7 @@ Rules this module keeps:
 
 1. What is written is what the manifest says, but for where in a file it says so.
 2. What is read back is only shown, never applied: ``plan`` asks for the manifest.
+3. What an older program did not write yet is as if the manifest were silent about it.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ def _token(spec: TokenSpec) -> dict[str, Any]:
     return plain
 
 
+_SILENT = _token(TokenSpec(label="", scopes=(), path="", rotate_after_ms=None, overlap_ms=0))
+
+
 def read_desired(document: dict[str, Any]) -> Manifest:
     """Return the desired state that ``desired_document`` wrote.
 
     ValueError if it can't be one.
     """
     head = from_plain(Manifest, {**document, "tokens": []})
-    tokens = tuple(
-        from_plain(TokenSpec, {**row, _PLACE_IN_FILE: None}) for row in document["tokens"]
-    )
+    rows = ({**_SILENT, **row, _PLACE_IN_FILE: None} for row in document["tokens"])
+    tokens = tuple(from_plain(TokenSpec, row) for row in rows)
     if len({spec.label for spec in tokens}) < len(tokens):
         raise ValueError("a label is there twice")
     return dataclasses.replace(head, tokens=tokens)

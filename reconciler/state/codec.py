@@ -31,7 +31,10 @@ from reconciler.model import instant_ms, iso
 T = TypeVar("T")
 
 LENGTHS = frozenset(
-    {"age_ms", "gap_ms", "grace_ms", "lag_ms", "life_ms", "overlap_ms", "rotate_after_ms"}
+    {
+        *("age_ms", "gap_ms", "grace_ms", "lag_ms", "life_ms", "overlap_ms"),
+        *("reserve_age_ms", "rotate_after_ms", "rotate_before_ms"),
+    }
 )
 """The fields that end in ``_ms`` and are lengths of time, not instants."""
 

@@ -770,6 +770,8 @@ def a_wish(label: str) -> dict[str, Any]:
         "fields": [],
         "was": None,
         "description": "",
+        "reserve": 0,
+        "reserve_age_ms": 120 * DAY_MS,
     }
 
 
@@ -1020,6 +1022,17 @@ def test_a_snapshot_of_an_older_program_says_nothing_of_what_was_wanted() -> Non
     loaded = load_snapshot(dump(document))
     assert loaded.desired is None
     assert loaded.observed.place == PLACE
+
+
+def test_a_key_that_an_older_program_did_not_write_is_silence() -> None:
+    """A snapshot from before an upgrade stays good for a plan and for a status."""
+    wanted = manifest(spec("bot"))
+    document = snapshot_document(a_snapshot(), wanted)
+    written = dict(document["desired"]["tokens"][0])
+    required = load_schema("snapshot")["$defs"]["spec"]["required"]
+    for key in written.keys() - set(required):
+        document["desired"]["tokens"][0] = {k: v for k, v in written.items() if k != key}
+        assert load_snapshot(dump(document)).desired == wanted, key
 
 
 def test_several_statuses_are_one_document() -> None:
