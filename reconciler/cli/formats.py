@@ -40,11 +40,17 @@ def _plan_widget(shown: ShownPlan) -> str:
     return plan_widget(shown.plan)
 
 
-def _status_text(statuses: Sequence[Status]) -> str:
+def _status_text(statuses: Sequence[Status], *, wide: bool = False) -> str:
     from reconciler.render import status_text
 
     colour = colour_wanted(terminal=sys.stdout.isatty())
-    return "\n".join(status_text(status, width=columns(), colour=colour) for status in statuses)
+    texts = (status_text(s, width=columns(), colour=colour, wide=wide) for s in statuses)
+    return "\n".join(texts)
+
+
+def status_wide(statuses: Sequence[Status]) -> str:
+    """Return the table with every label and column."""
+    return _status_text(statuses, wide=True)
 
 
 def _status_json(statuses: Sequence[Status]) -> str:

@@ -34,13 +34,17 @@ class StatusOptions(Options):
     """
 
     form: str
+    wide: bool = False
     token_id: str | None = None
     observed: tuple[str, ...] = ()
 
 
 def status(options: StatusOptions) -> None:
-    """Print the state of every token."""
-    print_result(formats.STATUS[options.form](statuses_of(options)))
+    """Print the state of every token. UsageError where options don't go together."""
+    if options.wide and options.form != "text":
+        raise UsageError(f"--wide is for the table: --format {options.form} has everything")
+    render = formats.status_wide if options.wide else formats.STATUS[options.form]
+    print_result(render(statuses_of(options)))
 
 
 def statuses_of(options: StatusOptions) -> tuple[Status, ...]:

@@ -8,10 +8,13 @@
 Rules this module keeps:
 
 1. ``COLUMNS`` are the table. A terminal that is too narrow loses columns, the last of
-   ``_DROPPED`` last, and then the middle of long labels. No row wraps.
+   ``_DROPPED`` last, and then the middle of long labels. No row wraps, and a line says
+   which columns are not shown. ``wide`` adds ``WIDE_COLUMNS`` and drops none.
 2. What is wrong with a label stands below it, in words. A label that is well takes one
    line.
-3. What needs a person stands last.
+3. More than ``FLAT_MOST`` labels are grouped by what they need, the most urgent first;
+   those that are well take one line together, unless each is asked for (``wide``).
+4. What needs a person stands last.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Callable, Sequence
 from reconciler.escape import counted, safe, short
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, iso
 from reconciler.plan import (
+    POWERFUL,
     SENTENCES,
     Need,
     NeedKind,
@@ -32,8 +36,9 @@ from reconciler.plan import (
     TokenStatus,
     Unattended,
 )
+from reconciler.render.groups import Group, grouped_tokens
 from reconciler.render.text import LEAST_LABEL_CELLS, Paint, label_cells, line, padded, painter
-from reconciler.render.words import cells, said, some, subject, twin_sentence
+from reconciler.render.words import FEW, cells, said, some, subject, twin_sentence
 
 _GAP = "  "
 
@@ -79,14 +84,19 @@ def _ago(at_ms: int, now_ms: int) -> str:
     return f"{span(max(0, now_ms - at_ms))} ago"
 
 
-def status_text(status: Status, *, width: int | None = None, colour: bool = False) -> str:
-    """Return the whole state; ``width`` is in columns, None if nothing limits it."""
+def status_text(
+    status: Status, *, width: int | None = None, colour: bool = False, wide: bool = False
+) -> str:
+    """Return the whole state; ``width`` is in columns, None if nothing limits it.
+
+    ``wide`` shows every label and column, whatever the width.
+    """
     paint = painter(colour=colour)
     profile = "" if status.profile_id is None else f", profile {status.profile_id}"
     place = f"{safe(status.place)}, ledger version {status.ledger_version}"
     lines = [f"{safe(status.api_url)}{profile}, {place}", ""]
     if status.tokens:
-        lines += [*_table(status, width, paint), ""]
+        lines += [*_table(status, width, paint, wide=wide), ""]
     lines += [*_surroundings(status, width), *_needs(status.needs, width, paint)]
     states = ", ".join(f"{number} {state.value}" for state, number in status.counts().items())
     total = counted(len(status.tokens), "label")
@@ -136,7 +146,16 @@ def _reserve(token: TokenStatus, _: int) -> str:
     return f"{ready}/{token.reserve_wanted}" if token.reserve or token.reserve_wanted else "-"
 
 
-COLUMNS: tuple[tuple[str, Callable[[TokenStatus, int], str]], ...] = (
+def _scopes(token: TokenStatus, _: int) -> str:
+    """Return what the token may do; what it is to do where none lives."""
+    scopes = token.scopes or token.wanted_scopes or ()
+    return " ".join(safe(one) + ("!" if one in POWERFUL else "") for one in scopes) or "-"
+
+
+Column = tuple[str, Callable[[TokenStatus, int], str]]
+"""A name, and the cell of a label at an instant, fit to print."""
+
+COLUMNS: tuple[Column, ...] = (
     ("LABEL", lambda token, _: subject(token.label)),
     ("STATE", lambda token, _: token.state.value),
     ("AGE/MAX", lambda token, _: age_words(token)),
@@ -147,25 +166,79 @@ COLUMNS: tuple[tuple[str, Callable[[TokenStatus, int], str]], ...] = (
     ("PROTECTED", lambda token, _: "yes" if token.protect else "-"),
     ("TOKEN", lambda token, _: "-" if token.token_id is None else short(token.token_id)),
 )
-"""Each column's name, and its cell of a label at an instant, fit to print.
+"""The first two are the label and its state."""
 
-The first two are the label and its state.
-"""
+WIDE_COLUMNS: tuple[Column, ...] = (
+    ("SCOPES", _scopes),
+    ("PATH", lambda token, _: safe(token.path)),
+)
+_POWERFUL_KEY = "! moves funds, or signs for others"
 
 _DROPPED = ("TOKEN", "PROTECTED", "SECRET", "RESERVE", "LAST USED", "AGE/MAX", "DUE")
 
 
-def _table(status: Status, width: int | None, paint: Paint) -> list[str]:
-    rows = [[cell(token, status.as_of_ms) for _, cell in COLUMNS] for token in status.tokens]
-    reserves = any(token.reserve or token.reserve_wanted for token in status.tokens)
-    widths = _widths(rows, width, hidden=() if reserves else ("RESERVE",))
-    lines = [paint(_row([name for name, _ in COLUMNS], widths), bold=True)]
-    for token, row in zip(status.tokens, rows, strict=True):
-        label = _middle_cut(row[0], widths[0])
-        colour = functools.partial(paint, fg=_COLOURS[token.state])
-        lines.append(_row([label, *row[1:]], widths, state=colour))
-        lines += _below(token, status.as_of_ms, width)
+FLAT_MOST = 12
+"""So many labels are a plain table, sorted by label."""
+
+
+def _table(status: Status, width: int | None, paint: Paint, *, wide: bool) -> list[str]:
+    columns = _columns(status, wide=wide)
+    groups = _groups(status, wide=wide)
+    shown = {
+        token.label: [cell(token, status.as_of_ms) for _, cell in columns]
+        for _, tokens in groups
+        for token in tokens
+    }
+    names = [name for name, _ in columns]
+    widths = _widths(names, list(shown.values()), None if wide else width, wide=wide)
+    lines = [paint(_row(names, widths), bold=True)]
+    for title, tokens in groups:
+        lines += [paint(title, bold=True)] if title else []
+        for token in tokens:
+            label, *others = shown[token.label]
+            colour = functools.partial(paint, fg=_COLOURS[token.state])
+            lines.append(_row([_middle_cut(label, widths[0]), *others], widths, state=colour))
+            lines += _below(token, status.as_of_ms, width)
+    summed = len(status.tokens) - len(shown)
+    lines += [_well(status, summed, width)] if summed else []
+    hidden = [name for at, name in enumerate(names) if at not in widths]
+    if hidden:
+        lines.append(line("not shown for lack of room:", ", ".join(hidden), width, gap=" "))
+    if wide and any("!" in row[names.index("SCOPES")] for row in shown.values()):
+        lines.append(_POWERFUL_KEY)
     return lines
+
+
+def _columns(status: Status, *, wide: bool) -> tuple[Column, ...]:
+    """Return the columns; that of the reserve where a label has one, or is to."""
+    reserves = any(token.reserve or token.reserve_wanted for token in status.tokens)
+    shown = tuple(one for one in COLUMNS if reserves or one[0] != "RESERVE")
+    return shown + (WIDE_COLUMNS if wide else ())
+
+
+def _groups(status: Status, *, wide: bool) -> list[tuple[str, Sequence[TokenStatus]]]:
+    """Return the labels that have a row, by group; few are one without a title."""
+    if len(status.tokens) <= FLAT_MOST:
+        return [("", status.tokens)]
+    return [
+        (f"{group.title}: {len(tokens)}", tokens)
+        for group, tokens in grouped_tokens(status.tokens)
+        if wide or not _is_summed(group, tokens)
+    ]
+
+
+def _is_summed(group: Group, tokens: Sequence[TokenStatus]) -> bool:
+    return group.states == (State.OK,) and len(tokens) > FEW
+
+
+def _well(status: Status, number: int, width: int | None) -> str:
+    """Return one line for all labels that are well."""
+    due = [(t.due_at_ms, t.label) for t in status.tokens if t.state is State.OK and t.due_at_ms]
+    parts = []
+    if due:
+        at_ms, label = min(due)
+        parts.append(f"the next is due {when(at_ms, status.as_of_ms)} ({subject(label)})")
+    return line(f"well: {number}", "; ".join([*parts, "--wide shows each"]), width)
 
 
 def _row(row: Sequence[str], widths: dict[int, int], state: Paint = str) -> str:
@@ -177,23 +250,22 @@ def _row(row: Sequence[str], widths: dict[int, int], state: Paint = str) -> str:
 
 
 def _widths(
-    rows: Sequence[Sequence[str]], width: int | None, *, hidden: Sequence[str] = ()
+    names: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, *, wide: bool
 ) -> dict[int, int]:
-    """Return the columns that fit, each as wide as its widest cell, save the hidden.
+    """Return the columns that fit, each as wide as its widest cell.
 
     Labels give way before a column is lost, down to a third of the width.
     """
-    names = [name for name, _ in COLUMNS]
     widths = {at: max(cells(row[at]) for row in (names, *rows)) for at in range(len(names))}
-    for name in hidden:
-        del widths[names.index(name)]
-    widths[0] = min(widths[0], label_cells(width))
+    if not wide:
+        widths[0] = min(widths[0], label_cells(width))
     if width is None:
         return widths
     for name in _DROPPED:
         if _total(widths) <= width:
             return widths
-        widths.pop(names.index(name), None)
+        if name in names:
+            del widths[names.index(name)]
     widths[0] = max(LEAST_LABEL_CELLS, min(widths[0], widths[0] + width - _total(widths)))
     return widths
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import html5lib
+from icalendar import Calendar
 
 from tests.e2e.conftest import NewFleet
 from tests.support.fleet import Fleet, judged
@@ -33,6 +37,29 @@ def test_a_status_without_any_credential(fleet: Fleet) -> None:
     beside = judged("status", fleet.must(*shown, "tokens.yaml", environ=bare(fleet)).out)
     assert beside["summary"] == {"ok": 1, "drifted": 1}
     assert judged("status", fleet.must(*shown, environ=bare(fleet)).out) == here
+
+
+def test_every_format_of_a_real_fleet(fleet: Fleet) -> None:
+    """The table with scopes and path, the page, the calendar: by the program as it is
+    installed, from a snapshot without any credential.
+    """
+    fleet.begin(BOT, {"label": "<b>desk</b>", "path": "desk"})
+    fleet.must("observe", "--out", "observed.json")
+    shown = ("status", "--observed", "observed.json")
+    wide = fleet.ok(*shown, "--wide", environ=bare(fleet)).out
+    assert "trading withdrawal!" in wide
+    assert "prod/bot" in wide
+    page = fleet.ok(*shown, "--format", "html", environ=bare(fleet)).out
+    parser: Any = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    root = parser.parse(page)
+    labels = [span.text for span in root.iter("span") if span.get("class") == "lab"]
+    assert sorted(labels) == ["<b>desk</b>", "bot", "reconciler"]
+    calendar: Any = Calendar.from_ical(fleet.ok(*shown, "--format", "ics", environ=bare(fleet)).out)
+    dates = judged("status", fleet.ok(*shown, "--format", "json", environ=bare(fleet)).out)
+    due = {token["due_at"][:19] for token in dates["tokens"]}
+    assert {event["dtstart"].dt.isoformat()[:19] for event in calendar.events} == due
+    sentence = fleet.refused(64, *shown, "--wide", "--format", "html", environ=bare(fleet))
+    assert sentence == "--wide is for the table: --format html has everything"
 
 
 def test_a_status_of_several_manifests(new_fleet: NewFleet) -> None:

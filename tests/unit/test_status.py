@@ -39,6 +39,7 @@ from reconciler.state.ledger import Abandoned, IntentKind, Ledger, Revoking
 from reconciler.state.snapshot import Content, Kind, Observed
 from reconciler.state.times import spread_ms
 from tests.support.hostile import assert_harmless, text_without_surrogates
+from tests.support.showcase import a_fleet as a_large_fleet
 from tests.support.values import (
     API_URL,
     NOW_MS,
@@ -606,6 +607,8 @@ stuck             interrupted           in 27d
   rotate begun 1h ago by run run-1, token id-6
   revoking id-7
 twinned           waiting for a person  -
+not shown for lack of room:
+      AGE/MAX, LAST USED, SECRET, PROTECTED, TOKEN
 
 abandoned twinned
       a derive begun 2d ago was given up 1d ago:
@@ -632,6 +635,39 @@ def test_the_table_is_whole_where_there_is_room_and_loses_columns_where_there_is
 ) -> None:
     """Below a label stands what is wrong with it; what needs a person stands last."""
     assert expected == status_text(a_fleet(), width=width)
+
+
+def test_many_labels_are_grouped_by_what_they_need() -> None:
+    """The most urgent first; those that are well take one line, unless they are asked
+    for one by one.
+    """
+    lines = status_text(a_large_fleet(60), width=100).splitlines()
+    titles = [text for text in lines if re.fullmatch(r"[a-z, ]+: \d+(  .*)?", text)]
+    assert titles == [
+        "for a person to decide: 1",
+        "broken or overdue: 2",
+        "for the next apply: 1",
+        "under way, or waiting: 6",
+        "well: 50  the next is due in 1d (mm-006-eth); --wide shows each",
+    ]
+    told = {text.split("  ")[0] for text in lines}
+    assert "mm-006-eth" not in told
+    everything = status_text(a_large_fleet(60), width=100, wide=True).splitlines()
+    assert "well: 50" in everything
+    told = {text.split("  ")[0] for text in everything}
+    assert {token.label for token in a_large_fleet(60).tokens} <= told
+
+
+def test_a_wide_table_has_scopes_and_path_and_loses_nothing() -> None:
+    """Whatever the width; a powerful scope has a mark, and the mark its words."""
+    lines = status_text(a_large_fleet(8), width=60, wide=True).splitlines()
+    assert lines[2].split()[-3:] == ["TOKEN", "SCOPES", "PATH"]
+    assert any(
+        re.search(r"account_creation delegated_signing! trading  prod/production-bot$", text)
+        for text in lines
+    )
+    assert "! moves funds, or signs for others" in lines
+    assert not any("lack of room" in text for text in lines)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,11 @@ def apply(**given: Any) -> None:
     help="Output format.",
 )
 @option(
+    "--wide",
+    is_flag=True,
+    help="Every label and column of the table, with scopes and path, whatever the width.",
+)
+@option(
     "--target",
     "targets",
     multiple=True,
