@@ -19,6 +19,7 @@ from tests.bench import (
     bench_planner,
     bench_promote,
     bench_start,
+    bench_status,
     bench_verify,
     pairs,
 )
@@ -34,7 +35,11 @@ def main() -> int:
     if given.base is not None:
         return pairs.compare(given.base.absolute(), jitter_runs=given.runs)
     rows = [
-        *(row for part in (bench_start, bench_planner, bench_plan) for row in part.measure()),
+        *(
+            row
+            for part in (bench_start, bench_status, bench_planner, bench_plan)
+            for row in part.measure()
+        ),
         *bench_apply.measure(given.runs),
         *bench_promote.measure(),
         *bench_verify.measure(),

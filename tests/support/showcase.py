@@ -10,9 +10,10 @@ import dataclasses
 import hashlib
 from random import Random
 
-from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, LiveToken, SecretMeta, TokenSpec
+from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, LiveToken, Manifest, SecretMeta, TokenSpec
 from reconciler.plan import Status, status_of
 from reconciler.state.ledger import Applied, Closed, Entry
+from reconciler.state.snapshot import Observed
 from tests.support.values import (
     MANAGER,
     NOW_MS,
@@ -59,6 +60,11 @@ def a_fleet(size: int) -> Status:
     """How so many labels stand: a twin, a lost secret, one overdue, one that left, two
     and more that drain, and the rest well.
     """
+    return status_of(*a_scene(size))
+
+
+def a_scene(size: int) -> tuple[Manifest, Observed]:
+    """The same, as a manifest and what is observed."""
     random = Random(size)  # noqa: S311  # the same fleet each time
     specs: list[TokenSpec] = []
     entries: dict[str, Entry] = {}
@@ -95,7 +101,7 @@ def a_fleet(size: int) -> Status:
         manifests=(Applied(digest="d", at_ms=NOW_MS - 30 * HOUR_MS),),
     )
     seen = observed(known, *tokens, signer_id=token_id(MANAGER), foreign_unnamed=2, secrets=secrets)
-    return status_of(manifest(*specs), seen)
+    return manifest(*specs), seen
 
 
 def _of_label(
