@@ -2,6 +2,7 @@
 
     a rotation that is due        at the day and time when it is due
     the end of an overlap         at its instant
+    the end of a reserve          when a rotation needs a person for the first time
 
 Each is a moment in UTC that takes no time of anybody's.
 
@@ -85,6 +86,8 @@ def _shown(text: str) -> str:
 def _summary(date: Date) -> str:
     if date.kind is DateKind.OVERLAP:
         return f"{_shown(date.label)}: the overlap of {_shown(short(date.token_id or ''))} ends"
+    if date.kind is DateKind.RESERVE:
+        return f"{_shown(date.label)}: the reserve ends, and a person is needed"
     return f"{_shown(date.label)}: rotation is due"
 
 
@@ -94,6 +97,7 @@ def _description(status: Status, date: Date) -> str:
         DateKind.OVERLAP: (
             "From then on the old token may be revoked, once it is quiet and its successor is used."
         ),
+        DateKind.RESERVE: "An apply with an identity token fills it up before that.",
     }
     as_of = f"As of {iso(status.as_of_ms)}, {_shown(status.place)} at {_shown(status.api_url)}."
     return f"{said[date.kind]} {as_of}"

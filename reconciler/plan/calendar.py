@@ -5,6 +5,8 @@
     rotation   when the label is due            a run replaces the token from then on
     overlap    when a predecessor's overlap     it may be revoked, once it is quiet and
                ends                             its successor is used
+    reserve    when a label's reserve is used   the first rotation that needs a person,
+               up                               where the label is to have a reserve
 
 ``SOURCES`` is the table of contents: one function per kind.
 
@@ -29,6 +31,7 @@ class DateKind(enum.Enum):
 
     ROTATION = "rotation"
     OVERLAP = "overlap"
+    RESERVE = "reserve"
 
 
 @value
@@ -69,7 +72,13 @@ def overlap(token: TokenStatus) -> Iterator[Date]:
             )
 
 
-SOURCES: tuple[Callable[[TokenStatus], Iterator[Date]], ...] = (rotation, overlap)
+def reserve(token: TokenStatus) -> Iterator[Date]:
+    """A label's reserve ends with the first rotation that it can't serve."""
+    if token.reserve_wanted and token.unattended_until_ms is not None:
+        yield Date(kind=DateKind.RESERVE, label=token.label, at_ms=token.unattended_until_ms)
+
+
+SOURCES: tuple[Callable[[TokenStatus], Iterator[Date]], ...] = (rotation, overlap, reserve)
 """Each yields the dates of one kind that a label has."""
 
 

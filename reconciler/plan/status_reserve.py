@@ -30,12 +30,14 @@ OF_THE_RESERVE = frozenset(
 class ReserveStatus:
     """A successor in the reserve; ``ready``: a rotation may take it.
 
-    It is used until ``expires_at_ms`` at the latest, None where the manifest does not
-    have the label. ``action``, ``reason`` and ``note`` are those of a row about it.
+    ``scopes`` are () where the exchange does not list it. It is used until
+    ``expires_at_ms`` at the latest, None where the manifest does not have the label.
+    ``action``, ``reason`` and ``note`` are those of a row about it.
     """
 
     token_id: str
     live: bool
+    scopes: tuple[str, ...] = ()
     created_at_ms: int
     expires_at_ms: int | None
     last_used_at_ms: int | None
@@ -84,6 +86,7 @@ def _status(
     return ReserveStatus(
         token_id=kept.token_id,
         live=listed is not None,
+        scopes=listed.scopes if listed is not None else (),
         created_at_ms=kept.created_at_ms,
         expires_at_ms=None if spec is None else kept.created_at_ms + spec.reserve_age_ms,
         last_used_at_ms=listed.last_used_at_ms if listed is not None else None,

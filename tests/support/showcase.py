@@ -13,6 +13,7 @@ from random import Random
 from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, LiveToken, Manifest, SecretMeta, TokenSpec
 from reconciler.plan import Status, status_of
 from reconciler.state.ledger import Applied, Closed, Entry
+from reconciler.state.kept import Reserve
 from reconciler.state.snapshot import Observed
 from tests.support.values import (
     MANAGER,
@@ -22,6 +23,7 @@ from tests.support.values import (
     entry,
     ledger,
     live,
+    living,
     manifest,
     observed,
     retiring,
@@ -41,6 +43,7 @@ SCOPES = {
     "production-bot": ("account_creation", "delegated_signing", "trading"),
     "withdrawer": ("trading", "withdrawal"),
 }
+RESERVES = {"withdrawer": 2, "hedger-eu": 1}
 EVERY_NTH_DRAINS = 12
 
 
@@ -76,7 +79,8 @@ def a_scene(size: int) -> tuple[Manifest, Observed]:
         age_ms = 32 * DAY_MS if label == "backtest" else random.randrange(DAY_MS, 29 * DAY_MS)
         rotate_after_ms = (90 if number % 5 == 1 else 30) * DAY_MS
         if label != "old-desk":
-            specs.append(spec(label, path=path, scopes=scopes, rotate_after_ms=rotate_after_ms))
+            wanted = spec(label, path=path, scopes=scopes, rotate_after_ms=rotate_after_ms)
+            specs.append(dataclasses.replace(wanted, reserve=RESERVES.get(label, 0)))
         if label == "onboarding":
             tokens.append(live(token_id("twin"), label))
             continue
@@ -86,6 +90,10 @@ def a_scene(size: int) -> tuple[Manifest, Observed]:
             live(token_id(label), label, scopes=scopes, age_ms=age_ms, unused_for_ms=unused_for_ms)
         )
         tokens += found
+        for kept in entries[label].reserve:
+            age_ms = NOW_MS - kept.created_at_ms
+            tokens.append(live(kept.token_id, label, scopes=scopes, age_ms=age_ms))
+            secrets[kept.path] = living()
         if label == "arb-bot":
             secrets[path] = deleted()
     known = dataclasses.replace(
@@ -108,7 +116,10 @@ def _of_label(
     label: str, number: int, age_ms: int, path: str, scopes: tuple[str, ...]
 ) -> tuple[Entry, list[LiveToken]]:
     """What the ledger knows of a label, and its old token if it drains."""
-    known = entry(token_id(label), label, age_ms=age_ms, path=path)
+    known = dataclasses.replace(
+        entry(token_id(label), label, age_ms=age_ms, path=path),
+        reserve=tuple(_kept(label, n, scopes) for n in range(RESERVES.get(label, 0))),
+    )
     if label not in {"production-bot", "hedger-eu"} and number % EVERY_NTH_DRAINS:
         return known, []
     if label == MANAGER:
@@ -124,3 +135,17 @@ def _of_label(
         old.token_id, label, scopes=scopes, age_ms=age_ms + 30 * DAY_MS, unused_for_ms=2 * HOUR_MS
     )
     return dataclasses.replace(known, retiring=(old,)), [listed]
+
+
+def _kept(label: str, number: int, scopes: tuple[str, ...]) -> Reserve:
+    """A successor that is ready, made so many weeks ago."""
+    made_ms = NOW_MS - (number + 1) * 7 * DAY_MS
+    return Reserve(
+        token_id=token_id(f"reserve {number} {label}"),
+        live_label=label,
+        operation_id=f"op-{number}-{label}",
+        created_at_ms=made_ms,
+        scopes=scopes,
+        verified_at_ms=made_ms,
+        fresh=True,
+    )

@@ -209,6 +209,7 @@ def test_the_sheet_counts_what_the_days_name() -> None:
     assert {mark.split(maxsplit=1)[1] for mark in marks} <= {
         *("rotation", "rotations"),
         *("end of an overlap", "ends of overlaps"),
+        *("end of a reserve", "ends of reserves"),
     }
     days = [d for d in calendar.iter("div") if d.get("class") == "day" and d.get("id")]
     assert sum(1 for day in days for _ in day.iter("a")) == len(coming)
@@ -269,15 +270,30 @@ def test_every_label_says_in_words_what_its_line_draws() -> None:
     ]
 
 
+def test_a_reserve_is_told_with_how_long_it_lasts() -> None:
+    """At the label, in the calendar, and for the whole fleet at the top."""
+    fleet = a_fleet(8)
+    root = parsed(html_page([fleet]))
+    (row,) = (r for r in part(root, "labels").iter("tr") if "withdrawer" in plain(r))
+    assert re.search(r"reserve: 2 of 2 ready, lasts until \d{4}-\d\d-\d\d", plain(row))
+    assert [plain(s) for s in part(root, "calendar").iter("span")].count("end of a reserve") == 2
+    assert "A rotation needs a person now: backtest has 0 successors ready." in plain(root)
+    assert fleet.unattended is not None
+    later = dataclasses.replace(fleet.unattended, at_ms=NOW_MS + DAY_MS, label="bot", left=1)
+    page = html_page([dataclasses.replace(fleet, unattended=later)])
+    told = "No rotation by age needs a person until 2026-11-23 08:30: bot has 1 successor ready."
+    assert told in plain(parsed(page))
+
+
 def test_who_may_do_what() -> None:
     """The powerful scopes first, in words; an old token holds what it holds."""
     found = rows(part(parsed(html_page([a_fleet(8)])), "scopes"))
     assert [row[:2] for row in found] == [
         ["Scope", "Tokens"],
         ["delegated_signing (powerful)", "2"],
-        ["withdrawal (powerful)", "1"],
+        ["withdrawal (powerful)", "3"],
         ["account_creation", "2"],
-        ["trading", "9"],
+        ["trading", "12"],
     ]
     assert found[1][2].startswith("production-bot, production-bot (old ")
 

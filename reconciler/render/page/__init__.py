@@ -27,7 +27,7 @@ from reconciler.render.page.days import calendar_part
 from reconciler.render.page.holders import holders_part
 from reconciler.render.page.labels import labels_part
 from reconciler.render.page.needs import chip, needs_part, verdict_of
-from reconciler.render.page.parts import Places, minute, text
+from reconciler.render.page.parts import Places, minute, name, text
 from reconciler.render.page.past import past_part
 from reconciler.render.page.style import STYLE
 
@@ -62,7 +62,9 @@ def html_page(statuses: Sequence[Status]) -> str:
             "<header>\n<h1>API tokens</h1>",
             *(_place(status) for status in statuses),
             f'<p class="verdict {found.tone}">{found.words}</p>',
-            f"{_counts(statuses)}\n</header>",
+            _counts(statuses),
+            *(_lasts(status) for status in statuses if status.unattended is not None),
+            "</header>",
             f'<nav aria-label="Parts of this page"><ul>{links}</ul></nav>',
             "<main>",
             *parts,
@@ -89,6 +91,18 @@ def _place(status: Status) -> str:
         f'{profile} <span class="dim nb">ledger version {status.ledger_version}</span>, '
         f"as of <strong>{minute(status.as_of_ms)} UTC</strong></p>"
     )
+
+
+def _lasts(status: Status) -> str:
+    """Return until when no rotation needs a person."""
+    found = status.unattended
+    if found is None:
+        return ""
+    ready = f"{name(found.label)} has {counted(found.left, 'successor')} ready"
+    if found.at_ms <= status.as_of_ms:
+        return f"<p>A rotation needs a person now: {ready}.</p>"
+    until = f"<strong>{minute(found.at_ms)}</strong>"
+    return f"<p>No rotation by age needs a person until {until}: {ready}.</p>"
 
 
 def _counts(statuses: Sequence[Status]) -> str:

@@ -52,8 +52,13 @@ class _Words(NamedTuple):
 _KINDS: Mapping[DateKind, _Words] = {
     DateKind.ROTATION: _Words("r", "R", "rotation", "due since"),
     DateKind.OVERLAP: _Words("e", "E", "end of an overlap", "overlap over since"),
+    DateKind.RESERVE: _Words("p", "P", "end of a reserve", "reserve used up since"),
 }
-_PLURALS = {"rotation": "rotations", "end of an overlap": "ends of overlaps"}
+_PLURALS = {
+    "rotation": "rotations",
+    "end of an overlap": "ends of overlaps",
+    "end of a reserve": "ends of reserves",
+}
 
 
 class _Row(NamedTuple):

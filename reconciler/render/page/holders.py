@@ -1,6 +1,7 @@
 """Who may do what: each scope, and the tokens that hold it now.
 
-An old token holds its scopes as long as it lives, so it is named too.
+An old token holds its scopes as long as it lives, and so does one of the reserve: both
+are named too.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ def _held(status: Status, places: Places) -> Iterator[tuple[str, str]]:
         for old in token.predecessors:
             for one in old.scopes:
                 yield one, f"{link} (old <code>{text(short(old.token_id))}</code>)"
+        for kept in token.reserve:
+            for one in kept.scopes:
+                yield one, f"{link} (reserve <code>{text(short(kept.token_id))}</code>)"
 
 
 def _row(one: str, who: Sequence[str]) -> str:

@@ -115,7 +115,8 @@ def _state(token: TokenStatus, now_ms: int) -> str:
         f'<div class="old">revoking <code>{text(short(token_id))}</code></div>'
         for token_id in token.revoking
     ]
-    return "".join([*parts, *(_old(old, now_ms) for old in token.predecessors)])
+    parts += [_old(old, now_ms) for old in token.predecessors]
+    return "".join([*parts, *_reserve(token)])
 
 
 def _old(old: Predecessor, now_ms: int) -> str:
@@ -133,6 +134,22 @@ def _old(old: Predecessor, now_ms: int) -> str:
         f'<div class="old">{head}: {", ".join(parts)}; '
         f"{old.action.value}: {sentence(SENTENCES[old.reason])}</div>"
     )
+
+
+def _reserve(token: TokenStatus) -> Iterator[str]:
+    """Yield how much of the reserve is ready, how long it lasts, and what is wrong."""
+    if not token.reserve and not token.reserve_wanted:
+        return
+    ready = sum(kept.ready for kept in token.reserve)
+    lasts = ""
+    if token.unattended_until_ms is not None:
+        lasts = f", lasts until {minute(token.unattended_until_ms)}"
+    yield f'<div class="old">reserve: {ready} of {token.reserve_wanted} ready{lasts}</div>'
+    for kept in token.reserve:
+        if kept.reason is not None:
+            why = sentence(said(kept.reason, kept.note))
+            head = f"reserve <code>{text(short(kept.token_id))}</code>"
+            yield f'<div class="old">{head}: {why}</div>'
 
 
 def _used(token: TokenStatus, now_ms: int) -> str:

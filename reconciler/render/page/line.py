@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.model import DAY_MS
-from reconciler.plan import Predecessor, TokenStatus
+from reconciler.plan import Predecessor, ReserveStatus, TokenStatus
 
 BACK_DAYS = 45
 AHEAD_DAYS = 90
@@ -26,6 +26,7 @@ _WORDS = (
     ("plan", "until it is due"),
     ("gone", "old token in its overlap"),
     ("over", "late: due, or its overlap over"),
+    ("kept", "ready in the reserve"),
 )
 _ITEMS = "".join(f"<li>{_SWATCH.format(tone)}{words}</li>" for tone, words in _WORDS)
 _DRAWN = '<svg viewBox="0 0 22 10" aria-hidden="true"><path class="{}" d="{}"/></svg>'
@@ -40,11 +41,12 @@ def line_of(token: TokenStatus, now_ms: int) -> str:
     parts = [
         *_current(token, now_ms),
         *(part for old in token.predecessors for part in _old(old, now_ms)),
-        f'<path class="now" d="M{BACK_DAYS} 0v26"/>',
+        *(part for kept in token.reserve for part in _kept(kept, now_ms)),
+        f'<path class="now" d="M{BACK_DAYS} 0v32"/>',
         *_use(token.last_used_at_ms, now_ms),
     ]
     return (
-        f'<svg viewBox="0 0 {_END:.0f} 26" preserveAspectRatio="none" aria-hidden="true">'
+        f'<svg viewBox="0 0 {_END:.0f} 32" preserveAspectRatio="none" aria-hidden="true">'
         f"{''.join(parts)}</svg>"
     )
 
@@ -85,6 +87,13 @@ def _old(old: Predecessor, now_ms: int) -> Iterator[str]:
     yield _bar("gone", begin, end, 18, 6)
     if end < BACK_DAYS:
         yield _bar("over", end, BACK_DAYS, 18, 6)
+
+
+def _kept(kept: ReserveStatus, now_ms: int) -> Iterator[str]:
+    """Yield a successor that is ready: until it is too old to be used."""
+    if kept.live and kept.ready:
+        end = _END if kept.expires_at_ms is None else _x(kept.expires_at_ms, now_ms)
+        yield _bar("kept", _x(kept.created_at_ms, now_ms), end, 27, 4)
 
 
 def _use(used_at_ms: int | None, now_ms: int) -> Iterator[str]:

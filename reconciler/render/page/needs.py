@@ -59,7 +59,7 @@ def needs_part(statuses: Sequence[Status], places: Places) -> str:
 
 def _asked(status: Status, places: Places) -> Iterator[str]:
     for need in status.needs:
-        mark = "w" if need.kind is NeedKind.IDENTITY else "p"
+        mark = "w" if need.kind is NeedKind.IDENTITY else "h"
         ids = " ".join(f"<code>{text(token_id)}</code>" for token_id in need.token_ids)
         yield (
             f'<li class="{mark}"><div class="who">{_who(need, status, places)} {ids}</div>'
