@@ -24,9 +24,10 @@ TIMEOUT_S = 300
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sight:
-    """A page to look at: in a window of so many pixels, light or dark.
+    """A page to look at: in a window of so many pixels, light, dark or as on paper.
 
-    ``shot`` is where a picture of it goes, of at most ``most_px`` pixels of its height.
+    ``scheme`` is ``light``, ``dark`` or ``print``. ``shot`` is where a picture of it
+    goes, of at most ``most_px`` pixels of its height.
     """
 
     file: Path

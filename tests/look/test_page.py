@@ -27,6 +27,11 @@ pytestmark = pytest.mark.look
 __all__ = ["new_fleet"]
 
 DOCS_PICTURE_MOST_BYTES = 150_000
+A4_PX = 703
+"""The width of a sheet between usual margins, in pixels of CSS."""
+
+ROW_MOST_PX = 110
+"""The height of a label's row on paper, with its share of everything else."""
 
 
 def assert_good(sight: Sight, seen: Seen) -> None:
@@ -47,6 +52,17 @@ def test_the_page_is_accessible_and_fits(tmp_path: Path) -> None:
     ]
     for sight, seen in zip(sights, look(sights), strict=True):
         assert_good(sight, seen)
+
+
+def test_the_page_can_be_printed(tmp_path: Path) -> None:
+    """On paper everything is open, within its width, and a label takes a row of a table
+    and no card.
+    """
+    file = write_page(tmp_path, 300)
+    paper = Sight(file=file, width=A4_PX, scheme="print", shot=tmp_path / "paper.png", most_px=9)
+    (printed,) = look([paper])
+    assert_good(paper, printed)
+    assert printed.height < 300 * ROW_MOST_PX
 
 
 def test_the_page_of_a_real_run(new_fleet: NewFleet, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ STYLE = """
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%;scroll-padding-top:1rem}
 body{margin:0;background:var(--bg);color:var(--fg);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif}
+font:.9375rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif}
 header,nav,main,footer{max-width:78rem;margin:0 auto;padding:0 1.25rem}
 header{padding-top:1.5rem}
 h1{font-size:1.5rem;line-height:1.2;margin:0 0 .25rem}
@@ -114,8 +114,8 @@ font-size:.84rem;color:var(--dim)}
 .key svg{width:22px;height:10px;vertical-align:baseline;margin-right:.3rem}
 footer{padding-bottom:2.5rem;color:var(--dim);font-size:.88rem}
 @media screen and (min-width:60rem){.sheet{position:sticky;top:1rem;align-self:start}}
-@media(max-width:60rem){.when{grid-template-columns:minmax(0,1fr)}}
-@media(max-width:52rem){header,nav,main,footer{padding-left:.8rem;padding-right:.8rem}
+@media screen and (max-width:60rem){.when{grid-template-columns:minmax(0,1fr)}}
+@media screen and (max-width:52rem){header,nav,main,footer{padding-left:.8rem;padding-right:.8rem}
 section{padding:.9rem .8rem 1rem;border-radius:8px}
 .rows thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .rows,.rows tbody,.rows tr,.rows th,.rows td{display:block;width:auto}
@@ -128,7 +128,10 @@ section{padding:.9rem .8rem 1rem;border-radius:8px}
 .rows caption{display:block}.rows td>div{min-width:0}.labels tr{padding:.8rem 0}
 .line svg{max-width:20rem}}
 @media print{:root{--bg:#fff;--card:#fff;--fg:#000;--dim:#444;--line:#bbb;--link:#000}
-body{font-size:10pt}nav{display:none}section{border:0;padding:0;margin:0 0 1rem}
+html{font-size:72%}body{font-size:1rem}nav{display:none}header,main,footer{padding:0}
+.when{grid-template-columns:minmax(0,19rem) minmax(0,1fr);gap:1rem}.grid td{height:2.4rem}
+.rows th,.rows td{padding:.25rem .4rem .25rem 0}
+.labels .nb{white-space:normal}section{border:0;padding:0;margin:0 0 1rem}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 tr,.day,li{break-inside:avoid}h2,h3{break-after:avoid}
 details::details-content{content-visibility:visible;block-size:auto}summary{color:#000}}

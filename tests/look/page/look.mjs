@@ -3,7 +3,7 @@
 // Standard input: {"pages": [{"file", "width", "scheme", "shot", "most_px"}]}
 //   file    a page on this machine
 //   width   of the window in pixels
-//   scheme  "light" or "dark"
+//   scheme  "light" or "dark", or "print" for paper
 //   shot    where to write a picture of it, or null
 //   most_px the most pixels of its height that the picture shows
 // Standard output: one line a page: {"violations", "messages", "requests", "width", "height"}
@@ -55,7 +55,8 @@ async function look({ file, width, scheme, shot, most_px: most }) {
   const page = await browser.newPage();
   try {
     await page.setViewport({ width, height: 900 });
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    await page.emulateMediaType(scheme === "print" ? "print" : "screen");
+    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme === "print" ? "light" : scheme }]);
     const requests = [];
     page.on("request", (request) => requests.push(request.url()));
     const address = pathToFileURL(file).href;
