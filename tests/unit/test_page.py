@@ -198,7 +198,7 @@ def test_the_verdict_is_the_most_urgent_thing(expected: str, age_days: int, live
 def test_the_sheet_counts_what_the_days_name() -> None:
     """Every date within 90 days, once in each; what is late stands by itself."""
     fleet = a_fleet(300)
-    end_ms = NOW_MS + 90 * DAY_MS
+    end_ms = NOW_MS - NOW_MS % DAY_MS + 90 * DAY_MS
     coming = [date for date in dates_of(fleet) if NOW_MS <= date.at_ms < end_ms]
     late = [date for date in dates_of(fleet) if date.at_ms < NOW_MS]
     root = parsed(html_page([fleet]))
@@ -219,6 +219,22 @@ def test_the_sheet_counts_what_the_days_name() -> None:
     assert len(late) == 2
     assert "backtest due since 2026-11-20 08:30 2d ago" in plain(late_rotations)
     assert "hedger-eu" in plain(late_overlaps)
+
+
+@pytest.mark.parametrize(("hours", "shown"), [(-1, True), (1, False)])
+def test_the_sheet_ends_with_a_whole_day(hours: int, shown: bool) -> None:  # noqa: FBT001  # a column of a table
+    """A date within the last day of the sheet is named, one of the next day is not."""
+    midnight_ms = NOW_MS - NOW_MS % DAY_MS + 90 * DAY_MS
+    age_ms = NOW_MS + 91 * DAY_MS - midnight_ms - hours * HOUR_MS
+    memory = ledger({"bot": entry("id-1", "bot", age_ms=age_ms)})
+    wanted = manifest(spec("bot", rotate_after_ms=91 * DAY_MS))
+    status = status_of(wanted, observed(memory, live("id-1", "bot", age_ms=age_ms)))
+    calendar = part(parsed(html_page([status])), "calendar")
+    assert ("1 date later than that." in plain(calendar)) != shown
+    assert {str(a.get("href")) for a in calendar.iter("a")} <= {
+        "#l0-0",
+        *(f"#{d.get('id')}" for d in calendar.iter("div") if d.get("id")),
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
     verdict            one sentence: the most urgent thing that can be said
     what needs a person, and what is not as it should be
-    the next 90 days   rotations, ends of overlaps
+    the next 90 days   rotations, ends of overlaps and of reserves
     every label        in words, and as a line of time
     who may do what    each scope, the powerful ones first
     what was done last

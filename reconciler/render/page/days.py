@@ -73,9 +73,9 @@ def calendar_part(statuses: Sequence[Status], places: Places) -> str:
     now_ms = max((status.as_of_ms for status in statuses), default=0)
     rows = [_Row(status, date) for status in statuses for date in dates_of(status)]
     rows.sort(key=lambda row: (row.date.at_ms, row.date.label))
-    end_ms = now_ms + HORIZON_DAYS * DAY_MS
+    end = day_of(now_ms + HORIZON_DAYS * DAY_MS)
     late = [row for row in rows if row.date.at_ms < now_ms]
-    coming = [row for row in rows if now_ms <= row.date.at_ms < end_ms]
+    coming = [row for row in rows[len(late) :] if day_of(row.date.at_ms) < end]
     beyond = len(rows) - len(late) - len(coming)
     by_day: dict[str, list[_Row]] = collections.defaultdict(list)
     for row in coming:
