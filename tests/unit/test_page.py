@@ -293,7 +293,7 @@ def test_a_reserve_is_told_with_how_long_it_lasts() -> None:
     (row,) = (r for r in part(root, "labels").iter("tr") if "withdrawer" in plain(r))
     assert re.search(r"reserve: 2 of 2 ready, lasts until \d{4}-\d\d-\d\d", plain(row))
     assert [plain(s) for s in part(root, "calendar").iter("span")].count("end of a reserve") == 2
-    assert "A rotation needs a person now: backtest has 0 successors ready." in plain(root)
+    assert "A rotation needs a person now: backtest has no successor ready." in plain(root)
     assert fleet.unattended is not None
     later = dataclasses.replace(fleet.unattended, at_ms=NOW_MS + DAY_MS, label="bot", left=1)
     page = html_page([dataclasses.replace(fleet, unattended=later)])
@@ -346,3 +346,11 @@ def test_several_statuses_are_one_page() -> None:
     (verdict,) = (p for p in root.iter("p") if str(p.get("class")).startswith("verdict"))
     assert "2 decisions for a person; 4 broken or overdue" in plain(verdict)
     assert {link[1:] for link in links(root)} <= {e.get("id") for e in root.iter() if e.get("id")}
+
+
+def test_two_exchanges_at_one_place_are_told_apart() -> None:
+    """Production and staging may have a Vault each, and the same mount and prefix."""
+    staging = dataclasses.replace(a_fleet(8), api_url="https://staging.example")
+    needs = plain(part(parsed(html_page([a_fleet(8), staging])), "needs"))
+    assert "secret/p at https://api.example onboarding" in needs
+    assert "secret/p at https://staging.example onboarding" in needs

@@ -27,7 +27,7 @@ from reconciler.render.page.days import calendar_part
 from reconciler.render.page.holders import holders_part
 from reconciler.render.page.labels import labels_part
 from reconciler.render.page.needs import chip, needs_part, verdict_of
-from reconciler.render.page.parts import Places, minute, name, text
+from reconciler.render.page.parts import Places, minute, text
 from reconciler.render.page.past import past_part
 from reconciler.render.page.style import STYLE
 
@@ -63,7 +63,7 @@ def html_page(statuses: Sequence[Status]) -> str:
             *(_place(status) for status in statuses),
             f'<p class="verdict {found.tone}">{found.words}</p>',
             _counts(statuses),
-            *(_lasts(status) for status in statuses if status.unattended is not None),
+            *(_lasts(status, places) for status in statuses if status.unattended is not None),
             "</header>",
             f'<nav aria-label="Parts of this page"><ul>{links}</ul></nav>',
             "<main>",
@@ -93,12 +93,13 @@ def _place(status: Status) -> str:
     )
 
 
-def _lasts(status: Status) -> str:
+def _lasts(status: Status, places: Places) -> str:
     """Return until when no rotation needs a person."""
     found = status.unattended
     if found is None:
         return ""
-    ready = f"{name(found.label)} has {counted(found.left, 'successor')} ready"
+    left = counted(found.left, "successor") if found.left else "no successor"
+    ready = f"{places.link(status, found.label)} has {left} ready"
     if found.at_ms <= status.as_of_ms:
         return f"<p>A rotation needs a person now: {ready}.</p>"
     until = f"<strong>{minute(found.at_ms)}</strong>"

@@ -50,7 +50,7 @@ def labels_part(statuses: Sequence[Status], places: Places) -> str:
     body = [KEY]
     for status in statuses:
         if places.many:
-            body.append(f'<h3 class="place">{text(status.place)}</h3>')
+            body.append(f'<h3 class="place">{places.named(status)}</h3>')
         groups = grouped_tokens(status.tokens)
         body += [_group(group, tokens, status, places) for group, tokens in groups]
         if not groups:

@@ -84,6 +84,7 @@ class Places:
 
     def __init__(self, statuses: Sequence[Status]) -> None:
         self.many = len(statuses) > 1
+        self._shared = len({status.place for status in statuses}) < len(statuses)
         self._anchors = {
             (status.place, status.api_url, token.label): f"l{at}-{row}"
             for at, status in enumerate(statuses)
@@ -94,6 +95,11 @@ class Places:
         """Return the id of a label's row."""
         return self._anchors[status.place, status.api_url, token.label]
 
+    def named(self, status: Status) -> str:
+        """Return a status by its place, with its exchange where two share the place."""
+        place = text(status.place)
+        return f"{place} at {text(status.api_url)}" if self._shared else place
+
     def link(self, status: Status, label: str) -> str:
         """Return a label as a link to its row, or plain where it has none.
 
@@ -102,7 +108,7 @@ class Places:
         anchor = self._anchors.get((status.place, status.api_url, label))
         shown = name(label)
         if self.many:
-            shown = f'<span class="dim">{text(status.place)}</span> {shown}'
+            shown = f'<span class="dim">{self.named(status)}</span> {shown}'
         return shown if anchor is None else f'<a href="#{anchor}">{shown}</a>'
 
 
