@@ -87,11 +87,30 @@ def fault(document: dict[str, Any], name: str) -> str | None:
     # 60 ms and 10 MiB, only where a document is read
     from jsonschema import Draft202012Validator  # noqa: PLC0415
 
+    schema = load_schema(name)
+    whole = _written_out(schema, schema["$defs"])
     try:
-        error = next(Draft202012Validator(load_schema(name)).iter_errors(document), None)
+        error = next(Draft202012Validator(whole).iter_errors(document), None)
     except RecursionError:
         return "it is nested without end"
     if error is None:
         return None
     where = [str(step) for step in error.absolute_path]
     return f"see `{where[0]}`" if where else "a key of it is missing or unknown"
+
+
+def _written_out(part: Any, named: dict[str, Any]) -> Any:
+    """Return a schema with what its references stand for in their place.
+
+    The validator takes longer to follow one than to judge what it stands for: a quarter
+    of the time for a snapshot of 1,000 labels. None of our schemas refers to itself.
+    """
+    if isinstance(part, list):
+        return [_written_out(one, named) for one in part]
+    if not isinstance(part, dict):
+        return part
+    found = dict(part)
+    reference = found.pop("$ref", None)
+    if reference is not None:
+        found = {**named[reference.rpartition("/")[2]], **found}
+    return {key: _written_out(value, named) for key, value in found.items()}

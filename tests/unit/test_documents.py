@@ -26,6 +26,7 @@ from reconciler.documents import (
     status_document,
     statuses_document,
 )
+from reconciler.documents.json import _written_out
 from reconciler.documents.plan import SavedPlan
 from reconciler.errors import Exit, PlanStaleError, ReconcilerError
 from reconciler.model import (
@@ -1033,6 +1034,16 @@ def test_a_key_that_an_older_program_did_not_write_is_silence() -> None:
     for key in written.keys() - set(required):
         document["desired"]["tokens"][0] = {k: v for k, v in written.items() if k != key}
         assert load_snapshot(dump(document)).desired == wanted, key
+
+
+@pytest.mark.parametrize("name", ["plan", "snapshot"])
+def test_a_schema_is_written_out_whole(name: str) -> None:
+    """No reference is left in it, and none leads back to itself."""
+    schema = load_schema(name)
+    assert '"$ref"' in json.dumps(schema)
+    whole = _written_out(schema, schema["$defs"])
+    assert '"$ref"' not in json.dumps(whole)
+    Draft202012Validator.check_schema(whole)
 
 
 def test_several_statuses_are_one_document() -> None:
