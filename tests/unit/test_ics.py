@@ -56,6 +56,13 @@ def draining(*, age_days: int = 1) -> Status:
     return status_of(manifest(spec("bot")), observed(memory, *tokens))
 
 
+def due(status: Status) -> str:
+    """When the one label is due."""
+    (token,) = status.tokens
+    assert token.due_at_ms is not None
+    return iso(token.due_at_ms)
+
+
 def test_a_calendar_has_the_dates_of_the_fleet() -> None:
     """In UTC, to the second, stamped with the time of the status."""
     told = [
@@ -75,7 +82,7 @@ def test_a_calendar_has_the_dates_of_the_fleet() -> None:
             ),
         ),
         (
-            "2026-12-21T08:30:00+00:00",
+            f"{due(draining())[:19]}+00:00",
             stamp,
             "bot: rotation is due",
             f"From then on a run replaces the token. {as_of}",
@@ -127,7 +134,7 @@ def test_dates_are_the_plans_own() -> None:
     found = [(d.kind, d.label, iso(d.at_ms)) for d in dates_of(draining())]
     assert found == [
         (DateKind.OVERLAP, "bot", "2026-11-23T07:30:00.000Z"),
-        (DateKind.ROTATION, "bot", "2026-12-21T08:30:00.000Z"),
+        (DateKind.ROTATION, "bot", due(draining())),
     ]
     memory = ledger({"left": entry("id-1", "left")})
     left = status_of(manifest(), observed(memory, live("id-1", "left")))

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from reconciler.escape import safe
-from reconciler.model import DAY_MS, HOUR_MS, instant_ms
+from reconciler.model import DAY_MS, HOUR_MS, instant_ms, iso
 from reconciler.plan import SENTENCES, Reason, Status, dates_of, status_of
 from reconciler.render import html_page
+from reconciler.render.status import when
 from tests.support.hostile import assert_harmless, text_without_surrogates
 from tests.support.showcase import a_fleet
 from tests.support.values import (
@@ -225,10 +226,10 @@ def test_the_sheet_counts_what_the_days_name() -> None:
 def test_the_sheet_ends_with_a_whole_day(hours: int, shown: bool) -> None:  # noqa: FBT001  # a column of a table
     """A date within the last day of the sheet is named, one of the next day is not."""
     midnight_ms = NOW_MS - NOW_MS % DAY_MS + 90 * DAY_MS
-    age_ms = NOW_MS + 91 * DAY_MS - midnight_ms - hours * HOUR_MS
-    memory = ledger({"bot": entry("id-1", "bot", age_ms=age_ms)})
-    wanted = manifest(spec("bot", rotate_after_ms=91 * DAY_MS))
-    status = status_of(wanted, observed(memory, live("id-1", "bot", age_ms=age_ms)))
+    memory = ledger({"bot": entry("id-1", "bot")})
+    whole = status_of(manifest(spec("bot")), observed(memory, live("id-1", "bot")))
+    token = dataclasses.replace(whole.tokens[0], due_at_ms=midnight_ms + hours * HOUR_MS)
+    status = dataclasses.replace(whole, tokens=(token,))
     calendar = part(parsed(html_page([status])), "calendar")
     assert ("1 date later than that." in plain(calendar)) != shown
     assert {str(a.get("href")) for a in calendar.iter("a")} <= {
@@ -261,7 +262,10 @@ def test_every_label_says_in_words_what_its_line_draws() -> None:
         live("id-new-token-1", "bot", age_ms=2 * DAY_MS, unused_for_ms=HOUR_MS),
         live("id-old-token-0", "bot", age_ms=32 * DAY_MS, unused_for_ms=2 * HOUR_MS),
     )
-    root = parsed(html_page([status_of(manifest(spec("bot")), observed(memory, *tokens))]))
+    status = status_of(manifest(spec("bot")), observed(memory, *tokens))
+    due_ms = status.tokens[0].due_at_ms
+    assert due_ms is not None
+    root = parsed(html_page([status]))
     head, row = rows(part(root, "labels"))
     assert head == [
         "Label",
@@ -280,7 +284,7 @@ def test_every_label_says_in_words_what_its_line_draws() -> None:
         ),
         "",
         "2d/30d",
-        "2026-12-20 08:30 in 28d",
+        f"{iso(due_ms)[:16].replace('T', ' ')} {when(due_ms, NOW_MS)}",
         "2026-11-22 07:30 1h ago",
         "v1 id-n…en-1",
     ]
