@@ -12,8 +12,8 @@ from random import Random
 
 from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, LiveToken, Manifest, SecretMeta, TokenSpec
 from reconciler.plan import Status, status_of
-from reconciler.state.ledger import Applied, Closed, Entry
 from reconciler.state.kept import Reserve
+from reconciler.state.ledger import Applied, Closed, Entry
 from reconciler.state.snapshot import Observed
 from tests.support.values import (
     MANAGER,
@@ -76,7 +76,7 @@ def a_scene(size: int) -> tuple[Manifest, Observed]:
     for number, label in enumerate(labels_of(size)):
         path = label if label == MANAGER else f"prod/{label}"
         scopes = SCOPES.get(label, TRADING)
-        age_ms = 32 * DAY_MS if label == "backtest" else random.randrange(DAY_MS, 29 * DAY_MS)
+        age_ms = 32 * DAY_MS if label == "backtest" else random.randrange(DAY_MS, 26 * DAY_MS)
         rotate_after_ms = (90 if number % 5 == 1 else 30) * DAY_MS
         if label != "old-desk":
             wanted = spec(label, path=path, scopes=scopes, rotate_after_ms=rotate_after_ms)
