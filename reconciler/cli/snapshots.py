@@ -7,6 +7,7 @@ import time
 from reconciler.cli.ci import notice
 from reconciler.cli.files import read_text
 from reconciler.documents import Snapshot, load_snapshot
+from reconciler.manifest import parse_window
 from reconciler.model import DAY_MS, MINUTE_MS, SECOND_MS
 from reconciler.state import Observed
 
@@ -16,7 +17,7 @@ OLD_MS = 3 * DAY_MS
 
 def read_snapshot(name: str) -> Snapshot:
     """Return the snapshot in a file. OSError, or ReconcilerError if it is none."""
-    snapshot = load_snapshot(read_text(name))
+    snapshot = load_snapshot(read_text(name), parse_window)
     _judge_age(snapshot.observed)
     return snapshot
 

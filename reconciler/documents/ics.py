@@ -1,7 +1,8 @@
 """The dates of a fleet for a team's calendar: ``status --format ics`` (RFC 5545).
 
-    a rotation that is due        at the day and time when it is due
+    a rotation that is due        when it is due and may start
     the end of an overlap         at its instant
+    the end of a hold             at the day of its hold_until
     the end of a reserve          when a rotation needs a person for the first time
 
 Each is a moment in UTC that takes no time of anybody's.
@@ -62,8 +63,6 @@ def _event(status: Status, date: Date) -> Event:
     event.add("uid", _uid(status, date))
     event.add("dtstamp", _moment(status.as_of_ms))
     event.add("dtstart", _moment(date.at_ms))
-    if date.until_ms is not None:
-        event.add("dtend", _moment(date.until_ms))
     event.add("summary", _summary(date))
     event.add("description", _description(status, date))
     event.add("categories", [date.kind.value])
@@ -86,6 +85,8 @@ def _shown(text: str) -> str:
 def _summary(date: Date) -> str:
     if date.kind is DateKind.OVERLAP:
         return f"{_shown(date.label)}: the overlap of {_shown(short(date.token_id or ''))} ends"
+    if date.kind is DateKind.HOLD:
+        return f"{_shown(date.label)}: the hold ends"
     if date.kind is DateKind.RESERVE:
         return f"{_shown(date.label)}: the reserve ends, and a person is needed"
     return f"{_shown(date.label)}: rotation is due"
@@ -97,10 +98,12 @@ def _description(status: Status, date: Date) -> str:
         DateKind.OVERLAP: (
             "From then on the old token may be revoked, once it is quiet and its successor is used."
         ),
+        DateKind.HOLD: "From then on rotations of the label are no longer held.",
         DateKind.RESERVE: "An apply with an identity token fills it up before that.",
     }
     as_of = f"As of {iso(status.as_of_ms)}, {_shown(status.place)} at {_shown(status.api_url)}."
-    return f"{said[date.kind]} {as_of}"
+    note = f" ({_shown(date.note)})" if date.note else ""
+    return f"{said[date.kind]}{note} {as_of}"
 
 
 def _moment(at_ms: int) -> dt.datetime:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from reconciler.documents.desired import desired_document, read_desired
+from reconciler.documents.desired import WindowReader, desired_document, read_desired
 from reconciler.documents.json import fault, head, other_format, parsed
 from reconciler.errors import ReconcilerError
 from reconciler.model import LiveToken, Manifest, SecretMeta, instant_ms, iso
@@ -104,9 +104,10 @@ def _content(content: Content, named: set[str]) -> dict[str, Any]:
     return {**to_plain(content), "token_id": token_id}
 
 
-def load_snapshot(text: str) -> Snapshot:
+def load_snapshot(text: str, read_window: WindowReader | None = None) -> Snapshot:
     """Return the snapshot, from the text of a ``snapshot_document``.
 
+    ``read_window`` reads the windows of what was desired, which has none without it.
     ReconcilerError if the text is none.
     """
     document = parsed(text, "snapshot", _AGAIN)
@@ -122,7 +123,7 @@ def load_snapshot(text: str) -> Snapshot:
             f"the snapshot was edited by hand or made by another version ({found}): {_AGAIN}"
         )
     try:
-        return Snapshot(observed=_read(document), desired=_desired(document))
+        return Snapshot(observed=_read(document), desired=_desired(document, read_window))
     except LedgerError:  # its sentence speaks of Vault
         raise ReconcilerError(
             f"the ledger in the snapshot can't be read by this version: {_AGAIN}"
@@ -141,10 +142,10 @@ def _with_operation(entry: Any) -> Any:
     return {**entry, "intent": {"operation_id": _UNNAMED, **intent}}
 
 
-def _desired(document: dict[str, Any]) -> Manifest | None:
+def _desired(document: dict[str, Any], read_window: WindowReader | None) -> Manifest | None:
     if "desired" not in document:
         return None
-    desired = read_desired(document["desired"])
+    desired = read_desired(document["desired"], read_window)
     if desired.place != document["place"]:
         raise ValueError("the snapshot and what it was taken for have two places")
     return desired

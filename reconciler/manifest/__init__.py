@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         manifest_of_live,
         starter_manifest,
     )
+    from reconciler.manifest.windows import parse_window
 
 __all__ = [
     "Listed",
@@ -27,6 +28,7 @@ __all__ = [
     "load_manifest",
     "manifest_of_live",
     "parse_duration_ms",
+    "parse_window",
     "read_adopt_list",
     "starter_manifest",
 ]
@@ -40,5 +42,6 @@ __getattr__ = on_demand(
         "problems": ("ManifestError",),
         "rules": ("Pins",),
         "starter": ("Listed", "list_to_adopt", "manifest_of_live", "starter_manifest"),
+        "windows": ("parse_window",),
     },
 )

@@ -2,11 +2,13 @@
 
     kind       begins                           what it means
     ---------  -------------------------------  ----------------------------------------
-    rotation   when the label is due            a run replaces the token from then on
+    rotation   when the label is due, its       a run replaces the token from then on
+               hold over and its window open
     overlap    when a predecessor's overlap     it may be revoked, once it is quiet and
                ends                             its successor is used
     reserve    when a label's reserve is used   the first rotation that needs a person,
                up                               where the label is to have a reserve
+    hold       at the day of its hold_until     rotations of the label may start again
 
 ``SOURCES`` is the table of contents: one function per kind.
 
@@ -32,30 +34,33 @@ class DateKind(enum.Enum):
     ROTATION = "rotation"
     OVERLAP = "overlap"
     RESERVE = "reserve"
+    HOLD = "hold"
 
 
 @value
 class Date:
     """Something that will happen to a label.
 
-    ``until_ms`` is None where it is an instant. ``token_id`` is the token that it
-    happens to.
+    ``note`` is what the manifest says of it: the windows of a rotation, the reason of a
+    hold. ``token_id`` is the token that it happens to.
     """
 
     kind: DateKind
     label: str
     at_ms: int
-    until_ms: int | None = None
+    note: str = ""
     token_id: str | None = None
 
 
 def rotation(token: TokenStatus) -> Iterator[Date]:
-    """A label that the manifest wants is rotated once it is due."""
-    if token.desired and token.due_at_ms is not None:
+    """A label that the manifest wants is rotated once it is due, and may start."""
+    at_ms = token.starts_at_ms
+    if token.desired and at_ms is not None:
         yield Date(
             kind=DateKind.ROTATION,
             label=token.label,
-            at_ms=token.due_at_ms,
+            at_ms=at_ms,
+            note="; ".join(token.window),
             token_id=token.token_id,
         )
 
@@ -78,7 +83,18 @@ def reserve(token: TokenStatus) -> Iterator[Date]:
         yield Date(kind=DateKind.RESERVE, label=token.label, at_ms=token.unattended_until_ms)
 
 
-SOURCES: tuple[Callable[[TokenStatus], Iterator[Date]], ...] = (rotation, overlap, reserve)
+def hold(token: TokenStatus) -> Iterator[Date]:
+    """A hold that the manifest asks for ends."""
+    if token.hold_until_ms is not None:
+        yield Date(
+            kind=DateKind.HOLD,
+            label=token.label,
+            at_ms=token.hold_until_ms,
+            note=token.hold_reason,
+        )
+
+
+SOURCES: tuple[Callable[[TokenStatus], Iterator[Date]], ...] = (rotation, overlap, reserve, hold)
 """Each yields the dates of one kind that a label has."""
 
 

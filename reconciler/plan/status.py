@@ -127,6 +127,13 @@ class TokenStatus:
     intent: OpenIntent | None = None
 
     @property
+    def starts_at_ms(self) -> int | None:
+        """When a rotation by age may start: due, held no more, in a window."""
+        if self.due_at_ms is None:
+            return None
+        return self.opens_at_ms or max(self.due_at_ms, self.hold_until_ms or 0)
+
+    @property
     def scopes_differ(self) -> bool:
         """Whether the live token may do other things than the manifest says."""
         return self.live and self.wanted_scopes is not None and self.wanted_scopes != self.scopes

@@ -170,6 +170,7 @@ COLUMNS: tuple[Column, ...] = (
 
 WIDE_COLUMNS: tuple[Column, ...] = (
     ("SCOPES", _scopes),
+    ("OWNER", lambda token, _: safe(token.owner) or "-"),
     ("PATH", lambda token, _: safe(token.path)),
 )
 _POWERFUL_KEY = "! moves funds, or signs for others"

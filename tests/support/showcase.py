@@ -10,7 +10,17 @@ import dataclasses
 import hashlib
 from random import Random
 
-from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, LiveToken, Manifest, SecretMeta, TokenSpec
+from reconciler.manifest import parse_window
+from reconciler.model import (
+    DAY_MS,
+    HOUR_MS,
+    SECOND_MS,
+    LiveToken,
+    Manifest,
+    SecretMeta,
+    TokenSpec,
+    instant_ms,
+)
 from reconciler.plan import Status, status_of
 from reconciler.state.kept import Reserve
 from reconciler.state.ledger import Applied, Closed, Entry
@@ -44,6 +54,10 @@ SCOPES = {
     "withdrawer": ("trading", "withdrawal"),
 }
 RESERVES = {"withdrawer": 2, "hedger-eu": 1}
+OWNERS = {"production-bot": "trading desk", "onboarding": "partners"}
+HELD = {"withdrawer": "audit of the year"}
+WINDOWS = {"hedger-eu": (parse_window("Mon-Thu 09:00-15:00 Europe/Berlin"),)}
+HOLD_UNTIL_MS = instant_ms("2027-01-04T00:00:00Z")
 EVERY_NTH_DRAINS = 12
 
 
@@ -80,7 +94,16 @@ def a_scene(size: int) -> tuple[Manifest, Observed]:
         rotate_after_ms = (90 if number % 5 == 1 else 30) * DAY_MS
         if label != "old-desk":
             wanted = spec(label, path=path, scopes=scopes, rotate_after_ms=rotate_after_ms)
-            specs.append(dataclasses.replace(wanted, reserve=RESERVES.get(label, 0)))
+            specs.append(
+                dataclasses.replace(
+                    wanted,
+                    reserve=RESERVES.get(label, 0),
+                    owner=OWNERS.get(label, ""),
+                    windows=WINDOWS.get(label, ()),
+                    hold_until_ms=HOLD_UNTIL_MS if label in HELD else None,
+                    hold_reason=HELD.get(label, ""),
+                )
+            )
         if label == "onboarding":
             tokens.append(live(token_id("twin"), label))
             continue

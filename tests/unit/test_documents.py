@@ -29,6 +29,7 @@ from reconciler.documents import (
 from reconciler.documents.json import _written_out
 from reconciler.documents.plan import SavedPlan
 from reconciler.errors import Exit, PlanStaleError, ReconcilerError
+from reconciler.manifest import parse_window
 from reconciler.model import (
     DAY_MS,
     NEVER_WRITTEN,
@@ -773,6 +774,11 @@ def a_wish(label: str) -> dict[str, Any]:
         "description": "",
         "reserve": 0,
         "reserve_age_ms": 120 * DAY_MS,
+        "rotate_before_ms": 0,
+        "windows": [],
+        "hold_until": None,
+        "hold_reason": "",
+        "owner": "",
     }
 
 
@@ -857,7 +863,7 @@ def test_a_plan_from_a_snapshot_is_the_plan(scene: Scene) -> None:
     labels = frozenset(wanted.label for wanted in scene.desired.tokens)
     text = dump(snapshot_document(scene.observed, scene.desired))
     check("snapshot", json.loads(text))
-    assert load_snapshot(text).desired == scene.desired
+    assert load_snapshot(text, parse_window).desired == scene.desired
     loaded = load_snapshot(text).observed
     for policy in (Policy(), Policy(replace=labels, requested=labels, max_rotations=0)):
         made = plan(scene.desired, scene.observed, now_ms=NOW_MS, policy=policy)
@@ -1023,6 +1029,21 @@ def test_a_snapshot_of_an_older_program_says_nothing_of_what_was_wanted() -> Non
     loaded = load_snapshot(dump(document))
     assert loaded.desired is None
     assert loaded.observed.place == PLACE
+
+
+def test_a_window_is_read_by_whom_the_reader_says() -> None:
+    """As text in the document; without a reader there is none; a bad one is refused."""
+    window = parse_window("Mon-Thu 09:00-15:00 Europe/Berlin")
+    wanted = manifest(dataclasses.replace(spec("bot"), windows=(window,)))
+    document = snapshot_document(a_snapshot(), wanted)
+    assert document["desired"]["tokens"][0]["windows"] == [window.text]
+    assert load_snapshot(dump(document), parse_window).desired == wanted
+    without = load_snapshot(dump(document)).desired
+    assert without is not None
+    assert without.tokens[0].windows == ()
+    document["desired"]["tokens"][0]["windows"] = ["always"]
+    with pytest.raises(ReconcilerError, match="a value in it can't be"):
+        load_snapshot(dump(document), parse_window)
 
 
 def test_a_key_that_an_older_program_did_not_write_is_silence() -> None:

@@ -173,7 +173,7 @@ def test_what_needs_a_person_comes_first() -> None:
     ]
     told = [[plain(div) for div in li] for li in part(root, "needs").iter("li")]
     assert told == [
-        ["onboarding", f"{SENTENCES[Reason.TWIN]} (72b33a1cb0bfc9cdd3db01)"],
+        ["onboarding", f"{SENTENCES[Reason.TWIN]} (72b33a1cb0bfc9cdd3db01) (ask partners)"],
         ["arb-bot, backtest", "to derive, an apply needs an identity token"],
         ["arb-bot broken", "the secret is lost"],
         ["backtest overdue", said(backtest.reason, backtest.note)],
@@ -185,7 +185,7 @@ def test_what_needs_a_person_comes_first() -> None:
     ("expected", "age_days", "lives"),
     [
         ("all is well: 1 label", 1, True),
-        ("1 waiting for an identity token; 1 to be changed by the next apply", 30, True),
+        ("1 waiting for an identity token; 1 to be changed by the next apply", 29, True),
         ("1 broken or overdue; 1 waiting for an identity token", 40, True),
         ("1 broken or overdue; 1 waiting for an identity token", 1, False),
     ],
@@ -214,6 +214,7 @@ def test_the_sheet_counts_what_the_days_name() -> None:
         *("rotation", "rotations"),
         *("end of an overlap", "ends of overlaps"),
         *("end of a reserve", "ends of reserves"),
+        *("end of a hold", "ends of holds"),
     }
     days = [d for d in calendar.iter("div") if d.get("class") == "day" and d.get("id")]
     assert sum(1 for day in days for _ in day.iter("a")) == len(coming)
@@ -291,6 +292,20 @@ def test_every_label_says_in_words_what_its_line_draws() -> None:
         "2026-11-22 07:30 1h ago",
         "v1 id-n…en-1",
     ]
+
+
+def test_when_a_rotation_may_start_is_told_with_the_hold_and_whom_to_ask() -> None:
+    """At the label: windows, when it may start, a hold and its reason, the owner."""
+    root = parsed(html_page([a_fleet(8)]))
+    table = {plain(r): r for r in part(root, "labels").iter("tr")}
+    (hedger,) = (row for row in table if row.startswith("hedger-eu"))
+    assert re.search(r"may start \d{4}-\d\d-\d\d \d\d:\d\d in \d+d", hedger)
+    assert "window Mon-Thu 09:00-15:00 Europe/Berlin" in hedger
+    (withdrawer,) = (row for row in table if row.startswith("withdrawer"))
+    assert "not rotated until 2027-01-04 00:00: audit of the year" in withdrawer
+    assert any("owner: trading desk" in row for row in table)
+    days = [plain(li) for li in part(root, "calendar").iter("li")]
+    assert "end of a hold00:00 withdrawer audit of the year" in days
 
 
 def test_a_reserve_is_told_with_how_long_it_lasts() -> None:

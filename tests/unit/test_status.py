@@ -662,9 +662,11 @@ def test_many_labels_are_grouped_by_what_they_need() -> None:
 def test_a_wide_table_has_scopes_and_path_and_loses_nothing() -> None:
     """Whatever the width; a powerful scope has a mark, and the mark its words."""
     lines = status_text(a_large_fleet(8), width=60, wide=True).splitlines()
-    assert lines[2].split()[-3:] == ["TOKEN", "SCOPES", "PATH"]
+    assert lines[2].split()[-4:] == ["TOKEN", "SCOPES", "OWNER", "PATH"]
     assert any(
-        re.search(r"account_creation delegated_signing! trading  prod/production-bot$", text)
+        re.search(
+            r"account_creation delegated_signing! trading  trading desk  prod/production-bot$", text
+        )
         for text in lines
     )
     assert "! moves funds, or signs for others" in lines

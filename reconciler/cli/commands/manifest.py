@@ -167,7 +167,7 @@ def apply(**given: Any) -> None:
 @option(
     "--wide",
     is_flag=True,
-    help="Every label and column of the table, with scopes and path, whatever the width.",
+    help="Every label and column of the table, with scopes, owner and path, whatever the width.",
 )
 @option(
     "--target",

@@ -52,12 +52,14 @@ class _Words(NamedTuple):
 _KINDS: Mapping[DateKind, _Words] = {
     DateKind.ROTATION: _Words("r", "R", "rotation", "due since"),
     DateKind.OVERLAP: _Words("e", "E", "end of an overlap", "overlap over since"),
+    DateKind.HOLD: _Words("h", "H", "end of a hold", "hold over since"),
     DateKind.RESERVE: _Words("p", "P", "end of a reserve", "reserve used up since"),
 }
 _PLURALS = {
     "rotation": "rotations",
     "end of an overlap": "ends of overlaps",
     "end of a reserve": "ends of reserves",
+    "end of a hold": "ends of holds",
 }
 
 
@@ -212,7 +214,9 @@ def _together(key: DateKind, rows: Iterable[_Row], places: Places) -> str:
 
 def _single(row: _Row, places: Places) -> str:
     clock = f'<span class="dim">{iso(row.date.at_ms)[_CLOCK]}</span>'
-    return f"<li>{_tag(_KINDS[row.date.kind])}<div>{clock} {_whose(row, places)}</div></li>"
+    note = f' <span class="dim">{text(row.date.note)}</span>' if row.date.note else ""
+    whose = f"{clock} {_whose(row, places)}{note}"
+    return f"<li>{_tag(_KINDS[row.date.kind])}<div>{whose}</div></li>"
 
 
 def _tag(kind: _Words) -> str:

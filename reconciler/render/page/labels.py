@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reconciler.escape import counted, short
-from reconciler.plan import SENTENCES, NeedKind, Predecessor, State, Status, TokenStatus
+from reconciler.plan import SENTENCES, NeedKind, Predecessor, Reason, State, Status, TokenStatus
 from reconciler.render.groups import Group, grouped_tokens
 from reconciler.render.page.line import KEY, line_of
 from reconciler.render.page.needs import chip
@@ -79,7 +79,7 @@ def _row(token: TokenStatus, status: Status, places: Places) -> str:
         f'<td data-h="State"><div>{_state(token, now_ms)}</div></td>'
         f'<td data-h="Line" class="line">{line_of(token, now_ms)}</td>'
         f'<td data-h="Age">{age_words(token)}</td>'
-        f'<td data-h="Due"><div>{instant(token.due_at_ms, now_ms)}</div></td>'
+        f'<td data-h="Due"><div>{_due(token, now_ms)}</div></td>'
         f'<td data-h="Used last"><div>{_used(token, now_ms)}</div></td>'
         f'<td data-h="Secret"><div>{_secret(token)}</div></td></tr>\n'
     )
@@ -94,11 +94,12 @@ def _head(token: TokenStatus) -> str:
     marks = "".join(f' <span class="tag">{tag}</span>' for tag in tags)
     scopes = token.scopes or token.wanted_scopes or ()
     differ = ""
+    owner = f'<div class="old">owner: {text(token.owner)}</div>' if token.owner else ""
     if token.scopes_differ:
         differ = f'<div class="old">wanted: {scopes_of(token.wanted_scopes or ())}</div>'
     return (
         f'<span class="lab">{name(token.label)}</span>{marks}'
-        f'<div class="path"><code>{text(token.path)}</code></div>'
+        f'<div class="path"><code>{text(token.path)}</code></div>{owner}'
         f"<div>{scopes_of(scopes)}</div>{differ}"
     )
 
@@ -116,7 +117,7 @@ def _state(token: TokenStatus, now_ms: int) -> str:
         for token_id in token.revoking
     ]
     parts += [_old(old, now_ms) for old in token.predecessors]
-    return "".join([*parts, *_reserve(token)])
+    return "".join([*parts, *_reserve(token), *_hold(token)])
 
 
 def _old(old: Predecessor, now_ms: int) -> str:
@@ -134,6 +135,22 @@ def _old(old: Predecessor, now_ms: int) -> str:
         f'<div class="old">{head}: {", ".join(parts)}; '
         f"{old.action.value}: {sentence(SENTENCES[old.reason])}</div>"
     )
+
+
+def _due(token: TokenStatus, now_ms: int) -> str:
+    """Return when it is due; when it may start, if that is later; and its windows."""
+    parts = [instant(token.due_at_ms, now_ms)]
+    starts_ms = token.starts_at_ms
+    if starts_ms is not None and starts_ms != token.due_at_ms:
+        parts.append(f'<div class="old">may start {instant(starts_ms, now_ms)}</div>')
+    parts += [f'<div class="old">window {text(window)}</div>' for window in token.window]
+    return "".join(parts)
+
+
+def _hold(token: TokenStatus) -> Iterator[str]:
+    if token.hold_until_ms is not None and token.reason is not Reason.HOLD_UNTIL:
+        until = f"not rotated until {minute(token.hold_until_ms)}"
+        yield f'<div class="old">{until}: {text(token.hold_reason)}</div>'
 
 
 def _reserve(token: TokenStatus) -> Iterator[str]:

@@ -59,12 +59,21 @@ def needs_part(statuses: Sequence[Status], places: Places) -> str:
 
 def _asked(status: Status, places: Places) -> Iterator[str]:
     for need in status.needs:
-        mark = "w" if need.kind is NeedKind.IDENTITY else "h"
+        mark = "w" if need.kind is NeedKind.IDENTITY else "d"
         ids = " ".join(f"<code>{text(token_id)}</code>" for token_id in need.token_ids)
         yield (
             f'<li class="{mark}"><div class="who">{_who(need, status, places)} {ids}</div>'
-            f"<div>{sentence(need.sentence)}</div></li>"
+            f"<div>{sentence(need.sentence)}{_ask(need, status)}</div></li>"
         )
+
+
+def _ask(need: Need, status: Status) -> str:
+    """Return whom to ask, as the manifest says it."""
+    wanted = set(need.labels)
+    owners = sorted({t.owner for t in status.tokens if t.owner and t.label in wanted})
+    if not owners:
+        return ""
+    return f' <span class="dim">(ask {", ".join(text(owner) for owner in owners)})</span>'
 
 
 def _who(need: Need, status: Status, places: Places) -> str:

@@ -57,7 +57,7 @@ font-size:.78rem;color:var(--dim);white-space:nowrap}
 .strong{border-color:var(--bad);color:var(--bad);font-weight:600}
 ul.needs{list-style:none;padding:0;margin:0}
 ul.needs>li{border-left:4px solid var(--line);padding:.3rem 0 .3rem .8rem;margin:0 0 .6rem}
-ul.needs>li.h{border-color:var(--person)}ul.needs>li.b{border-color:var(--bad)}
+ul.needs>li.d{border-color:var(--person)}ul.needs>li.b{border-color:var(--bad)}
 ul.needs>li.w{border-color:var(--warn)}
 .who{font-weight:600;overflow-wrap:anywhere}
 summary{cursor:pointer;color:var(--link)}
@@ -74,12 +74,13 @@ font-size:.78rem;line-height:1.25;overflow:hidden}
 .grid .d{display:block;color:var(--dim)}
 .grid .today .d{color:var(--fg);font-weight:700}
 .grid .m{font-weight:700;color:var(--fg)}
-.grid .r,.grid .e,.grid .p{display:inline-block;border-radius:3px;padding:0 .2rem;
+.grid .r,.grid .e,.grid .p,.grid .h{display:inline-block;border-radius:3px;padding:0 .2rem;
 margin:0 .1rem .1rem 0;
 font-weight:600;white-space:nowrap;text-decoration:none}
 .kind{border-radius:3px;padding:0 .3rem;font-size:.8rem;font-weight:600}
 .r{color:var(--busy);background:var(--busy-bg)}.e{color:var(--warn);background:var(--warn-bg)}
 .p{color:var(--person);background:var(--person-bg)}
+.h{color:var(--fg);background:var(--line)}
 .day{break-inside:avoid;margin:0 0 .7rem}
 .day ul{list-style:none;margin:0;padding:0}
 .day li{display:flex;gap:.5rem;align-items:baseline;margin:.1rem 0}
