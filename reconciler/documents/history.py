@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reconciler.documents.json import head
-from reconciler.model import iso
-from reconciler.state import Event
+from reconciler.state import Event, instant_plain
 
 HISTORY_FORMAT = 1
 
@@ -24,7 +23,7 @@ def history_document(
         "versions_passed_over": passed_over,
         "events": [
             {
-                "at": iso(event.at_ms),
+                **instant_plain("at", event.at_ms),
                 "version": event.version,
                 "run": event.run,
                 "label": event.label,

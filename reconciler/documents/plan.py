@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.documents.json import fault, head, other_format, parsed
 from reconciler.errors import PlanStaleError
-from reconciler.model import instant_ms, iso
+from reconciler.model import instant_ms
 from reconciler.plan import (
     CATEGORIES,
     FORMAT_VERSION,
@@ -24,7 +24,7 @@ from reconciler.plan import (
     Policy,
     Selection,
 )
-from reconciler.state import from_plain, to_plain
+from reconciler.state import from_plain, instant_plain, to_plain
 from reconciler.values import value
 
 
@@ -58,7 +58,7 @@ def plan_document(
     return {
         **head("plan", FORMAT_VERSION),
         "digest": plan.digest(),
-        "as_of": iso(plan.as_of_ms),
+        **instant_plain("as_of", plan.as_of_ms),
         "api_url": plan.api_url,
         "ledger_id": plan.ledger_id,
         "profile_id": plan.profile_id,
@@ -100,8 +100,8 @@ def _summary(plan: Plan) -> dict[str, int]:
 def change_plain(change: Change) -> dict[str, Any]:
     """Return one row of a plan or a report as JSON."""
     return {
-        **to_plain(change),
         "needs_identity": change.derives,
+        **to_plain(change, unix=True),
         "category": CATEGORIES[change.reason].value,
         "sentence": SENTENCES[change.reason],
     }

@@ -6,9 +6,8 @@ from typing import Any
 
 from reconciler.documents.json import head
 from reconciler.documents.plan import change_plain
-from reconciler.model import iso
 from reconciler.protocol import Report, Row
-from reconciler.state import to_plain, word_of
+from reconciler.state import instant_plain, to_plain, word_of
 
 REPORT_FORMAT = 1
 
@@ -18,8 +17,8 @@ def report_document(report: Report) -> dict[str, Any]:
     return {
         **head("report", REPORT_FORMAT),
         "run": report.run,
-        "started_at": iso(report.started_at_ms),
-        "ended_at": iso(report.ended_at_ms),
+        **instant_plain("started_at", report.started_at_ms),
+        **instant_plain("ended_at", report.ended_at_ms),
         "digest": report.digest,
         "exit_code": int(report.exit_code),
         "sentence": report.sentence,

@@ -18,7 +18,7 @@ STATUSES_FORMAT = 1
 
 def status_document(status: Status) -> dict[str, Any]:
     """Return the state of every label, for machines."""
-    document = to_plain(status)
+    document = to_plain(status, unix=True)
     needs = document.pop("needs")
     return {
         **document,
@@ -39,7 +39,7 @@ def statuses_document(statuses: Sequence[Status]) -> dict[str, Any]:
 
 def _token(token: TokenStatus) -> dict[str, Any]:
     return {
-        **to_plain(token),
+        **to_plain(token, unix=True),
         "sentence": SENTENCES[token.reason],
         "scopes_differ": token.scopes_differ,
         "predecessors": [_predecessor(old) for old in token.predecessors],
@@ -47,4 +47,4 @@ def _token(token: TokenStatus) -> dict[str, Any]:
 
 
 def _predecessor(old: Predecessor) -> dict[str, Any]:
-    return {**to_plain(old), "sentence": SENTENCES[old.reason]}
+    return {**to_plain(old, unix=True), "sentence": SENTENCES[old.reason]}

@@ -1,6 +1,13 @@
 """What is known: what the ledger remembers and what a run saw. Pure values."""
 
-from reconciler.state.codec import LEFT_OUT, UNWRITTEN, from_plain, to_plain, word_of
+from reconciler.state.codec import (
+    LEFT_OUT,
+    UNWRITTEN,
+    from_plain,
+    instant_plain,
+    to_plain,
+    word_of,
+)
 from reconciler.state.endings import (
     FORGOTTEN,
     INTERRUPTED,
@@ -230,6 +237,7 @@ __all__ = [
     "give_up_reserve",
     "granted_otherwise",
     "held_ids",
+    "instant_plain",
     "interrupted",
     "is_absolute",
     "is_over",

@@ -6,7 +6,8 @@ Rules this module keeps:
 
 1. The key of a field is its name. The one exception is an instant: ``created_at_ms`` is
    written as ``"created_at": "2026-11-22T08:30:00.000Z"``. A length of time
-   (``LENGTHS``) keeps its name and its milliseconds.
+   (``LENGTHS``) keeps its name and its milliseconds. Where machines are to read it
+   (``unix``), an instant also stands there in whole seconds, as ``"created_at_unix"``.
 2. A member of an enumeration is written as its value, with ``_`` for spaces.
 3. Reading guesses nothing: each value has the type of its field, each key is there
    unless its field is ``OPTIONAL``. A key that no field has is passed over, because a
@@ -26,7 +27,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from reconciler.model import instant_ms, iso
+from reconciler.model import SECOND_MS, instant_ms, iso
 
 T = TypeVar("T")
 
@@ -61,28 +62,47 @@ class _Field(NamedTuple):
     read: Callable[[Any], Any]
 
 
-def to_plain(value: Any) -> Any:
-    """Return a value as the dictionaries, lists and scalars that ``json`` writes."""
+def to_plain(value: Any, *, unix: bool = False) -> Any:
+    """Return a value as the dictionaries, lists and scalars that ``json`` writes.
+
+    With ``unix`` each instant stands there twice (rule 1).
+    """
     if value is None or type(value) in _SCALARS:
         return value
     if dataclasses.is_dataclass(value):
-        found = {}
-        kind: Any = type(value)
-        for field in _fields(kind):
-            part = getattr(value, field.name)
-            if part == field.left_out:
-                continue
-            found[field.key] = iso(part) if field.instant and part is not None else to_plain(part)
-        return found
+        return _fields_plain(value, unix=unix)
     if isinstance(value, enum.Enum):
         return word_of(value)
     if isinstance(value, tuple):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, unix=unix) for item in value]
     if isinstance(value, frozenset):
         return sorted(to_plain(item) for item in value)
     if isinstance(value, Mapping):
-        return {key: to_plain(item) for key, item in value.items()}
+        return {key: to_plain(item, unix=unix) for key, item in value.items()}
     raise TypeError(f"a {type(value).__name__} is never written")  # above all no Secret
+
+
+def _fields_plain(value: Any, *, unix: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    kind: Any = type(value)
+    for field in _fields(kind):
+        part = getattr(value, field.name)
+        if part == field.left_out:
+            continue
+        if not field.instant:
+            found[field.key] = to_plain(part, unix=unix)
+        elif unix:
+            found |= instant_plain(field.key, part)
+        else:
+            found[field.key] = None if part is None else iso(part)
+    return found
+
+
+def instant_plain(key: str, at_ms: int | None) -> dict[str, Any]:
+    """Return an instant as text for people, and as whole seconds since 1970."""
+    if at_ms is None:
+        return {key: None, f"{key}_unix": None}
+    return {key: iso(at_ms), f"{key}_unix": at_ms // SECOND_MS}
 
 
 def word_of(member: enum.Enum) -> str:

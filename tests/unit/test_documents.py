@@ -276,6 +276,7 @@ def test_plan_document_is_whole() -> None:
         "format_version": 2,
         "digest": a_plan().digest(),
         "as_of": "2026-11-22T08:30:00.000Z",
+        "as_of_unix": 1_795_336_200,
         "api_url": "https://api.example",
         "ledger_id": "ledger-1",
         "profile_id": 42,
@@ -631,7 +632,9 @@ def test_report_document_is_whole() -> None:
         "format_version": 1,
         "run": "run-1",
         "started_at": "2026-11-22T08:30:00.000Z",
+        "started_at_unix": 1_795_336_200,
         "ended_at": "2026-11-22T08:30:01.000Z",
+        "ended_at_unix": 1_795_336_201,
         "digest": "sha256:" + "0" * 64,
         "exit_code": 5,
         "sentence": "some changes are not done",
@@ -696,6 +699,28 @@ def test_status_document_is_what_its_schema_says(scene: Scene) -> None:
     check("status", status_document(status_of(scene.desired, scene.observed)))
 
 
+def instants_without_seconds(shape: Any) -> list[str]:
+    """The properties of a schema that are instants and have no twin in seconds."""
+    if isinstance(shape, list):
+        return [name for part in shape for name in instants_without_seconds(part)]
+    if not isinstance(shape, dict):
+        return []
+    properties = shape.get("properties", {})
+    found = [
+        name
+        for name, prop in properties.items()
+        if "#/$defs/instant" in json.dumps(prop) and f"{name}_unix" not in properties
+    ]
+    return found + [name for part in shape.values() for name in instants_without_seconds(part)]
+
+
+@pytest.mark.parametrize("name", ["plan", "report", "status", "history"])
+def test_every_instant_is_there_in_seconds_too(name: str) -> None:
+    """So that jq and shells need no surgery on text."""
+    assert instants_without_seconds(load_schema(name)) == []
+    assert "taken_at" in instants_without_seconds(load_schema("snapshot")), "the finder finds"
+
+
 def test_status_document_says_instants_as_text_and_lengths_as_milliseconds() -> None:
     """One token, whole."""
     seen = observed(ledger({"bot": entry("id-1", "bot")}), live("id-1", "bot"))
@@ -716,16 +741,22 @@ def test_status_document_says_instants_as_text_and_lengths_as_milliseconds() -> 
         "wanted_scopes": ["trading"],
         "scopes_differ": False,
         "created_at": "2026-11-21T08:30:00.000Z",
+        "created_at_unix": 1_795_249_800,
         "age_ms": 86_400_000,
         "rotate_after_ms": 2_592_000_000,
         "due_at": iso(NOW_MS + 29 * DAY_MS - spread_ms("bot", 30 * DAY_MS)),
+        "due_at_unix": (NOW_MS + 29 * DAY_MS - spread_ms("bot", 30 * DAY_MS)) // SECOND_MS,
         "window": [],
         "opens_at": None,
+        "opens_at_unix": None,
         "hold_until": None,
+        "hold_until_unix": None,
         "hold_reason": "",
         "owner": "",
         "last_used_at": None,
+        "last_used_at_unix": None,
         "verified_at": "2026-11-21T08:30:00.000Z",
+        "verified_at_unix": 1_795_249_800,
         "used_since_verify": False,
         "version": 1,
         "latest_version": 1,
