@@ -152,7 +152,7 @@ def _rows(runner: Runner, name: str, text: str) -> tuple[ToAdopt, ...]:
         return read_adopt_list(shown, text, labels)
     except ManifestError as error:
         for problem in error.problems:
-            complain_of(str(problem))
+            complain_of(str(problem), problem.severity)
         raise
 
 

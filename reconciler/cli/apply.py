@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import click
 
 from reconciler.cli.ci import in_actions, summarise_refusal, write_summary
-from reconciler.cli.console import complain, complain_of, print_result
+from reconciler.cli.console import complain, complain_of, print_result, tell
 from reconciler.cli.files import clear, read_text, refuse_unwritable, write_whole
 from reconciler.cli.progress import open_for_writing
 from reconciler.cli.session import Options
 from reconciler.documents import dump, load_plan, report_document
 from reconciler.errors import Exit, UsageError
+from reconciler.escape import safe
 from reconciler.plan import Policy
 from reconciler.protocol import Approved, Report, approve
-from reconciler.render import held_lines, report_last_line, stale_text, twin_sentence
+from reconciler.render import held_lines, report_last_line, stale_text, twin_sentence, why
 from reconciler.run import (
     OlderManifestError,
     Session,
@@ -26,6 +28,7 @@ from reconciler.run import (
     apply_manifest,
     rotate_labels,
 )
+from reconciler.state import word_of
 from reconciler.values import value
 
 
@@ -129,6 +132,7 @@ def _run(options: ApplyOptions, stage: Callable[[Session], Stage[Report]]) -> Re
 
 def _finish(report: Report, report_file: str | None) -> None:
     """Tell what became of the run, and end with its exit code."""
+    _log(report)
     for line in held_lines(report):
         with contextlib.suppress(OSError, ValueError):
             print_result(line)
@@ -151,6 +155,20 @@ def _finish(report: Report, report_file: str | None) -> None:
     with contextlib.suppress(OSError, ValueError):
         print_result(report_last_line(report))
     raise click.exceptions.Exit(exit_code)
+
+
+def _log(report: Report) -> None:
+    """Log what waits, and how the run ended."""
+    for change in report.holds:
+        tell(
+            "change_held",
+            label=safe(change.label),
+            action=change.action.value,
+            reason=change.reason.value,
+            message=safe(why(change)),
+        )
+    counts: dict[str, Any] = {word_of(s): number for s, number in report.counts().items()}
+    tell("run_ended", **counts, digest=report.digest)
 
 
 def _is_newest() -> bool:

@@ -13,9 +13,11 @@ Rules this module keeps:
 
 1. Nothing here fails a plan or an apply: what can't be posted or written becomes a
    notice.
-2. A step output is one line of our own words and numbers. Nothing that others chose
+2. Commands of the runner are the only lines on standard error that are no events where
+   the log is JSON: the runner reads nothing else.
+3. A step output is one line of our own words and numbers. Nothing that others chose
    goes into one.
-3. Masked is what came from elsewhere and may be printed by other programs of the job.
+4. Masked is what came from elsewhere and may be printed by other programs of the job.
    Secrets of derived tokens are never printed, not even to be masked.
 """
 
@@ -25,7 +27,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 
-from reconciler.cli.console import complain, complain_of
+from reconciler.cli.console import complain_of, print_raw
 from reconciler.errors import ReconcilerError
 from reconciler.values import value
 
@@ -54,7 +56,7 @@ def mask(value: str) -> None:
     if in_actions():
         for line in value.splitlines():
             if len(line) >= SHORTEST_MASK:
-                complain(f"::add-mask::{line.replace('%', '%25')}")
+                print_raw(f"::add-mask::{line.replace('%', '%25')}")
 
 
 def notice(sentence: str) -> None:
@@ -62,7 +64,7 @@ def notice(sentence: str) -> None:
     if in_actions():
         from reconciler.render import command
 
-        complain(command("notice", sentence, title="reconciler"))
+        print_raw(command("notice", sentence, title="reconciler"))
     else:
         complain_of(f"note: {sentence}")
 

@@ -1,4 +1,4 @@
-"""What commands need of the shell: standard output, colour and width. Light."""
+"""What commands need of the shell: standard streams, colour and width. Light."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import click
 
+from reconciler.cli import log
 from reconciler.escape import safe
 
 LOG_COLUMNS = 120
@@ -84,15 +85,40 @@ def print_result(text: str) -> None:
         sys.stdout.flush()
 
 
-def complain(text: str) -> None:
-    """Print text that is fit to print on standard error, if that is still open."""
+def complain(text: str, level: str | None = None) -> None:
+    """Print text that is fit to print on standard error, if that is still open.
+
+    In a log of JSON its level is the one that is given, or that its first word says.
+    """
+    print_raw(log.current.message(text, level) if log.current.json else text)
+
+
+def print_raw(text: str) -> None:
+    """Print text on standard error as it is, whatever the format of the log.
+
+    For what a CI runner reads, which knows no other format.
+    """
     with _above_footers(), contextlib.suppress(OSError):
         click.echo(text, err=True)
 
 
-def complain_of(sentence: str) -> None:
+def tell(event: str, level: str = "info", **fields: Any) -> None:
+    """Log an event that people are told otherwise, or not at all (``log``)."""
+    if log.current.json:
+        print_raw(log.current.line(event, level, **fields))
+
+
+def complain_of(sentence: str, level: str | None = None) -> None:
     """Print one line on standard error, made fit to print.
 
     It may hold an id, a label, a path or an argument that others chose.
     """
-    complain(safe(sentence))
+    complain(safe(sentence), level)
+
+
+def heard_of(who: str) -> Callable[[str], None] | None:
+    """Return who is told what another program writes to standard error.
+
+    None where it may write to ours, which it may not where each line there is an event.
+    """
+    return (lambda line: complain_of(f"{who} says: {line}")) if log.current.json else None

@@ -13,8 +13,10 @@ from typing import NoReturn
 
 import click
 
+from reconciler.cli import log
+from reconciler.cli.calls import calls_told
 from reconciler.cli.commands import cli
-from reconciler.cli.console import complain, complain_of
+from reconciler.cli.console import complain, complain_of, tell
 from reconciler.errors import Exit, ReconcilerError, internal_error
 
 COMPLETION = "_RECONCILER_COMPLETE"
@@ -51,7 +53,16 @@ def replace_closed_streams() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; return its exit code."""
+    """Run one command; return its exit code. Its log begins and ends here."""
+    log.begin(arguments)
+    with calls_told():
+        code = _run(arguments)
+    level = "error" if code else "info"
+    tell("command_ended", level, exit_code=code, duration_ms=log.current.age_ms)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code: object = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -59,6 +70,7 @@ def run(arguments: list[str]) -> int:
         return Exit.USAGE
     except click.UsageError as error:
         if error.ctx is not None:
+            log.of_command(error.ctx.command_path)
             complain(error.ctx.get_usage())
         complain_of(f"error: {error.format_message()}")
         return Exit.USAGE

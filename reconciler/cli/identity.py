@@ -7,7 +7,7 @@ import sys
 import time
 
 from reconciler.cli.ci import mask
-from reconciler.cli.console import complain, complain_of, print_result
+from reconciler.cli.console import complain, complain_of, heard_of, print_result
 from reconciler.cli.session import read_line_of_secret
 from reconciler.errors import PersonNeededError
 from reconciler.identity import (
@@ -46,7 +46,12 @@ def push(options: PushOptions) -> None:
     if not given and sys.stdin.isatty():
         complain("the identity token (it is not shown):")
         file = "-"
-    source = TokenSource(file=file, command=command, read_stdin=read_line_of_secret)
+    source = TokenSource(
+        file=file,
+        command=command,
+        read_stdin=read_line_of_secret,
+        heard=heard_of("the identity command"),
+    )
     identity = IdentityToken(os.environ, source, mask=mask).token()
     if identity is None:
         raise PersonNeededError(NOTHING_TO_HAND_OVER)

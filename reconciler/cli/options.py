@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 
 import click
 
+from reconciler import __version__
+from reconciler.cli import log
+from reconciler.cli.console import tell
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -160,10 +164,34 @@ def _guard(flag: str, default: int | frozenset[str], text: str) -> Option:
     return Option([flag], multiple=True, metavar="LABEL", shell_complete=labels, help=said)
 
 
+def log_options() -> list[click.Parameter]:
+    """Return the options that stand before or after every command.
+
+    What they are given is read off the command line before it is parsed (``log``), so
+    that mistakes in it are events too. Here they are checked and explained.
+    """
+    said = "For people, or one line of JSON an event on standard error."
+    debug = "Tell of each call to a server as well, with debug."
+    return [
+        Option([log.FORMAT_FLAG], type=click.Choice(log.FORMATS), expose_value=False, help=said),
+        Option([log.LEVEL_FLAG], type=click.Choice(log.LEVELS), expose_value=False, help=debug),
+    ]
+
+
 class Command(click.Command):
-    """A command that may have the options of guards."""
+    """A command that may have the options of guards, and has those of the log."""
 
     _made: list[click.Parameter]
+
+    def __init__(self, name: str | None, **given: Any) -> None:
+        super().__init__(name, **given)
+        self.params += log_options()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; its log begins with its name."""
+        log.of_command(ctx.command_path)
+        tell("command_started", version=__version__)
+        return super().invoke(ctx)
 
     @property
     def params(self) -> list[click.Parameter]:
@@ -198,6 +226,10 @@ class Group(click.Group):
 
     command_class = Command
     group_class = type
+
+    def __init__(self, name: str | None = None, **given: Any) -> None:
+        super().__init__(name, **given)
+        self.params += log_options()
 
 
 GUARDS = click.option("--guards", cls=Guards)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import log
 from reconciler.cli.console import (
     colour_wanted,
     columns,
@@ -26,14 +27,16 @@ from reconciler.cli.console import (
     footed,
     print_result,
     remove_footers,
+    tell,
 )
 from reconciler.cli.session import Options, Runner, StderrEvents, open_session
 from reconciler.errors import Exit, UsageError
 from reconciler.escape import safe
 from reconciler.plan import Change, Plan
-from reconciler.protocol import Row
+from reconciler.protocol import Ending, Row
 from reconciler.render import plan_text, row_line
 from reconciler.run import Driver
+from reconciler.state import word_of
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -51,9 +54,25 @@ class LineProgress(StderrEvents):
     Each is printed at once, so that a log tells how far a killed run came.
     """
 
+    def started(self, changes: Sequence[Change]) -> None:
+        """Log how many changes are about to be made."""
+        tell("changes_started", changes=len(changes))
+
     def ended(self, row: Row) -> None:
         """Print the line of a change that came to its end."""
         self.line(row_line(row))
+        outcome = row.outcome
+        tell(
+            "change_ended",
+            "error" if outcome.status is Ending.FAILED else "info",
+            label=safe(row.change.label),
+            action=row.change.action.value,
+            reason=row.change.reason.value,
+            status=word_of(outcome.status),
+            token_id=outcome.token_id,
+            revoked=list(outcome.revoked),
+            message=safe(outcome.sentence),
+        )
 
     def asked(self, about: Plan | str) -> bool:
         """Show what would be done, and ask. UsageError without a terminal."""
@@ -79,6 +98,7 @@ class BarProgress(LineProgress):
 
     def started(self, changes: Sequence[Change]) -> None:
         """Draw a bar for these changes, in place of an earlier one."""
+        super().started(changes)
         width = max(0, min(_BAR_COLUMNS_MAX, columns() - _COLUMNS_BESIDE))
         # hidden: click would draw it in one place, and leave it there
         self._bar = click.progressbar(
@@ -138,6 +158,9 @@ def confirm(question: str) -> bool:
     """Ask on a terminal. UsageError if there is none: nobody could answer."""
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on: give --yes if it is meant")
+    if log.current.json:
+        tell("question", message=question)
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
     return click.confirm(question, default=False, err=True)
 
 

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any, Self, TypeVar
 
+from reconciler.cli import log
 from reconciler.cli.ci import mask
-from reconciler.cli.console import complain_of
+from reconciler.cli.console import complain_of, heard_of
 from reconciler.cli.validate import read_manifest
 from reconciler.errors import UsageError
 from reconciler.exchange import DEFAULT_API_URL, TokenClient
@@ -173,6 +174,7 @@ def open_session(
             else None
         ),
         read_stdin=read_line_of_secret,
+        heard=heard_of("the identity command"),
     )
     identity = IdentityToken(environ, source, mask=mask)
     settings = settings_from_environment(environ)
@@ -193,6 +195,7 @@ def open_session(
             who=f"{socket.gethostname()}:{os.getpid()}",
             wait_s=options.wait,
         )
+        log.of_run(session.run)
         there, prefix = _found(store, at or manifest.place)
         driver = Driver(
             exchange=exchange,

@@ -80,7 +80,7 @@ def _document_in(path: Path) -> str | None:
 
 def _tell(problems: tuple[Problem, ...], found: list[Problem] | None) -> None:
     for problem in problems:
-        complain_of(str(problem))
+        complain_of(str(problem), problem.severity)
     if found is not None:
         found.extend(problems)
 

@@ -11,9 +11,9 @@ Rules this module keeps:
 4. No redirects (the credentials would go along), no cookies, no ``.netrc``, no
    compressed replies (their size is unknown).
 
-Logged at DEBUG is what was asked and the status of its reply. httpcore logs addresses
-and the headers of replies, never the headers of requests. Its loggers are therefore
-left alone; a test holds that.
+Told to ``net.calls`` is what was asked and the status of its reply. httpcore logs
+addresses and the headers of replies, never the headers of requests. Its loggers are
+therefore left alone; a test holds that.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import binascii
 import contextlib
 import hashlib
 import hmac
-import logging
 import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -42,12 +42,11 @@ from reconciler.net import (
     USER_AGENT,
     CertificateError,
     caught,
+    note_call,
     open_pool,
     route_to,
 )
 from reconciler.values import value
-
-_log = logging.getLogger(__name__)
 
 # Connect, send, receive. A server that drips bytes resets the timeout of each read, not
 # the end that this gives the whole request.
@@ -193,6 +192,7 @@ class Wire:
         watchdog = threading.Timer(_WHOLE_REQUEST_TIMEOUTS * self._timeout_s, watch.cut)
         watchdog.daemon = True
         watchdog.start()
+        began_s, status = time.monotonic(), None
         try:
             with self._pool.stream(
                 method,
@@ -202,8 +202,13 @@ class Wire:
                 extensions={"trace": watch.trace, "timeout": self._timeouts},
             ) as response:
                 named = _named(response.headers)
-                _log.debug("%s %s%s: %d", method, self.base_url, path, response.status)
+                status = response.status
+                note_call("exchange", method, path, status, began_s)
                 yield Answer(response.status, named, response.iter_stream()), watch.sent_at_s
+        except LOST:
+            if status is None:
+                note_call("exchange", method, path, None, began_s)
+            raise
         finally:
             watchdog.cancel()
 

@@ -7,7 +7,12 @@ from reconciler import on_demand
 if TYPE_CHECKING:
     from reconciler.identity.check import IdentityCheck
     from reconciler.identity.handoff import hand_over, place_of, plan_served, refuse_within, take
-    from reconciler.identity.source import NOTHING_TO_HAND_OVER, IdentityToken, TokenSource
+    from reconciler.identity.source import (
+        NOTHING_TO_HAND_OVER,
+        IdentityToken,
+        TokenSource,
+        without_secrets,
+    )
 
 __all__ = [
     "NOTHING_TO_HAND_OVER",
@@ -19,6 +24,7 @@ __all__ = [
     "plan_served",
     "refuse_within",
     "take",
+    "without_secrets",
 ]
 
 __getattr__ = on_demand(
@@ -26,6 +32,6 @@ __getattr__ = on_demand(
     {
         "check": ("IdentityCheck",),
         "handoff": ("hand_over", "place_of", "plan_served", "refuse_within", "take"),
-        "source": ("NOTHING_TO_HAND_OVER", "IdentityToken", "TokenSource"),
+        "source": ("NOTHING_TO_HAND_OVER", "IdentityToken", "TokenSource", "without_secrets"),
     },
 )

@@ -130,13 +130,16 @@ def refuse_other_plan(serves: str | None, digest: str | None) -> None:
 class TokenSource:
     """Where the token comes from, by the options.
 
-    ``handed_over`` takes it from its place in Vault, for the plan of a digest.
+    ``handed_over`` takes it from its place in Vault, for the plan of a digest. At the
+    command's end ``heard`` is told each line that it wrote to standard error; where it
+    is None, the command writes to ours.
     """
 
     file: str | None = None
     command: str | None = None
     handed_over: Callable[[str | None], HandedOver] | None = None
     read_stdin: Callable[[], str]
+    heard: Callable[[str], None] | None = None
 
     def options(self) -> tuple[tuple[str, object], ...]:
         """Return each option's name and value."""
@@ -184,12 +187,20 @@ def read_identity(environ: Mapping[str, str], source: TokenSource) -> Secret | N
         except (OSError, UnicodeDecodeError):
             raise PersonNeededError(f"the identity file {file} can't be read as text") from None
     if command is not None:
-        return _checked(_output_of(command, environ), "the identity command's output")
+        output = _output_of(command, environ, source.heard)
+        return _checked(output, "the identity command's output")
     text = environ.get(VARIABLE, "")
     return _checked(text, VARIABLE) if text.strip() else None
 
 
-def _output_of(command: str, environ: Mapping[str, str]) -> str:
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a program that a person named: without our secrets."""
+    return {name: text for name, text in environ.items() if name not in _OURS}
+
+
+def _output_of(
+    command: str, environ: Mapping[str, str], heard: Callable[[str], None] | None
+) -> str:
     try:
         argv = shlex.split(command)
     except ValueError:
@@ -198,13 +209,13 @@ def _output_of(command: str, environ: Mapping[str, str]) -> str:
         raise UsageError(
             "--identity-command needs a program and its arguments, quoted as for a shell"
         )
-    kept = {name: text for name, text in environ.items() if name not in _OURS}
     try:
         done = subprocess.run(
             argv,
-            env=kept,
+            env=without_secrets(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=None if heard is None else subprocess.PIPE,
             timeout=COMMAND_TIMEOUT_S,
             check=False,
         )
@@ -214,11 +225,15 @@ def _output_of(command: str, environ: Mapping[str, str]) -> str:
         ) from None
     except OSError:
         raise PersonNeededError(f"the identity command {argv[0]} can't be run") from None
+    output = done.stdout.decode("ascii", errors="replace")
+    for line in (done.stderr or b"").decode(errors="replace").splitlines():
+        if heard is not None and not (output.strip() and output.strip() in line):
+            heard(line)
     if done.returncode != 0:
         raise PersonNeededError(
             f"the identity command {argv[0]} failed with exit code {done.returncode}"
         )
-    return done.stdout.decode("ascii", errors="replace")
+    return output
 
 
 def _checked(text: str, source: str) -> Secret:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import logging
 import ssl
 import threading
 import time
@@ -27,14 +26,12 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpcore
 
 from reconciler.model import SECOND_MS
-from reconciler.net import USER_AGENT, bounded, caught, open_pool
+from reconciler.net import USER_AGENT, bounded, caught, note_call, open_pool
 from reconciler.values import value
 from reconciler.vault.waiting import retry_after_ms
 
 if TYPE_CHECKING:
     from reconciler.vault.settings import VaultSettings
-
-_log = logging.getLogger(__name__)
 
 _RETRY_AFTER_MAX_S = 10.0
 _RETRY_BACKOFF_S = 0.2  # pauses of 0, 0.4 and 0.8 s
@@ -223,27 +220,33 @@ class VaultClient:
         *,
         is_last: bool,
     ) -> Reply:
-        with self._opened().stream(
-            method,
-            self._url_of(path, query),
-            headers=self._headers(content),
-            content=b"" if content is None and method == "POST" else content,
-            extensions={"timeout": self._timeouts},
-        ) as response:
-            headers = _named(response.headers)
-            _log.debug("%s %s: %d", method, path, response.status)
-            self._seen(response.status, headers.get("x-vault-index"))
-            date, after = headers.get("date"), headers.get("retry-after")
-            reply = Reply(
-                status=response.status,
-                body=None,
-                date=date,
-                retry_after_ms=retry_after_ms(after, date),
-            )
-            if not is_last and _pause_s(reply, 1) is not None:
-                return reply
-            end_s = time.monotonic() + REPLY_TIME_MAX_S
-            text = bounded(response.iter_stream(), REPLY_BYTES_MAX, end_s=end_s)
+        began_s, status = time.monotonic(), None
+        try:
+            with self._opened().stream(
+                method,
+                self._url_of(path, query),
+                headers=self._headers(content),
+                content=b"" if content is None and method == "POST" else content,
+                extensions={"timeout": self._timeouts},
+            ) as response:
+                headers, status = _named(response.headers), response.status
+                note_call("vault", method, path, status, began_s)
+                self._seen(status, headers.get("x-vault-index"))
+                date, after = headers.get("date"), headers.get("retry-after")
+                reply = Reply(
+                    status=status,
+                    body=None,
+                    date=date,
+                    retry_after_ms=retry_after_ms(after, date),
+                )
+                if not is_last and _pause_s(reply, 1) is not None:
+                    return reply
+                end_s = time.monotonic() + REPLY_TIME_MAX_S
+                text = bounded(response.iter_stream(), REPLY_BYTES_MAX, end_s=end_s)
+        except (*_LOST, OSError):
+            if status is None:
+                note_call("vault", method, path, None, began_s)
+            raise
         if text is None:
             raise EndlessReplyError
         body = caught(lambda: json.loads(text or b"null"), ValueError, RecursionError)

@@ -71,9 +71,10 @@ def remarks_on(option: click.Option) -> Iterator[str]:
 
 
 def table(command: click.Command) -> str:
-    """Return the table of a command's options; every command has ``--help`` besides."""
+    """Return the table of a command's options, but for those that every command has."""
     rows = ["| option | what it does |", "|---|---|"]
-    for option in (param for param in command.params if isinstance(param, click.Option)):
+    options = (param for param in command.params if isinstance(param, click.Option))
+    for option in (param for param in options if param.expose_value):
         names = ", ".join(option.opts)
         remarks = ", ".join(remarks_on(option))
         text = str(option.help)

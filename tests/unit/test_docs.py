@@ -218,6 +218,7 @@ def test_guards() -> None:
         assert all(f"(default {n})" in str(options[flag].help) for flag, n in defaults.items())
     others = {"--target", "--exclude", "--only", "--out", "--format", "--detailed-exitcode"}
     others |= {"--observed", "--base", "--comment", "--issue", "--reviewed"}
+    others |= {"--log-format", "--log-level"}
     assert options_of(COMMANDS["plan"]).keys() - others == flags, "a guard that no page names"
 
 
