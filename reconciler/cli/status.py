@@ -12,16 +12,21 @@ With ``--observed`` no credential is needed.
 from __future__ import annotations
 
 import dataclasses
+import os
+import time
+
+import click
 
 from reconciler.cli import formats
-from reconciler.cli.console import print_result
+from reconciler.cli.console import complain_of, print_result
 from reconciler.cli.session import Options, open_for_reading, policy_of
 from reconciler.cli.snapshots import read_snapshot
 from reconciler.cli.validate import read_manifest
 from reconciler.documents import Snapshot
 from reconciler.errors import ReconcilerError, UsageError
-from reconciler.model import Manifest
-from reconciler.plan import Status, narrowed, status_of
+from reconciler.escape import safe
+from reconciler.model import SECOND_MS, Manifest
+from reconciler.plan import Status, check_of, narrowed, status_of
 from reconciler.run import look_only, refuse_distrusted
 from reconciler.values import value
 
@@ -37,14 +42,33 @@ class StatusOptions(Options):
     wide: bool = False
     token_id: str | None = None
     observed: tuple[str, ...] = ()
+    check: bool = False
 
 
 def status(options: StatusOptions) -> None:
-    """Print the state of every token. UsageError where options don't go together."""
+    """Print the state of every token, or a verdict in one line.
+
+    With another format than text both are wanted: the line goes to standard error.
+    UsageError where options don't go together.
+    """
     if options.wide and options.form != "text":
         raise UsageError(f"--wide is for the table: --format {options.form} has everything")
     render = formats.status_wide if options.wide else formats.STATUS[options.form]
-    print_result(render(statuses_of(options)))
+    found = statuses_of(options)
+    if not options.check:
+        print_result(render(found))
+        return
+    checked = check_of(
+        found,
+        identity=bool(os.environ.get("LIMITLESS_IDENTITY_TOKEN", "").strip()),
+        now_ms=int(time.time() * SECOND_MS) if options.observed else None,
+    )
+    if options.form == "text":
+        print_result(safe(checked.sentence))
+    else:
+        print_result(render(found))
+        complain_of(checked.sentence, "error" if checked.exit_code else None)
+    raise click.exceptions.Exit(checked.exit_code)
 
 
 def statuses_of(options: StatusOptions) -> tuple[Status, ...]:

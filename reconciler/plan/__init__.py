@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         order,
         row_key,
     )
+    from reconciler.plan.check import Check, check_of
     from reconciler.plan.context import owned_paths
     from reconciler.plan.guards import GUARDS, Guard, Policy, violations
     from reconciler.plan.labels import ALL, LEAST_ID, begun_with, meant
@@ -95,6 +96,7 @@ __all__ = [
     "Alarm",
     "Category",
     "Change",
+    "Check",
     "Date",
     "DateKind",
     "Evidence",
@@ -140,6 +142,7 @@ __all__ = [
     "Unattended",
     "alarms_of",
     "begun_with",
+    "check_of",
     "dates_of",
     "gained_scopes",
     "is_loud",
@@ -185,6 +188,7 @@ __getattr__ = on_demand(
             "order",
             "row_key",
         ),
+        "check": ("Check", "check_of"),
         "context": ("owned_paths",),
         "guards": ("GUARDS", "Guard", "Policy", "violations"),
         "labels": ("ALL", "LEAST_ID", "begun_with", "meant"),

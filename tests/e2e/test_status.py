@@ -27,7 +27,7 @@ def test_a_status_without_any_credential(fleet: Fleet) -> None:
     (fleet.folder / "tokens.yaml").rename(fleet.folder / "later.yaml")
     shown = ("status", "--observed", "observed.json", "--format", "json")
     here = judged("status", fleet.must(*shown, environ=bare(fleet)).out)
-    moving = {"as_of": "", "tokens": ""}
+    moving = {"as_of": "", "as_of_unix": 0, "tokens": ""}
     assert {**here, **moving} == {**there, **moving}
     assert [t["wanted_scopes"] for t in here["tokens"]] == [
         t["wanted_scopes"] for t in there["tokens"]

@@ -190,6 +190,12 @@ def apply(**given: Any) -> None:
     "what was wanted then (may be repeated).",
     multiple=True,
 )
+@option(
+    "--check",
+    is_flag=True,
+    help="Say in one line whether all is well (exit 0), something is broken or overdue (1), "
+    "or a person is needed (4).",
+)
 @MAX_MISSING
 def status(**given: Any) -> None:
     """Show how every token stands.

@@ -1,0 +1,171 @@
+"""Claims about the verdict of ``status --check``, over whole statuses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from reconciler.errors import Exit
+from reconciler.model import DAY_MS, HOUR_MS, LiveToken, Manifest, SecretMeta, VersionState
+from reconciler.plan.check import Check, check_of
+from reconciler.plan.status import Status, status_of
+from reconciler.state.ledger import Ledger
+from reconciler.state.snapshot import Observed
+from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, retiring, spec
+
+IDENTITY_SAID = "to derive, an apply needs an identity token"
+BOT = manifest(spec("bot"))
+BOTH = manifest(spec("bot"), spec("hedger"))
+OVERWRITTEN = SecretMeta(latest=2, state=VersionState.LIVING)
+
+
+def known(days: int, *labels: str) -> tuple[Ledger, tuple[LiveToken, ...]]:
+    """Labels whose tokens are so old, in the ledger and at the exchange."""
+    memory = ledger({x: entry(f"id-{x}", x, age_ms=days * DAY_MS) for x in labels})
+    return memory, tuple(live(f"id-{x}", x, age_ms=days * DAY_MS) for x in labels)
+
+
+def seen(days: int, *labels: str) -> Observed:
+    """What a run observes of them."""
+    memory, tokens = known(days, *labels)
+    return observed(memory, *tokens)
+
+
+def overwritten() -> Observed:
+    """A label whose secret was overwritten; its content is at hand."""
+    whole = seen(1, "bot")
+    return dataclasses.replace(whole, secrets={**whole.secrets, "bot": OVERWRITTEN})
+
+
+def draining() -> Observed:
+    """A label whose predecessor is still used."""
+    memory, tokens = known(1, "bot")
+    old = retiring("id-0", "bot", overlap_ms=DAY_MS)
+    bot = dataclasses.replace(memory.tokens["bot"], retiring=(old,))
+    used = live("id-0", "bot", age_ms=40 * DAY_MS, unused_for_ms=HOUR_MS)
+    return observed(ledger({"bot": bot}), *tokens, used)
+
+
+def twinned() -> Observed:
+    """A wanted label with a live token that nobody here derived."""
+    return observed(ledger({}), live("id-9", "bot"))
+
+
+def check(
+    desired: Manifest, what: Observed, *, identity: bool = False, now_ms: int | None = None
+) -> Check:
+    """The verdict on one manifest."""
+    return check_of([status_of(desired, what)], identity=identity, now_ms=now_ms)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence", "desired", "what", "identity"),
+    [
+        pytest.param(
+            Exit.DONE,
+            "all is well: 1 label, none broken or overdue, and nobody is needed",
+            BOT,
+            seen(1, "bot"),
+            False,
+            id="well",
+        ),
+        pytest.param(
+            Exit.DONE,
+            "all is well: 1 label, none broken or overdue, and nobody is needed",
+            BOT,
+            draining(),
+            False,
+            id="a consumer is slow, and the plan says so",
+        ),
+        pytest.param(
+            Exit.DONE,
+            "all is well: 1 label, none broken or overdue, and nobody is needed",
+            BOT,
+            seen(30, "bot"),
+            True,
+            id="due, and an apply can do it",
+        ),
+        pytest.param(
+            Exit.PERSON_NEEDED,
+            f"a person is needed: bot: {IDENTITY_SAID}",
+            BOT,
+            seen(30, "bot"),
+            False,
+            id="due, and nobody can do it",
+        ),
+        pytest.param(
+            Exit.ERROR,
+            "bot is overdue: older than rotate_after",
+            BOT,
+            seen(32, "bot"),
+            True,
+            id="overdue",
+        ),
+        pytest.param(
+            Exit.ERROR,
+            "2 labels are overdue: bot, hedger",
+            BOTH,
+            seen(32, "bot", "hedger"),
+            True,
+            id="two overdue",
+        ),
+        pytest.param(
+            Exit.PERSON_NEEDED,
+            f"a person is needed: bot: {IDENTITY_SAID}; bot is overdue: older than rotate_after",
+            BOT,
+            seen(32, "bot"),
+            False,
+            id="both",
+        ),
+        pytest.param(
+            Exit.PERSON_NEEDED,
+            "a person is needed: bot: a token with this label lives that we did not derive: "
+            "adopt it, or --replace the label (id-9)",
+            BOT,
+            twinned(),
+            True,
+            id="a decision",
+        ),
+    ],
+)
+def test_the_verdict(
+    *, code: Exit, sentence: str, desired: Manifest, what: Observed, identity: bool
+) -> None:
+    """The table of ``check``."""
+    expected = Check(exit_code=code, sentence=sentence)
+    assert expected == check(desired, what, identity=identity)
+
+
+def test_what_is_broken_is_said() -> None:
+    """Whatever the way to mend it: a derive needs a person, a restore does not."""
+    gone = check(BOT, overwritten(), identity=True)
+    assert (gone.exit_code, gone.sentence.partition(":")[0]) == (Exit.ERROR, "bot is broken")
+    alone = check(BOT, overwritten())
+    assert alone.exit_code is Exit.PERSON_NEEDED
+    assert "bot is broken" in alone.sentence
+
+
+def test_many_labels_are_counted() -> None:
+    """The line stays one that a pager shows."""
+    labels = [f"bot-{number:02}" for number in range(50)]
+    fleet = manifest(*(spec(label) for label in labels))
+    line = check(fleet, seen(32, *labels), identity=True).sentence
+    assert line == "50 labels are overdue: bot-00, bot-01, bot-02 and 47 more"
+
+
+def test_an_old_snapshot_is_no_proof() -> None:
+    """The job that takes it may have died while all was well."""
+    what = seen(1, "bot")
+    days = [check(BOT, what, now_ms=NOW_MS + days * DAY_MS) for days in (2, 5)]
+    assert [one.exit_code for one in days] == [Exit.DONE, Exit.ERROR]
+    assert days[1].sentence == "what is known is 5 days old"
+
+
+def test_of_several_manifests_each_is_named() -> None:
+    """The worst counts."""
+    fine = status_of(BOT, seen(1, "bot"))
+    late: Status = dataclasses.replace(status_of(BOT, seen(32, "bot")), place="kv/other")
+    assert check_of([fine, late], identity=True) == Check(
+        exit_code=Exit.ERROR, sentence="kv/other: bot is overdue: older than rotate_after"
+    )
