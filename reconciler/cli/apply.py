@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,11 +13,15 @@ import click
 from reconciler.cli.ci import in_actions, summarise_refusal, write_summary
 from reconciler.cli.console import complain, complain_of, print_result, tell
 from reconciler.cli.files import clear, read_text, refuse_unwritable, write_whole
+from reconciler.cli.measured import Measure, run_measured
+from reconciler.cli.notify import argv_of, notify
 from reconciler.cli.progress import open_for_writing
 from reconciler.cli.session import Options
+from reconciler.cli.validate import DEFAULT_MANIFEST
 from reconciler.documents import dump, load_plan, report_document
 from reconciler.errors import Exit, UsageError
 from reconciler.escape import safe
+from reconciler.manifest import load_manifest
 from reconciler.plan import Policy
 from reconciler.protocol import Approved, Report, approve
 from reconciler.render import held_lines, report_last_line, stale_text, twin_sentence, why
@@ -37,11 +42,14 @@ class ApplyOptions(Options):
     """What ``apply`` and ``rotate`` are given; ``plan_file``, ``report`` are files.
 
     ``token_id`` may be the beginning of the id of a token to rotate. ``anew``: an
-    unfinished rotation is not gone on with.
+    unfinished rotation is not gone on with. ``metrics`` is a file, ``notify_command`` a
+    program with its arguments.
     """
 
     yes: bool
     report: str | None
+    metrics: str | None = None
+    notify_command: str | None = None
     plan_file: str | None = None
     token_id: str | None = None
     anew: bool = False
@@ -97,7 +105,7 @@ def rotate(options: ApplyOptions) -> None:
     def stage(session: Session) -> Stage[Report]:
         return rotate_labels(session, token_id=options.token_id, ask=ask, anew=options.anew)
 
-    _report(chosen, stage)
+    _report("rotate", chosen, stage)
 
 
 def _apply(options: ApplyOptions, approved: Approved | None) -> None:
@@ -106,31 +114,43 @@ def _apply(options: ApplyOptions, approved: Approved | None) -> None:
     def stage(session: Session) -> Stage[Report]:
         return apply_manifest(session, approved=approved, ask=ask)
 
-    _report(options, stage)
+    _report("apply", options, stage)
 
 
-def _report(options: ApplyOptions, stage: Callable[[Session], Stage[Report]]) -> None:
+def _report(command: str, options: ApplyOptions, stage: Callable[[Session], Stage[Report]]) -> None:
     """Perform a run and tell what became of it."""
+    told = argv_of(options.notify_command) if options.notify_command is not None else None
     if options.report:
         refuse_unwritable(options.report)
         clear(options.report)
-    with summarise_refusal("apply"):
-        try:
-            report = _run(options, stage)
-        except OlderManifestError:
-            if not (in_actions() and _is_newest()):
-                raise
-            newest = {**options.guards, "allow_older_manifest": True}
-            report = _run(dataclasses.replace(options, guards=newest), stage)
-    _finish(report, options.report)
+    with run_measured(options.metrics, command, lambda: _place(options)) as measure:
+        with summarise_refusal("apply"):
+            try:
+                measure.report = _run(options, stage, measure)
+            except OlderManifestError:
+                if not (in_actions() and _is_newest()):
+                    raise
+                newest = {**options.guards, "allow_older_manifest": True}
+                anew = dataclasses.replace(options, guards=newest)
+                measure.report = _run(anew, stage, measure)
+        _finish(measure.report, options.report, told)
 
 
-def _run(options: ApplyOptions, stage: Callable[[Session], Stage[Report]]) -> Report:
+def _run(
+    options: ApplyOptions, stage: Callable[[Session], Stage[Report]], measure: Measure
+) -> Report:
     with open_for_writing(options) as runner:
+        measure.place = runner.session.manifest.place
         return runner.run(stage(runner.session))
 
 
-def _finish(report: Report, report_file: str | None) -> None:
+def _place(options: ApplyOptions) -> str:
+    """Return the manifest's mount and prefix. ReconcilerError if it can't be read."""
+    files = [Path(name) for name in options.manifest or (DEFAULT_MANIFEST,)]
+    return load_manifest(files).manifest.place
+
+
+def _finish(report: Report, report_file: str | None, told: list[str] | None) -> None:
     """Tell what became of the run, and end with its exit code."""
     _log(report)
     for line in held_lines(report):
@@ -140,9 +160,10 @@ def _finish(report: Report, report_file: str | None) -> None:
         if token.probably_ours or token.perhaps_ours:
             complain_of(f"{token.token_id} ({token.label or ''}): {twin_sentence(token)}")
     exit_code = report.exit_code
+    document = dump(report_document(report)) if report_file or told else ""
     if report_file:
         try:
-            write_whole(report_file, dump(report_document(report)))
+            write_whole(report_file, document)
         except OSError as error:
             complain_of(f"error: the report could not be written: {error.strerror}: {report_file}")
             exit_code = exit_code or Exit.PARTIAL
@@ -152,6 +173,8 @@ def _finish(report: Report, report_file: str | None) -> None:
         from reconciler.cli.posts import publish_report
 
         publish_report(report, exit_code)
+    if told:
+        notify(told, document)
     with contextlib.suppress(OSError, ValueError):
         print_result(report_last_line(report))
     raise click.exceptions.Exit(exit_code)

@@ -9,13 +9,15 @@ from pathlib import Path
 from reconciler.errors import ReconcilerError
 
 MAX_FILE_CHARS = 64 * 1024 * 1024
+PUBLIC = 0o644
 
 
-def write_whole(name: str, text: str) -> None:
+def write_whole(name: str, text: str, *, public: bool = False) -> None:
     """Write a file with all of the text, or leave it as it was. OSError.
 
     A link is followed. What is no regular file (a pipe, a device) is written into,
-    never replaced.
+    never replaced. With ``public`` everybody on the machine may read it, whatever the
+    umask: whoever collects metrics is another user.
     """
     path = Path(name).resolve()
     try:
@@ -25,6 +27,8 @@ def write_whole(name: str, text: str) -> None:
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("w", encoding="utf-8") as file:
+                if public:
+                    os.fchmod(file.fileno(), PUBLIC)
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

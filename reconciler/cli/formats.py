@@ -6,6 +6,7 @@ imported when its format is asked for, so that ``--help`` stays instant.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +15,10 @@ from reconciler.cli.console import colour_wanted, columns
 
 if TYPE_CHECKING:
     from reconciler.cli.plan import ShownPlan
-    from reconciler.plan import Status
+    from reconciler.plan import Check, Status
+
+
+IDENTITY = "LIMITLESS_IDENTITY_TOKEN"
 
 
 def _plan_text(shown: ShownPlan) -> str:
@@ -73,6 +77,23 @@ def _status_ics(statuses: Sequence[Status]) -> str:
     return ics_calendar(statuses)
 
 
+def _status_prometheus(statuses: Sequence[Status]) -> str:
+    from reconciler.documents import metrics_of_status, metrics_text
+
+    return metrics_text(metrics_of_status(statuses, check_now))
+
+
+def check_now(statuses: Sequence[Status], now_ms: int | None = None) -> Check:
+    """Judge how everything stands, as ``check_of`` does.
+
+    An apply has an identity token where the environment has one.
+    """
+    from reconciler.plan import check_of
+
+    identity = bool(os.environ.get(IDENTITY, "").strip())
+    return check_of(statuses, identity=identity, now_ms=now_ms)
+
+
 PLAN: Mapping[str, Callable[[ShownPlan], str]] = {
     "text": _plan_text,
     "json": _plan_json,
@@ -84,6 +105,7 @@ STATUS: Mapping[str, Callable[[Sequence[Status]], str]] = {
     "json": _status_json,
     "html": _status_html,
     "ics": _status_ics,
+    "prometheus": _status_prometheus,
 }
 """Each is given one status, or one for each snapshot."""
 

@@ -84,6 +84,15 @@ WAIT = option(
     help="If another run holds the lease, wait this long for it.",
 )
 REPORT = file_option("--report", text="Write what was done to this file, as JSON.")
+METRICS = file_option(
+    "--metrics", text="Write the run's metrics to this file, in Prometheus' text format."
+)
+NOTIFY = option(
+    "--notify-command",
+    metavar="'ARGV'",
+    callback=named,
+    help="Run this program at the end, without a shell, with the report on its standard input.",
+)
 SNAPSHOT_OUT = file_option("--out", text="Write the snapshot to this file.", required=True)
 IDENTITY = chain(
     option(

@@ -12,13 +12,15 @@ With ``--observed`` no credential is needed.
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from reconciler.cli import formats
 from reconciler.cli.console import complain_of, print_result
+from reconciler.cli.files import refuse_unwritable, write_whole
 from reconciler.cli.session import Options, open_for_reading, policy_of
 from reconciler.cli.snapshots import read_snapshot
 from reconciler.cli.validate import read_manifest
@@ -26,7 +28,7 @@ from reconciler.documents import Snapshot
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.escape import safe
 from reconciler.model import SECOND_MS, Manifest
-from reconciler.plan import Status, check_of, narrowed, status_of
+from reconciler.plan import Status, narrowed, status_of
 from reconciler.run import look_only, refuse_distrusted
 from reconciler.values import value
 
@@ -35,7 +37,7 @@ from reconciler.values import value
 class StatusOptions(Options):
     """What ``status`` is given; ``form`` is a key of ``formats.STATUS``.
 
-    ``token_id`` may be the beginning of an id, ``observed`` are files.
+    ``token_id`` may be the beginning of an id, ``observed`` and ``out`` are files.
     """
 
     form: str
@@ -43,30 +45,41 @@ class StatusOptions(Options):
     token_id: str | None = None
     observed: tuple[str, ...] = ()
     check: bool = False
+    out: str | None = None
 
 
 def status(options: StatusOptions) -> None:
-    """Print the state of every token, or a verdict in one line.
+    """Print or write the state of every token, or print a verdict in one line.
 
-    With another format than text both are wanted: the line goes to standard error.
-    UsageError where options don't go together.
+    Where both are wanted, the line goes to standard error. UsageError where options
+    don't go together.
     """
     if options.wide and options.form != "text":
         raise UsageError(f"--wide is for the table: --format {options.form} has everything")
-    render = formats.status_wide if options.wide else formats.STATUS[options.form]
+    if options.out is not None:
+        refuse_unwritable(options.out)
     found = statuses_of(options)
-    if not options.check:
-        print_result(render(found))
-        return
-    checked = check_of(
-        found,
-        identity=bool(os.environ.get("LIMITLESS_IDENTITY_TOKEN", "").strip()),
-        now_ms=int(time.time() * SECOND_MS) if options.observed else None,
-    )
-    if options.form == "text":
+    shown = options.form != "text" or options.wide or options.out is not None
+    if shown or not options.check:
+        _show(found, options)
+    if options.check:
+        _end_with_verdict(found, options, alone=not shown)
+
+
+def _show(found: Sequence[Status], options: StatusOptions) -> None:
+    text = (formats.status_wide if options.wide else formats.STATUS[options.form])(found)
+    if options.out is None:
+        print_result(text)
+    else:
+        write_whole(options.out, click.unstyle(text), public=options.form == "prometheus")
+
+
+def _end_with_verdict(found: Sequence[Status], options: StatusOptions, *, alone: bool) -> NoReturn:
+    now_ms = int(time.time() * SECOND_MS) if options.observed else None
+    checked = formats.check_now(found, now_ms)
+    if alone:
         print_result(safe(checked.sentence))
     else:
-        print_result(render(found))
         complain_of(checked.sentence, "error" if checked.exit_code else None)
     raise click.exceptions.Exit(checked.exit_code)
 

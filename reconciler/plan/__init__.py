@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from reconciler.plan.review import NoBase, Review, review_of
     from reconciler.plan.rotations import unfinished_rotations
     from reconciler.plan.setting import DEFAULT_OVERLAP_MS
-    from reconciler.plan.states import State
+    from reconciler.plan.states import STATES, State
     from reconciler.plan.status import (
         Lease,
         OpenIntent,
@@ -92,6 +92,7 @@ __all__ = [
     "PROBABLY_OURS",
     "RESTOCK_MS",
     "SENTENCES",
+    "STATES",
     "Action",
     "Alarm",
     "Category",
@@ -200,7 +201,7 @@ __getattr__ = on_demand(
         "review": ("NoBase", "Review", "review_of"),
         "rotations": ("unfinished_rotations",),
         "setting": ("DEFAULT_OVERLAP_MS",),
-        "states": ("State",),
+        "states": ("STATES", "State"),
         "status": (
             "Lease",
             "OpenIntent",

@@ -153,7 +153,8 @@ class Status:
     """The whole fleet at one instant.
 
     ``place`` is ``mount/prefix`` in Vault: what is managed is told apart by it and the
-    exchange. ``foreign`` counts the tokens whose label is not ours. ``unattended`` is
+    exchange. ``foreign`` counts the tokens whose label is not ours. A use that is shown
+    may be late by ``doubt_ms``; None while nothing proves a bound. ``unattended`` is
     until when no rotation by age needs a person, where a label is to have a reserve.
     ``recent`` is what was done last, the newest first.
     """
@@ -168,6 +169,7 @@ class Status:
     needs: tuple[Need, ...]
     twins: tuple[NotTouched, ...]
     foreign: int
+    doubt_ms: int | None = None
     lease: Lease | None
     abandoned: tuple[Abandoned, ...]
     unattended: Unattended | None = None
@@ -209,6 +211,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         twins=tuple(row for row in chosen.not_touched if row.kind is Kind.TWIN),
         foreign=chosen.foreign_unnamed
         + sum(row.kind is Kind.FOREIGN for row in chosen.not_touched),
+        doubt_ms=observed.doubt_ms,
         lease=None
         if holder is None
         else Lease(run=holder.run, who=holder.who, expires_at_ms=holder.expires_at_ms),

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 LENGTHS = frozenset(
     {
-        *("age_ms", "gap_ms", "grace_ms", "lag_ms", "life_ms", "overlap_ms"),
+        *("age_ms", "doubt_ms", "gap_ms", "grace_ms", "lag_ms", "life_ms", "overlap_ms"),
         *("reserve_age_ms", "rotate_after_ms", "rotate_before_ms"),
     }
 )

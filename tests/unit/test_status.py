@@ -384,6 +384,7 @@ def test_all_that_is_known_of_a_label() -> None:
         needs=(),
         twins=(),
         foreign=3,
+        doubt_ms=0,
         lease=Lease(run="run-9", who="build-7:123", expires_at_ms=NOW_MS + MINUTE_MS),
         abandoned=(),
         recent=(

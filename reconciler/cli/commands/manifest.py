@@ -14,6 +14,8 @@ from reconciler.cli.options import (
     IDENTITY_VAULT,
     MANIFEST,
     MAX_MISSING,
+    METRICS,
+    NOTIFY,
     REPORT,
     SELECTION,
     SNAPSHOT_OUT,
@@ -141,6 +143,8 @@ def plan(**given: Any) -> None:
     text="Apply exactly this saved plan; exit with 3 if it is stale.",
 )
 @REPORT
+@METRICS
+@NOTIFY
 def apply(**given: Any) -> None:
     """Make exchange and Vault match the manifest.
 
@@ -196,6 +200,7 @@ def apply(**given: Any) -> None:
     help="Say in one line whether all is well (exit 0), something is broken or overdue (1), "
     "or a person is needed (4).",
 )
+@file_option("--out", text="Write it to this file, as a whole or not at all.")
 @MAX_MISSING
 def status(**given: Any) -> None:
     """Show how every token stands.

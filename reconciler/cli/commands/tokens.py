@@ -11,6 +11,8 @@ from reconciler.cli.options import (
     IDENTITY_VAULT,
     MANIFEST,
     MAX_MISSING,
+    METRICS,
+    NOTIFY,
     REPORT,
     WAIT,
     YES,
@@ -100,6 +102,8 @@ def bootstrap(**given: Any) -> None:
 @YES
 @WAIT
 @REPORT
+@METRICS
+@NOTIFY
 def rotate(**given: Any) -> None:
     """Rotate labels now, whatever their age."""
     from reconciler.cli import apply as module
