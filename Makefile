@@ -19,18 +19,23 @@ help:            ## this list
 .venv-sdk/ready: tests/adapters/sdk/requirements.txt
 .venv-checks/ready: tests/delivery/checks/requirements.txt
 .venv-consumers/ready: tests/e2e/consumers/requirements.txt
-.venv-sdk/ready .venv-checks/ready .venv-consumers/ready:
+.venv-look/ready: tests/look/requirements.txt
+.venv-sdk/ready .venv-checks/ready .venv-consumers/ready .venv-look/ready:
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 NODE := tests/adapters/sdk_ts/node_modules/ready tests/delivery/expressions/node_modules/ready
-LOOK_NODE := tests/look/page/node_modules/ready
+LOOK_NODE := tests/look/page/node_modules/ready tests/look/monitoring/node_modules/ready
 $(NODE) $(LOOK_NODE): %/node_modules/ready: %/package-lock.json
 	@if ! command -v npm > /dev/null; then echo "npm is not here: the tests that need $*/package.json will be skipped"; \
 	elif ! npm --prefix $* ci --loglevel=error --ignore-scripts --no-audit --no-fund > /dev/null; then \
 		echo "npm can't install $*/package.json: the tests that need it will be skipped"; \
 	else touch $@; fi
+
+PROMETHEUS := tests/look/monitoring/bin/ready
+$(PROMETHEUS): tests/look/monitoring/fetch.sh
+	@$< $(@D) || echo "Prometheus can't be fetched: the tests that need it will be skipped"
 
 setup: .venv/ready      ## the environment alone
 
@@ -50,7 +55,7 @@ unit: .venv/ready       ## the tests that start no server
 consumers: .venv/ready .venv-consumers/ready  ## the recipes of docs/consumers.md, with the programs that they are for (a gigabyte)
 	$(PYTEST) -m consumers tests/e2e
 
-look: .venv/ready $(LOOK_NODE)  ## the page of status in a real Chromium, with axe-core (a third of a gigabyte)
+look: .venv/ready .venv-look/ready $(LOOK_NODE) $(PROMETHEUS)  ## the page of status in a real Chromium, metrics and alerts in a real Prometheus (half a gigabyte)
 	$(BIN)/python -m pytest -m look tests/look
 
 SEED ?=
@@ -95,6 +100,7 @@ lock:            ## make the hash-locked requirements anew (needs uv on the PATH
 	$(LOCK) tests/adapters/sdk/requirements.in -o tests/adapters/sdk/requirements.txt
 	$(LOCK) tests/delivery/checks/requirements.in -o tests/delivery/checks/requirements.txt
 	$(LOCK) tests/e2e/consumers/requirements.in -o tests/e2e/consumers/requirements.txt
+	$(LOCK) tests/look/requirements.in -o tests/look/requirements.txt
 	for folder in $(NODE:/node_modules/ready=) $(LOOK_NODE:/node_modules/ready=); do npm --prefix $$folder update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund || exit 1; done
 
 dist: .venv/ready .venv-checks/ready  ## wheel, sources and a bill of materials, in dist/
@@ -104,4 +110,4 @@ dist: .venv/ready .venv-checks/ready  ## wheel, sources and a bill of materials,
 	.venv-checks/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --validate -o dist/bom.json
 
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .venv-checks .venv-consumers $(NODE:/ready=) $(LOOK_NODE:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist
+	rm -rf .venv .venv-sdk .venv-checks .venv-consumers .venv-look $(NODE:/ready=) $(LOOK_NODE:/ready=) $(PROMETHEUS:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist
