@@ -160,6 +160,10 @@ def test_an_argument_that_means_harm(folder: Path, text: str) -> None:
         ("plan", "--max-rotations", text),
         ("apply", "--plan", text),
         ("apply", "--yes", "--report", text),
+        ("apply", "--yes", "--metrics", text),
+        ("apply", "--yes", "--notify-command", text),
+        ("status", "--out", text),
+        ("status", "--log-format", text),
         ("apply", "--yes", "--identity-file", text),
         ("apply", "--yes", "--identity-command", text),
         ("rotate", "--target", text, "--yes"),
@@ -252,6 +256,7 @@ def test_a_file_that_is_no_document_of_ours(folder: Path, data: bytes) -> None:
 EVERY_LOOK = (
     *(("plan",), ("plan", "--format", "json"), ("plan", "--format", "markdown")),
     *(("status",), ("status", "--format", "json"), ("status", "--format", "html")),
+    ("status", "--format", "prometheus"),
     *(("verify",), ("observe", "--out", "o.json")),
 )
 

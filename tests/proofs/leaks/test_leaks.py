@@ -93,10 +93,13 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("status", "--format", "json"),
     ("status", "--format", "html"),
     ("status", "--format", "ics"),
+    ("status", "--format", "prometheus", "--out", "status.prom"),
+    ("status", "--log-format", "json", "--log-level", "debug"),
     ("observe", "--out", "observed.json"),
     ("verify",),
     ("apply", "--yes", "--report", "report.json"),
-    ("rotate", "--target", "bot", "--yes", "--report", "rotated.json"),
+    ("rotate", "--target", "bot", "--yes", "--report", "rotated.json", "--log-format=json"),
+    ("apply", "--yes", "--metrics", "run.prom", "--notify-command", "sh -c 'env >&2; cat >&2'"),
     ("rollback", "--target", "bot", "--yes"),
     ("bootstrap",),
     ("validate",),
@@ -123,7 +126,7 @@ def test_no_command_prints_or_writes_a_secret(rig: Rig) -> None:
         assert rig.attempt(*arguments).code == 0, arguments
     assert rig.attempt("plan", "--observed", "observed.json").code == 0
     assert rig.attempt("apply", "--plan", "plan.json").code in {0, 3}
-    for said in (r"(GET|POST) http://\S+/auth/api-tokens\S*: 20[01]", r"POST \S+/data/\S+: 200"):
+    for said in (r"exchange: (GET|POST) /auth/\S+: 20[01]", r"vault: POST \S+/data/\S+: 200"):
         assert re.search(said, rig.logs.getvalue())
     assert "httpcore" in rig.logs.getvalue()
 
