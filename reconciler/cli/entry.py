@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
     log.begin(arguments)
     with calls_told():
         code = _run(arguments)
-    level = "error" if code else "info"
+    level = "info" if code in {Exit.DONE, Exit.CHANGES_PENDING} else "error"
     tell("command_ended", level, exit_code=code, duration_ms=log.current.age_ms)
     return code
 

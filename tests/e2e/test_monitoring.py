@@ -7,11 +7,13 @@ import os
 import stat
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from reconciler.cli import notify
 from reconciler.sandbox import Fault, FaultKind, Operation
+from tests.e2e.test_log import events_in
 from tests.e2e.test_status import bare
 from tests.support.fleet import Done, Fleet, judged
 from tests.unit.test_metrics import samples_of
@@ -270,3 +272,24 @@ def test_it_is_told_of_a_run_that_failed(fleet: Fleet, teller: str) -> None:
     report = told(fleet)["report"]
     assert isinstance(report, dict)
     assert (done.code, report["exit_code"]) == (5, 5)
+
+
+def test_an_identity_command_runs_without_our_secrets_too(fleet: Fleet, tmp_path: Path) -> None:
+    """It gets the environment but for them, and what it says becomes an event."""
+    fleet.begin()
+    fleet.write({"label": "bot"})
+    token = fleet.environ["LIMITLESS_IDENTITY_TOKEN"]
+    (tmp_path / "identity").write_text(token)
+    says = f"env > seen.txt; cat {tmp_path}/identity >&2; echo >&2; echo bye >&2"
+    command = f"sh -c '{says}; cat {tmp_path}/identity'"
+    done = fleet.must(
+        *("--log-format", "json", "apply", "--yes", "--identity-command", command),
+        environ={**NOBODY, "GITHUB_TOKEN": "ghs_made_up"},
+    )
+    said = [event.get("message", "") for event in events_in(done.err)]
+    assert [text for text in said if "identity command" in text] == [
+        "the identity command says: bye"
+    ], "the line with the token is left out"
+    seen = (fleet.folder / "seen.txt").read_text()
+    assert "VAULT_ADDR=" in seen
+    assert not [t for t in ("ghs_made_up", fleet.environ["VAULT_TOKEN"], token) if t in seen]
