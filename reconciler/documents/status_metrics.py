@@ -13,11 +13,16 @@
     lease_held                                               1 while a run is at work
     use_doubt_proven                                         1 if a bound is proven
     use_doubt_seconds                                        how late a use may be shown
+    unattended_timestamp_seconds                             when a rotation needs a
+                                                             person, by the reserve
     token_state                              label, state    1
     token_age_seconds                        label           of the current token
     token_oldest_age_seconds                 label           predecessors included
     token_due_timestamp_seconds              label           when its rotation is due
     token_last_used_timestamp_seconds        label           by somebody but us
+    token_reserve, token_reserve_wanted      label           successors that are ready
+    token_unattended_timestamp_seconds       label           when a rotation needs a
+                                                             person, by the reserve
     predecessors                             label           that live
     predecessors_used                        label           that somebody still uses
     predecessor_last_used_timestamp_seconds  label           the latest of theirs
@@ -80,6 +85,13 @@ OF_STATUS: tuple[tuple[Metric, Callable[[Status], str | None]], ...] = (
     (
         Metric("use_doubt_seconds", "By how much a use that the exchange shows may be late."),
         lambda s: None if s.doubt_ms is None else seconds(s.doubt_ms),
+    ),
+    (
+        Metric(
+            "unattended_timestamp_seconds",
+            "Until when no rotation by age needs a person, where a reserve is wanted.",
+        ),
+        lambda s: None if s.unattended is None else seconds(s.unattended.at_ms),
     ),
 )
 """One value for each manifest; None leaves it out."""
@@ -145,6 +157,25 @@ OF_PREDECESSORS: tuple[tuple[Metric, Callable[[TokenStatus, int], str | None]], 
 )
 """The same, of labels that have a predecessor."""
 
+OF_RESERVE: tuple[tuple[Metric, Callable[[TokenStatus, int], str | None]], ...] = (
+    (
+        Metric("token_reserve", "Successors of a label that a rotation may take."),
+        lambda t, _: count(sum(kept.ready for kept in t.reserve)),
+    ),
+    (
+        Metric("token_reserve_wanted", "How many successors the manifest wants in reserve."),
+        lambda t, _: count(t.reserve_wanted),
+    ),
+    (
+        Metric(
+            "token_unattended_timestamp_seconds",
+            "Until when no rotation of a label by age needs a person.",
+        ),
+        lambda t, _: _latest([t.unattended_until_ms]),
+    ),
+)
+"""The same, of labels that have a reserve, or are to have one."""
+
 CHECK = Metric(
     "check_exit_code",
     "What status --check exits with: 0 well, 1 broken or overdue, 4 a person is needed.",
@@ -172,6 +203,8 @@ def metrics_of_status(
             for metric, measured in OF_TOKEN:
                 _add(found, metric, label, measured(token, status.as_of_ms))
             for metric, measured in OF_PREDECESSORS if token.predecessors else ():
+                _add(found, metric, label, measured(token, status.as_of_ms))
+            for metric, measured in OF_RESERVE if token.reserve or token.reserve_wanted else ():
                 _add(found, metric, label, measured(token, status.as_of_ms))
     return list(found.items())
 

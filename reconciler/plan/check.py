@@ -3,7 +3,8 @@
     what is found                                                   exit
     --------------------------------------------------------------  ------------------
     a decision, or a token that a person has to look at             4
-    a derive that is to be made, and no identity token for it       4
+    a derive that is to be made, or a reserve that ends within      4
+    three weeks, and no identity token for it
     a label that is broken or overdue                               1
     a snapshot that nobody has renewed for days                     1
     anything else: waiting, draining, due, drifted, in progress     0
@@ -18,8 +19,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from reconciler.errors import Exit
 from reconciler.escape import counted
 from reconciler.model import DAY_MS
+from reconciler.plan.needs import NeedKind
 from reconciler.plan.states import State
-from reconciler.plan.status import NeedKind, Status
+from reconciler.plan.status import Status
 from reconciler.plan.vocabulary import SENTENCES
 from reconciler.values import value
 

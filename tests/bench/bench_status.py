@@ -1,4 +1,4 @@
-"""``status`` of 1,000 labels from a snapshot, as the page, against the same as JSON."""
+"""``status`` of 1,000 labels from a snapshot, as page and metrics, against JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.showcase import a_scene
 
 TOKENS = 1_000
 PAGE_S, PAGE_MIB, TIMES = 0.6, 60, 1.3
-FORMATS = ("html",)
+FORMATS = ("html", "prometheus")
 
 
 def measure() -> list[Row]:

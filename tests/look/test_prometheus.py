@@ -23,6 +23,7 @@ from reconciler.documents.status_metrics import (
     LABELS,
     NEEDS,
     OF_PREDECESSORS,
+    OF_RESERVE,
     OF_STATUS,
     OF_TOKEN,
     STATE,
@@ -46,7 +47,7 @@ RULES, RULES_TEST = EXAMPLES / "alerts.yml", EXAMPLES / "alerts_test.yml"
 DASHBOARD = EXAMPLES / "dashboard.json"
 
 HOSTILE = ['a"b', "a\\b", "a\\nb", "{x}", "\u202egnp.exe", "ü" * 128, "label=1", "#", " "]
-NAMES = {m.name for table in (OF_STATUS, OF_TOKEN, OF_PREDECESSORS) for m, _ in table}
+NAMES = {m.name for table in (OF_STATUS, OF_TOKEN, OF_PREDECESSORS, OF_RESERVE) for m, _ in table}
 NAMES |= {metric.name for metric in (*OF_RUN, CHECK, LABELS, DRIFT, NEEDS, STATE)}
 
 PARSER = """

@@ -10,9 +10,22 @@ from reconciler.errors import Exit
 from reconciler.model import DAY_MS, HOUR_MS, LiveToken, Manifest, SecretMeta, VersionState
 from reconciler.plan.check import Check, check_of
 from reconciler.plan.status import Status, status_of
+from reconciler.plan.vocabulary import SENTENCES, Reason
+from reconciler.state.kept import RESERVE_FOLDER
 from reconciler.state.ledger import Ledger
 from reconciler.state.snapshot import Observed
-from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, retiring, spec
+from tests.support.values import (
+    NOW_MS,
+    entry,
+    ledger,
+    live,
+    living,
+    manifest,
+    observed,
+    retiring,
+    spec,
+)
+from tests.unit.test_reserve import kept
 
 IDENTITY_SAID = "to derive, an apply needs an identity token"
 BOT = manifest(spec("bot"))
@@ -50,6 +63,19 @@ def draining() -> Observed:
 def twinned() -> Observed:
     """A wanted label with a live token that nobody here derived."""
     return observed(ledger({}), live("id-9", "bot"))
+
+
+def stocked(days: int, *, each_days: int, of: int = 1) -> tuple[Manifest, Observed]:
+    """A label that is so old, is due each so many days, and has one reserve of these."""
+    wanted = dataclasses.replace(
+        spec("bot", rotate_after_ms=each_days * DAY_MS), reserve=of, reserve_age_ms=365 * DAY_MS
+    )
+    memory, tokens = known(days, "bot")
+    bot = dataclasses.replace(memory.tokens["bot"], reserve=(kept("id-r", days=1),))
+    seen_too = observed(ledger({"bot": bot}), *tokens, live("id-r", "bot"))
+    place = f"{RESERVE_FOLDER}/op-id-r"
+    secrets = {**seen_too.secrets, place: living()}
+    return manifest(wanted), dataclasses.replace(seen_too, secrets=secrets)
 
 
 def check(
@@ -135,6 +161,25 @@ def test_the_verdict(
     """The table of ``check``."""
     expected = Check(exit_code=code, sentence=sentence)
     assert expected == check(desired, what, identity=identity)
+
+
+def test_a_reserve_spares_a_person_until_it_ends() -> None:
+    """A due rotation that takes a successor needs nobody; three weeks before the last
+    one is taken somebody is asked to restock.
+    """
+    due = check(*stocked(31, each_days=30))
+    assert (due.exit_code, due.sentence) == (
+        Exit.DONE,
+        "all is well: 1 label, none broken or overdue, and nobody is needed",
+    )
+    ends = check(*stocked(12, each_days=15, of=2))
+    assert (ends.exit_code, SENTENCES[Reason.RESERVE_ENDS] in ends.sentence) == (
+        Exit.PERSON_NEEDED,
+        True,
+    )
+    assert check(*stocked(12, each_days=15, of=2), identity=True).exit_code is Exit.DONE
+    full = check(*stocked(12, each_days=15))
+    assert full.exit_code is Exit.DONE, "there is nothing to restock"
 
 
 def test_what_is_broken_is_said() -> None:

@@ -146,6 +146,18 @@ def test_status_and_run_share_no_name() -> None:
     assert not [name for name in ours | runs if name.endswith(("_total", "_count", "_sum"))]
 
 
+def test_a_reserve_is_told_where_there_is_to_be_one() -> None:
+    """How many are ready, how many are wanted, and until when that lasts."""
+    wanted = dataclasses.replace(spec("bot"), reserve=2)
+    found = shown(status_of(manifest(wanted), draining()))
+    one = 'manifest="secret/p",label="bot"'
+    assert found[f"reconciler_token_reserve{{{one}}}"] == "0"
+    assert found[f"reconciler_token_reserve_wanted{{{one}}}"] == "2"
+    due = found[f"reconciler_token_due_timestamp_seconds{{{one}}}"]
+    assert found[f"reconciler_token_unattended_timestamp_seconds{{{one}}}"] == due
+    assert found['reconciler_unattended_timestamp_seconds{manifest="secret/p"}'] == due
+
+
 # --- what a file remembers ---
 
 CALLS = {("exchange", 200): 5, ("exchange", 429): 2, ("vault", 503): 1, ("vault", None): 1}
