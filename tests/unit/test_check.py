@@ -66,7 +66,7 @@ def twinned() -> Observed:
 
 
 def stocked(days: int, *, each_days: int, of: int = 1) -> tuple[Manifest, Observed]:
-    """A label that is so old, is due each so many days, and has one reserve of these."""
+    """A label of this age, due each so many days, that has one reserve of so many."""
     wanted = dataclasses.replace(
         spec("bot", rotate_after_ms=each_days * DAY_MS), reserve=of, reserve_age_ms=365 * DAY_MS
     )
