@@ -19,6 +19,9 @@
     token_age_seconds                        label           of the current token
     token_oldest_age_seconds                 label           predecessors included
     token_due_timestamp_seconds              label           when its rotation is due
+    token_opens_timestamp_seconds            label           when its window opens for
+                                                             the rotation that is due
+    token_hold_until_timestamp_seconds       label           when its hold ends
     token_last_used_timestamp_seconds        label           by somebody but us
     token_reserve, token_reserve_wanted      label           successors that are ready
     token_unattended_timestamp_seconds       label           when a rotation needs a
@@ -120,6 +123,17 @@ OF_TOKEN: tuple[tuple[Metric, Callable[[TokenStatus, int], str | None]], ...] = 
     (
         Metric("token_due_timestamp_seconds", "When the rotation of a label is due."),
         lambda t, _: _latest([t.due_at_ms]),
+    ),
+    (
+        Metric(
+            "token_opens_timestamp_seconds",
+            "When a window of a label is open for the first time once its rotation is due.",
+        ),
+        lambda t, _: _latest([t.opens_at_ms]),
+    ),
+    (
+        Metric("token_hold_until_timestamp_seconds", "When the hold of a label's rotation ends."),
+        lambda t, _: _latest([t.hold_until_ms]),
     ),
     (
         Metric(

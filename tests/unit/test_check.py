@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from reconciler.errors import Exit
+from reconciler.manifest.windows import parse_window
 from reconciler.model import DAY_MS, HOUR_MS, LiveToken, Manifest, SecretMeta, VersionState
 from reconciler.plan.check import Check, check_of
 from reconciler.plan.status import Status, status_of
@@ -180,6 +181,20 @@ def test_a_reserve_spares_a_person_until_it_ends() -> None:
     assert check(*stocked(12, each_days=15, of=2), identity=True).exit_code is Exit.DONE
     full = check(*stocked(12, each_days=15))
     assert full.exit_code is Exit.DONE, "there is nothing to restock"
+
+
+def test_outside_of_its_window_nothing_is_late() -> None:
+    """A rotation that is due for days is overdue once a whole window is past; until
+    then it waits, and nobody is needed.
+    """
+
+    def code(window: str) -> Exit:
+        wanted = dataclasses.replace(spec("bot"), windows=(parse_window(window),))
+        return check(manifest(wanted), seen(32, "bot")).exit_code
+
+    # now is Sunday
+    assert code("Mon 09:00-10:00 UTC") is Exit.DONE
+    assert code("Sat 09:00-10:00 UTC") is Exit.ERROR
 
 
 def test_what_is_broken_is_said() -> None:

@@ -765,9 +765,7 @@ def test_status_document_says_instants_as_text_and_lengths_as_milliseconds() -> 
         "reserve": [],
         "reserve_wanted": 0,
         "unattended_until": iso(NOW_MS + 29 * DAY_MS - spread_ms("bot", 30 * DAY_MS)),
-        "unattended_until_unix": (
-            NOW_MS + 29 * DAY_MS - spread_ms("bot", 30 * DAY_MS)
-        )
+        "unattended_until_unix": (NOW_MS + 29 * DAY_MS - spread_ms("bot", 30 * DAY_MS))
         // SECOND_MS,
         "revoking": [],
         "intent": None,

@@ -16,12 +16,13 @@ from reconciler.documents import RunMeasured, metrics_of_run, metrics_of_status,
 from reconciler.documents.prometheus import labels_text, seconds
 from reconciler.documents.run_metrics import METRICS
 from reconciler.escape import safe
-from reconciler.model import DAY_MS, HOUR_MS
+from reconciler.manifest.windows import parse_window
+from reconciler.model import DAY_MS, HOUR_MS, instant_ms
 from reconciler.plan import check_of
 from reconciler.plan.status import Status, status_of
 from reconciler.state.snapshot import Observed
 from tests.support.hostile import text_without_surrogates
-from tests.support.values import entry, ledger, live, manifest, observed, retiring, spec
+from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, retiring, spec
 from tests.support.worlds import Scene, scenes
 from tests.unit.test_documents import a_report
 
@@ -156,6 +157,25 @@ def test_a_reserve_is_told_where_there_is_to_be_one() -> None:
     due = found[f"reconciler_token_due_timestamp_seconds{{{one}}}"]
     assert found[f"reconciler_token_unattended_timestamp_seconds{{{one}}}"] == due
     assert found['reconciler_unattended_timestamp_seconds{manifest="secret/p"}'] == due
+
+
+def test_windows_and_holds_are_told_where_there_are_some() -> None:
+    """When a rotation may start; an alert on overdue labels goes by the state."""
+    monday = "2026-11-23T08:00:00.000Z"  # nine o'clock in Berlin, and now is Sunday
+    wanted = dataclasses.replace(
+        spec("bot", rotate_after_ms=2 * DAY_MS),
+        windows=(parse_window("Mon-Thu 09:00-15:00 Europe/Berlin"),),
+        hold_until_ms=NOW_MS + HOUR_MS,
+        hold_reason="a launch",
+    )
+    found = shown(status_of(manifest(wanted), draining()))
+    one = 'manifest="secret/p",label="bot"'
+    opens = found[f"reconciler_token_opens_timestamp_seconds{{{one}}}"]
+    assert int(opens) * 1000 == instant_ms(monday)
+    held = found[f"reconciler_token_hold_until_timestamp_seconds{{{one}}}"]
+    assert int(held) * 1000 == NOW_MS + HOUR_MS
+    plain = shown(status_of(manifest(spec("bot")), draining()))
+    assert not [key for key in plain if "opens" in key or "hold" in key]
 
 
 # --- what a file remembers ---
