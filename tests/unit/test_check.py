@@ -12,6 +12,7 @@ from reconciler.model import DAY_MS, HOUR_MS, LiveToken, Manifest, SecretMeta, V
 from reconciler.plan.check import Check, check_of
 from reconciler.plan.status import Status, status_of
 from reconciler.plan.vocabulary import SENTENCES, Reason
+from reconciler.state import spread_ms
 from reconciler.state.kept import RESERVE_FOLDER
 from reconciler.state.ledger import Ledger
 from reconciler.state.snapshot import Observed
@@ -34,27 +35,33 @@ BOTH = manifest(spec("bot"), spec("hedger"))
 OVERWRITTEN = SecretMeta(latest=2, state=VersionState.LIVING)
 
 
-def known(days: int, *labels: str) -> tuple[Ledger, tuple[LiveToken, ...]]:
-    """Labels whose tokens are so old, in the ledger and at the exchange."""
-    memory = ledger({x: entry(f"id-{x}", x, age_ms=days * DAY_MS) for x in labels})
-    return memory, tuple(live(f"id-{x}", x, age_ms=days * DAY_MS) for x in labels)
+WELL, DUE, LATE = -20, 0, 2
+"""For how many days a label is due."""
 
 
-def seen(days: int, *labels: str) -> Observed:
+def known(due_days: int, *labels: str, each_days: int = 30) -> tuple[Ledger, tuple[LiveToken, ...]]:
+    """Labels that are due for so long, in the ledger and at the exchange."""
+    each_ms = each_days * DAY_MS
+    ages = {x: each_ms - spread_ms(x, each_ms) + due_days * DAY_MS for x in labels}
+    memory = ledger({x: entry(f"id-{x}", x, age_ms=age) for x, age in ages.items()})
+    return memory, tuple(live(f"id-{x}", x, age_ms=age) for x, age in ages.items())
+
+
+def seen(due_days: int, *labels: str) -> Observed:
     """What a run observes of them."""
-    memory, tokens = known(days, *labels)
+    memory, tokens = known(due_days, *labels)
     return observed(memory, *tokens)
 
 
 def overwritten() -> Observed:
     """A label whose secret was overwritten; its content is at hand."""
-    whole = seen(1, "bot")
+    whole = seen(WELL, "bot")
     return dataclasses.replace(whole, secrets={**whole.secrets, "bot": OVERWRITTEN})
 
 
 def draining() -> Observed:
     """A label whose predecessor is still used."""
-    memory, tokens = known(1, "bot")
+    memory, tokens = known(WELL, "bot")
     old = retiring("id-0", "bot", overlap_ms=DAY_MS)
     bot = dataclasses.replace(memory.tokens["bot"], retiring=(old,))
     used = live("id-0", "bot", age_ms=40 * DAY_MS, unused_for_ms=HOUR_MS)
@@ -66,12 +73,12 @@ def twinned() -> Observed:
     return observed(ledger({}), live("id-9", "bot"))
 
 
-def stocked(days: int, *, each_days: int, of: int = 1) -> tuple[Manifest, Observed]:
-    """A label of this age, due each so many days, that has one reserve of so many."""
+def stocked(due_days: int, *, each_days: int, of: int = 1) -> tuple[Manifest, Observed]:
+    """A label due for so long, each so many days, that has one reserve of so many."""
     wanted = dataclasses.replace(
         spec("bot", rotate_after_ms=each_days * DAY_MS), reserve=of, reserve_age_ms=365 * DAY_MS
     )
-    memory, tokens = known(days, "bot")
+    memory, tokens = known(due_days, "bot", each_days=each_days)
     bot = dataclasses.replace(memory.tokens["bot"], reserve=(kept("id-r", days=1),))
     seen_too = observed(ledger({"bot": bot}), *tokens, live("id-r", "bot"))
     place = f"{RESERVE_FOLDER}/op-id-r"
@@ -93,7 +100,7 @@ def check(
             Exit.DONE,
             "all is well: 1 label, none broken or overdue, and nobody is needed",
             BOT,
-            seen(1, "bot"),
+            seen(WELL, "bot"),
             False,
             id="well",
         ),
@@ -109,7 +116,7 @@ def check(
             Exit.DONE,
             "all is well: 1 label, none broken or overdue, and nobody is needed",
             BOT,
-            seen(30, "bot"),
+            seen(DUE, "bot"),
             True,
             id="due, and an apply can do it",
         ),
@@ -117,15 +124,15 @@ def check(
             Exit.PERSON_NEEDED,
             f"a person is needed: bot: {IDENTITY_SAID}",
             BOT,
-            seen(30, "bot"),
+            seen(DUE, "bot"),
             False,
             id="due, and nobody can do it",
         ),
         pytest.param(
             Exit.ERROR,
-            "bot is overdue: older than rotate_after",
+            "bot is overdue: due by its age",
             BOT,
-            seen(32, "bot"),
+            seen(LATE, "bot"),
             True,
             id="overdue",
         ),
@@ -133,15 +140,15 @@ def check(
             Exit.ERROR,
             "2 labels are overdue: bot, hedger",
             BOTH,
-            seen(32, "bot", "hedger"),
+            seen(LATE, "bot", "hedger"),
             True,
             id="two overdue",
         ),
         pytest.param(
             Exit.PERSON_NEEDED,
-            f"a person is needed: bot: {IDENTITY_SAID}; bot is overdue: older than rotate_after",
+            f"a person is needed: bot: {IDENTITY_SAID}; bot is overdue: due by its age",
             BOT,
-            seen(32, "bot"),
+            seen(LATE, "bot"),
             False,
             id="both",
         ),
@@ -168,18 +175,18 @@ def test_a_reserve_spares_a_person_until_it_ends() -> None:
     """A due rotation that takes a successor needs nobody; three weeks before the last
     one is taken somebody is asked to restock.
     """
-    due = check(*stocked(31, each_days=30))
+    due = check(*stocked(DUE, each_days=30))
     assert (due.exit_code, due.sentence) == (
         Exit.DONE,
         "all is well: 1 label, none broken or overdue, and nobody is needed",
     )
-    ends = check(*stocked(12, each_days=15, of=2))
+    ends = check(*stocked(-3, each_days=15, of=2))
     assert (ends.exit_code, SENTENCES[Reason.RESERVE_ENDS] in ends.sentence) == (
         Exit.PERSON_NEEDED,
         True,
     )
-    assert check(*stocked(12, each_days=15, of=2), identity=True).exit_code is Exit.DONE
-    full = check(*stocked(12, each_days=15))
+    assert check(*stocked(-3, each_days=15, of=2), identity=True).exit_code is Exit.DONE
+    full = check(*stocked(-3, each_days=15))
     assert full.exit_code is Exit.DONE, "there is nothing to restock"
 
 
@@ -190,7 +197,7 @@ def test_outside_of_its_window_nothing_is_late() -> None:
 
     def code(window: str) -> Exit:
         wanted = dataclasses.replace(spec("bot"), windows=(parse_window(window),))
-        return check(manifest(wanted), seen(32, "bot")).exit_code
+        return check(manifest(wanted), seen(LATE, "bot")).exit_code
 
     # now is Sunday
     assert code("Mon 09:00-10:00 UTC") is Exit.DONE
@@ -210,13 +217,13 @@ def test_many_labels_are_counted() -> None:
     """The line stays one that a pager shows."""
     labels = [f"bot-{number:02}" for number in range(50)]
     fleet = manifest(*(spec(label) for label in labels))
-    line = check(fleet, seen(32, *labels), identity=True).sentence
+    line = check(fleet, seen(LATE, *labels), identity=True).sentence
     assert line == "50 labels are overdue: bot-00, bot-01, bot-02 and 47 more"
 
 
 def test_an_old_snapshot_is_no_proof() -> None:
     """The job that takes it may have died while all was well."""
-    what = seen(1, "bot")
+    what = seen(WELL, "bot")
     days = [check(BOT, what, now_ms=NOW_MS + days * DAY_MS) for days in (2, 5)]
     assert [one.exit_code for one in days] == [Exit.DONE, Exit.ERROR]
     assert days[1].sentence == "what is known is 5 days old"
@@ -224,8 +231,8 @@ def test_an_old_snapshot_is_no_proof() -> None:
 
 def test_of_several_manifests_each_is_named() -> None:
     """The worst counts."""
-    fine = status_of(BOT, seen(1, "bot"))
-    late: Status = dataclasses.replace(status_of(BOT, seen(32, "bot")), place="kv/other")
+    fine = status_of(BOT, seen(WELL, "bot"))
+    late: Status = dataclasses.replace(status_of(BOT, seen(LATE, "bot")), place="kv/other")
     assert check_of([fine, late], identity=True) == Check(
-        exit_code=Exit.ERROR, sentence="kv/other: bot is overdue: older than rotate_after"
+        exit_code=Exit.ERROR, sentence="kv/other: bot is overdue: due by its age"
     )

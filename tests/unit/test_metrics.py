@@ -20,6 +20,7 @@ from reconciler.manifest.windows import parse_window
 from reconciler.model import DAY_MS, HOUR_MS, instant_ms
 from reconciler.plan import check_of
 from reconciler.plan.status import Status, status_of
+from reconciler.state import spread_ms
 from reconciler.state.snapshot import Observed
 from tests.support.hostile import text_without_surrogates
 from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, retiring, spec
@@ -59,6 +60,10 @@ def shown(*statuses: Status) -> dict[str, str]:
     return samples_of(metrics_text(metrics_of_status(statuses, check_of)))
 
 
+DUE = seconds(NOW_MS + 27 * DAY_MS - spread_ms("bot", 30 * DAY_MS))
+"""When ``draining`` is."""
+
+
 def draining() -> Observed:
     """A label with a predecessor that is still used, and a foreign token."""
     old = retiring("id-0", "bot", overlap_ms=DAY_MS)
@@ -83,7 +88,7 @@ def test_what_a_status_says() -> None:
         'reconciler_token_state{M,label="bot",state="draining"}': "1",
         'reconciler_token_age_seconds{M,label="bot"}': "259200",
         'reconciler_token_oldest_age_seconds{M,label="bot"}': "3456000",
-        'reconciler_token_due_timestamp_seconds{M,label="bot"}': "1797669000",
+        'reconciler_token_due_timestamp_seconds{M,label="bot"}': DUE,
         'reconciler_token_last_used_timestamp_seconds{M,label="bot"}': "1795332600",
         'reconciler_predecessors{M,label="bot"}': "1",
         'reconciler_predecessors_used{M,label="bot"}': "1",
