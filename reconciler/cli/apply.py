@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from reconciler.cli.ci import in_actions, summarise_refusal, write_summary
+from reconciler.cli.ci import in_actions, summarise_refusal, write_outputs, write_summary
 from reconciler.cli.console import complain, complain_of, print_result, tell
 from reconciler.cli.files import clear, read_text, refuse_unwritable, write_whole
 from reconciler.cli.measured import Measure, run_measured
@@ -33,7 +33,7 @@ from reconciler.run import (
     apply_manifest,
     rotate_labels,
 )
-from reconciler.state import word_of
+from reconciler.state import Fleet, word_of
 from reconciler.values import value
 
 
@@ -140,8 +140,12 @@ def _run(
     options: ApplyOptions, stage: Callable[[Session], Stage[Report]], measure: Measure
 ) -> Report:
     with open_for_writing(options) as runner:
-        measure.place = runner.session.manifest.place
-        return runner.run(stage(runner.session))
+        session = runner.session
+        measure.place = session.manifest.place
+        if in_actions():
+            fleet = Fleet(api_url=session.api_url, place=session.manifest.place)
+            write_outputs({"fleet": fleet.name})
+        return runner.run(stage(session))
 
 
 def _place(options: ApplyOptions) -> str:

@@ -30,7 +30,7 @@ from reconciler.model import Manifest
 from reconciler.plan import NoBase, Plan, Policy, Review, review_of, violations
 from reconciler.plan import plan as make_plan
 from reconciler.run import look_only, refuse_distrusted
-from reconciler.state import Observed
+from reconciler.state import Fleet, Observed
 from reconciler.values import value
 
 
@@ -104,7 +104,8 @@ def plan(options: PlanOptions) -> None:
     if in_actions() or posts != Posts():
         from reconciler.cli.posts import publish_plan, source_of
 
-        source = source_of(names, observed.now_ms if options.observed else None)
+        fleet = Fleet(api_url=observed.api_url, place=observed.place)
+        source = source_of(names, fleet, observed.now_ms if options.observed else None)
         publish_plan(shown.plan, source, guards=shown.guards, review=shown.review, posts=posts)
     if options.detailed_exitcode and not shown.plan.reached:
         raise click.exceptions.Exit(Exit.CHANGES_PENDING)

@@ -23,6 +23,9 @@ from typing import TypeVar
 
 from reconciler import __version__
 from reconciler.cli.ci import Posts, notice, write_outputs, write_summary
+from reconciler.cli.validate import DEFAULT_MANIFEST
+from reconciler.cli.whose import Whose, find, placed, whose
+from reconciler.documents import load_snapshot
 from reconciler.errors import ReconcilerError
 from reconciler.github import GitHub, GitHubError, Job, job_from
 from reconciler.model import SECOND_MS
@@ -38,19 +41,23 @@ from reconciler.render import (
     read_marker,
     report_summary,
 )
+from reconciler.state import Fleet
 
 UNATTENDED, ATTENDED = "tokens-apply", "tokens-apply-review"
 """The environments of an apply: without reviewers, and with."""
 
 DRIFT_TITLE = "Tokens: drift, or rotations due"
 
+SNAPSHOT = "tokens-snapshot"
+"""What the artifact's name begins with; of old it was all of it."""
+
 T = TypeVar("T")
 
 _TROUBLE = (ReconcilerError, OSError, ValueError)
 
 
-def source_of(names: tuple[str, ...], taken_at_ms: int | None) -> PlanSource:
-    """Return where the plan comes from.
+def source_of(names: tuple[str, ...], fleet: Fleet, taken_at_ms: int | None) -> PlanSource:
+    """Return where the plan of a fleet comes from.
 
     Outside of GitHub's jobs there is no run to point at.
     """
@@ -60,6 +67,7 @@ def source_of(names: tuple[str, ...], taken_at_ms: int | None) -> PlanSource:
         job = None
     return PlanSource(
         manifest=" ".join(names),
+        fleet=fleet,
         head=job.head_sha if job is not None else "",
         run_url=job.run_url if job is not None else "",
         version=__version__,
@@ -87,6 +95,7 @@ def publish_plan(
         source = dataclasses.replace(source, newest=newest is True)
     write_summary(plan_summary(plan, source, guards=guards, review=review))
     outputs: dict[str, str | int | bool] = dict(_plan_outputs(plan))
+    outputs["fleet"] = source.fleet.name
     if posts.comment:
         outputs["comment-url"] = _tried(
             "the comment", lambda: _comment(plan, source, guards, review), ""
@@ -152,9 +161,7 @@ def _comment(plan: Plan, source: PlanSource, guards: tuple[str, ...], review: Re
     if job.pull_request is None:
         raise GitHubError("this run is for no pull request")
     with GitHub(job) as github:
-        known = github.find_comment(
-            job.pull_request, lambda body: _is_about(body, "plan", source.manifest)
-        )
+        known = find(github.comments(job.pull_request), "plan", _about(source))
         if known is None and not plan.changes:
             return ""
         return github.put_comment(
@@ -162,16 +169,17 @@ def _comment(plan: Plan, source: PlanSource, guards: tuple[str, ...], review: Re
         )
 
 
-def _is_about(body: str, kind: str, manifest: str) -> bool:
-    facts = read_marker(kind, body)
-    return facts is not None and facts.get("manifest") == manifest
+def _about(source: PlanSource) -> Whose:
+    fleet = source.fleet
+    return Whose(exchange=fleet.api_url, place=fleet.place, manifest=source.manifest)
 
 
 def _drift_issue(plan: Plan, source: PlanSource) -> str:
     with GitHub(job_from(os.environ)) as github:
-        known = github.find_issue(lambda body: _is_about(body, "drift", source.manifest))
+        known = find(github.issues(), "drift", _about(source))
         if not plan.reached or plan.asks_to_restock:
-            return github.put_issue(known, title=DRIFT_TITLE, body=drift_issue(plan, source))
+            title = f"{DRIFT_TITLE} ({source.fleet.title})"
+            return github.put_issue(known, title=title, body=drift_issue(plan, source))
         if known is not None and known.is_open:
             github.close_issue(known)
         return ""
@@ -189,7 +197,7 @@ def _reviewed(source: PlanSource) -> str:
         if merged is None:
             return ""
         number, head = merged
-        comment = github.find_comment(number, lambda body: _is_about(body, "plan", source.manifest))
+        comment = find(github.comments(number), "plan", _about(source))
     facts = read_marker("plan", comment.body) if comment is not None else None
     if facts is None or facts.get("head") != head or facts.get("truncated") is not False:
         return ""
@@ -211,25 +219,27 @@ def publish_report(report: Report, exit_code: int) -> None:
     )
 
 
-def report_failure(*, solved: bool, name: str | None = None) -> None:
-    """Keep the rolling issue of a workflow.
+def report_failure(
+    *, solved: bool, name: str | None = None, names: tuple[str, ...] = (DEFAULT_MANIFEST,)
+) -> None:
+    """Keep the rolling issue of a workflow and a fleet.
 
     A failure opens it, the next success closes it. ``name`` tells workflows apart that
-    one workflow calls: in a called one, GitHub's own name is the caller's.
+    one workflow calls: in a called one, GitHub's own name is the caller's. ``names``
+    are the files of the manifest.
     """
 
     def post() -> str:
         job = job_from(os.environ)
         workflow = name or job.workflow
+        about = whose(names, workflow=workflow)
         with GitHub(job) as github:
-            known = github.find_issue(
-                lambda body: (read_marker("failure", body) or {}).get("workflow") == workflow
-            )
+            known = find(github.issues(), "failure", about)
             if not solved:
-                title = f"Workflow failed: {workflow}"
-                return github.put_issue(
-                    known, title=title, body=failure_issue(workflow, job.run_url)
-                )
+                about = placed(about, known, "failure")
+                body = failure_issue(workflow, job.run_url, facts=about.facts, about=about.title)
+                title = f"Workflow failed: {workflow} ({about.title})"
+                return github.put_issue(known, title=title, body=body)
             if known is not None and known.is_open:
                 github.close_issue(known)
             return ""
@@ -237,7 +247,34 @@ def report_failure(*, solved: bool, name: str | None = None) -> None:
     _tried("the issue", post, "")
 
 
-def published_snapshot() -> str:
-    """Return the newest snapshot that the default branch published. GitHubError."""
+def published_snapshot(names: tuple[str, ...]) -> str:
+    """Return the newest snapshot of a manifest's fleet.
+
+    The default branch published it. A snapshot by the former name counts if it is of
+    this fleet. GitHubError where there is none, UsageError for a bad environment.
+    """
+    about = whose(names)
+    if about.fleet is None:
+        raise GitHubError(
+            f"{about.manifest} does not say its place in Vault, by which a snapshot is known"
+        )
+    artifact = f"{SNAPSHOT}-{about.fleet.name}"
     with GitHub(job_from(os.environ)) as github:
-        return github.snapshot()
+        found = github.snapshot(artifact) or _former(github.snapshot(SNAPSHOT), about.fleet)
+    if found is None:
+        raise GitHubError(
+            f"the default branch has published no snapshot of {about.title} yet (an artifact named "
+            f"{artifact}): run the drift workflow once"
+        )
+    return found
+
+
+def _former(text: str | None, fleet: Fleet) -> str | None:
+    """Return a snapshot of the former name if it is of this fleet."""
+    if text is None:
+        return None
+    try:
+        observed = load_snapshot(text)
+    except ReconcilerError:
+        return None
+    return text if Fleet(api_url=observed.api_url, place=observed.place) == fleet else None

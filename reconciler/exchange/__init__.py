@@ -3,6 +3,7 @@
 ``TokenClient``, ``sign`` and ``SCOPES`` are the contract with importers.
 """
 
+from reconciler.exchange.address import canonical_url
 from reconciler.exchange.client import DEFAULT_API_URL, TokenClient
 from reconciler.exchange.pacing import PAUSE_MAX_S, Turn
 from reconciler.exchange.replies import SKEW_WARN_MS
@@ -18,5 +19,6 @@ __all__ = [
     "Shared",
     "TokenClient",
     "Turn",
+    "canonical_url",
     "sign",
 ]

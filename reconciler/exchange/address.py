@@ -30,6 +30,11 @@ class Base(NamedTuple):
     prefix: str
 
     @property
+    def url(self) -> str:
+        """The canonical form."""
+        return f"{self.scheme}://{self.netloc}{self.prefix}"
+
+    @property
     def netloc(self) -> str:
         """What the header ``Host`` says."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -64,6 +69,11 @@ def checked_base(base_url: str) -> Base:
             "odd path"
         )
     return Base(scheme, host, None if port == _DEFAULT_PORTS[scheme] else port, prefix)
+
+
+def canonical_url(base_url: str) -> str:
+    """Return the one text for this exchange. UsageError as for ``checked_base``."""
+    return checked_base(base_url).url
 
 
 def _host_of(base_url: str, host: str) -> str:

@@ -155,7 +155,7 @@ class Wire:
     def __init__(self, base_url: str, *, timeout_s: float, monotonic: Seconds) -> None:
         self._base = checked_base(base_url)
         self.origin = f"{self._base.scheme}://{self._base.netloc}"
-        self.base_url = self.origin + self._base.prefix
+        self.base_url = self._base.url
         self._timeout_s = timeout_s
         self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
         route = route_to(self.base_url)

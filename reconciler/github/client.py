@@ -10,8 +10,8 @@
 
 Rules this module keeps:
 
-1. A comment or an issue is ours by its author *and* its marker: anybody may write the
-   marker.
+1. A comment or an issue can be ours only by its author; which of them is looked for,
+   its marker tells the caller. Anybody may write the marker.
 2. A snapshot counts only where a run of the default branch of this very repository made
    it: whoever opens a pull request can upload an artifact of any name.
 """
@@ -34,7 +34,6 @@ from reconciler.values import value
 RUNS_LOOKED_AT = 20
 
 LABEL = "reconciler"
-ARTIFACT = "tokens-snapshot"
 SNAPSHOT_FILE = "snapshot.json"
 TRUSTED_EVENTS = frozenset({"push", "schedule", "workflow_dispatch"})
 
@@ -60,10 +59,6 @@ class Post:
     is_open: bool = True
 
 
-Ours = Callable[[str], bool]
-"""Whether a body carries the marker that the caller looks for."""
-
-
 class GitHub:
     """The comments, issues and snapshots of a job's repository.
 
@@ -84,10 +79,10 @@ class GitHub:
 
     # --- comments ---
 
-    def find_comment(self, pull_request: int, ours: Ours) -> Post | None:
-        """Return our newest comment that ``ours`` knows by its body."""
+    def comments(self, pull_request: int) -> tuple[Post, ...]:
+        """Return the comments by our author, oldest first."""
         found = self._api.pages(f"issues/{pull_request}/comments", {}, "pull-requests: read")
-        return self._newest(found, "id", ours)
+        return tuple(self._by_us(found, "id"))
 
     def put_comment(self, pull_request: int, known: Post | None, body: str) -> str:
         """Make the comment, or edit the known one; return its URL.
@@ -103,10 +98,13 @@ class GitHub:
 
     # --- issues ---
 
-    def find_issue(self, ours: Ours) -> Post | None:
-        """Return our newest issue that ``ours`` knows by its body, open or closed."""
+    def issues(self) -> tuple[Post, ...]:
+        """Return the issues by our author and with our label, open or closed.
+
+        The oldest comes first.
+        """
         asked = {"labels": LABEL, "state": "all", "sort": "created", "direction": "asc"}
-        return self._newest(self._api.pages("issues", asked, "issues: read"), "number", ours)
+        return tuple(self._by_us(self._api.pages("issues", asked, "issues: read"), "number"))
 
     def put_issue(self, known: Post | None, *, title: str, body: str) -> str:
         """Open the issue, or edit and open the known one again; return its URL.
@@ -157,10 +155,10 @@ class GitHub:
 
     # --- the snapshot ---
 
-    def snapshot(self) -> str:
+    def snapshot(self, name: str) -> str | None:
         """Return the newest snapshot that a run of the default branch published.
 
-        GitHubError where there is none.
+        ``name`` is the artifact's. None where there is none.
         """
         repository = self._api.read("", "contents: read")
         branch, number = text_at(repository, "default_branch"), repository.get("id")
@@ -168,7 +166,7 @@ class GitHub:
         # Asked for by name: whoever floods the repository with other artifacts would
         # hide ours on a later page.
         found = self._api.pages(
-            "actions/artifacts", {"name": ARTIFACT}, "actions: read", key="artifacts"
+            "actions/artifacts", {"name": name}, "actions: read", key="artifacts"
         )
         for artifact in sorted(found, key=lambda a: str(a.get("created_at")), reverse=True):
             run = artifact.get("workflow_run")
@@ -179,11 +177,8 @@ class GitHub:
             if looked > RUNS_LOOKED_AT:
                 break
             if self._is_trusted(at(run, "id"), branch) and type(artifact.get("id")) is int:
-                return _unpacked(self._api.download(artifact["id"]))
-        raise GitHubError(
-            f"no run of {branch} has published a snapshot yet (an artifact named {ARTIFACT}): "
-            "run the drift workflow once"
-        )
+                return _unpacked(self._api.download(artifact["id"]), name)
+        return None
 
     def _is_trusted(self, run_id: object, branch: str) -> bool:
         """Return whether rule 2 lets a run's artifact count.
@@ -212,18 +207,16 @@ class GitHub:
         found = self._api.read(f"branches/{quote(branch, safe='')}", "contents: read")
         return sha_of(at(found, "commit", "sha"))
 
-    def _newest(self, found: Iterator[dict[str, Any]], number: str, ours: Ours) -> Post | None:
-        newest: Post | None = None
+    def _by_us(self, found: Iterator[dict[str, Any]], number: str) -> Iterator[Post]:
         for item in found:
             body, name = item.get("body"), item.get(number)
             is_by_us = at(item, "user", "login") == self._job.author
-            if is_by_us and type(name) is int and isinstance(body, str) and ours(body):
+            if is_by_us and type(name) is int and isinstance(body, str):
                 url, is_open = text_at(item, "html_url"), item.get("state") != "closed"
-                newest = Post(number=name, body=body, url=url, is_open=is_open)
-        return newest
+                yield Post(number=name, body=body, url=url, is_open=is_open)
 
 
-def _unpacked(archive: bytes) -> str:
+def _unpacked(archive: bytes, name: str) -> str:
     """Return the text of the one file in the artifact."""
 
     def unpack() -> str:
@@ -235,7 +228,7 @@ def _unpacked(archive: bytes) -> str:
     text = caught(unpack, *_NO_ARCHIVE)
     if isinstance(text, BaseException):
         raise GitHubError(
-            f"the artifact {ARTIFACT} is no archive with {SNAPSHOT_FILE} in it: "
+            f"the artifact {name} is no archive with {SNAPSHOT_FILE} in it: "
             "run the drift workflow again"
         )
     return text

@@ -92,6 +92,22 @@ def load_manifest(paths: Sequence[Path], *, pins: Pins = NO_PINS) -> Loaded:
     return Loaded(manifest=_build(draft, names), warnings=problems.in_order())
 
 
+def place_in(paths: Sequence[Path]) -> str | None:
+    """Return ``mount/prefix`` of a manifest, whatever else is wrong with it.
+
+    None where nothing readable says it.
+    """
+    problems = Problems()
+    for root in read_files(list_files(paths, problems), problems):
+        vault = root.pairs.get("vault")
+        mount, prefix = (
+            _text(vault.pairs.get(key)) if vault else "" for key in ("mount", "prefix")
+        )
+        if mount and prefix:
+            return f"{mount}/{prefix}"
+    return None
+
+
 def problems_of(name: str, text: str) -> tuple[Problem, ...]:
     """Return what is wrong or doubtful about a manifest's text, by its places.
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
         failure_issue,
         plan_comment,
         plan_summary,
-        read_marker,
         refusal_summary,
         report_summary,
     )
     from reconciler.render.history import history_text
     from reconciler.render.markdown import plan_markdown
+    from reconciler.render.marker import read_marker
     from reconciler.render.page import html_page
     from reconciler.render.status import status_text
     from reconciler.render.text import (
@@ -68,11 +68,11 @@ __getattr__ = on_demand(
             "failure_issue",
             "plan_comment",
             "plan_summary",
-            "read_marker",
             "refusal_summary",
             "report_summary",
         ),
         "history": ("history_text",),
+        "marker": ("read_marker",),
         "markdown": ("plan_markdown",),
         "page": ("html_page",),
         "status": ("status_text",),

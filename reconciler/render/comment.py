@@ -2,9 +2,8 @@
 
 Rules this module keeps:
 
-1. The first line is a marker by which the tool finds its own text again: an HTML
-   comment with a JSON object in it. Nothing that others chose can end that comment
-   early.
+1. The first line is a marker by which the tool finds its own text again. It names the
+   fleet that the text is about.
 2. A text keeps within a size in bytes of UTF-8, however large the fleet is (see
    ``markdown.fitted``). What was left out is counted, and the text says where the whole
    plan is.
@@ -15,19 +14,18 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 from collections.abc import Sequence
-from typing import Any
 
 from reconciler.escape import safe, short
 from reconciler.model import iso
 from reconciler.plan import CATEGORIES, Category, Plan, Review
 from reconciler.protocol import Report, Row
 from reconciler.render.markdown import MORE, Block, Rank, code, fitted, plan_blocks
+from reconciler.render.marker import marker
 from reconciler.render.status import span
 from reconciler.render.text import report_last_line
 from reconciler.render.words import grouped, subject, why
+from reconciler.state import Fleet
 from reconciler.values import value
 
 COMMENT_BYTES = 60_000
@@ -39,18 +37,19 @@ SUMMARY_BYTES = 1_000_000
 OLDER_COMMIT = "this commit is not known to be the newest of its branch"
 
 _NOTE_BYTES = 512
-_MARKER = re.compile(r"<!-- reconciler:(?P<kind>[a-z]+) (?P<json>\{[^\n]*\}) -->")
 
 
 @value
 class PlanSource:
     """Where a plan comes from.
 
+    ``manifest`` are the files as they were named, ``fleet`` is what they describe.
     ``taken_at_ms`` is the snapshot's instant, None if exchange and Vault were read.
     ``newest`` says whether the commit is its branch's latest, None if nobody asked.
     """
 
     manifest: str
+    fleet: Fleet
     head: str
     run_url: str
     version: str
@@ -58,28 +57,14 @@ class PlanSource:
     now_ms: int
     newest: bool | None = None
 
-
-def marker(kind: str, facts: dict[str, Any]) -> str:
-    """Return the first line of a text of ours.
-
-    The facts may hold any text, so what would end the HTML comment or command a CI
-    runner is written as JSON escapes.
-    """
-    text = json.dumps({"schema": 1, **facts}, sort_keys=True, ensure_ascii=True)
-    text = text.replace("--", "-\\u002d").replace(">", "\\u003e").replace("##", "#\\u0023")
-    return f"<!-- reconciler:{kind} {text} -->"
-
-
-def read_marker(kind: str, body: str) -> dict[str, Any] | None:
-    """Return what the marker of a text says, or None if it has none of this kind."""
-    found = _MARKER.match(body)
-    if found is None or found["kind"] != kind:
-        return None
-    try:
-        facts = json.loads(found["json"])
-    except (ValueError, RecursionError):
-        return None
-    return facts if isinstance(facts, dict) and facts.get("schema") == 1 else None
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a marker says of it."""
+        return {
+            "exchange": self.fleet.api_url,
+            "place": self.fleet.place,
+            "manifest": self.manifest,
+        }
 
 
 def plan_comment(plan: Plan, source: PlanSource, *, guards: Sequence[str], review: Review) -> str:
@@ -88,7 +73,7 @@ def plan_comment(plan: Plan, source: PlanSource, *, guards: Sequence[str], revie
         plan, source, guards=guards, review=review, most_bytes=COMMENT_BYTES - _NOTE_BYTES
     )
     facts = {
-        "manifest": source.manifest,
+        **source.facts,
         "digest": plan.digest(),
         "head": source.head,
         "truncated": bool(left_out),
@@ -137,7 +122,7 @@ def drift_issue(plan: Plan, source: PlanSource) -> str:
     steady = dataclasses.replace(source, head="", run_url="")
     blocks = [Block(head="\n".join(advice)), *_blocks(plan, steady, guards=(), review=None)]
     body, _ = fitted(blocks, COMMENT_BYTES - _NOTE_BYTES)
-    return f"{marker('drift', {'manifest': source.manifest})}\n{body}\n"
+    return f"{marker('drift', dict(source.facts))}\n{body}\n"
 
 
 def report_summary(report: Report) -> str:
@@ -186,11 +171,14 @@ _BACK = (
 )
 
 
-def failure_issue(workflow: str, run_url: str) -> str:
-    """Return the rolling issue of a workflow that failed."""
+def failure_issue(workflow: str, run_url: str, *, facts: dict[str, str], about: str) -> str:
+    """Return the rolling issue of a workflow that failed.
+
+    ``facts`` are those of its marker, ``about`` is what the workflow looks after.
+    """
     return (
-        f"{marker('failure', {'workflow': workflow})}\n"
-        f"The workflow {code(workflow)} failed: "
+        f"{marker('failure', dict(facts))}\n"
+        f"The workflow {code(workflow)} failed for {code(about)}: "
         f"[its latest failed run]({run_url}) has the error and what to do.\n\n"
         "This issue closes itself with the next run that succeeds.\n"
     )
@@ -206,7 +194,8 @@ def _body(
     shown = sum(len(block.rows) for block in blocks) - left_out
     note = (
         f"> [!IMPORTANT]\n> {shown} of {shown + left_out} rows are shown. "
-        f"The whole plan is in the artifact `tokens-plan` of [this run]({source.run_url})."
+        f"The whole plan is in the artifact `tokens-plan-{source.fleet.name}` of "
+        f"[this run]({source.run_url})."
     )
     return fitted([blocks[0], Block(head=note), *blocks[1:]], most_bytes)
 
@@ -215,7 +204,7 @@ def _blocks(
     plan: Plan, source: PlanSource, *, guards: Sequence[str], review: Review | None
 ) -> list[Block]:
     blocks = list(plan_blocks(plan, guards=guards, review=review))
-    sentences = []
+    sentences = [f"Kept in Vault at {code(source.fleet.place)}."]
     if source.taken_at_ms is not None:
         age = span(max(0, source.now_ms - source.taken_at_ms))
         sentences.append(
@@ -226,8 +215,7 @@ def _blocks(
         sentences.append(
             "The base branch's manifest could not be read, so the causes of the rows are not known."
         )
-    if sentences:
-        blocks.insert(1, Block(head=" ".join(sentences)))
+    blocks.insert(1, Block(head=" ".join(sentences)))
     if source.newest is False:
         blocks.insert(1, Block(head=f"> [!CAUTION]\n> **{OLDER_COMMIT.capitalize()}.** {_BACK}"))
     head = f"commit {code(source.head[:12])}, " if source.head else ""

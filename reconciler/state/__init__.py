@@ -34,6 +34,7 @@ from reconciler.state.facts import (
     unchanged,
 )
 from reconciler.state.farewells import Discarded, Retirement
+from reconciler.state.fleet import Fleet
 from reconciler.state.granted import granted_otherwise, remember_granted
 from reconciler.state.history import Event, LedgerVersion, events_of
 from reconciler.state.kept import RESERVE_FOLDER, Reserve, is_reserve_path, reserve_path
@@ -183,6 +184,7 @@ __all__ = [
     "Entry",
     "Event",
     "Fields",
+    "Fleet",
     "Granted",
     "Holder",
     "Intent",

@@ -43,7 +43,7 @@ def ask_github(origin: str, _: dict[str, str]) -> None:
     """For a comment."""
     variables = {"GITHUB_REPOSITORY": "a/b", "GITHUB_TOKEN": "t", "GITHUB_API_URL": origin}
     with GitHub(job_from(variables), sleep=lambda _: None) as github:
-        github.find_comment(1, lambda _: True)
+        github.comments(1)
 
 
 PEERS = (ask_vault, ask_the_exchange, ask_for_an_identity_token, ask_github)

@@ -26,7 +26,6 @@ from reconciler.state.secret import OUR_FIELDS
 from tests.delivery.files import (
     ACTION,
     CRONJOB,
-    EXAMPLE_WORKFLOWS,
     EXPRESSION,
     GITHUB,
     GITLAB,
@@ -68,7 +67,8 @@ PAGES = (
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(GITHUB.rglob("*.md")),
 )
-WRITERS_GROUP = {"group": "tokens-write", "cancel-in-progress": False, "queue": "max"}
+OWN = re.compile(r"\s*(?:- )?uses: \$/\.github/(?:actions/reconciler|workflows/tokens-change\.yml)")
+WRITERS = "tokens-write"
 
 
 def named(path: Path) -> str:
@@ -84,7 +84,31 @@ def job_ids(paths: tuple[Path, ...]) -> list[tuple[Path, str]]:
 def role_of(path: Path, job: str) -> str | None:
     """Return the role that a job asks of Vault."""
     role: str | None = jobs(path)[job].get("env", {}).get("RECONCILER_VAULT_ROLE")
+    assert role is None or "VAULT_ADDR" in env_of(path, job)
     return role
+
+
+def env_of(path: Path, job: str) -> dict[str, str]:
+    """Return the variables of a job, those of its workflow among them."""
+    return {**load(path).get("env", {}), **jobs(path)[job].get("env", {})}
+
+
+def may_write(path: Path) -> bool:
+    """Return whether a job of the workflow, or of one beside it that it calls, may."""
+    called = {spec["uses"].rpartition("/")[2] for spec in jobs(path).values() if "uses" in spec}
+    beside = [one for one in OUR_WORKFLOWS if one.name in called and path in OUR_WORKFLOWS]
+    return any(role_of(path, job) == "tokens-apply" for job in jobs(path)) or any(
+        may_write(one) for one in beside
+    )
+
+
+def triggers_of(path: Path) -> set[str]:
+    """Return what starts a workflow of ours, itself or through those that call it."""
+    found = set(load(path)["on"])
+    for caller, job in job_ids(OUR_WORKFLOWS):
+        called = OWN_WORKFLOW.fullmatch(jobs(caller)[job].get("uses", ""))
+        found |= triggers_of(caller) if called and called[1] == path.name else set()
+    return found - {"workflow_call"}
 
 
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=named)
@@ -148,7 +172,7 @@ def test_actions_are_pinned() -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             if not re.match(r"\s*(?:- )?uses:", line):
                 continue
-            if re.fullmatch(r"\s*(?:- )?uses: \$/\.github/actions/reconciler", line):
+            if OWN.fullmatch(line):
                 assert path in OUR_WORKFLOWS
                 continue
             pin = PIN.fullmatch(line.strip().removeprefix("- "))
@@ -195,7 +219,7 @@ def test_identity_only_in_an_environment(path: Path, job: str) -> None:
         assert not proves or "pull_request" not in spec["if"]
     else:
         releases = spec.get("environment") == "release"  # who it is, is for PyPI then
-        assert proves == ("VAULT_ADDR" in spec.get("env", {}) or releases)
+        assert proves == (role_of(path, job) is not None or releases)
         assert not proves or "environment" in spec
 
 
@@ -206,6 +230,7 @@ def test_pull_requests_hold_no_credential() -> None:
     for path in WORKFLOWS:
         if "pull_request" not in load(path)["on"]:
             continue
+        assert "VAULT_ADDR" not in load(path).get("env", {})
         for name, spec in jobs(path).items():
             elsewhere = re.search(
                 r"event_name == 'push'|event\.schedule ==", str(spec.get("if", ""))
@@ -213,7 +238,8 @@ def test_pull_requests_hold_no_credential() -> None:
             if not elsewhere or path.name == "tokens-plan.yml":
                 assert "id-token" not in spec["permissions"], name
                 assert not {"environment", "secrets"} & spec.keys(), name
-                assert "VAULT" not in json.dumps(spec), name
+                told = json.dumps(spec).replace("vars.RECONCILER_VAULT_PREFIX", "the pin")
+                assert "VAULT" not in told, name
 
 
 def _needs(spec: Mapping[str, Any]) -> list[str]:
@@ -258,7 +284,15 @@ def test_writers_take_turns(path: Path, job: str) -> None:
     assert writes == bool(
         commands & {"apply", "rotate", "rollback", "bootstrap", "adopt", "verify"}
     )
-    assert spec.get("concurrency") == (WRITERS_GROUP if writes else None)
+    group = spec.get("concurrency")
+    assert (group is not None) == writes
+    if group is not None:
+        assert group["group"].startswith(WRITERS)
+        assert {**group, "group": WRITERS} == {
+            "group": WRITERS,
+            "cancel-in-progress": False,
+            "queue": "max",
+        }
     assert (spec.get("environment") == "tokens-apply") == writes
     assert (spec.get("environment") == "tokens-plan") == (role_of(path, job) == "tokens-plan")
     if spec.get("environment") == "tokens-apply-review":
@@ -270,8 +304,11 @@ def test_groups_of_workflows() -> None:
     by another run.
     """
     for path in WORKFLOWS:
+        if set(load(path)["on"]) == {"workflow_call"}:
+            assert "concurrency" not in load(path), "its callers have groups"
+            continue
         cancels = load(path)["concurrency"]["cancel-in-progress"]
-        if any(role_of(path, job) == "tokens-apply" for job in jobs(path)):
+        if may_write(path):
             assert cancels in (False, "${{ github.event_name == 'pull_request' }}"), path
     plan = load(GITHUB / "workflows" / "tokens-plan.yml")["concurrency"]
     assert plan["cancel-in-progress"] is True
@@ -282,36 +319,31 @@ def test_callers_grant_what_is_needed() -> None:
     """A called workflow gets exactly the permissions that its jobs ask for: with less
     GitHub would not start it at all.
     """
-    found = 0
-    for path, job in job_ids(EXAMPLE_WORKFLOWS):
+    found = set()
+    for path, job in job_ids(WORKFLOWS):
         spec = jobs(path)[job]
         called = OWN_WORKFLOW.fullmatch(spec.get("uses", ""))
         if called is None:
             continue
-        found += 1
+        found.add(called[1])
         asked: dict[str, str] = {}
         for one in jobs(GITHUB / "workflows" / called[1]).values():
             for name, level in one["permissions"].items():
                 asked[name] = max(level, asked.get(name, ""))  # "write" comes after "read"
         assert spec["permissions"] == asked, job
-        assert (
-            spec.get("with", {}).keys()
-            <= load(GITHUB / "workflows" / called[1])["on"]["workflow_call"]["inputs"].keys()
-        )
-    assert found == len([path for path in OUR_WORKFLOWS if path.name.startswith("tokens-")])
+        inputs = load(GITHUB / "workflows" / called[1])["on"]["workflow_call"]["inputs"]
+        needed = {name for name, about in inputs.items() if about.get("required")}
+        assert needed <= spec.get("with", {}).keys() <= inputs.keys()
+    assert found == {path.name for path in OUR_WORKFLOWS if path.name.startswith("tokens-")}
 
 
 def test_jobs_reach_vault_alike() -> None:
-    """All jobs that reach Vault have one environment of variables but for the role, and
-    its audience is Vault's address.
+    """All jobs that reach Vault have the same variables, and the audience is Vault's
+    address.
     """
-    seen = {
-        json.dumps({**jobs(path)[job]["env"], "RECONCILER_VAULT_ROLE": "…"})
-        for path, job in job_ids(OUR_WORKFLOWS)
-        if role_of(path, job)
-    }
-    assert len(seen) == 1
-    assert json.loads(seen.pop())["RECONCILER_VAULT_AUDIENCE"] == "${{ vars.VAULT_ADDR }}"
+    seen = [env_of(path, job) for path, job in job_ids(OUR_WORKFLOWS) if role_of(path, job)]
+    assert len({frozenset(env) for env in seen}) == 1
+    assert all(env["RECONCILER_VAULT_AUDIENCE"] == env["VAULT_ADDR"] for env in seen)
 
 
 @pytest.mark.parametrize(
@@ -403,9 +435,9 @@ def test_vault_admits_our_jobs() -> None:
             if one == name and "github" in mount
         )
         assert jobs(path)[job]["environment"] in _listed(claims["environment"])
-        assert set(load(path)["on"]) - {"workflow_call"} <= set(
-            _listed(claims.get("event_name", list(load(path)["on"])))
-        )
+        triggers = triggers_of(path)
+        assert triggers
+        assert triggers <= set(_listed(claims.get("event_name", list(triggers))))
 
 
 def _listed(claim: str | list[str]) -> list[str]:
@@ -520,7 +552,11 @@ def invocations() -> Iterator[tuple[str, tuple[str, ...]]]:
     """
     for step in steps_of_all():
         if step.is_ours and step.argv:
-            yield str(step), tuple(EXPRESSION.sub("word", one) for one in step.argv)
+            for only in (
+                ("config", "rotation", "cleanup") if "inputs.only" in str(step.spec) else ("",)
+            ):
+                argv = (re.sub(r"\$\{\{ inputs\.only \}\}", only, one) for one in step.argv)
+                yield str(step), tuple(EXPRESSION.sub("word", one) for one in argv)
     for place, script in scripts_of_all().items():
         if place.startswith(str(ACTION.relative_to(ROOT))):
             continue  # it passes on what it is given

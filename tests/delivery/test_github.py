@@ -5,24 +5,35 @@ counts, and what each refusal says.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from reconciler.cli import ci as pipeline
 from reconciler.cli import posts
-from reconciler.github import GitHub, GitHubError, api, job_from
-from reconciler.github.client import ARTIFACT
+from reconciler.cli.whose import Whose, find
+from reconciler.github import GitHub, GitHubError, Post, api, job_from
 from reconciler.plan.guards import Policy
 from reconciler.plan.planner import plan
 from reconciler.plan.review import NoBase, review_of
-from reconciler.render.comment import marker, read_marker
+from reconciler.render.marker import marker, read_marker
+from reconciler.state.fleet import Fleet
 from tests.support import github as stand_in
 from tests.support.github import Fault, problem, rate_limited
 from tests.support.http_stub import HttpStub, drip, http, say
 from tests.support.loopback import Reply
-from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
+from tests.support.values import (
+    API_URL,
+    NOW_MS,
+    PLACE,
+    entry,
+    ledger,
+    live,
+    manifest,
+    observed,
+    spec,
+)
 
 REPOSITORY = "partner/tokens"
 BOT = "github-actions[bot]"
@@ -37,7 +48,8 @@ BUSY = (
     Fault(reply=rate_limited(), times=2),
 )
 
-Ours = Callable[[str], bool]
+FLEET = Fleet(api_url=API_URL, place=PLACE)
+ARTIFACT = f"tokens-snapshot-{FLEET.name}"
 
 
 @pytest.fixture
@@ -74,31 +86,32 @@ def opened(host: stand_in.GitHub) -> GitHub:
     return GitHub(job_from(environ(host)), sleep=lambda _: None)
 
 
-def about(name: str) -> Ours:
-    """Return what recognises texts of ours about a manifest."""
-    return lambda body: (read_marker("plan", body) or {}).get("manifest") == name
-
-
-def text(name: str = "tokens.yaml", words: str = "plan") -> str:
+def text(place: str = PLACE, words: str = "plan") -> str:
     """Return a comment of ours."""
-    return f"{marker('plan', {'manifest': name})}\n{words}"
+    facts = {"exchange": API_URL, "place": place, "manifest": "tokens.yaml"}
+    return f"{marker('plan', facts)}\n{words}"
+
+
+def ours(posts: tuple[Post, ...]) -> Post | None:
+    """Return the one about our fleet."""
+    return find(posts, "plan", Whose(exchange=API_URL, place=PLACE, manifest="tokens.yaml"))
 
 
 def test_the_comment_is_found_by_author_and_marker(host: stand_in.GitHub) -> None:
     """Our comment stands on page 2, after those of others.
 
     A forged marker of another author is nothing, nor is our comment about another
-    manifest; of two of ours the newest counts.
+    fleet; of two of ours the newest counts.
     """
     for number in range(120):
         host.state.add_comment(REPOSITORY, 1, login="ann", body=f"word {number}")
     host.state.add_comment(REPOSITORY, 1, login=BOT, body=text(words="older"))
-    host.state.add_comment(REPOSITORY, 1, login=BOT, body=text("other.yaml"))
+    host.state.add_comment(REPOSITORY, 1, login=BOT, body=text("other/place"))
     expected = host.state.add_comment(REPOSITORY, 1, login=BOT, body=text(words="newer"))
     host.state.add_comment(REPOSITORY, 1, login="mallory", body=text(words="forged"))
     host.state.add_comment(REPOSITORY, 1, login=BOT, body="quoted: " + text())
     with opened(host) as client:
-        found = client.find_comment(1, about("tokens.yaml"))
+        found = ours(client.comments(1))
     assert found is not None
     assert (found.number, found.body) == (expected.id, text(words="newer"))
     assert len(host.seen) == 2
@@ -108,7 +121,7 @@ def test_a_comment_is_made_once_edited_in_place_and_left_alone(host: stand_in.Gi
     """There is one comment whatever happens; the same text again is no request."""
     with opened(host) as client:
         for words in ("one", "two", "two"):
-            client.put_comment(1, client.find_comment(1, about("tokens.yaml")), text(words=words))
+            client.put_comment(1, ours(client.comments(1)), text(words=words))
     (comment,) = host.state.repositories[REPOSITORY].comments.values()
     assert (comment.body, comment.former) == (text(words="two"), [text(words="one")])
     assert [seen.method for seen in host.writes()] == ["POST", "PATCH"]
@@ -118,13 +131,11 @@ def test_an_issue_is_opened_edited_closed_and_opened_again(host: stand_in.GitHub
     """One issue serves for ever."""
     with opened(host) as client:
         for words in ("one", "two"):
-            client.put_issue(
-                client.find_issue(about("tokens.yaml")), title="drift", body=text(words=words)
-            )
-        known = client.find_issue(about("tokens.yaml"))
+            client.put_issue(ours(client.issues()), title="drift", body=text(words=words))
+        known = ours(client.issues())
         assert known is not None
         client.close_issue(known)
-        closed = client.find_issue(about("tokens.yaml"))
+        closed = ours(client.issues())
         assert closed is not None
         assert not closed.is_open
         client.put_issue(closed, title="drift", body=text(words="two"))
@@ -174,7 +185,7 @@ def test_a_read_is_sent_again(host: stand_in.GitHub, fault: Fault) -> None:
     host.state.add_comment(REPOSITORY, 1, login=BOT, body=text())
     host.fail(fault)
     with opened(host) as client:
-        assert client.find_comment(1, about("tokens.yaml")) is not None
+        assert ours(client.comments(1)) is not None
     assert len(host.seen) == 3
 
 
@@ -183,7 +194,7 @@ def test_a_page_elsewhere_is_not_asked_for(host: stand_in.GitHub) -> None:
     away = Reply(status=200, document=[], headers={"Link": f'<{host.web}/evil>; rel="next"'})
     host.fail(Fault(reply=away))
     with opened(host) as client:
-        assert client.find_comment(1, about("tokens.yaml")) is None
+        assert ours(client.comments(1)) is None
     assert len(host.seen) == 1
 
 
@@ -222,19 +233,15 @@ def test_only_a_snapshot_of_the_default_branch_counts(host: stand_in.GitHub) -> 
     published(host, event="schedule")
     list(host.state.repositories[REPOSITORY].artifacts.values())[-1].expired = True
     with opened(host) as client:
-        assert client.snapshot() == '"push"'
+        assert client.snapshot(ARTIFACT) == '"push"'
     assert [seen.headers.get("authorization") for seen in host.downloads] == [None]
 
 
-def test_without_a_snapshot_the_next_step_is_named(host: stand_in.GitHub) -> None:
-    """The first pull request of a new repository says what is to be run first."""
+def test_without_a_snapshot_there_is_none(host: stand_in.GitHub) -> None:
+    """That of a pull request is none."""
     published(host, event="pull_request")
-    with opened(host) as client, pytest.raises(GitHubError) as raised:
-        client.snapshot()
-    assert str(raised.value) == (
-        "no run of main has published a snapshot yet (an artifact named tokens-snapshot): run the "
-        "drift workflow once"
-    )
+    with opened(host) as client:
+        assert client.snapshot(ARTIFACT) is None
 
 
 @pytest.mark.parametrize("content", [{}, {"other.json": b"{}"}, {"snapshot.json": b"\xff\xfe"}])
@@ -243,7 +250,7 @@ def test_an_artifact_of_something_else(host: stand_in.GitHub, content: dict[str,
     run = host.state.add_run(REPOSITORY, event="push", head_branch="main", head_sha=BASE)
     host.state.add_artifact(REPOSITORY, run, ARTIFACT, content)
     with opened(host) as client, pytest.raises(GitHubError) as raised:
-        client.snapshot()
+        client.snapshot(ARTIFACT)
     assert "is no archive with snapshot.json in it" in str(raised.value)
 
 
@@ -272,7 +279,7 @@ def test_comments_of_an_odd_shape_are_nobodys(
     shape = {key: value for key, value in {**whole, **odd}.items() if odd or key != "id"}
     host.fail(Fault(reply=Reply(status=200, document=[shape, 5, None])))
     with opened(host) as client:
-        assert client.find_comment(1, about("tokens.yaml")) is None
+        assert ours(client.comments(1)) is None
 
 
 def test_a_redirect_is_no_success(host: stand_in.GitHub) -> None:
@@ -330,7 +337,7 @@ def test_the_token_is_not_shown(host: stand_in.GitHub) -> None:
         GitHub(job_from(variables), sleep=lambda _: None) as client,
         pytest.raises(GitHubError) as raised,
     ):
-        client.find_comment(1, about("tokens.yaml"))
+        ours(client.comments(1))
     assert (raised.value.__cause__, raised.value.__context__) == (None, None)
 
 
@@ -365,7 +372,7 @@ class Published:
         made = plan(head, state, now_ms=NOW_MS)
         seen = review_of(made, head=head, base=NoBase.ABSENT, observed=state, policy=Policy())
         self.outputs.unlink(missing_ok=True)
-        source = posts.source_of(("tokens.yaml",), NOW_MS)
+        source = posts.source_of(("tokens.yaml",), FLEET, NOW_MS)
         posts.publish_plan(made, source, guards=(), review=seen, posts=pipeline.Posts(**wanted))
         return dict(
             line.split("=", 1) for line in self.outputs.read_text(encoding="utf-8").splitlines()
@@ -391,6 +398,7 @@ def test_a_plan_leaves_comment_summary_and_outputs(host: stand_in.GitHub, job: P
         "rotations": "0",
         "revocations": "0",
         "holds": "0",
+        "fleet": FLEET.name,
         "comment-url": outputs["comment-url"],
     }
     assert outputs["comment-url"].startswith(host.web)
@@ -464,7 +472,7 @@ def test_the_reviewed_plan_is_recognised(
         REPOSITORY,
         1,
         login="mallory",
-        body=marker("plan", {"manifest": "tokens.yaml", "digest": digest}),
+        body=text().replace('"place"', f'"digest": "{digest}", "place"'),
     )
     if edited:
         host.state.push_to_pull(REPOSITORY, 1, "d" * 40)
@@ -514,37 +522,6 @@ def test_a_commit_that_github_tells_nothing_of(
     assert job.of("new", reviewed=True)["environment"] == "tokens-apply-review"
     assert "the branch's latest commit was not posted or read" in capsys.readouterr().err
     assert "> [!CAUTION]" in job.summary.read_text(encoding="utf-8")
-
-
-def test_a_failure_issue_names_its_workflow(host: stand_in.GitHub, job: Published) -> None:
-    """A failure opens the issue, a success closes it; another workflow's stays."""
-    assert job.event.exists()
-    other = marker("failure", {"workflow": "another"})
-    host.state.add_issue(REPOSITORY, login=BOT, body=other, labels=("reconciler",))
-    for solved in (False, False, True, True):
-        posts.report_failure(solved=solved)
-    issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
-    assert [(i.state, i.title) for i in issues] == [
-        ("open", ""),
-        ("closed", "Workflow failed: tokens-apply"),
-    ]
-    assert "https://git.example/partner/tokens/actions/runs/7" in issues[1].body
-
-
-def test_a_failure_issue_by_name(host: stand_in.GitHub, job: Published) -> None:
-    """Workflows that one workflow calls share its name with GitHub; each closes the
-    issue that it opened, and no other.
-    """
-    assert job.event.exists()
-    for name in ("tokens-apply a.yaml", "tokens-drift a.yaml"):
-        posts.report_failure(solved=False, name=name)
-    posts.report_failure(solved=True, name="tokens-drift a.yaml")
-    posts.report_failure(solved=True)
-    issues = [i for i in host.state.repositories[REPOSITORY].issues.values() if i.login == BOT]
-    assert [(i.state, i.title.partition(": ")[2]) for i in issues] == [
-        ("open", "tokens-apply a.yaml"),
-        ("closed", "tokens-drift a.yaml"),
-    ]
 
 
 def test_a_plan_that_was_cut_was_reviewed_by_nobody(host: stand_in.GitHub, job: Published) -> None:

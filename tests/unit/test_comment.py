@@ -25,20 +25,31 @@ from reconciler.render.comment import (
     PlanSource,
     drift_issue,
     failure_issue,
-    marker,
     plan_comment,
     plan_summary,
-    read_marker,
     refusal_summary,
     report_summary,
 )
 from reconciler.render.markdown import Block, Rank, fitted
+from reconciler.render.marker import marker, read_marker
+from reconciler.state.fleet import Fleet
 from reconciler.state.snapshot import Observed
 from tests.support.hostile import assert_harmless, hostile
-from tests.support.values import NOW_MS, entry, ledger, live, manifest, observed, spec
+from tests.support.values import (
+    API_URL,
+    NOW_MS,
+    PLACE,
+    entry,
+    ledger,
+    live,
+    manifest,
+    observed,
+    spec,
+)
 
 SOURCE = PlanSource(
     manifest="tokens.yaml",
+    fleet=Fleet(api_url=API_URL, place=PLACE),
     head="0123456789abcdef0123456789abcdef01234567",
     run_url="https://git.example/o/r/actions/runs/7",
     version="1.2.3",
@@ -78,11 +89,12 @@ def test_a_comment_is_whole() -> None:
     """
     made, seen = planned(fleet(), "new")
     assert commented(made, seen) == (
-        f'<!-- reconciler:plan {{"digest": "{made.digest()}", "head": "{SOURCE.head}", "manifest": "tokens.yaml", "schema": 1, '
+        f'<!-- reconciler:plan {{"digest": "{made.digest()}", "exchange": "{API_URL}", "head": "{SOURCE.head}", '
+        f'"manifest": "tokens.yaml", "place": "{PLACE}", "schema": 1, '
         '"truncated": false} -->\n'
         "### reconciler plan: 1 to derive, 1 kept\n\n"
         "for `https://api.example, profile 42`\n\n"
-        "Planned without any credential, from the snapshot of 2026-11-22T05:30:00.000Z, 3h old.\n\n"
+        f"Kept in Vault at `{PLACE}`. Planned without any credential, from the snapshot of 2026-11-22T05:30:00.000Z, 3h old.\n\n"
         "| change | label | token | why | caused by |\n|---|---|---|---|---|\n"
         "| derive | `new` |  | no token yet<br>`scopes +trading`<br>`path new` | this pull request |\n\n"
         "<details><summary>1 kept</summary>\n\n- `manager`\n\n</details>\n\n"
@@ -115,8 +127,8 @@ def test_a_comment_keeps_within_its_size(what: str) -> None:
     }[what]
     assert word in text.splitlines()[1]
     assert (
-        "The whole plan is in the artifact `tokens-plan` of [this run](https://git.example/o/r/actions/runs/7)."
-        in text
+        f"The whole plan is in the artifact `tokens-plan-{SOURCE.fleet.name}` of "
+        "[this run](https://git.example/o/r/actions/runs/7)." in text
     )
     assert text.splitlines()[-1].endswith("</sub>")
     assert f"digest `{made.digest()}`" in text
@@ -221,7 +233,7 @@ def test_an_issue_says_what_to_do() -> None:
     state = dataclasses.replace(state, live=(*state.live, live("id-a", "aged", age_ms=40 * DAY_MS)))
     made, _ = planned(state, "aged", "absent")
     text = drift_issue(made, SOURCE)
-    assert read_marker("drift", text) == {"schema": 1, "manifest": "tokens.yaml"}
+    assert read_marker("drift", text) == {"schema": 1, **SOURCE.facts}
     assert "- 1 to put right: run the apply workflow, or change the manifest." in text
     assert "- 1 rotations due: hand over an identity token, then run the rotate workflow." in text
     assert {c.reason for c in made.acting} == {Reason.ABSENT, Reason.DUE}
@@ -256,7 +268,7 @@ def test_hostile_words_stay_words(one: str, two: str) -> None:
         drift_issue(made, SOURCE),
         report_summary(report),
         refusal_summary("apply", two),
-        failure_issue(two, SOURCE.run_url),
+        failure_issue(two, SOURCE.run_url, facts={"place": one, "workflow": two}, about=one),
     )
     for text in texts:
         assert_harmless(text)

@@ -27,6 +27,10 @@ _PINS: Rows = (
     ("RECONCILER_VAULT_PREFIX", "Refuse a manifest of another MOUNT/PREFIX."),
     ("RECONCILER_ALLOWED_SCOPES", "Refuse a manifest with other scopes."),
 )
+_FLEET: Rows = (
+    *_EXCHANGE,
+    ("RECONCILER_VAULT_PREFIX", "The MOUNT/PREFIX, if the manifest can't be asked."),
+)
 _GITHUB: Rows = (
     ("GITHUB_TOKEN", "What a job of GitHub Actions calls GitHub's API with."),
     ("RECONCILER_COMMENT_AUTHOR", "Who posts, if it is not github-actions[bot]."),
@@ -72,8 +76,12 @@ EXPLAINED: dict[str, Explained] = {
     "identity push": Explained(
         (*_EXCHANGE, *_VAULT, *_IDENTITY), "reconciler identity push ci/identity --ttl 600"
     ),
-    "github snapshot": Explained(_GITHUB, "reconciler github snapshot --out snapshot.json"),
-    "github failure": Explained(_GITHUB, "reconciler github failure --name tokens-apply"),
+    "github snapshot": Explained(
+        (*_FLEET, *_GITHUB), "reconciler github snapshot --out snapshot.json"
+    ),
+    "github failure": Explained(
+        (*_FLEET, *_GITHUB), "reconciler github failure --name tokens-apply"
+    ),
     "sandbox": Explained((), "reconciler sandbox --port 8080"),
     "demo": Explained((), "reconciler demo --fast"),
 }

@@ -9,6 +9,7 @@ import click
 from reconciler.cli.commands.group import CONTEXT, cli
 from reconciler.cli.options import (
     IDENTITY,
+    MANIFEST,
     SNAPSHOT_OUT,
     named,
     option,
@@ -55,18 +56,20 @@ def github() -> None:
 
 
 @github.command(context_settings=CONTEXT)
+@MANIFEST
 @SNAPSHOT_OUT
-def snapshot(out: str) -> None:
-    """Download the newest published snapshot.
+def snapshot(manifest: tuple[str, ...], out: str) -> None:
+    """Download the manifest's newest snapshot.
 
     A run of the default branch published it, for `plan --observed`.
     """
     from reconciler.cli import observe as module
 
-    module.fetch_snapshot(out)
+    module.fetch_snapshot(manifest, out)
 
 
 @github.command(context_settings=CONTEXT)
+@MANIFEST
 @option("--solved", is_flag=True, help="Close the issue if one is open: the workflow succeeded.")
 @option(
     "--name",
@@ -74,11 +77,12 @@ def snapshot(out: str) -> None:
     callback=named,
     help="The name of what fails (default: the workflow's).",
 )
-def failure(*, solved: bool, name: str | None) -> None:
+def failure(*, manifest: tuple[str, ...], solved: bool, name: str | None) -> None:
     """Keep one issue open while a workflow fails.
 
-    The command itself never fails.
+    Each manifest has its own. The command itself never fails.
     """
     from reconciler.cli import posts as module
+    from reconciler.cli.validate import DEFAULT_MANIFEST
 
-    module.report_failure(solved=solved, name=name)
+    module.report_failure(solved=solved, name=name, names=manifest or (DEFAULT_MANIFEST,))

@@ -19,6 +19,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ WORKFLOWS = ".github/workflows"
 _WORKFLOW_KEYS = {"name", "run-name", "on", "permissions", "concurrency", "env", "jobs", "defaults"}
 _JOB_KEYS = {
     *("name", "if", "needs", "runs-on", "timeout-minutes", "environment", "permissions", "env"),
-    *("outputs", "concurrency", "steps", "uses", "with", "secrets"),
+    *("outputs", "concurrency", "steps", "uses", "with", "secrets", "strategy"),
 }
 _SCOPES = {
     *("contents", "issues", "pull-requests", "actions", "id-token", "checks", "statuses"),
@@ -112,6 +113,11 @@ class Played:
         """Return how each job ended."""
         return {name: job.result for name, job in self.jobs.items()}
 
+    def job(self, name: str) -> JobEnd:
+        """Return the only job of this id, in the workflow or in one that it calls."""
+        (found,) = (job for full, job in self.jobs.items() if full.rpartition("/")[2] == name)
+        return found
+
 
 @dataclasses.dataclass(kw_only=True)
 class Stage:
@@ -133,6 +139,7 @@ class Stage:
     prepare: Callable[[Path, Path], None]
     elsewhere: Mapping[str, Hosted] = dataclasses.field(default_factory=dict)
     played: list[Played] = dataclasses.field(default_factory=list)
+    numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
 
     def play(self, file: str, event: Event, *, again: Played | None = None) -> Played:
         """Play one workflow, whether the event would start it or not.
@@ -156,10 +163,9 @@ class Stage:
         )
         workflow = read_workflow(self.hosted, event.sha, file)
         run.name = workflow.get("name", run.path)
-        kept = {} if again is None else succeeded(again, workflow)
         source = self.hosted, event.sha, file
         player = _Player(self, event, run, workflow, source=source)
-        player.keep(kept)
+        kept = player.start_again(again.jobs) if again is not None else {}
         ends = {**kept, **dict(player.jobs(inputs=_dispatch_inputs(workflow, event), allowed=None))}
         played = Played(file=file, run=run, jobs=ends)
         run.status, run.conclusion = "completed", played.result
@@ -167,16 +173,17 @@ class Stage:
         return played
 
 
-def succeeded(played: Played, workflow: Mapping[str, Any]) -> dict[str, JobEnd]:
+def succeeded(ends: Mapping[str, JobEnd], workflow: Mapping[str, Any]) -> dict[str, JobEnd]:
     """Return the jobs that GitHub keeps when the failed ones are started again.
 
-    A job that needs one of those is started again as well.
+    A job that needs one of those is started again as well. Those of a called workflow
+    are kept with the job that calls it.
     """
     kept: dict[str, JobEnd] = {}
-    for name, end in played.jobs.items():
+    for name in (one for one in ends if one in workflow["jobs"]):
         needs = _needs(workflow["jobs"][name])
-        if end.result != "failure" and all(need in kept for need in needs):
-            kept[name] = end
+        if ends[name].result != "failure" and all(need in kept for need in needs):
+            kept |= {one: end for one, end in ends.items() if f"{one}/".startswith(f"{name}/")}
     return kept
 
 
@@ -225,12 +232,13 @@ class _Player:
         self._hosted, self._sha, self._file = source
         self._ends: dict[str, JobEnd] = {}
         self._attempt = "1"
+        self._earlier: Mapping[str, JobEnd] = {}
 
-    def keep(self, ends: Mapping[str, JobEnd]) -> None:
-        """Take jobs over from an earlier attempt, if there are any."""
-        if ends:
-            self._ends = dict(ends)
-            self._attempt = "2"
+    def start_again(self, earlier: Mapping[str, JobEnd]) -> dict[str, JobEnd]:
+        """Begin a second attempt; return the jobs that it takes over from the first."""
+        self._attempt, self._earlier = "2", earlier
+        self._ends = succeeded(earlier, self._workflow)
+        return dict(self._ends)
 
     def jobs(
         self, *, inputs: Mapping[str, Any], allowed: Mapping[str, str] | None
@@ -321,6 +329,9 @@ class _Player:
         permissions = self._permissions(name, spec, allowed)
         context = Context(self._values(_AT_JOB, needs, name))
         group = self._group(spec.get("concurrency"), context)
+        if "strategy" in spec:
+            yield from self._rows(name, spec, context, permissions)
+            return
         if "uses" in spec:
             yield from self._called(name, spec, context, permissions)
             return
@@ -429,7 +440,7 @@ class _Player:
             event=self._event,
             run=self._run,
             facts=self._github(name),
-            folder=stage.folder / f"{self._run.id}-{self._attempt}-{name}",
+            folder=stage.folder / f"{next(stage.numbers)}-{self._run.id}-{name}",
             token=token,
             permissions=permissions,
             door=door,
@@ -479,6 +490,23 @@ class _Player:
 
     # --- a called workflow ---
 
+    def _rows(
+        self, name: str, spec: Mapping[str, Any], context: Context, permissions: Mapping[str, str]
+    ) -> Iterator[tuple[str, JobEnd]]:
+        """Call a workflow for each row of a matrix; its jobs' ids are ``job[0]/id``."""
+        strategy = spec["strategy"]
+        known_keys(strategy, {"fail-fast", "matrix"}, "strategy")
+        known_keys(strategy["matrix"], {"include"}, "matrix")
+        if "uses" not in spec or strategy["fail-fast"] is not False:
+            raise WorkflowError(f"the job {name} has a matrix that is not played")
+        results = []
+        for number, row in enumerate(strategy["matrix"]["include"]):
+            at_row = context._replace(values={**context.values, "matrix": Strict(row)})
+            for inner, end in self._called(f"{name}[{number}]", spec, at_row, permissions):
+                yield inner, end
+                results.append(end.result)
+        yield name, JobEnd(name=name, result=_worst(results), permissions=permissions)
+
     def _called(
         self, name: str, spec: Mapping[str, Any], context: Context, permissions: Mapping[str, str]
     ) -> Iterator[tuple[str, JobEnd]]:
@@ -492,12 +520,21 @@ class _Player:
         given = {key: value_of(value, context) for key, value in spec.get("with", {}).items()}
         inputs = inputs_of(file, declared, given)
         player = _Player(self._stage, self._event, self._run, workflow, source=(hosted, sha, file))
-        ends = dict(player.jobs(inputs=inputs, allowed=permissions))
+        kept = {}
+        if self._attempt != "1":
+            inside = f"{name}/"
+            kept = player.start_again(
+                {
+                    one[len(inside) :]: end
+                    for one, end in self._earlier.items()
+                    if one.startswith(inside)
+                }
+            )
+        ends = {**kept, **dict(player.jobs(inputs=inputs, allowed=permissions))}
         for inner, end in ends.items():
             yield f"{name}/{inner}", end
         results = [end.result for end in ends.values()]
-        result = next(one for one in ("failure", "success", "skipped") if one in results)
-        yield name, JobEnd(name=name, result=result, permissions=permissions)
+        yield name, JobEnd(name=name, result=_worst(results), permissions=permissions)
 
     def _place(self, uses: str) -> tuple[Hosted, str, str]:
         """Return repository, commit and file of a called workflow, which is named
@@ -511,6 +548,10 @@ class _Player:
         if hosted is None:
             raise WorkflowError(f"there is no repository for {uses}")
         return hosted, hosted.head(ref), file
+
+
+def _worst(results: list[str]) -> str:
+    return next(one for one in ("failure", "success", "skipped") if one in results)
 
 
 def _needs(spec: Mapping[str, Any]) -> list[str]:

@@ -34,9 +34,9 @@ def test_by_reusable_workflow(world: World) -> None:
     world.hand_over()
     played = world.stage.play(FILE, world.hosted.merge_pull(event.payload["number"]))
     assert (played.result, world.asked) == ("success", []), played.log
-    assert played.jobs["apply/plan"].outputs["environment"] == "tokens-apply"
+    assert played.jobs["apply/change/plan"].outputs["environment"] == "tokens-apply"
     played = world.stage.play(FILE, world.hosted.scheduled("47 * * * *"))
-    assert played.jobs["rotate/cleanup"].result == "success", played.log
+    assert played.jobs["rotate/change/cleanup"].result == "success", played.log
     world.fleet.assert_whole()
     assert len(world.snapshots()) == 2
 
@@ -63,7 +63,9 @@ def test_one_workflow_does_not_close_the_issue_of_another(world: World) -> None:
     """
     world.begin(BOT, example="by-reusable-workflow.yml")
     played = world.stage.play(FILE, world.hosted.push({"tokens.yaml": world.manifest(BOT, NEW)}))
-    assert played.jobs["apply/apply"].result == "failure", "nobody handed an identity token over"
+    assert played.jobs["apply/change/apply"].result == "failure", (
+        "nobody handed an identity token over"
+    )
     (issue,) = world.issues()
     assert issue.state == "open"
     world.stage.play(FILE, world.hosted.scheduled("47 * * * *"))

@@ -18,7 +18,7 @@ import pytest
 
 from reconciler import sandbox
 from tests.delivery.played.runner import Played
-from tests.delivery.played.world import REPO, REVIEWED, SNAPSHOT, World
+from tests.delivery.played.world import REPO, REVIEWED, World
 from tests.support.fleet import Spec
 from tests.support.github import Fault, rate_limited
 from tests.support.github_state import ACTIONS_BOT, DEPENDABOT
@@ -34,7 +34,7 @@ def exit_code(played: Played, job: str = "apply") -> str:
     """Return the program's exit code, by the step's output."""
     return next(
         step.outputs["exit-code"]
-        for step in played.jobs[job].steps.values()
+        for step in played.job(job).steps.values()
         if step.outputs.get("exit-code")
     )
 
@@ -42,13 +42,13 @@ def exit_code(played: Played, job: str = "apply") -> str:
 def planned(played: Played) -> Mapping[str, str]:
     """Return the outputs of a run's plan."""
     return next(
-        step.outputs for step in played.jobs["plan"].steps.values() if step.outputs.get("digest")
+        step.outputs for step in played.job("plan").steps.values() if step.outputs.get("digest")
     )
 
 
 def notices(played: Played, job: str) -> list[str]:
     """Return what a job says at the top of its run."""
-    return [one.message for one in played.jobs[job].log.annotations if one.level == "notice"]
+    return [one.message for one in played.job(job).log.annotations if one.level == "notice"]
 
 
 def test_a_new_token_goes_from_a_pull_request_to_vault(world: World) -> None:
@@ -71,7 +71,10 @@ def test_a_new_token_goes_from_a_pull_request_to_vault(world: World) -> None:
     assert played.results() == PLANNED, played.log
     (comment,) = world.comments(number)
     first = world.marked(comment)
-    assert (first["manifest"], first["truncated"]) == ("tokens.yaml", False)
+    assert (first["place"], first["truncated"]) == (
+        f"{world.fleet.mount}/{world.fleet.prefix}",
+        False,
+    )
     assert first["head"] == world.hosted.entry.pulls[number].head_sha
     assert "| derive | `new` |" in comment.body
     assert comment.body.splitlines()[0].endswith("-->")
@@ -140,7 +143,7 @@ def test_a_reverted_pull_request_is_started_again(world: World) -> None:
     assert reviewed["reviewed"] == "true"
     assert planned(played)["reviewed"] == "false"
     assert [environment for environment, _ in world.asked] == [REVIEWED]
-    assert "not known to be the newest of its branch" in played.jobs["plan"].summary
+    assert "not known to be the newest of its branch" in played.job("plan").summary
     assert world.waiting_identity() is not None
     assert world.fleet.ledger().tokens["new"].current == left
 
@@ -155,13 +158,13 @@ def test_the_failed_job_of_an_earlier_run_is_started_again(world: World) -> None
     merged = world.hosted.merge_pull(number)
     played = world.apply(merged)
     assert planned(played)["reviewed"] == "true"
-    assert played.results()["apply"] == "failure", "no identity waits"
+    assert played.job("apply").result == "failure", "no identity waits"
 
     world.hand_over()
     with world.fleet.untouched():
         again = world.stage.play("tokens-apply.yml", merged, again=played)
-    assert again.results()["apply"] == "failure", again.log
-    assert "Re-run all jobs" in again.jobs["apply"].log.text
+    assert again.job("apply").result == "failure", again.log
+    assert "Re-run all jobs" in again.job("apply").log.text
     assert world.waiting_identity() is not None
     assert world.apply(merged).result == "success"
 
@@ -180,7 +183,7 @@ def test_what_widens_waits_for_a_person(world: World) -> None:
     assert played.result == "failure"
     assert planned(played)["reviewed"] == "true"
     assert [environment for environment, _ in world.asked] == [REVIEWED]
-    assert played.jobs["apply"].result == "skipped"
+    assert played.job("apply").result == "skipped"
     (issue,) = world.issues()
     assert (issue.state, issue.login, issue.labels) == ("open", ACTIONS_BOT, ("reconciler",))
     assert f"/actions/runs/{played.run.id}" in issue.body
@@ -189,7 +192,7 @@ def test_what_widens_waits_for_a_person(world: World) -> None:
     with world.fleet.untouched():
         played = world.apply(world.hosted.dispatched())
     assert exit_code(played) == EXIT_PERSON, played.log
-    assert "reconciler identity push" in played.jobs["apply"].summary
+    assert "reconciler identity push" in played.job("apply").summary
     assert world.issues() == [issue]
     assert f"/actions/runs/{played.run.id}" in issue.body, "one issue, kept up to date"
 
@@ -221,8 +224,8 @@ def test_a_stale_plan_is_not_applied(world: World) -> None:
     played = world.merged(number)
     assert exit_code(played) == EXIT_STALE, played.log
     assert world.fleet.versions() == before, "nothing was written"
-    assert "bot" in played.jobs["apply"].summary
-    assert "stale" in played.jobs["apply"].log.text
+    assert "bot" in played.job("apply").summary
+    assert "stale" in played.job("apply").log.text
     assert [issue.state for issue in world.issues()] == ["open"]
     assert world.waiting_identity() is not None, "what was refused has used nothing up"
     world.approve = lambda: True
@@ -262,10 +265,10 @@ def test_a_stranger_gets_a_plan_and_nothing_else(world: World, how: dict[str, st
         ("push", "evil"),
     ):
         run = world.github.state.add_run(REPO, event=event, head_branch=branch, head_sha="a" * 40)
-        world.github.state.add_artifact(REPO, run, SNAPSHOT, {"snapshot.json": b"poison"})
+        world.github.state.add_artifact(REPO, run, world.artifact, {"snapshot.json": b"poison"})
     number, played = world.propose(BOT, NEW, **how)
     assert played.results() == PLANNED, played.log
-    assert "`new`" in played.jobs["plan"].summary
+    assert "`new`" in played.job("plan").summary
     assert any("pull-requests: write" in sentence for sentence in notices(played, "plan")), (
         played.log
     )
@@ -307,7 +310,7 @@ def test_drift_has_one_issue(world: World) -> None:
     (issue,) = world.issues()
     assert (issue.state, issue.login, issue.labels) == ("open", ACTIONS_BOT, ("reconciler",))
     assert "`bot`" in issue.body
-    assert world.marked(issue)["manifest"] == "tokens.yaml"
+    assert world.marked(issue)["place"] == f"{world.fleet.mount}/{world.fleet.prefix}"
 
     world.fleet.must("apply", "--yes")
     assert world.drift().result == "success"
@@ -329,7 +332,7 @@ def test_a_rotation_that_is_due(world: World) -> None:
     (issue,) = world.issues()
     assert "1 rotations due" in issue.body, issue.body
     assert "identity" in issue.body
-    assert played.jobs["drift"].steps["1"].outputs["rotations"] == "1"
+    assert played.job("drift").steps["1"].outputs["rotations"] == "1"
     with world.fleet.untouched():
         assert (
             world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 * * * *")).result
@@ -361,12 +364,12 @@ def test_a_failing_apply_has_an_issue(world: World) -> None:
         sandbox.Fault(kind=sandbox.FaultKind.LOST_REPLY, operation=sandbox.Operation.DERIVE)
     )
     played = world.merged(number)
-    assert (played.jobs["apply"].result, exit_code(played)) == ("failure", EXIT_PARTIAL), played.log
-    assert played.jobs["publish"].result == "success"
+    assert (played.job("apply").result, exit_code(played)) == ("failure", EXIT_PARTIAL), played.log
+    assert played.job("publish").result == "success"
     assert len(world.snapshots()) == 2
     (issue,) = world.issues()
     assert f"/actions/runs/{played.run.id}" in issue.body
-    assert "failed 1" in played.jobs["apply"].summary
+    assert "failed 1" in played.job("apply").summary
 
     world.fleet.later(minutes=2)
     played = world.stage.play("tokens-rotate.yml", world.hosted.scheduled("43 * * * *"))
@@ -392,7 +395,7 @@ def test_an_invalid_manifest(world: World) -> None:
     assert played.results() == {"validate": "failure", "plan": "skipped", "gate": "failure"}
     errors = [
         one
-        for one in played.jobs["validate"].log.annotations
+        for one in played.job("validate").log.annotations
         if one.level == "error" and one.properties
     ]
     assert 9 <= len(errors) <= 10
@@ -414,7 +417,7 @@ def test_before_the_first_snapshot_and_in_the_queue(world: World) -> None:
     number, played = world.propose(BOT, NEW)
     assert played.results() == PLANNED
     assert any("tokens-drift" in sentence for sentence in notices(played, "plan"))
-    assert "There is no plan" in played.jobs["plan"].summary
+    assert "There is no plan" in played.job("plan").summary
     assert world.comments(number) == []
     assert world.plan(world.hosted.queued(number)).results() == {**PLANNED, "plan": "skipped"}
 
@@ -449,7 +452,7 @@ def test_hostile_names(world: World) -> None:
     number, played = world.propose(BOT, *tokens)
     assert played.results() == PLANNED, played.log
     (comment,) = world.comments(number)
-    for text in (comment.body, played.jobs["plan"].summary):
+    for text in (comment.body, played.job("plan").summary):
         visible = text.split("-->\n", 1)[-1]
         assert "hostile/5" in visible
         assert not [
@@ -490,7 +493,7 @@ def test_github_on_a_bad_day(world: World) -> None:
     world.github.fail(Fault(reply=rate_limited(retry_after_s=None), path=".*/commits/.*", times=9))
     world.approve = lambda: False
     played = world.merged(number)
-    assert played.jobs["plan"].result == "success", played.log
+    assert played.job("plan").result == "success", played.log
     assert [environment for environment, _ in world.asked] == [REVIEWED], (
         "what can't be compared is for a person"
     )
@@ -541,7 +544,7 @@ def test_an_edited_workflow_gets_no_login(world: World) -> None:
         assert "refuse" in played.log, played.log
         assert '"pull_request"' in played.log, "it says which claims it had"
     assert len(world.issuer.issued) == 2
-    assert "not allowed to deploy" in tried("tokens-plan", "tokens-plan").jobs["steal"].why
+    assert "not allowed to deploy" in tried("tokens-plan", "tokens-plan").job("steal").why
     text = EVIL.replace("ENVIRONMENT", "").replace("ROLE", "tokens-plan")
     played = world.stage.play("evil.yml", world.hosted.push({".github/workflows/evil.yml": text}))
     assert played.result == "failure", "not even on main, without the environment"

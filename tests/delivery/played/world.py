@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.demo.openbao import OpenBaoServer
+from reconciler.state.fleet import Fleet as Fleet_
 from tests.delivery.played import fork_server
 from tests.delivery.played.fork_server import CALL
 from tests.delivery.played.hosting import Event, Hosted
@@ -126,11 +127,20 @@ class World:
                     f"auth/{self.auth_mount}/role/{role}", data=self._role(VAULT_FILES / file_name)
                 )
 
-    def _here(self, policy: str) -> str:
+    def admit(self, other: Fleet) -> None:
+        """Let the roles see to another fleet of the same mount, too."""
+        with operator(self._openbao) as client:
+            for file in sorted((VAULT_FILES / "policies").glob("*.hcl")):
+                text = file.read_text(encoding="utf-8")
+                both = f"{self._here(text)}\n{self._here(text, other.prefix)}"
+                client.sys.create_or_update_policy(f"{file.stem}-{self._name}", both)
+
+    def _here(self, policy: str, prefix: str | None = None) -> str:
         """Return a policy with our mount and paths, as the README asks."""
         for kind in ("data", "metadata", "delete", "destroy", "detailed-metadata"):
             policy = policy.replace(
-                f"secret/{kind}/{_PREFIX}", f"{self.fleet.mount}/{kind}/{self.fleet.prefix}"
+                f"secret/{kind}/{_PREFIX}",
+                f"{self.fleet.mount}/{kind}/{prefix or self.fleet.prefix}",
             )
             policy = policy.replace(
                 f"secret/{kind}/{_IDENTITY}", f"{self.fleet.mount}/{kind}/{self._name}/identity"
@@ -168,13 +178,17 @@ class World:
         if example is None:
             self.hosted.commit({**partner_files(), "tokens.yaml": self.manifest()})
             return
+        workflow = {f"{WORKFLOWS}/tokens.yml": self.example(example)}
+        self.hosted.commit({**workflow, "tokens.yaml": self.manifest()})
+
+    def example(self, name: str) -> str:
+        """Return an example, which calls the tool's repository: that is made here."""
         tool = Hosted(self.github, TOOL, self._folder / "tool", private=False)
         sha = tool.commit(partner_files())
         self.stage.elsewhere = {TOOL: tool}
-        text = (ROOT / ".github" / "examples" / "github" / example).read_text(encoding="utf-8")
+        text = (ROOT / ".github" / "examples" / "github" / name).read_text(encoding="utf-8")
         assert _RELEASE in text
-        workflow = {f"{WORKFLOWS}/tokens.yml": text.replace(_RELEASE, sha)}
-        self.hosted.commit({**workflow, "tokens.yaml": self.manifest()})
+        return text.replace(_RELEASE, sha)
 
     def publish(self) -> None:
         """Publish a snapshot as the daily run does, without playing that run."""
@@ -183,7 +197,13 @@ class World:
         run = self.github.state.add_run(
             REPO, event="schedule", head_branch="main", head_sha=self.hosted.head()
         )
-        self.github.state.add_artifact(REPO, run, SNAPSHOT, {"snapshot.json": content})
+        self.github.state.add_artifact(REPO, run, self.artifact, {"snapshot.json": content})
+
+    @property
+    def artifact(self) -> str:
+        """The name of the fleet's snapshots."""
+        place = f"{self.fleet.mount}/{self.fleet.prefix}"
+        return f"{SNAPSHOT}-{Fleet_(api_url=self.fleet.sandbox.url, place=place).name}"
 
     def manifest(self, *tokens: Spec) -> str:
         """Return tokens.yaml of the fleet's folder, with these tokens if given."""
@@ -257,7 +277,11 @@ class World:
 
     def snapshots(self) -> list[Artifact]:
         """Return all snapshots that were published, oldest first."""
-        return [one for one in self.hosted.entry.artifacts.values() if one.name == SNAPSHOT]
+        return [
+            one
+            for one in self.hosted.entry.artifacts.values()
+            if one.name.startswith(f"{SNAPSHOT}-")
+        ]
 
     # --- what must hold at the end ---
 
