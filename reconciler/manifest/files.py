@@ -5,7 +5,10 @@ Rules this module keeps:
 1. The result depends on the content of the files. It is the same for every order and
    every spelling in which they were named.
 2. Only regular files are read, so reading waits neither for a pipe nor for a device.
-3. All files of a manifest together have one bound in bytes and one in values.
+3. A link leads out of no folder: not from the working folder for a relative name, else
+   not from the folder that the name is in. The name may come from a pull request, and
+   the text of any file of the machine would stand in its errors.
+4. All files of a manifest together have one bound in bytes and one in values.
 """
 
 from __future__ import annotations
@@ -123,6 +126,9 @@ def _read(path: Path, most: int) -> tuple[bytes, tuple[int, int]]:
         if not stat.S_ISREG(info.st_mode):
             what = "not a regular file - a manifest is a file, or a folder with *.yaml files in it"
             raise UnreadableError(mark, what)
+        if _leads_out(path):
+            what = "a link that leads out of its folder - put the file itself there"
+            raise UnreadableError(mark, what)
         with os.fdopen(handle, "rb", closefd=False) as stream:
             data = b"" if info.st_size > most else stream.read(most + 1)
     except OSError as failure:
@@ -136,6 +142,13 @@ def _read(path: Path, most: int) -> tuple[bytes, tuple[int, int]]:
             f" - {SEVERAL}, or check the path",
         )
     return data, (info.st_dev, info.st_ino)
+
+
+def _leads_out(path: Path) -> bool:
+    """Return whether the file lies elsewhere than its name says (rule 3)."""
+    is_below = not path.is_absolute() and not os.path.normpath(path).startswith(os.pardir)
+    folder = os.path.realpath(Path() if is_below else path.parent)
+    return not Path(os.path.realpath(path)).is_relative_to(folder)
 
 
 def _why_unreadable(failure: OSError | ValueError) -> str:

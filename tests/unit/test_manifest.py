@@ -1325,6 +1325,38 @@ def test_strange_entries_of_a_folder_are_not_passed_over(folder: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
+def test_a_link_that_leads_out(folder: Path, *, absolute: bool) -> None:
+    """A manifest that is a link out of its folder, or lies in a folder that is one, is
+    not read: its errors would show the text of a file of the machine.
+    """
+    write(folder, repository__a=HEAD + FIRST, elsewhere__secret="password: hunter2")
+    (folder / "repository" / "b.yaml").symlink_to("../elsewhere/secret.yaml")
+    (folder / "repository" / "linked").symlink_to("../elsewhere")
+    os.chdir(folder / "repository")
+    root = folder / "repository" if absolute else Path()
+    told_of = "error: a link that leads out of its folder - put the file itself there"
+    given = root / "b.yaml"
+    assert told(lambda: load_manifest([given])) == [f"{given}:1:1: {told_of}"]
+    assert told(lambda: load_manifest([root])) == [f"{given}:1:1: {told_of}"]
+    if not absolute:
+        within = Path("linked/secret.yaml")
+        assert told(lambda: load_manifest([within])) == [f"{within}:1:1: {told_of}"]
+
+
+def test_links_that_stay_in_the_folder(folder: Path) -> None:
+    """A ConfigMap is mounted so: the file is a link into a folder beside it, whose name
+    changes. A name above the working folder is a person's own.
+    """
+    write(folder, mounted__2026__a=HEAD + FIRST)
+    (folder / "mounted" / "..data").symlink_to("2026")
+    (folder / "mounted" / "tokens.yaml").symlink_to("..data/a.yaml")
+    assert load_manifest([folder / "mounted" / "tokens.yaml"]).manifest.tokens
+    (folder / "below").mkdir()
+    os.chdir(folder / "below")
+    assert load_manifest([Path("../mounted/tokens.yaml")]).manifest.tokens
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read(folder: Path) -> None:
     """A file or folder without permission is told."""
