@@ -35,6 +35,7 @@ from tests.delivery.files import (
     act,
     performed,
     scripts_of_all,
+    steps,
 )
 from tests.delivery.played.hosting import git
 
@@ -61,6 +62,7 @@ from click.testing import CliRunner
 done = [CliRunner().invoke(main, argv) for argv in json.loads(sys.argv[1])]
 print(json.dumps([(one.exit_code, one.output) for one in done]))
 """
+BY_COMMAND_LINE = GITHUB / "examples" / "github" / "by-command-line.yml"
 HOOKS = ROOT / ".pre-commit-hooks.yaml"
 SOURCES = (
     *("reconciler", "schemas", "pyproject.toml", "README.md", "LICENSE", "tokens.yaml"),
@@ -306,6 +308,32 @@ def test_the_action_installs(sources: Path, tmp_path: Path) -> None:
     assert done.stdout == "tokens.yaml: 8 tokens, valid\n"
     (folder,) = set(added.read_text(encoding="utf-8").splitlines())
     assert [path.name for path in Path(folder).iterdir()] == ["reconciler"]
+
+
+def test_by_command_line_runs_nothing_of_the_workspace(sources: Path, tmp_path: Path) -> None:
+    """The plain steps install the tool by hash before the manifest is there, without
+    a download for the build; modules that lie beside the manifest are not looked at.
+    """
+    checkouts = [step for step in steps(BY_COMMAND_LINE) if step.uses]
+    assert [step.inputs.get("repository") for step in checkouts] == ["acme/reconciler", None]
+    scripts = [str(step.spec["run"]) for step in steps(BY_COMMAND_LINE) if not step.uses]
+    assert [step.number for step in steps(BY_COMMAND_LINE) if step.uses] == [1, len(scripts) + 1]
+    tool = Path(shutil.copytree(sources, tmp_path / "tool"))
+    for name in ("requirements.txt", "requirements-build.txt"):
+        shutil.copy(ROOT / name, tool)
+    workspace, temp = tmp_path / "workspace", tmp_path / "a temp"
+    for name in ("reconciler", "pip", "venv", "yaml", "sitecustomize", "click"):
+        (workspace / name).mkdir(parents=True)
+        mine = "raise SystemExit('the workspace was imported')\n"
+        (workspace / name / "__init__.py").write_text(mine, encoding="utf-8")
+    shutil.copy(ROOT / "tokens.yaml", workspace)
+    temp.mkdir()
+    environ = {**os.environ, "RUNNER_TEMP": str(temp)}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
+    for place, script in [*((tool, one) for one in scripts[:-1]), (workspace, scripts[-1])]:
+        done = performed(["bash", "-e", "-c", script], place, {**environ, "PATH": path})
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "tokens.yaml: 8 tokens, valid"
 
 
 def test_the_action_refuses_an_old_python(tmp_path: Path) -> None:

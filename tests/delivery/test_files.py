@@ -489,12 +489,13 @@ def test_gitlab_jobs() -> None:
             "schedule" in one or "CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in one
             for one in conditions
         ), name
-        assert job.get("resource_group") == ("tokens-write" if writes else None), name
+        group = "tokens-write-$RECONCILER_VAULT_PREFIX"
+        assert job.get("resource_group") == (group if writes else None), name
         assert writes == (job.get("environment", {}).get("name") == "tokens-apply"), name
         kept = job.get("artifacts", {})
         assert (
             not {"paths", "terraform"} & {*kept, *kept.get("reports", {})}
-            or kept["public"] is False
+            or kept["access"] == "developer"
         ), name
     reports = {key for job in found.values() for key in job.get("artifacts", {}).get("reports", {})}
     assert reports == {"codequality", "terraform"}
@@ -511,6 +512,12 @@ def test_waits_fit_their_jobs() -> None:
     for name, job in gitlab_jobs().items():
         waited = [int(found) for line in job["script"] for found in waits.findall(line)]
         assert not waited or (max(waited), job["timeout"]) == (900, "1 hour"), name
+    seen = 0
+    for step in steps_of_all():
+        for found in waits.findall("\n".join(texts(step.spec))):
+            assert int(found) * 2 <= jobs(step.path)[step.job]["timeout-minutes"] * 60, step
+            seen += 1
+    assert seen == len(["apply", "cleanup", "by-action"]), "each wait of a workflow was looked at"
 
 
 def test_cronjob_is_confined() -> None:
