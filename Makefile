@@ -25,7 +25,7 @@ help:            ## this list
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-NODE := tests/adapters/sdk_ts/node_modules/ready tests/delivery/expressions/node_modules/ready
+NODE := $(patsubst %,tests/%/node_modules/ready,adapters/sdk_ts delivery/expressions delivery/pipelines)
 LOOK_NODE := tests/look/page/node_modules/ready tests/look/monitoring/node_modules/ready
 $(NODE) $(LOOK_NODE): %/node_modules/ready: %/package-lock.json
 	@if ! command -v npm > /dev/null; then echo "npm is not here: the tests that need $*/package.json will be skipped"; \
@@ -46,7 +46,7 @@ play: .venv/ready       ## sandbox and a real OpenBao, left running until Ctrl-C
 	@$(BIN)/python -m reconciler.demo.play
 
 T ?=
-test: .venv/ready .venv-sdk/ready .venv-checks/ready $(NODE)  ## all tests, with a real OpenBao, the official SDKs and GitHub's evaluator (T=a path, or a pattern of names)
+test: .venv/ready .venv-sdk/ready .venv-checks/ready $(NODE)  ## all tests, with a real OpenBao, the official SDKs, and what GitHub and GitLab read pipelines with (T=a path, or a pattern of names)
 	$(PYTEST) $(if $(T),$(if $(wildcard $(firstword $(subst ::, ,$(T)))),$(T),-k "$(T)"))
 
 unit: .venv/ready       ## the tests that start no server

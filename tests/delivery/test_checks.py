@@ -351,7 +351,8 @@ def test_the_action_refuses_an_old_python(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "packages"), [("adapters/sdk_ts", 2), ("delivery/expressions", 1)]
+    ("folder", "packages"),
+    [("adapters/sdk_ts", 2), ("delivery/expressions", 1), ("delivery/pipelines", 3)],
 )
 def test_a_lock_of_npm_names_hashes_and_no_addresses(folder: str, packages: int) -> None:
     """Every package is locked by the hash of its content, and none by the place where

@@ -34,6 +34,7 @@ from reconciler.state.fleet import Fleet as Fleet_
 from tests.delivery.played import fork_server
 from tests.delivery.played.fork_server import CALL
 from tests.delivery.played.hosting import Event, Hosted
+from tests.delivery.played.policies import VAULT_FILES, policy_here
 from tests.delivery.played.runner import WORKFLOWS, Environment, JobEnd, Played, Stage
 from tests.support.fleet import ROOT, TIMEOUT_S, Fleet, Spec
 from tests.support.github import GitHub
@@ -42,14 +43,11 @@ from tests.support.github_state import ACTIONS_BOT, Artifact, Comment, Issue
 from tests.support.openbao import operator
 
 REPO, TOOL = "acme/tokens", "acme/reconciler"
-VAULT_FILES = ROOT / ".github" / "examples" / "vault"
 SNAPSHOT = "tokens-snapshot"
 _RELEASE = "0" * 40
 _ROLE = re.compile(r"auth/jwt-github/role/(\S+) @(roles/github-\S+\.json)")
 _VAULT_TOKEN = re.compile(r"\b(?:hvs|s|b)\.[A-Za-z0-9_-]{20,}")
 _MARKER = re.compile(r"<!-- reconciler:[a-z]+ (\{.*\}) -->\n")
-_IDENTITY = "limitless/identity"
-_PREFIX = "limitless/tokens"
 
 REVIEWED, UNATTENDED, PLAN = "tokens-apply-review", "tokens-apply", "tokens-plan"
 ENVIRONMENTS = {
@@ -136,16 +134,7 @@ class World:
                 client.sys.create_or_update_policy(f"{file.stem}-{self._name}", both)
 
     def _here(self, policy: str, prefix: str | None = None) -> str:
-        """Return a policy with our mount and paths, as the README asks."""
-        for kind in ("data", "metadata", "delete", "destroy", "detailed-metadata"):
-            policy = policy.replace(
-                f"secret/{kind}/{_PREFIX}",
-                f"{self.fleet.mount}/{kind}/{prefix or self.fleet.prefix}",
-            )
-            policy = policy.replace(
-                f"secret/{kind}/{_IDENTITY}", f"{self.fleet.mount}/{kind}/{self._name}/identity"
-            )
-        return policy
+        return policy_here(policy, self.fleet.mount, prefix or self.fleet.prefix, self._name)
 
     def _role(self, file: Path) -> dict[str, Any]:
         role: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
