@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv, .venv-* and node_modules, and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo play test unit consumers look simulation soak bench coverage lint types fmt docs lock dist clean
+.PHONY: help setup demo play test unit consumers look act simulation soak bench coverage lint types fmt docs lock dist clean
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
@@ -20,7 +20,8 @@ help:            ## this list
 .venv-checks/ready: tests/delivery/checks/requirements.txt
 .venv-consumers/ready: tests/e2e/consumers/requirements.txt
 .venv-look/ready: tests/look/requirements.txt
-.venv-sdk/ready .venv-checks/ready .venv-consumers/ready .venv-look/ready:
+.venv-act/ready: tests/delivery/act/requirements.txt
+.venv-sdk/ready .venv-checks/ready .venv-consumers/ready .venv-look/ready .venv-act/ready:
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
@@ -57,6 +58,9 @@ consumers: .venv/ready .venv-consumers/ready  ## the recipes of docs/consumers.m
 
 look: .venv/ready .venv-look/ready $(LOOK_NODE) $(PROMETHEUS)  ## the page of status in a real Chromium, metrics and alerts in a real Prometheus (half a gigabyte)
 	$(BIN)/python -m pytest -m look tests/look
+
+act: .venv/ready .venv-act/ready tests/delivery/expressions/node_modules/ready  ## our workflows on nektos/act, without containers
+	$(PYTEST) -m act tests/delivery
 
 SEED ?=
 SECONDS_MAX ?= 600
@@ -99,6 +103,7 @@ lock:            ## make the hash-locked requirements anew (needs uv on the PATH
 	echo 'hatchling' | $(LOCK) --constraints tests/requirements.txt - -o requirements-build.txt
 	$(LOCK) tests/adapters/sdk/requirements.in -o tests/adapters/sdk/requirements.txt
 	$(LOCK) tests/delivery/checks/requirements.in -o tests/delivery/checks/requirements.txt
+	$(LOCK) tests/delivery/act/requirements.in -o tests/delivery/act/requirements.txt
 	$(LOCK) tests/e2e/consumers/requirements.in -o tests/e2e/consumers/requirements.txt
 	$(LOCK) tests/look/requirements.in -o tests/look/requirements.txt
 	for folder in $(NODE:/node_modules/ready=) $(LOOK_NODE:/node_modules/ready=); do npm --prefix $$folder update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund || exit 1; done
@@ -110,4 +115,4 @@ dist: .venv/ready .venv-checks/ready  ## wheel, sources and a bill of materials,
 	.venv-checks/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --validate -o dist/bom.json
 
 clean:           ## remove the environments and caches
-	rm -rf .venv .venv-sdk .venv-checks .venv-consumers .venv-look $(NODE:/ready=) $(LOOK_NODE:/ready=) $(PROMETHEUS:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist
+	rm -rf .venv .venv-sdk .venv-checks .venv-consumers .venv-look .venv-act $(NODE:/ready=) $(LOOK_NODE:/ready=) $(PROMETHEUS:/ready=) .mypy_cache .ruff_cache .hypothesis .coverage dist
