@@ -26,12 +26,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from reconciler.cli.console import complain_of, print_raw
 from reconciler.errors import ReconcilerError
 from reconciler.values import value
 
 SHORTEST_MASK = 6
+
+SUMMARY_BYTES = 1024 * 1024
+"""GitHub drops the whole summary of a step that is larger."""
+
+_REST = "\n\n(The rest is too long for GitHub: see the log.)\n"
 
 
 @value
@@ -79,8 +85,25 @@ def write_outputs(values: Mapping[str, str | int | bool]) -> None:
 
 
 def write_summary(text: str) -> None:
-    """Append to the job's summary."""
-    _append("GITHUB_STEP_SUMMARY", text, "the job's summary")
+    """Append to the step's summary whole lines, as many as GitHub takes.
+
+    Another program of the step may have written to it already.
+    """
+    path = Path(os.environ.get("GITHUB_STEP_SUMMARY", ""))
+    try:
+        left = SUMMARY_BYTES - (path.stat().st_size if path.is_file() else 0)
+    except (OSError, ValueError):
+        left = SUMMARY_BYTES
+    _append("GITHUB_STEP_SUMMARY", _within(text, left), "the job's summary")
+
+
+def _within(text: str, most_bytes: int) -> str:
+    """Return a text of at most so many bytes, cut at the end of a line."""
+    if len(text.encode(errors="replace")) <= most_bytes:
+        return text
+    kept = text.encode(errors="replace")[: max(0, most_bytes - len(_REST))]
+    lines, _, _ = kept.decode(errors="ignore").rpartition("\n")
+    return f"{lines}{_REST}" if lines else ""
 
 
 def _append(variable: str, text: str, what: str) -> None:

@@ -13,7 +13,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,39 @@ class LineProgress(StderrEvents):
             print_result(text)
 
 
+class TimedProgress(LineProgress):
+    """The same lines for a pipeline's log, which says what took how long.
+
+    Behind each stands how long the changes have been running, as some run side by side.
+    ``clock`` counts seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun_s = clock()
+        self._changes_s: float | None = None
+
+    def started(self, changes: Sequence[Change]) -> None:
+        """Note when the first changes begin."""
+        super().started(changes)
+        if self._changes_s is None:
+            self._changes_s = self._clock()
+
+    def ended(self, row: Row) -> None:
+        """Print the line of a change with its time."""
+        since_s = self._begun_s if self._changes_s is None else self._changes_s
+        self.line(f"{row_line(row)}  [{self._clock() - since_s:.1f} s]")
+
+    def sum_up(self) -> None:
+        """Print on standard error how long all of it took."""
+        now_s = self._clock()
+        parts = ""
+        if self._changes_s is not None:
+            before_s, changes_s = self._changes_s - self._begun_s, now_s - self._changes_s
+            parts = f": {before_s:.1f} s before the changes, {changes_s:.1f} s for them"
+        complain(f"took {now_s - self._begun_s:.1f} s{parts}")
+
+
 class BarProgress(LineProgress):
     """The same lines above a progress bar, while it is a footer (``footed``)."""
 
@@ -146,7 +180,14 @@ def open_for_writing(options: Options, *, at: str | None = None) -> Iterator[Run
 @contextlib.contextmanager
 def _progress() -> Iterator[LineProgress]:
     """Yield lines, with a bar where a person is looking."""
-    if not sys.stdout.isatty() or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+    if os.environ.get("CI"):
+        timed = TimedProgress()
+        try:
+            yield timed
+        finally:
+            timed.sum_up()
+        return
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         yield LineProgress()
         return
     bar = BarProgress()

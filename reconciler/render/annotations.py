@@ -13,7 +13,9 @@ Rules this module keeps:
    Escaping for the runner comes after.
 2. GitHub shows ten annotations of a severity for a step. Where there are more, nine are
    written, and one that counts the rest.
-3. A fingerprint is made of the place and the sentence, so that GitLab recognises a
+3. GitHub cuts a message off behind 4,096 characters, which may be where the advice
+   stands. So a longer one is cut here, in its middle.
+4. A fingerprint is made of the place and the sentence, so that GitLab recognises a
    problem from run to run.
 """
 
@@ -27,6 +29,8 @@ from reconciler.errors import Problem
 from reconciler.escape import safe
 
 MOST = 10
+MESSAGE_CHARS = 4096
+_LEFT_OUT = " […] "
 
 _SEVERITIES = {"error": "major", "warning": "minor"}
 
@@ -38,7 +42,15 @@ def command(name: str, message: str, **properties: str) -> str:
 
 
 def _data(text: str) -> str:
-    return safe(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return _cut(safe(text)).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _cut(text: str) -> str:
+    """Return a text within GitHub's length: its beginning and its end."""
+    if len(text) <= MESSAGE_CHARS:
+        return text
+    half = (MESSAGE_CHARS - len(_LEFT_OUT)) // 2
+    return text[:half] + _LEFT_OUT + text[-half:]
 
 
 def _property(text: str) -> str:

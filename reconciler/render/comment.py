@@ -32,7 +32,7 @@ COMMENT_BYTES = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""
 
 SUMMARY_BYTES = 1_000_000
-"""GitHub cuts off a step's summary at 1 MiB."""
+"""GitHub drops all of a step's summary where it is larger than 1 MiB."""
 
 OLDER_COMMIT = "this commit is not known to be the newest of its branch"
 

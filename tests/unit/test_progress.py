@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.cli import progress
 from reconciler.cli.console import complain_of, footed, print_result, remove_footers
-from reconciler.cli.progress import BarProgress, LineProgress
+from reconciler.cli.progress import BarProgress, LineProgress, TimedProgress
 from reconciler.protocol import Row, not_tried
 from reconciler.render import row_line
 from tests.unit.test_render import EVERYTHING
@@ -136,7 +136,8 @@ def test_a_terminal_that_is_gone_stops_no_change(monkeypatch: pytest.MonkeyPatch
     [
         pytest.param(Screen(), {"TERM": "xterm"}, BarProgress, id="a terminal"),
         pytest.param(Screen(), {"TERM": "dumb"}, LineProgress, id="one that clears no line"),
-        pytest.param(Screen(), {"CI": "true"}, LineProgress, id="a job's"),
+        pytest.param(Screen(), {"CI": "true"}, TimedProgress, id="a job's"),
+        pytest.param(io.StringIO(), {"CI": "true"}, TimedProgress, id="a job's file"),
         pytest.param(io.StringIO(), {"TERM": "xterm"}, LineProgress, id="a file"),
     ],
 )
@@ -154,3 +155,29 @@ def test_who_gets_a_bar(
         monkeypatch.setenv(name, value)
     with progress._progress() as events:
         assert type(events) is kind
+
+
+def test_a_job_is_told_what_took_how_long(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Behind each line stands the time since the changes began; the sum comes last, on
+    standard error.
+    """
+    ticks = iter((0.0, 1.25, 2.25, 14.75, 15.0))
+    timed = TimedProgress(lambda: next(ticks))
+    timed.started(CHANGES)
+    for row in ROWS[:2]:
+        timed.ended(row)
+    timed.sum_up()
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [f"{LINES[0]}  [1.0 s]", f"{LINES[1]}  [13.5 s]"]
+    assert err == "took 15.0 s: 1.2 s before the changes, 13.8 s for them\n"
+
+
+def test_a_job_without_changes_is_told_how_long_it_looked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """There is nothing to tell apart."""
+    ticks = iter((0.0, 2.0))
+    TimedProgress(lambda: next(ticks)).sum_up()
+    assert capsys.readouterr() == ("", "took 2.0 s\n")
