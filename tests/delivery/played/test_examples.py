@@ -36,7 +36,7 @@ def test_by_reusable_workflow(world: World) -> None:
     assert (played.result, world.asked) == ("success", []), played.log
     assert played.jobs["apply/change/plan"].outputs["environment"] == "tokens-apply"
     played = world.stage.play(FILE, world.hosted.scheduled("47 * * * *"))
-    assert played.jobs["rotate/change/cleanup"].result == "success", played.log
+    assert played.jobs["rotate/change/unattended"].result == "success", played.log
     world.fleet.assert_whole()
     assert len(world.snapshots()) == 2
 
