@@ -27,7 +27,9 @@ OUR_WORKFLOWS = tuple(sorted((GITHUB / "workflows").glob("*.yml")))
 EXAMPLE_WORKFLOWS = tuple(sorted((GITHUB / "examples" / "github").glob("*.yml")))
 WORKFLOWS = (*OUR_WORKFLOWS, *EXAMPLE_WORKFLOWS)
 GITLAB = GITHUB / "examples" / "gitlab" / ".gitlab-ci.yml"
+SEVERAL_GITLAB = GITLAB.parent / "several-manifests.gitlab-ci.yml"
 CRONJOB = GITHUB / "examples" / "kubernetes" / "cronjob.yaml"
+INDEXED_JOB = CRONJOB.parent / "indexed-job.yaml"
 
 OWN_ACTION = re.compile(r"(?:\$|acme/reconciler)/\.github/actions/reconciler(?:@[0-9a-f]{40})?")
 OWN_WORKFLOW = re.compile(

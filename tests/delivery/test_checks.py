@@ -30,7 +30,9 @@ from tests.delivery.files import (
     EXAMPLE_WORKFLOWS,
     GITHUB,
     GITLAB,
+    INDEXED_JOB,
     ROOT,
+    SEVERAL_GITLAB,
     WORKFLOWS,
     act,
     performed,
@@ -53,7 +55,7 @@ SCHEMAS = {
     "vendor.dependabot": (GITHUB / "dependabot.yml",),
     "vendor.github-issue-forms": (ISSUES / "bug.yml", ISSUES / "idea.yml"),
     "vendor.github-issue-config": (ISSUES / "config.yml",),
-    "vendor.gitlab-ci": (GITLAB,),
+    "vendor.gitlab-ci": (GITLAB, SEVERAL_GITLAB),
 }
 ASK_SCHEMAS = """
 import json, sys
@@ -148,17 +150,18 @@ def test_schemas(tool: Tool, tmp_path: Path) -> None:
     assert answers[-1][0] == 1
 
 
-def test_cronjob(tool: Tool, tmp_path: Path) -> None:
-    """Kubernetes takes the CronJob and refuses one without its template."""
-    mistaken = wrong(tmp_path, CRONJOB, "jobTemplate:", "template:")
-    done = tool("kubernetes-validate", "--strict", CRONJOB, mistaken)
+@pytest.mark.parametrize("path", [CRONJOB, INDEXED_JOB], ids=lambda path: path.name)
+def test_cronjob(tool: Tool, tmp_path: Path, path: Path) -> None:
+    """Kubernetes takes the CronJobs and refuses one without its template."""
+    mistaken = wrong(tmp_path, path, "jobTemplate:", "template:")
+    done = tool("kubernetes-validate", "--strict", path, mistaken)
     told = [
         line.split(" ", 2)
         for line in (done.stdout + done.stderr).splitlines()
         if "cronjob/tokens-drift" in line
     ]
     assert [(level, file) for level, file, _ in told] == [
-        ("INFO", str(CRONJOB)),
+        ("INFO", str(path)),
         ("ERROR", str(mistaken)),
     ]
 

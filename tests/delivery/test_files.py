@@ -29,6 +29,7 @@ from tests.delivery.files import (
     EXPRESSION,
     GITHUB,
     GITLAB,
+    INDEXED_JOB,
     OUR_WORKFLOWS,
     OWN_ACTION,
     OWN_WORKFLOW,
@@ -522,15 +523,17 @@ def test_waits_fit_their_jobs() -> None:
     assert seen == len(["apply", "cleanup", "rotate", "by-action"]), "each was looked at"
 
 
-def test_cronjob_is_confined() -> None:
-    """The CronJob never overlaps or repeats itself, and its container has no right that
+@pytest.mark.parametrize("path", [CRONJOB, INDEXED_JOB], ids=named)
+def test_cronjob_is_confined(path: Path) -> None:
+    """A CronJob never overlaps or repeats itself, and its container has no right that
     it does not need.
     """
-    _, cron = yaml.safe_load_all(CRONJOB.read_text(encoding="utf-8"))
+    *_, cron = yaml.safe_load_all(path.read_text(encoding="utf-8"))
     job = cron["spec"]["jobTemplate"]["spec"]
     pod = job["template"]["spec"]
     (container,) = pod["containers"]
-    assert (cron["spec"]["concurrencyPolicy"], job["backoffLimit"], pod["restartPolicy"]) == (
+    repeats = job["backoffLimit" if path == CRONJOB else "backoffLimitPerIndex"]
+    assert (cron["spec"]["concurrencyPolicy"], repeats, pod["restartPolicy"]) == (
         "Forbid",
         0,
         "Never",
@@ -570,11 +573,10 @@ def invocations() -> Iterator[tuple[str, tuple[str, ...]]]:
         for line in script.splitlines():
             for call in re.findall(r"(?:^|-m )reconciler ([^|&;>]+)", line.strip()):
                 yield place, tuple(re.sub(r"\$\{?\w+\}?", "word", one) for one in shlex.split(call))
-    *_, cron = yaml.safe_load_all(CRONJOB.read_text(encoding="utf-8"))
-    yield (
-        CRONJOB.name,
-        tuple(cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"]),
-    )
+    for path in (CRONJOB, INDEXED_JOB):
+        *_, cron = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        (container,) = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        yield path.name, tuple(container["args"])
     for hook in load(ROOT / ".pre-commit-hooks.yaml"):
         yield ".pre-commit-hooks.yaml", tuple(hook["entry"].split()[1:])
 

@@ -9,7 +9,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.delivery.files import OUR_WORKFLOWS, jobs, load, steps
+import yaml
+
+from tests.delivery.files import (
+    INDEXED_JOB,
+    OUR_WORKFLOWS,
+    SEVERAL_GITLAB,
+    gitlab_jobs,
+    jobs,
+    load,
+    steps,
+)
 
 FLEET_WORKFLOWS = tuple(path for path in OUR_WORKFLOWS if path.name.startswith("tokens-"))
 FLEET_NAME = re.compile(r"tokens-[a-z]+-\$\{\{ (?:steps|needs)\.[a-z]+\.outputs\.fleet \}\}")
@@ -58,3 +68,33 @@ def test_the_place_is_the_callers_to_say() -> None:
         else:
             (job,) = jobs(path).values()
             assert "inputs.prefix" in json.dumps(job["with"]["prefix"]), path.name
+
+
+def test_an_index_is_a_fleet() -> None:
+    """Each pod of the indexed Job takes the manifest and the prefix of its own index;
+    what fails for one stops no other.
+    """
+    *_, cron = yaml.safe_load_all(INDEXED_JOB.read_text(encoding="utf-8"))
+    job = cron["spec"]["jobTemplate"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert (job["completionMode"], job["backoffLimitPerIndex"]) == ("Indexed", 0)
+    assert "maxFailedIndexes" not in job
+    first, *others = container["env"]
+    index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    assert (first["name"], first["valueFrom"]["fieldRef"]["fieldPath"]) == ("FLEET", index)
+    prefixes = [one["value"] for one in others if one["name"] == "RECONCILER_VAULT_PREFIX"]
+    assert prefixes == ["secret/limitless/$(FLEET)"], "known by what stands before it"
+    assert container["args"][-1] == "/manifests/$(FLEET).yaml"
+
+
+def test_rows_of_gitlab_are_of_every_job() -> None:
+    """No job of the pipeline for one manifest is left without its rows."""
+    rows = load(SEVERAL_GITLAB)
+    matrices = {name for name, spec in rows.items() if "parallel" in spec}
+    assert matrices - {".fleets"} == gitlab_jobs().keys() - {"plan-merge-request"}
+    for name in matrices:
+        for row in rows[name]["parallel"]["matrix"]:
+            assert row.keys() >= {"FLEET", "MANIFEST", "RECONCILER_VAULT_PREFIX"}, name
+    for name, job in gitlab_jobs().items():
+        for path in (*job.get("artifacts", {}).get("paths", ()),):
+            assert "$FLEET" in path, name

@@ -22,7 +22,7 @@ BOT: Spec = {"label": "bot", "overlap": "1h"}
 NEW: Spec = {"label": "new", "overlap": "1h"}
 FILE = "tokens.yml"
 FIRST, SECOND = "production/tokens.yaml", "staging/tokens.yaml"
-DAILY, HOURLY = "23 5 * * *", "47 */6 * * *"
+DAILY, HOURLY = "23 5 * * *", "47 * * * *"
 
 
 @pytest.fixture
