@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from reconciler.plan.check import Check, check_of
     from reconciler.plan.context import owned_paths
+    from reconciler.plan.emptied import LOOK_AGAIN_MOST_MS
     from reconciler.plan.guards import GUARDS, Guard, Policy, violations
     from reconciler.plan.labels import ALL, LEAST_ID, begun_with, meant
     from reconciler.plan.lasts import RESTOCK_MS, Unattended
@@ -87,6 +88,7 @@ __all__ = [
     "FORMAT_VERSION",
     "GUARDS",
     "LEAST_ID",
+    "LOOK_AGAIN_MOST_MS",
     "PERHAPS_OURS",
     "POWERFUL",
     "PROBABLY_OURS",
@@ -191,6 +193,7 @@ __getattr__ = on_demand(
         ),
         "check": ("Check", "check_of"),
         "context": ("owned_paths",),
+        "emptied": ("LOOK_AGAIN_MOST_MS",),
         "guards": ("GUARDS", "Guard", "Policy", "violations"),
         "labels": ("ALL", "LEAST_ID", "begun_with", "meant"),
         "lasts": ("RESTOCK_MS", "Unattended"),

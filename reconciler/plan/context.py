@@ -108,6 +108,11 @@ class PlanContext:
         owner = tokens[self.owners.get(path, label)]
         return owner.current if owner.is_at(path) else tokens[label].current
 
+    def copies_of(self, token_id: str) -> tuple[str, ...]:
+        """Return the places that were left and hold a copy of a token's secret."""
+        rows = self.observed.ledger.left
+        return tuple(sorted(row.path for row in rows if row.token_id == token_id))
+
     def lies_at(self, path: str, token_id: str | None) -> bool:
         """Return whether consumers of a path find this token's secret, as observed."""
         content = self.observed.contents.get(path)

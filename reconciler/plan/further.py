@@ -55,7 +55,12 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
         task = RevokeRetiring(
             entry=entry,
             retiring=retiring,
-            evidence=Evidence(live=live, at_ms=context.observed.now_ms),
+            evidence=Evidence(
+                live=live,
+                at_ms=context.observed.now_ms,
+                again_ms=None if finding.reason is Reason.COMPROMISED else known.again_ms,
+                copies=context.copies_of(retiring.token_id),
+            ),
             after_current=leaving and current is not None,
             outcome="compromised" if finding.reason is Reason.COMPROMISED else "superseded",
         )

@@ -9,8 +9,9 @@
     none         any               the same at once, with an hour for the overlap
 
 A token that the exchange does not list has no overlap, nor has one that --revoke-now
-names. A label that is in the manifest again is recorded as ``returned`` before anything
-else is done about it.
+names. Where it is to be revoked, its secret goes first, and a later list decides once
+more (``emptied``). A label that is in the manifest again is recorded as ``returned``
+before anything else is done about it.
 
 The rules are those of ``reasons``.
 """
@@ -18,6 +19,7 @@ The rules are those of ``reasons``.
 from __future__ import annotations
 
 from reconciler.model import iso
+from reconciler.plan.emptied import hidden_until
 from reconciler.plan.facts import Facts, Finding, Recorded, Unwanted
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS, IN_USE_MS, PROMPT_MS
 from reconciler.plan.vocabulary import Action, Reason
@@ -88,6 +90,30 @@ def in_use(facts: Unwanted) -> Finding | None:
     return None
 
 
+def emptied(facts: Unwanted) -> Finding | None:
+    """Its secret is deleted, and a use from before that may not be shown yet."""
+    return hidden_until(
+        facts.entry,
+        facts.current.token_id,
+        looks_again_ms(facts),
+        now_ms=facts.setting.now_ms,
+        reason=Reason.LEAVING,
+    )
+
+
+def looks_again_ms(facts: Unwanted) -> int | None:
+    """Return how long after its secret is deleted a list decides once more.
+
+    As in ``Evidence``.
+    """
+    policy = facts.setting.policy
+    if facts.live is None or policy.revoke_in_use:
+        return None
+    if facts.label in policy.revoke_now:
+        return 0
+    return facts.setting.doubt_within(_overlap_ms(facts)) or 0
+
+
 def _overlap_ms(facts: Facts) -> int:
     kept = facts.entry.overlap_ms
     return DEFAULT_OVERLAP_MS if kept is None else kept
@@ -134,6 +160,7 @@ LEAVING = (
     leaving,
     unproven,
     in_use,
+    emptied,
     left,
     not_desired,
 )

@@ -17,6 +17,8 @@ A label has at most one row of its own, by the first line that fits:
     no       current   it was, and the overlap is not over      hold leaving
     no       current   uses prove nothing within its overlap    hold unproven
     no       current   perhaps used within its overlap          hold in_use
+    no       current   its secret is deleted, and a use from    hold leaving
+                       before that may not be shown yet
     no       current   none of that                             revoke left
     no       current   the same, without an overlap             revoke not_desired
     yes      any       a write for its former label is open     hold name_waits
@@ -41,6 +43,8 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   another label has its path now           rotate secret_lost
     yes      current   asked for by its former label            rotate renamed
     yes      current   asked for                                rotate requested
+    yes      current   a run may delete its version, which      restore returned
+                       was announced before the label returned
     yes      current   its version ends, a new one would stay   restore will_end
     yes      current   the secret moved, and can't be read      hold unread
     yes      current   its secret, at another version           record version_moved
@@ -82,6 +86,8 @@ Further rows:
         the exchange does not list it                           revoke superseded
         uses prove nothing within its overlap                   hold unproven
         perhaps used within its overlap, the doubt included     hold still_used
+        its secret is deleted at a path that nobody owns, and
+        a use from before that may not be shown yet             hold overlap
         never used, or the manager's, or its successor is used,
         or the label is gone, or goes in this very run          revoke superseded
         none of that                                            hold successor_unused

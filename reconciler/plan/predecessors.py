@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 from reconciler.model import LiveToken, iso
+from reconciler.plan.emptied import hidden_until
 from reconciler.plan.facts import Finding
 from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import Action, Reason
@@ -50,6 +51,11 @@ class RetiringFacts:
     def doubt_ms(self) -> int | None:
         """By how much a shown use may be late; None where uses prove nothing."""
         return 0 if self.manager else self.setting.doubt_within(self.quiet_ms)
+
+    @property
+    def again_ms(self) -> int | None:
+        """How long after its secret is deleted a list decides once more."""
+        return None if self.manager or self.live is None else self.doubt_ms or 0
 
     @property
     def never_used(self) -> bool:
@@ -154,6 +160,17 @@ def still_used(facts: RetiringFacts) -> Finding | None:
     return Finding(Action.HOLD, Reason.STILL_USED, f"last used {iso(used_at_ms)}")
 
 
+def emptied(facts: RetiringFacts) -> Finding | None:
+    """Its secret is deleted, and a use from before that may not be shown yet."""
+    return hidden_until(
+        facts.entry,
+        facts.retiring.token_id,
+        facts.again_ms,
+        now_ms=facts.setting.now_ms,
+        reason=Reason.OVERLAP,
+    )
+
+
 def superseded(facts: RetiringFacts) -> Finding | None:
     """It is no longer needed.
 
@@ -185,6 +202,7 @@ RETIRING = (
     vanished,
     unproven,
     still_used,
+    emptied,
     superseded,
     successor_unused,
 )

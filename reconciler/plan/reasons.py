@@ -28,6 +28,7 @@ from typing import TypeVar
 
 from reconciler.model import VersionState, iso
 from reconciler.plan.due import due, fields_differ
+from reconciler.plan.emptied import may_be_emptied
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.leaving import LEAVING, returned
 from reconciler.plan.names import renamed
@@ -271,6 +272,7 @@ LISTED = (
     displaced,
     renamed,
     requested,
+    may_be_emptied,
     will_end,
     unread,
     version_moved,

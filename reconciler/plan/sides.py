@@ -7,6 +7,7 @@ import dataclasses
 from reconciler.plan.change import Side
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
+from reconciler.plan.leaving import looks_again_ms
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
     Evidence,
@@ -90,7 +91,12 @@ def _end(
     """Return what is after the end of a label's token, or the beginning of that end."""
     if finding.action is Action.RETIRE:
         return before, RetireCurrent()
-    evidence = Evidence(live=facts.live, at_ms=context.observed.now_ms)
+    evidence = Evidence(
+        live=facts.live,
+        at_ms=context.observed.now_ms,
+        again_ms=looks_again_ms(facts),
+        copies=context.copies_of(facts.current.token_id),
+    )
     return None, RevokeCurrent(entry=facts.entry, evidence=evidence)
 
 

@@ -45,11 +45,15 @@ class Evidence:
     """What a revocation was decided on.
 
     ``live`` is the token as the exchange listed it, None where it was not in the list;
-    ``at_ms`` is the exchange's clock right before that list.
+    ``at_ms`` is the exchange's clock right before that list. ``again_ms``: a secret
+    that is still readable goes first, and a list so much later decides once more; None
+    where uses decide nothing. ``copies`` are further places of the secret (``Left``).
     """
 
     live: LiveToken | None
     at_ms: int
+    again_ms: int | None = None
+    copies: tuple[str, ...] = ()
 
 
 @value

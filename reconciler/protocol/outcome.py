@@ -27,7 +27,8 @@ class Outcome:
     are the ids whose DELETE the exchange answered as if they were gone, ``unclear``
     those whose DELETE had no clear answer, and the only ones that make a change fail: a
     later list decides about both (``settled``). ``revoked`` are the ids that such a
-    list has proven to be gone.
+    list has proven to be gone. ``looks_again``: a secret is deleted, and another list
+    decides about its token (``emptying``).
     """
 
     status: Ending
@@ -37,6 +38,7 @@ class Outcome:
     asked: tuple[str, ...] = ()
     unclear: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
+    looks_again: bool = False
 
     @property
     def waits(self) -> bool:

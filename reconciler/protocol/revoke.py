@@ -4,6 +4,8 @@ The ledger says so first, then the secret goes by its version number, then the t
 
     step                        then
     --------------------------  ------------------------------------------------------
+    does a path that nobody     that is deleted, and a later list decides once more
+    owns hold its secret?       (``emptying``)
     ledger: retiring or         there is no way back, save for an interrupted one
     current becomes revoking
     was it interrupted, and     it retires instead (``spare``)
@@ -68,6 +70,7 @@ from reconciler.protocol.effects import (
     Unclear,
     WriteLedger,
 )
+from reconciler.protocol.emptying import empty_first
 from reconciler.protocol.outcome import (
     Outcome,
     applied,
@@ -145,6 +148,9 @@ def revoke_current(label: str, entry: Entry, evidence: Evidence, *, reason: str)
             f"the exchange calls {current.token_id} {live.label!r}, "
             f"the ledger {current.live_label!r}: not revoked"
         )
+    waits = yield from empty_first(label, entry, current.token_id, entry.path, evidence)
+    if waits is not None:
+        return waits
     return (yield from _start(label, current.token_id, reason))
 
 
@@ -175,6 +181,11 @@ def revoke_retiring(
         unproven = yield from why_not_gone(label, entry, token_id, path=retiring.path)
         if unproven is not None:
             return unproven
+    path = retiring.path or entry.path
+    seen = content if path == entry.path else None
+    waits = yield from empty_first(label, entry, token_id, path, evidence, seen=seen)
+    if waits is not None:
+        return waits
     return (yield from _start(label, token_id, reason))
 
 

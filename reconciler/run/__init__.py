@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         adopt_folder,
         adopt_list,
     )
-    from reconciler.run.apply import StalePlanError, apply_manifest
+    from reconciler.run.apply import apply_manifest
+    from reconciler.run.approval import StalePlanError
     from reconciler.run.bootstrap import bootstrap_manager
     from reconciler.run.driver import Driver, Events
     from reconciler.run.effects import Stage
@@ -87,7 +88,8 @@ __getattr__ = on_demand(
     {
         "adopt": ("GRACE_MS", "adopt_token", "credentials_from"),
         "adopt_many": ("Adoption", "AdoptReport", "Verdict", "adopt_folder", "adopt_list"),
-        "apply": ("StalePlanError", "apply_manifest"),
+        "apply": ("apply_manifest",),
+        "approval": ("StalePlanError",),
         "bootstrap": ("bootstrap_manager",),
         "driver": ("Driver", "Events"),
         "effects": ("Stage",),

@@ -42,16 +42,13 @@ from functools import partial
 from reconciler.errors import (
     LeaseHeldError,
     PersonNeededError,
-    PlanStaleError,
     ReconcilerError,
     Unforeseen,
     VaultRefusedError,
 )
-from reconciler.model import DAY_MS, SECOND_MS, iso
 from reconciler.plan import (
     Action,
     Change,
-    Plan,
     Reason,
     row_key,
 )
@@ -65,6 +62,7 @@ from reconciler.protocol import (
     not_tried,
     standing_of,
 )
+from reconciler.run.approval import StalePlanError, refuse_as_of
 from reconciler.run.closing import close_revocations
 from reconciler.run.effects import (
     Ask,
@@ -84,12 +82,11 @@ from reconciler.run.progress import Progress, in_time, report_of
 from reconciler.run.restock import stock, stock_waits, with_identity
 from reconciler.run.rotation import note_rotation
 from reconciler.run.rows import do_all, left_out
+from reconciler.run.second_look import once_more
 from reconciler.run.session import Outlook, Session, look, refuse_ending
 from reconciler.state import Observed, date_versions, set_uses
 
 ROUNDS = 4
-AS_OF_MAX_AGE_MS = 7 * DAY_MS
-AS_OF_GRAIN_MS = 2 * SECOND_MS
 
 REPAIRS = frozenset({Action.RECOVER, Action.RENAME, Action.RECORD, Action.RESTORE})
 
@@ -188,28 +185,6 @@ def _refuse(session: Session, outlook: Outlook, approved: Approved | None) -> St
         refuse_unallowed(found, acting)
 
 
-class StalePlanError(PlanStaleError):
-    """The approved plan is not what would be done now; both are here to be compared."""
-
-    def __init__(self, approved: Approved, now: Plan) -> None:
-        super().__init__(
-            "the approved plan is stale: what would be done now differs; "
-            "plan again and have it approved"
-        )
-        self.approved = approved
-        self.now = now
-
-
-def refuse_as_of(as_of_ms: int, now_ms: int) -> None:
-    """Raise PlanStaleError unless the saved plan is of the last seven days."""
-    if as_of_ms > now_ms + AS_OF_GRAIN_MS:
-        raise PlanStaleError(f"the saved plan is from the future ({iso(as_of_ms)}): plan again")
-    if now_ms - as_of_ms > AS_OF_MAX_AGE_MS:
-        raise PlanStaleError(
-            f"the saved plan is older than seven days ({iso(as_of_ms)}): plan again"
-        )
-
-
 # --- under the lease ---
 
 
@@ -305,18 +280,20 @@ def _act(progress: Progress) -> Stage[Progress]:
         return Then(stage=stock, arguments=(progress,))
     progress, changes = yield from with_identity(progress, changes)
     yield from Started(changes=tuple(changes))
-    manager = progress.session.manifest.manager
+    manifest = progress.session.manifest
     leaving = frozenset(c.label for c in changes if ends_at_once(c))
-    standing = standing_of(progress.session.manifest, progress.outlook.observed, leaving)
-    last = with_manager(changes, manager)
+    standing = standing_of(manifest, progress.outlook.observed, leaving)
+    last, make = (
+        with_manager(changes, manifest.manager),
+        partial(do_all, progress, standing=standing),
+    )
     beside = [c for c in changes if c not in last]
     found = yield from Lanes(
         lanes=tuple(
-            Lane(derives=derives(lane), make=partial(do_all, progress, lane, standing))
-            for lane in in_lanes(beside)
+            Lane(derives=derives(lane), make=partial(make, lane)) for lane in in_lanes(beside)
         )
     )
-    rows = [row for several in found for row in several]
+    rows = yield from once_more([row for several in found for row in several], make)
     progress = progress.ended(rows)
     if progress.approved is None and progress.rounds < ROUNDS and passed_on_at_once(rows):
         return Then(stage=_plan_afresh, arguments=(dataclasses.replace(progress, rounds=ROUNDS),))
@@ -326,7 +303,8 @@ def _act(progress: Progress) -> Stage[Progress]:
 def _end_with_the_manager(
     progress: Progress, changes: tuple[Change, ...], standing: frozenset[str]
 ) -> Stage[Progress]:
-    progress = progress.ended((yield from do_all(progress, changes, standing)))
+    make = partial(do_all, progress, standing=standing)
+    progress = progress.ended((yield from once_more((yield from make(changes)), make)))
     return Then(stage=stock, arguments=(progress,))
 
 

@@ -10,7 +10,8 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 
 from reconciler.plan import (
     Change,
@@ -20,7 +21,7 @@ from reconciler.plan import (
     RevokeReserve,
     RevokeRetiring,
 )
-from reconciler.protocol import Ending, Row
+from reconciler.protocol import Ending, Outcome, Row, held
 from reconciler.state import RESERVE_FOLDER
 
 CURRENT_STAYS = "the label's current token is not gone yet, so this one stays for now"
@@ -81,6 +82,18 @@ def with_manager(changes: Sequence[Change], manager: str) -> tuple[Change, ...]:
     gone = {c.label for c in behind if isinstance(c.task, RevokeCurrent)}
     followers = [c for c in changes if c.label in gone and _follows_current(c) and c not in behind]
     return (*last, *sorted((*behind, *followers), key=_turn))
+
+
+def kept_back(change: Change, rows: Iterable[Row]) -> Outcome | None:
+    """Return the end of a change that is not made: what it rests on has not come about.
+
+    It waits for another list where that does.
+    """
+    found = ((row, rests_on(change, row)) for row in rows)
+    row, why = next(((row, why) for row, why in found if why is not None), (None, None))
+    if row is None or why is None:
+        return None
+    return dataclasses.replace(held(why), looks_again=row.outcome.looks_again)
 
 
 def rests_on(change: Change, row: Row) -> str | None:

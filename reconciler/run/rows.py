@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from reconciler.errors import ReconcilerError, Unforeseen
 from reconciler.plan import Change
-from reconciler.protocol import Outcome, Row, Step, facts_of, failed, held, not_tried, step_of
+from reconciler.protocol import Outcome, Row, Step, facts_of, failed, not_tried, step_of
 from reconciler.run.effects import Ended, HaltRun, ReadHalt
-from reconciler.run.lanes import rests_on
+from reconciler.run.lanes import kept_back
 from reconciler.run.progress import Progress
 
 
@@ -22,8 +22,8 @@ def do_all(
         halt = yield from ReadHalt()
         if halt.why is not None:
             outcome = not_tried(halt.why)
-        elif why := next((why for row in rows if (why := rests_on(change, row))), None):
-            outcome = held(why)
+        elif (stays := kept_back(change, rows)) is not None:
+            outcome = stays
         else:
             outcome = yield from _do(progress, change, standing)
             if outcome.stop:
@@ -46,7 +46,7 @@ def _do(progress: Progress, change: Change, standing: frozenset[str]) -> Step[Ou
 def ended_row(change: Change, outcome: Outcome) -> Step[Row]:
     """Make the row, and tell it; what waits for a list is told at the end."""
     row = Row(change=change, outcome=outcome)
-    if not outcome.waits:
+    if not outcome.waits and not outcome.looks_again:
         yield from Ended(row=row)
     return row
 

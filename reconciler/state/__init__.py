@@ -8,6 +8,7 @@ from reconciler.state.codec import (
     to_plain,
     word_of,
 )
+from reconciler.state.emptying import emptied_of, note_emptied, note_emptying
 from reconciler.state.endings import (
     FORGOTTEN,
     INTERRUPTED,
@@ -226,6 +227,7 @@ __all__ = [
     "drop_reserve",
     "due_at_ms",
     "each_key_once",
+    "emptied_of",
     "end_rotation",
     "events_of",
     "expect_own_use",
@@ -262,6 +264,8 @@ __all__ = [
     "names_of",
     "never_used",
     "note_asked",
+    "note_emptied",
+    "note_emptying",
     "note_left",
     "note_returned",
     "one_more_helps",

@@ -64,8 +64,11 @@ def with_entry(ledger: Ledger, label: str, entry: Entry) -> Ledger:
     """Return the ledger with this entry of the label.
 
     An entry with nothing to remember is left out. An id that is revoking knows each
-    place at which a copy of its secret was left.
+    place at which a copy of its secret was left; nothing more is told of its path.
     """
+    if entry.emptied:
+        lives = tuple(row for row in entry.emptied if entry.lives(row.token_id))
+        entry = replace(entry, emptied=lives)
     if ledger.left and entry.revoking:
         rows = tuple(replace(row, copies=_copies(ledger, row)) for row in entry.revoking)
         entry = replace(entry, revoking=rows)
@@ -73,6 +76,13 @@ def with_entry(ledger: Ledger, label: str, entry: Entry) -> Ledger:
     if entry.idle and not entry.protect:
         del tokens[label]
     return replace(ledger, tokens=tokens)
+
+
+def readable_again(entry: Entry, token_id: str) -> Entry:
+    """Return the entry after a token's secret was found at another version."""
+    if not entry.emptied:
+        return entry
+    return replace(entry, emptied=tuple(r for r in entry.emptied if r.token_id != token_id))
 
 
 def _copies(ledger: Ledger, row: Revoking) -> tuple[str, ...]:

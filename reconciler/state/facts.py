@@ -11,6 +11,7 @@ from reconciler.state.entries import (
     at_version,
     current_of,
     entry_of,
+    readable_again,
     require,
     transition,
     with_entry,
@@ -58,6 +59,7 @@ def set_unsigned(ledger: Ledger, label: str, token_id: str, moved: Moved | None 
 
 def _moved(entry: Entry, label: str, moved: Moved) -> Entry:
     current = at_version(current_of(entry, label), moved.version)
+    entry = readable_again(entry, current.token_id)
     return replace(entry, current=current, fields=moved.fields, others=moved.others)
 
 

@@ -5,8 +5,10 @@
     left the manifest     ``left_ms`` is noted  it lives on for its overlap, and its
                                                 secret stays readable
     is in it again        the note goes         nothing else has happened
-    stays away, and the   revoking, closed      the secret goes by its number, then the
-    token is quiet                              token
+    stays away, and the   its secret is         a later list decides on the token, which
+    token is quiet        deleted               goes or is held (``emptying``)
+    is in it again then   the note goes         its version is written anew; where that
+                                                is deleted, its token is rotated
 
 Both notes are writes of the ledger alone. A token that was revoked does not come back.
 """

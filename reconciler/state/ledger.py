@@ -19,7 +19,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model import SecretMeta, VersionId, VersionState
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
 from reconciler.state.kept import Reserve
-from reconciler.state.parted import Left, Released
+from reconciler.state.parted import Emptied, Left, Released
 from reconciler.values import value
 
 LEDGER_NAME = "_ledger"
@@ -200,6 +200,7 @@ class Entry:
     label has left the manifest. ``fields`` are the further names that the secret
     carries, as we wrote it last. ``others`` are the names of what others wrote beside
     our fields in the recorded version of the current secret (``named_others``).
+    ``emptied`` are current and retiring tokens whose secret goes before them.
     """
 
     path: str
@@ -212,6 +213,12 @@ class Entry:
     fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     others: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     reserve: tuple[Reserve, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    emptied: tuple[Emptied, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+
+    def lives(self, token_id: str) -> bool:
+        """Whether a token is current or retiring."""
+        rows = (*self.retiring, *((self.current,) if self.current is not None else ()))
+        return any(row.token_id == token_id for row in rows)
 
     def is_at(self, path: str) -> bool:
         """Whether the current token's secret lies at a path, as far as we know."""

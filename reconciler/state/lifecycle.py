@@ -10,8 +10,10 @@ A token is at one stage of its label's entry at a time:
 absent     the ledger does not know it
 intent     the write that makes it was begun, and may name its id
 current    consumers are meant to hold it
-leaving    its label left the manifest, and it lives on for its overlap
-retiring   its successor is recorded, and it lives on for its overlap
+leaving    its label left the manifest, and it lives on for its overlap;
+           then its secret is deleted, and it waits for another list
+retiring   its successor is recorded, and it lives on for its overlap;
+           the same then, where nobody owns its path
 revoking   it is to go, whatever happens; only one that was interrupted
            comes back, where somebody uses it
 closed     it is gone from the exchange, or was never made

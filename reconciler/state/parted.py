@@ -37,6 +37,18 @@ class Left:
     path: str
 
 
+@value
+class Emptied:
+    """A token whose secret is deleted before the token goes; see ``emptying``.
+
+    ``at_ms`` is when a run had seen that it is not readable any more, None while that
+    is only announced.
+    """
+
+    token_id: str
+    at_ms: int | None = None
+
+
 def root_of(mount: str, prefix: str) -> str:
     """Return the absolute path below which all paths of a place lie."""
     return f"/{mount}//{prefix}"

@@ -22,6 +22,7 @@ from reconciler.state.entries import (
     displaced,
     entry_of,
     fenced,
+    readable_again,
     require,
     transition,
     with_entry,
@@ -192,6 +193,7 @@ def record_current(
     closed. A label that had the path before is displaced.
     """
     entry, intent = _own(ledger, label, operation_id)
+    entry = readable_again(entry, current.token_id)
     ledger = forget_granted(ledger, intent.scopes) if intent.kind.derives else ledger
     ledger = taken_back(ledger, current.token_id)
     owner = ledger.known_ids().get(current.token_id, label)

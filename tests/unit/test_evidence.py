@@ -9,6 +9,7 @@ import pytest
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LiveToken, TokenSpec
 from reconciler.plan import Action, Policy, Reason, alarms_of, plan, rests_on_uses
 from reconciler.state import Current, Entry, Retiring
+from reconciler.state.parted import Emptied
 from tests.support.values import (
     MANAGER,
     NOW_MS,
@@ -33,6 +34,9 @@ NOW = current("bot-1", "bot", age_ms=2 * DAY_MS)
 OLD = retiring("bot-0", "bot", superseded_age_ms=2 * DAY_MS, overlap_ms=DAY_MS)
 LIFTED = Policy(revoke_unproven=True)
 AT_ONCE = Policy(revoke_now=frozenset({"bot"}))
+LEFT: Row = (Action.REVOKE, Reason.LEFT)
+LEAVING: Row = (Action.HOLD, Reason.LEAVING)
+NOW_ROW: Row = (Action.REVOKE, Reason.NOT_DESIRED)
 
 
 def left(ago_ms: int) -> Current:
@@ -203,6 +207,47 @@ def test_an_overlap_begins_when_a_label_leaves(
     token = used("bot-1", 3 * DAY_MS)
     found = row_of(entry, token, doubt_ms=doubt_ms, policy=policy, wanted=False, about="bot-1")
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "at_ms", "doubt_ms", "policy"),
+    [
+        pytest.param(LEFT, None, HOUR_MS, Policy(), id="announced only: begun anew"),
+        pytest.param(LEAVING, MINUTE_MS, HOUR_MS, Policy(), id="a use may not be shown yet"),
+        pytest.param(LEFT, HOUR_MS, HOUR_MS, Policy(), id="it would be shown"),
+        pytest.param(LEFT, 0, SECOND_MS, Policy(), id="soon: the run waits itself"),
+        pytest.param(NOW_ROW, 0, HOUR_MS, AT_ONCE, id="at once: nothing is waited for"),
+        pytest.param(
+            LEFT, 0, HOUR_MS, Policy(revoke_in_use=True), id="lifted: uses decide nothing"
+        ),
+    ],
+)
+def test_a_use_of_before_a_secret_was_deleted_is_waited_for(
+    expected: Row, at_ms: int | None, doubt_ms: int, policy: Policy
+) -> None:
+    """A list of later than the deletion, by as much as uses may be late, decides."""
+    row = Emptied(token_id="bot-1", at_ms=None if at_ms is None else NOW_MS - at_ms)
+    entry = Entry(path="bot", current=left(9 * DAY_MS), overlap_ms=DAY_MS, emptied=(row,))
+    token = used("bot-1", 3 * DAY_MS)
+    found = row_of(entry, token, doubt_ms=doubt_ms, policy=policy, wanted=False, about="bot-1")
+    assert found == expected
+
+
+def test_a_predecessors_path_is_waited_for_as_well() -> None:
+    """That of one that lies where its label was before."""
+    row = Emptied(token_id="bot-0", at_ms=NOW_MS - MINUTE_MS)
+    old = dataclasses.replace(OLD, path="former")
+    entry = Entry(path="bot", current=NOW, retiring=(old,), emptied=(row,))
+    tokens = used("bot-0", 9 * DAY_MS), used("bot-1", 0)
+    assert row_of(entry, *tokens, doubt_ms=HOUR_MS) == (Action.HOLD, Reason.OVERLAP)
+    assert row_of(entry, *tokens, doubt_ms=SECOND_MS) == REVOKE
+
+
+def test_a_version_that_may_be_deleted_is_written_anew() -> None:
+    """The label returned, and a run that stood still may delete what lies there."""
+    entry = Entry(path="bot", current=NOW, emptied=(Emptied(token_id="bot-1"),))
+    row = row_of(entry, used("bot-1", 0), about="bot-1")
+    assert row == (Action.RESTORE, Reason.RETURNED)
 
 
 def test_at_once_is_not_under_a_consumer() -> None:

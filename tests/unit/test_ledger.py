@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from reconciler.model import DAY_MS, HOUR_MS, MINUTE_MS, VersionId
+from reconciler.state.emptying import emptied_of, note_emptied, note_emptying
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
     Moved,
@@ -44,6 +45,7 @@ from reconciler.state.ledger import (
 )
 from reconciler.state.ledger_text import from_text, text_bytes, to_text
 from reconciler.state.lost import Lost, interrupted, lost_of
+from reconciler.state.parted import Emptied
 from reconciler.state.times import lease_held_by
 from reconciler.state.transitions import (
     ABANDONED_MOST,
@@ -830,6 +832,24 @@ def test_a_label_leaves_and_returns() -> None:
         open_intent("bot", OPEN, protect=None)(away)
     with pytest.raises(LedgerError, match="open intent"):
         note_left("bot", at_ms=5)(with_entry(BEGUN))
+
+
+def test_a_path_is_emptied_before_its_token_goes() -> None:
+    """It is announced, then dated; the note ends with the token, or with a version that
+    was written or found since.
+    """
+    begun = note_emptying("bot", NOW.token_id)(with_entry(HAD))
+    assert begun.tokens["bot"].emptied == (Emptied(token_id=NOW.token_id),)
+    dated = note_emptied("bot", NOW.token_id, at_ms=5)(begun)
+    assert emptied_of(dated.tokens["bot"], NOW.token_id) == Emptied(token_id=NOW.token_id, at_ms=5)
+    assert from_text(to_text(dated)) == dated
+    assert note_emptying("bot", NOW.token_id)(dated) == begun
+    gone = start_revoking("bot", NOW.token_id, reason="not desired")(dated)
+    assert gone.tokens["bot"].emptied == ()
+    moved = set_version("bot", Moved(version=VersionId(9)))(dated)
+    assert moved.tokens["bot"].emptied == ()
+    with pytest.raises(LedgerError, match="neither current nor retiring"):
+        note_emptying("bot", "unknown")(with_entry(HAD))
 
 
 def test_a_contradiction_tells_where_to_look() -> None:

@@ -32,6 +32,8 @@ from reconciler.state import (
     mark_missing,
     name_intent,
     note_asked,
+    note_emptied,
+    note_emptying,
     note_left,
     note_returned,
     open_intent,
@@ -157,6 +159,8 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
         yield named(close_revoking, "bot", token_id, outcome="revoked", at_ms=NOW_MS)
         yield named(expect_own_use, "bot", token_id, NOW_MS)
         yield named(note_asked, "bot", token_id, at_ms=NOW_MS)
+        yield named(note_emptying, "bot", token_id)
+        yield named(note_emptied, "bot", token_id, at_ms=NOW_MS)
         yield named(mark_missing, "bot", token_id, at_ms=NOW_MS)
         yield named(forget_missing, "bot", token_id, at_ms=NOW_MS)
     yield named(reopen_revoking, "bot", "bot-8", "bot")

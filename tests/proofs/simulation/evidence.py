@@ -12,6 +12,10 @@ the program's affair, as far as the exchange's law (``shown``) shows it at all.
                  can show: MS before it
     never        it is the manager's, or the run was told --revoke-unproven
 
+    exact,       its secret can be read nowhere, and the run's last list is of after
+    coarse,      that was so; what that list shows is known to the run, too
+    debounced
+
     either       its overlap is over, by a clock that is right: it begins when the
                  successor can be read, or when the ledger says that the label left
     superseded   if a list can ever have shown a consumer's use of it, and its label
@@ -33,7 +37,7 @@ from reconciler.plan.setting import DEFAULT_OVERLAP_MS, PROMPT_MS
 from reconciler.protocol.spare import OWN_PROOF_MS
 from tests.proofs.simulation.models import PERSON
 from tests.proofs.simulation.runs import Run
-from tests.proofs.simulation.shown import NEVER
+from tests.proofs.simulation.shown import NEVER, Law
 
 if TYPE_CHECKING:
     from reconciler.state.ledger import Current, Ledger
@@ -46,6 +50,10 @@ are a second wrong, and the start is read before it is recorded."""
 CLOCK_GRAIN_MS = SECOND_MS
 """A run knows the exchange's clock to this, so neither does it know the order of what
 is closer together."""
+
+
+BY_EVIDENCE = frozenset({"superseded", "not desired"})
+"""Reasons of a revocation that rests on what is known of uses."""
 
 
 # it is what the search is for, not an error of the program
@@ -77,6 +85,48 @@ def check_evidence(world: World, token_id: str, by: str, *, not_desired: bool) -
     _check_overlap(world, run, token_id, _overlap_ms(run, token_id, quiet_ms))
     if not not_desired and label != manager and not policy.revoke_unproven:
         _check_successor(world, run, label, token_id)
+
+
+USED, DELETED = "used", "deleted"
+"""What may happen to a token, or to its secret, before a run asks for the next list."""
+
+
+def check_second_look(world: World, ledger: Ledger, run: Run | None) -> None:
+    """Violation where a token is recorded as revoking whose consumers read on.
+
+    That is where a run goes by evidence. The secret of a token at a path that nobody
+    owns is deleted before, and a list of after that shows no use.
+    """
+    if run is None or run.seen is None or world.audit.lagged or world.audit.meddled:
+        return
+    known = run.seen.ledger
+    for label, entry in ledger.tokens.items():
+        before = known.tokens.get(label)
+        going = {r.token_id for r in before.revoking} if before is not None else set()
+        for row in entry.revoking:
+            if row.token_id not in going | world.audit.revoking.keys():
+                _check_second_look(world, run, row.token_id, row.reason)
+
+
+def _check_second_look(world: World, run: Run, token_id: str, reason: str) -> None:
+    assert run.seen is not None
+    policy, not_desired = run.wish.policy, reason == "not desired"
+    label, quiet_ms = _judged_as(run, token_id, not_desired=not_desired)
+    listed = any(token.token_id == token_id for token in run.seen.live)
+    if reason not in BY_EVIDENCE or not listed or label in {None, run.wish.manifest.manager}:
+        return
+    if (not_desired and policy.revoke_in_use) or token_id not in world.exchange.live:
+        return
+    contents = [world.vault.content(path) for path in world.vault.secrets]
+    if any(content is not None and content.token_id == token_id for content in contents):
+        raise Violation("7", f"{run.name} ends {token_id}, whose secret can still be read")
+    if (DELETED, token_id) in run.missed:
+        raise Violation("7", f"{run.name} ends {token_id} without a list of after its secret")
+    born_ms = world.exchange.live[token_id].created_at_ms
+    used = [u for u in world.audit.used.get(token_id, ()) if u - born_ms > PROMPT_MS]
+    recent = used and run.listed_ms - used[-1] < quiet_ms - CLOCK_GRAIN_MS
+    if recent and world.exchange.law == Law() and (USED, token_id) not in run.missed:
+        raise Violation("7", f"{run.name} ends {token_id}, which its last list shows as used")
 
 
 def _judged_as(run: Run, token_id: str, *, not_desired: bool) -> tuple[str | None, int]:

@@ -43,6 +43,7 @@ from reconciler.state.ledger import Current, Entry, Intent, IntentKind, Ledger, 
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
 from tests.proofs.simulation.evidence import (
+    BY_EVIDENCE,
     Violation,
     check_evidence,
     first_told,
@@ -67,9 +68,6 @@ USES_KEPT = 50
 
 TOLD_MS = MINUTE_MS
 """How long after a use a run has seen it, at the latest: it looks before it acts."""
-
-BY_EVIDENCE = frozenset({"superseded", "not desired"})
-"""Reasons of a revocation that rests on what is known of uses."""
 
 FAREWELLS = frozenset({"rotated", "rolled back", "compromised", "superseded", "not desired"})
 """Reasons of a revocation that a consumer was warned of: everything else must be
@@ -401,6 +399,15 @@ class Audit:
             pair = Credentials(token_id=current.token_id, secret=secret_of(current.token_id))
             if exchange.accepts(pair):
                 raise Violation("ledger", f"the secret of {label} works, and is recorded as wrong")
+
+    def check_deleted(self, ledger: Ledger | None, path: str, token_id: str) -> None:
+        """No deletion of a run's, however late, empties a path of which all is well."""
+        for label, entry in ledger.tokens.items() if ledger is not None else ():
+            current, meddled = entry.current, self.meddled or self.rewound
+            if meddled or current is None or current.token_id != token_id or not entry.is_at(path):
+                continue
+            if entry.intent is None and not entry.emptied and current.left_ms is None:
+                raise Violation("11", f"{path} is emptied, and {label} is as it is to be")
 
     def check_contents(self, vault: Vault, exchange: Exchange) -> None:
         """Invariant 5."""

@@ -34,7 +34,18 @@ from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
 from reconciler.plan.tasks import NewToken
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.protocol import changes, commit, derive, recover, revoke, rewrite, send, spare, undo
+from reconciler.protocol import (
+    changes,
+    commit,
+    derive,
+    emptying,
+    recover,
+    revoke,
+    rewrite,
+    send,
+    spare,
+    undo,
+)
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
 from reconciler.protocol.effects import (
     DeleteVersion,
@@ -54,7 +65,7 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.outcome import Outcome, failed, unrecorded
-from reconciler.run import adopt_many, closing, move, newest, observe, release, verify
+from reconciler.run import adopt_many, closing, move, newest, observe, release, second_look, verify
 from reconciler.run import apply as apply_module
 from reconciler.run import session as session_module
 from reconciler.state import Observed, lost, moving, rename_entry
@@ -87,6 +98,8 @@ MISLED = Budget(faults=2)
 """Twice, because a run looks twice before it acts."""
 
 OVERTAKEN = Budget(ticks=1, runs=2, coarse=True)
+
+OVERTAKEN_LATE = dataclasses.replace(OVERTAKEN, faults=1)
 
 Patch = Callable[[], contextlib.AbstractContextManager[object]]
 
@@ -501,6 +514,23 @@ def _believe_an_empty_list() -> Iterator[None]:
 def _leave_the_secret(path: str, token_id: str) -> Step[Outcome | None]:
     yield from ()
     return None
+
+
+def _nothing_to_empty(*_: object, **__: object) -> Step[Outcome | None]:
+    yield from ()
+    return None
+
+
+def _note_nothing(*_: object, **__: object) -> Transition:
+    return unchanged
+
+
+def _by_any_list(ledger: Ledger, change: Change, _: object, *, at_ms: int) -> Change | Outcome:
+    """The second list is asked, and what it shows is passed over."""
+    task = second_look._task(change)
+    evidence = dataclasses.replace(task.evidence, at_ms=at_ms)
+    entry = ledger.tokens.get(change.label, task.entry)
+    return dataclasses.replace(change, task=second_look._with(task, entry, evidence))
 
 
 def _delete_whatever_is_latest(path: str, token_id: str) -> Step[Outcome | None]:
@@ -941,7 +971,25 @@ SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage(
         name="a token revoked that the secret holds",
         patch=_replaced(revoke, "_empty", _leave_the_secret),
-        world="remove at once",
+        world="restore, remove",
+        budget=Budget(runs=2, coarse=True),
+    ),
+    Sabotage(
+        name="a token that goes by one look, while its secret can be read",
+        patch=_replaced(revoke, "empty_first", _nothing_to_empty),
+        world="remove what left",
+    ),
+    Sabotage(
+        name="a second look that passes over what it is shown",
+        patch=_replaced(second_look, "_by_list", _by_any_list),
+        world="remove what left",
+        act=("reads and uses", "bot"),
+    ),
+    Sabotage(
+        name="a deletion that is not announced",
+        patch=_replaced(emptying, "note_emptying", _note_nothing),
+        world="remove what left, return",
+        budget=OVERTAKEN_LATE,
     ),
     Sabotage(
         name="the latest version deleted, whatever it holds",

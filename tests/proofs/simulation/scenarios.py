@@ -581,6 +581,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("rewrite", settled, wish(_A, NAMED), None),
     ("rewrite, remove", settled, wish(_A, NAMED), wish(_B)),
     ("retire", superseded, wish(_A, BOT), None),
+    ("retire at an old path", moved, wish(_A, MOVED), None),
     ("retire and rotate", superseded, wish(_A, WIDER), None),
     ("retire and compromised", superseded, wish(_A, BOT, policy=COMPROMISED), None),
     ("retire and move", superseded, wish(_A, MOVED), None),

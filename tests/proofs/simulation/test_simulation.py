@@ -71,6 +71,15 @@ PEOPLED = (
     "adopt",
 )
 
+SEEN_TO_LEAVE = (
+    "remove what left",
+    "remove at once",
+    "remove now",
+    "retire at an old path",
+    "remove seldom uses",
+    "remove after a move",
+)
+
 WALKS = 1000
 WALKS_EACH = 50
 
@@ -143,6 +152,14 @@ def test_a_person_acts(act: Act, tally: Tally) -> None:
     """A person who acts at any moment of a run that then dies meets the same laws."""
     for name in PEOPLED:
         _assert_lawful(small_world(name, Budget(), act), tally)
+
+
+@pytest.mark.parametrize("name", SEEN_TO_LEAVE)
+def test_a_consumer_reads_late(name: str, tally: Tally) -> None:
+    """A consumer that reads a secret and uses it, at any moment of its end: the token
+    goes only where the last list could not show that.
+    """
+    _assert_lawful(small_world(name, Budget(), ("reads and uses", "bot")), tally)
 
 
 @pytest.mark.parametrize("act", [act for act in ACTS if act[1] == "bot"][:5], ids=" ".join)

@@ -83,7 +83,7 @@ from reconciler.run.effects import ListPaths, ReadMeta, ReadMetas, ReadMountLife
 from reconciler.run.session import LISTS_APART_MS
 from reconciler.state import LEDGER_FIELD, LEDGER_NAME, Ledger, from_text
 from reconciler.state.secret import OPERATION_ID, TOKEN_ID
-from tests.proofs.simulation.evidence import Violation
+from tests.proofs.simulation.evidence import DELETED, USED, Violation, check_second_look
 from tests.proofs.simulation.invariants import Audit
 from tests.proofs.simulation.models import (
     PERSON,
@@ -160,6 +160,9 @@ IN_SECRETS = frozenset(
     }
 )
 """What a person may do at a path."""
+
+READS_AND_USES = "reads and uses"
+"""What a consumer may do at a path, in small worlds that have it among the acts."""
 
 ENDS_AFTER_MS = 2 * HOUR_MS
 """The life of a version where a person lets versions end by themselves."""
@@ -322,7 +325,7 @@ class World:
         """
         history = self.vault.history(where)
         latest = history.get(history.latest)
-        if what == "deletes the latest":
+        if what in {"deletes the latest", READS_AND_USES}:
             return latest is not None and not latest.deleted
         if what == "undeletes the latest":
             return latest is not None and latest.deleted and not latest.destroyed
@@ -447,6 +450,7 @@ class World:
         exchange.use(token_id, self.now_ms)
         shown = exchange.live[token_id].last_used_at_ms != before
         self.audit.use(token_id, self.now_ms, told=shown or bool(exchange.law.hidden_ms))
+        self._miss(USED, token_id)
 
     def _let_lease_expire(self) -> None:
         self.ticks -= 1
@@ -695,6 +699,12 @@ class World:
         """
         self.audit.doubtful |= 0 < run.listed_ms < self.leapt_ms
         run.listed_ms = self.now_ms
+        run.missed = frozenset()
+
+    def _miss(self, what: str, token_id: str) -> None:
+        """Something happens to a token that no run has seen in a list yet."""
+        for run in self.runs.values():
+            run.missed |= {(what, token_id)}
 
     def _list(self, credentials: Credentials) -> Listing | Refused:
         if not self.exchange.accepts(credentials):
@@ -743,7 +753,14 @@ class World:
         if isinstance(effect, PutLedger):
             return self._write_ledger(effect.ledger, effect.cas, flight, flight.place)
         assert isinstance(effect, DeleteVersion), effect
+        return self._delete(effect)
+
+    def _delete(self, effect: DeleteVersion) -> Done:
+        was = self.vault.content(effect.path)
         self.vault.delete(effect.path, effect.version)
+        if was is not None and was.token_id and self.vault.content(effect.path) is None:
+            self._miss(DELETED, was.token_id)
+            self.audit.check_deleted(self.vault.ledger(), effect.path, was.token_id)
         self.audit.check_contents(self.vault, self.exchange)
         return Done()
 
@@ -754,6 +771,7 @@ class World:
             key_of = functools.partial(self.vault.key_at, place)
             run = self.runs.get(flight.by)
             if is_valid(ledger):
+                check_second_look(self, ledger, run)
                 self.audit.recorded(ledger, self.now_ms, run, key_of=key_of)
                 self.audit.check_unsigned(ledger, self.exchange)
         return Mismatch() if number is None else Written(version=number)
@@ -777,6 +795,10 @@ class World:
 
     def _person(self, what: str, where: str) -> None:
         self.acts = tuple(act for act in self.acts if act != (what, where))
+        if what == READS_AND_USES:
+            self._pick_up(where)
+            self._use(where)
+            return
         self.audit.meddled = self.disturbed = True
         self.say(f"a person: {what} {where}")
         vault, exchange = self.vault, self.exchange
