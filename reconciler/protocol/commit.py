@@ -20,8 +20,18 @@ found there decides:
     or of another time
     is unreadable           unproven
 
-A fence writes the path's content again. Where nothing lives at the path, or what lives
-there is on its way out, it writes an empty document, the placeholder.
+A fence has to write something, which consumers read:
+
+    at the path                     the fence writes
+    ------------------------------  --------------------------------------------------
+    lives, and is not on its way    the same content again
+    out
+    nothing lives, or what does is  the newest older version that still holds the
+    on its way out                  path's current token (``kept``)
+    none does, or there is no such  an empty document, the placeholder, which is
+    token                           deleted by its number
+
+So a placeholder stands only where no working secret could be read.
 
 Rules this module keeps:
 
@@ -52,6 +62,8 @@ from reconciler.values import value
 
 TRIES = 5
 PAUSE_MS = 500
+OLDER_READ = 10
+"""So many older versions are read at most; Vault keeps as many by default."""
 
 
 @value
@@ -65,14 +77,16 @@ class Committed:
 class NotCommitted:
     """The write was not applied and never will be.
 
-    ``rewritten`` is the id whose content a fence wrote again, as version ``version``
-    of the time ``created_at_ms``. ``empty`` is the number of the fence's placeholder,
-    while it is the latest version. ``changed``: somebody else wrote in its place.
+    ``rewritten`` is the id whose content a fence wrote again, that of version
+    ``source``, as version ``version`` of the time ``created_at_ms``. ``empty`` is the
+    number of the fence's placeholder, while it is the latest version. ``changed``:
+    somebody else wrote in its place.
     """
 
     version: int
     created_at_ms: int | None = None
     rewritten: str | None = None
+    source: int | None = None
     empty: int | None = None
     changed: bool = False
 
@@ -123,17 +137,19 @@ def changed_since(path: str, seen: VersionId, found: VersionId) -> str:
     return f"{path} changed since the plan ({moved}): run again"
 
 
-def resolve_commit(
+def resolve_commit(  # noqa: PLR0913  # the last three by name
     path: str,
     cas: int,
     operation_id: str,
     *,
     leaving: frozenset[str],
+    kept: str | None = None,
     seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
     """Find out whether the write was applied, and fence where nothing was written yet.
 
-    ``leaving`` are ids that a fence must not write again. ``seen_at_ms`` is the time of
+    ``leaving`` are ids that a fence must not write again, ``kept`` is one that it may
+    write again from an older version. ``seen_at_ms`` is the time of
     version ``cas`` as it was seen.
     """
     sentence, patience = "Vault kept changing under the fence", Patience()
@@ -153,7 +169,7 @@ def resolve_commit(
                 return TakenAway()
             if not latest.version_id.is_same(VersionId(cas, seen_at_ms)):
                 return (yield from _search(path, cas, latest, operation_id))
-            reply, sent = (yield from _fence(path, latest, leaving)), True
+            reply, sent = (yield from _fence(path, latest, leaving, kept)), True
         else:
             reply = seen
         if isinstance(reply, NotCommitted):
@@ -210,24 +226,45 @@ def _search(path: str, cas: int, latest: SecretVersion, operation_id: str) -> St
 
 
 def _fence(
-    path: str, latest: SecretVersion, leaving: frozenset[str]
+    path: str, latest: SecretVersion, leaving: frozenset[str], kept: str | None
 ) -> Step[NotCommitted | Mismatch | Refused | Unclear]:
     """Write the next version, so that no write with this check-and-set can land."""
-    token_id = latest.field(TOKEN_ID)
-    again = (
-        latest.state is VersionState.LIVING
-        and not is_placeholder(latest)
-        and token_id not in leaving
-    )
-    fields, secret = (latest.fields or (), latest.secret) if again else ((), None)
+    source = yield from _source(path, latest, leaving, kept)
+    if isinstance(source, (Refused, Unclear)):
+        return source
+    fields, secret = (source.fields or (), source.secret) if source is not None else ((), None)
     reply = yield from PutSecret(path=path, fields=fields, secret=secret, cas=latest.version)
-    if isinstance(reply, Written) and again:
+    if isinstance(reply, Written) and source is not None:
         return NotCommitted(
-            version=reply.version, created_at_ms=reply.created_at_ms, rewritten=token_id
+            version=reply.version,
+            created_at_ms=reply.created_at_ms,
+            rewritten=source.field(TOKEN_ID),
+            source=source.version,
         )
     if isinstance(reply, Written):
         return NotCommitted(version=reply.version, empty=reply.version)
     return reply
+
+
+def _source(
+    path: str, latest: SecretVersion, leaving: frozenset[str], kept: str | None
+) -> Step[SecretVersion | Refused | Unclear | None]:
+    """Return the version whose content a fence writes again, if there is one."""
+    lives = latest.state is VersionState.LIVING and not is_placeholder(latest)
+    if lives and latest.field(TOKEN_ID) not in leaving:
+        return latest
+    if kept is None or kept in leaving:
+        return None
+    oldest = max(0, latest.version - 1 - OLDER_READ)
+    for version in range(latest.version - 1, oldest, -1):
+        found = yield from ReadSecret(path=path, version=version)
+        if isinstance(found, (Refused, Unclear)):
+            return found
+        if found.field(TOKEN_ID) == kept and found.secret is not None:
+            return found
+        if found.state is VersionState.ABSENT:
+            break
+    return None
 
 
 def delete_placeholder(path: str, version: int) -> Step[Refused | Unclear | None]:

@@ -71,11 +71,18 @@ from reconciler.protocol.outcome import (
 )
 from reconciler.protocol.revoke import finish_superseded, own_use
 from reconciler.protocol.send import Sent, close_underived, leave_unclear, send_derive
-from reconciler.protocol.undo import drop_token, leaving, retire_perhaps, revoke_unrecorded
+from reconciler.protocol.undo import (
+    drop_token,
+    kept_at,
+    leaving,
+    retire_perhaps,
+    revoke_unrecorded,
+)
 from reconciler.state import (
     CLOCK_WRONG_MS,
     Current,
     Intent,
+    Ledger,
     Reserve,
     Retirement,
     name_intent,
@@ -138,7 +145,7 @@ def _keep(run: Run, sent: Sent) -> Step[Outcome]:
     ended = sorted(task.standing - {token.token_id for token in checked.tokens})
     if ended:
         yield from StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived")
-    version = yield from _commit(run, sent, leaving(named.ledger))
+    version = yield from _commit(run, sent, named.ledger)
     if isinstance(version, Outcome):
         return version
     stored = _Stored(
@@ -156,7 +163,7 @@ def _keep(run: Run, sent: Sent) -> Step[Outcome]:
     )
 
 
-def _commit(run: Run, sent: Sent, going: frozenset[str]) -> Step[VersionId | Outcome]:
+def _commit(run: Run, sent: Sent, ledger: Ledger) -> Step[VersionId | Outcome]:
     """Do step 5: the version that holds the new token, or an outcome."""
     task, intent, derived = sent.task, sent.intent, sent.derived
     label, token_id = task.spec.label, derived.token_id
@@ -175,7 +182,12 @@ def _commit(run: Run, sent: Sent, going: frozenset[str]) -> Step[VersionId | Out
         return reply.version_id
     at_ms = intent.cas_created_at_ms
     settled = yield from resolve_commit(
-        intent.path, intent.cas, intent.operation_id, leaving=going, seen_at_ms=at_ms
+        intent.path,
+        intent.cas,
+        intent.operation_id,
+        leaving=leaving(ledger),
+        kept=kept_at(ledger, intent.path),
+        seen_at_ms=at_ms,
     )
     verdict = believed(settled, derived.secret)
     if isinstance(verdict, NotCommitted):

@@ -80,6 +80,7 @@ from reconciler.protocol.undo import (
     close_rewrite,
     drop_token,
     fenced_version,
+    kept_at,
     leaving,
     placeholder_left,
     record_undone,
@@ -137,6 +138,7 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
         intent.cas,
         intent.operation_id,
         leaving=leaving(ledger),
+        kept=kept_at(ledger, intent.path),
         seen_at_ms=intent.cas_created_at_ms,
     )
     if isinstance(verdict, Committed):

@@ -57,7 +57,7 @@ from reconciler.protocol.outcome import (
     unrecorded,
 )
 from reconciler.protocol.prove import Works, prove_stored, record_unsigned, why_unproven
-from reconciler.protocol.undo import close_rewrite, leaving
+from reconciler.protocol.undo import close_rewrite, kept_at, leaving
 from reconciler.state import (
     OPERATION_ID,
     Current,
@@ -247,6 +247,7 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
                 task.seen.number,
                 operation_id,
                 leaving=leaving(opened.ledger),
+                kept=kept_at(opened.ledger, task.path),
             )
         ),
         task.secret,

@@ -54,6 +54,7 @@ from reconciler.state import (
     Transition,
     close_intent,
     drop_intent,
+    emptied_of,
     open_intent,
     retire_intent,
 )
@@ -62,6 +63,22 @@ from reconciler.state import (
 def leaving(ledger: Ledger) -> frozenset[str]:
     """Return the ids that no fence may write again, whichever label they are of."""
     return frozenset(r.token_id for entry in ledger.tokens.values() for r in entry.revoking)
+
+
+def kept_at(ledger: Ledger, path: str) -> str | None:
+    """Return the current token of a path, where a fence may write its secret again.
+
+    One that leaked, or whose stored secret is known to be wrong, is not put back; nor
+    is one whose secret this program deletes.
+    """
+    for entry in ledger.tokens.values():
+        current, intent = entry.current, entry.intent
+        if current is None or not entry.is_at(path) or current.unsigned:
+            continue
+        compromised = intent is not None and intent.compromised
+        if not compromised and emptied_of(entry, current.token_id) is None:
+            return current.token_id
+    return None
 
 
 def fenced_version(ledger: Ledger, path: str, verdict: NotCommitted) -> VersionId | None:
@@ -74,7 +91,7 @@ def fenced_version(ledger: Ledger, path: str, verdict: NotCommitted) -> VersionI
         current = entry.current
         if current is None or not entry.is_at(path) or verdict.rewritten != current.token_id:
             continue
-        if current.version == verdict.version - 1:
+        if current.version == verdict.source:
             return VersionId(verdict.version, verdict.created_at_ms)
     return None
 

@@ -107,10 +107,12 @@ def verdict_of(
     vault: Vault,
     *,
     leaving: frozenset[str] = frozenset(),
+    kept: str | None = None,
     silent: type[Effect[object]] | None = None,
+    cas: int = CAS,
 ) -> Verdict:
     """What ``resolve_commit`` finds."""
-    step = resolve_commit(PATH, CAS, OP, leaving=leaving, seen_at_ms=0)
+    step = resolve_commit(PATH, cas, OP, leaving=leaving, kept=kept, seen_at_ms=0)
     return drive(step, Performer(vault, silent))
 
 
@@ -176,7 +178,7 @@ def test_a_path_that_was_written_anew_proves_nothing(versions: int) -> None:
             id="trimmed away: it may have been read",
         ),
         pytest.param(
-            NotCommitted(version=2, rewritten=OLD),
+            NotCommitted(version=2, rewritten=OLD, source=1),
             vault_with(),
             id="not there: the same content again",
         ),
@@ -223,6 +225,53 @@ def test_a_fence_writes_no_id_again_that_is_on_its_way_out() -> None:
     assert vault.content(PATH) == EMPTY
     assert drive(delete_placeholder(PATH, 2), Performer(vault)) is None
     assert vault.content(PATH) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "vault", "kept", "leaving"),
+    [
+        pytest.param(
+            NotCommitted(version=3, rewritten=OLD, source=1),
+            vault_with(write(FOREIGN), delete(2)),
+            OLD,
+            frozenset[str](),
+            id="an older version has the path's token",
+        ),
+        pytest.param(
+            NotCommitted(version=3, rewritten=OLD, source=1),
+            vault_with(write(content(NEW, "op-0"))),
+            OLD,
+            frozenset({NEW}),
+            id="also where what lives there is on its way out",
+        ),
+        pytest.param(
+            NotCommitted(version=3, empty=3),
+            vault_with(write(FOREIGN), delete(2)),
+            None,
+            frozenset[str](),
+            id="the path has no token",
+        ),
+        pytest.param(
+            NotCommitted(version=3, empty=3),
+            vault_with(delete(1), write(FOREIGN), delete(2)),
+            OLD,
+            frozenset[str](),
+            id="that is deleted as well",
+        ),
+        pytest.param(
+            NotCommitted(version=3, empty=3),
+            vault_with(write(FOREIGN), delete(2)),
+            OLD,
+            frozenset({OLD}),
+            id="that token is on its way out",
+        ),
+    ],
+)
+def test_a_fence_writes_what_worked_before(
+    expected: Verdict, vault: Vault, kept: str | None, leaving: frozenset[str]
+) -> None:
+    """Nothing that lives at the path may be written again, so an older version is."""
+    assert verdict_of(vault, kept=kept, leaving=leaving, cas=2) == expected
 
 
 @pytest.mark.parametrize("silent", [ReadSecret, PutSecret])

@@ -155,6 +155,7 @@ class Audit:
             self._check_emptied(world, run, effect)
         if isinstance(effect, PutSecret):
             self._check_signer(world, run, effect)
+            self._check_placeholder(world, run, effect)
         if isinstance(effect, Derive):
             self._check_lasting(run, effect.label)
             self.sent_ms[token_id] = world.now_ms
@@ -180,6 +181,24 @@ class Audit:
         for label, other in tokens:
             if other.intent is not None and other.intent.path == effect.path and label != manager:
                 raise Violation("4", f"{run.name} writes {label}'s secret over the manager's")
+
+    def _check_placeholder(self, world: World, run: Run, effect: PutSecret) -> None:
+        """No empty document where an older version has the path's working secret."""
+        ledger = world.vault.ledger()
+        if effect.fields or effect.secret is not None or ledger is None or self.rewound:
+            return
+        versions = world.vault.history(effect.path).versions
+        for entry in ledger.tokens.values():
+            current, intent = entry.current, entry.intent
+            if current is None or not entry.is_at(effect.path) or current.unsigned:
+                continue
+            if entry.emptied or (intent is not None and intent.compromised):
+                continue
+            if any(
+                v.token_id == current.token_id and v.has_secret and not (v.deleted or v.wrong)
+                for v in versions
+            ):
+                raise Violation("5", f"{run.name} empties {effect.path}, whose secret is there")
 
     def _check_emptied(self, world: World, run: Run, effect: DeleteVersion) -> None:
         """Nobody deletes the working secret of a path that its manifest wants."""

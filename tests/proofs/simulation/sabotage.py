@@ -149,17 +149,20 @@ def _replaced(owners: object, name: str, replacement: object) -> Patch:
 _fence, _resolve = commit._fence, commit.resolve_commit
 
 
-def _fence_in_name_only(path: str, latest: SecretVersion, leaving: frozenset[str]) -> Step[Verdict]:
+def _fence_in_name_only(
+    path: str, latest: SecretVersion, leaving: frozenset[str], kept: str | None
+) -> Step[Verdict]:
     yield from ()
     return NotCommitted(version=latest.version)
 
 
-def _believe_the_reply(
+def _believe_the_reply(  # noqa: PLR0913  # as the original
     path: str,
     cas: int,
     operation_id: str,
     *,
     leaving: frozenset[str],
+    kept: str | None = None,
     seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
     yield from ()
@@ -167,20 +170,21 @@ def _believe_the_reply(
 
 
 def _fence_and_delete_at_once(
-    path: str, latest: SecretVersion, leaving: frozenset[str]
+    path: str, latest: SecretVersion, leaving: frozenset[str], kept: str | None
 ) -> Step[NotCommitted | Mismatch | Refused | Unclear]:
-    verdict = yield from _fence(path, latest, leaving)
+    verdict = yield from _fence(path, latest, leaving, kept)
     if isinstance(verdict, NotCommitted) and verdict.empty is not None:
         yield from DeleteVersion(path=path, version=verdict.empty)
     return verdict
 
 
-def _judge_by_the_latest(
+def _judge_by_the_latest(  # noqa: PLR0913  # as the original
     path: str,
     cas: int,
     operation_id: str,
     *,
     leaving: frozenset[str],
+    kept: str | None = None,
     seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
     latest = yield from ReadSecret(path=path)
@@ -188,18 +192,25 @@ def _judge_by_the_latest(
         return Committed(content=latest)
     if isinstance(latest, SecretVersion) and latest.version > cas:
         return NotCommitted(version=latest.version)
-    return (yield from _resolve(path, cas, operation_id, leaving=leaving, seen_at_ms=seen_at_ms))
+    return (
+        yield from _resolve(
+            path, cas, operation_id, leaving=leaving, kept=kept, seen_at_ms=seen_at_ms
+        )
+    )
 
 
-def _take_the_missing_for_unwritten(
+def _take_the_missing_for_unwritten(  # noqa: PLR0913  # as the original
     path: str,
     cas: int,
     operation_id: str,
     *,
     leaving: frozenset[str],
+    kept: str | None = None,
     seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
-    verdict = yield from _resolve(path, cas, operation_id, leaving=leaving, seen_at_ms=seen_at_ms)
+    verdict = yield from _resolve(
+        path, cas, operation_id, leaving=leaving, kept=kept, seen_at_ms=seen_at_ms
+    )
     return NotCommitted(version=cas) if isinstance(verdict, TakenAway) else verdict
 
 
@@ -516,6 +527,10 @@ def _leave_the_secret(path: str, token_id: str) -> Step[Outcome | None]:
     return None
 
 
+def _keep_nothing(*_: object) -> None:
+    return None
+
+
 def _nothing_to_empty(*_: object, **__: object) -> Step[Outcome | None]:
     yield from ()
     return None
@@ -696,6 +711,12 @@ SABOTAGES: tuple[Sabotage, ...] = (
         patch=_replaced(commit, "_fence", _fence_and_delete_at_once),
         world="derive",
         budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="a fence's empty document where a working secret could be read",
+        patch=_replaced((derive, recover, rewrite), "kept_at", _keep_nothing),
+        world="restore",
+        act=("deletes the latest", "bot"),
     ),
     Sabotage(
         name="a path forgotten while a fence's empty document stands there",

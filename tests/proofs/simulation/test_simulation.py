@@ -69,6 +69,7 @@ PEOPLED = (
     "move back",
     "roll back",
     "adopt",
+    "restore",
 )
 
 SEEN_TO_LEAVE = (
