@@ -234,9 +234,10 @@ def _again(
     ]
     if landed:
         return (yield from _abandon(label, operation_id, landed))
-    intent = dataclasses.replace(
-        intent, since_ms=(yield from Now()), before=_of_label(label, before)
-    )
+    now_ms = yield from Now()
+    # a reply may have set the clock back a little: each POST has an instant of its own
+    since_ms = max(now_ms, intent.since_ms + 1)
+    intent = dataclasses.replace(intent, since_ms=since_ms, before=_of_label(label, before))
     renewed = yield from WriteLedger(
         transition=renew_intent(label, operation_id, since_ms=intent.since_ms, before=intent.before)
     )

@@ -44,14 +44,14 @@ class Peers:
         self.lists = list(lists)
         self.turns: list[object] = []
         self.ledger: Ledger = ledger({})
-        self.now_ms = NOW_MS
+        self.now_ms, self.tick_ms = NOW_MS, 10
         self.seen: list[str] = []
         self.since_ms: list[int] = []
         self.before: list[tuple[str, ...]] = []
 
     def perform(self, effect: Effect[Any]) -> object:
         """The reply."""
-        self.now_ms += 10
+        self.now_ms += self.tick_ms
         table: dict[type[Effect[Any]], Callable[[Any], object]] = {
             ReadSecret: lambda _: NOTHING,
             NewId: lambda _: "operation",
@@ -101,6 +101,17 @@ def test_sent_again_as_if_for_the_first_time() -> None:
     assert peers.seen == [*["AwaitTurn", "ListTokens", "WriteLedger", "Derive"] * 3, "StopDeriving"]
     assert len(set(peers.since_ms)) == 3, "the deadline of a POST counts from its own intent"
     assert peers.before == [(), (), ("twin",)]
+
+
+def test_each_post_has_an_instant_of_its_own() -> None:
+    """The exchange's time is told to a second, so it may seem to stand still or to
+    step back: the ledger tells one POST's intent from the next one's all the same.
+    """
+    peers = Peers(BUSY, BUSY, BUSY, LOST)
+    peers.tick_ms = -100
+    end_of(peers)
+    assert peers.since_ms == sorted(set(peers.since_ms))
+    assert len(peers.since_ms) == 4
 
 
 def test_a_429_that_may_be_wrong_is_named() -> None:

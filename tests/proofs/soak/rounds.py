@@ -30,8 +30,10 @@ from typing import Any, Self
 
 from reconciler.model import MINUTE_MS, SECOND_MS, instant_ms
 from reconciler.plan.setting import IN_USE_MS
+from reconciler.state.emptying import emptied_of
 from reconciler.state.ledger import Entry, Ledger
 from reconciler.state.ledger_text import to_text
+from reconciler.state.uses import doubt_of
 from tests.proofs.soak.disturbances import LONGEST_LATE_S, Disturber
 from tests.proofs.soak.judge import Judge, ViolationError
 from tests.proofs.soak.manifest import LABELS, MANAGER, Wishes
@@ -53,6 +55,20 @@ CODES = frozenset({0, 1, 4, 5, 6})
 UNSEEMLY = ("Traceback", "internal error", "Exception ignored")
 TYPICAL_EVENTS = (100, 60)
 STORY_EVENTS = 400
+
+
+def _ripe_ms(entry: Entry, used_ms: int, doubt_ms: int) -> int:
+    """From when on the token of a label that left may go, by its last use.
+
+    What the program does not know of a use for so long is its doubt. Its secret is
+    deleted before, and a list of after that decides.
+    """
+    current, quiet_ms = entry.current, entry.overlap_ms or 0
+    assert current is not None
+    over_ms = (current.left_ms or 0) + quiet_ms
+    row = emptied_of(entry, current.token_id)
+    emptied_ms = row.at_ms if row is not None else None
+    return doubt_ms + max(over_ms, used_ms + max(IN_USE_MS, quiet_ms), emptied_ms or 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -571,12 +587,10 @@ class Fleet:
             due_ms: int = token["created_at_ms"] + self._wishes.due_after_ms(row["label"])
             held = {(hold["label"], hold["reason"]) for hold in clean["holds"]}
             return due_ms > looked_ms or (row["label"], "piled_up") in held
-        if row["reason"] == "not_desired":
-            return used_ms + IN_USE_MS > looked_ms
-        if row["reason"] == "left" and entry.current is not None:
-            quiet_ms = entry.overlap_ms or 0
-            over_ms = (entry.current.left_ms or 0) + quiet_ms
-            return max(over_ms, used_ms + max(IN_USE_MS, quiet_ms)) > looked_ms
+        if row["reason"] in {"not_desired", "left"} and entry.current is not None:
+            held = {(hold["label"], hold["reason"]) for hold in clean["holds"]}
+            ripe_ms = _ripe_ms(entry, used_ms, doubt_of(ledger.uses) or 0)
+            return ripe_ms > looked_ms or (row["label"], "unproven") in held
         for retiring in entry.retiring:
             if row["reason"] == "superseded" and retiring.token_id == token_id:
                 overlap_ms = retiring.not_before_ms - retiring.superseded_at_ms
