@@ -274,7 +274,7 @@ def _former(text: str | None, fleet: Fleet) -> str | None:
     if text is None:
         return None
     try:
-        observed = load_snapshot(text)
+        observed = load_snapshot(text).observed
     except ReconcilerError:
         return None
     return text if Fleet(api_url=observed.api_url, place=observed.place) == fleet else None

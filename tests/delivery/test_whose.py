@@ -221,7 +221,7 @@ def snapshot_of(fleet: Fleet) -> bytes:
     """Return a snapshot of a fleet, as it is published."""
     state = observed(ledger({"manager": entry("id-m", "manager")}), live("id-m", "manager"))
     state = dataclasses.replace(state, api_url=fleet.api_url, place=fleet.place)
-    return dump(snapshot_document(state, frozenset({"manager"}))).encode()
+    return dump(snapshot_document(state, manifest(spec("manager"), manager="manager"))).encode()
 
 
 def test_a_snapshot_is_of_a_fleet(host: stand_in.GitHub, monkeypatch: pytest.MonkeyPatch) -> None:

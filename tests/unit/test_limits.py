@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import ci
-from reconciler.errors import Exit
-from reconciler.model import MAX_LABELS, Mark, Problem
+from reconciler.errors import Exit, Mark, Problem
+from reconciler.model import MAX_LABELS
 from reconciler.protocol.outcome import applied
 from reconciler.protocol.report import Report, Row
 from reconciler.render.annotations import MESSAGE_CHARS, command, workflow_commands
