@@ -49,7 +49,7 @@ def test_names_are_of_the_fleet() -> None:
     for group in groups():
         assert re.search(r"\binputs\.exchange\b.*\binputs\.prefix\b", group), group
         assert "manifest" not in group
-    assert len(list(artifacts())) == 8
+    assert len(list(artifacts())) == 9
     for name in artifacts():
         assert FLEET_NAME.fullmatch(name), name
 

@@ -221,7 +221,10 @@ def snapshot_of(fleet: Fleet) -> bytes:
     """Return a snapshot of a fleet, as it is published."""
     state = observed(ledger({"manager": entry("id-m", "manager")}), live("id-m", "manager"))
     state = dataclasses.replace(state, api_url=fleet.api_url, place=fleet.place)
-    return dump(snapshot_document(state, manifest(spec("manager"), manager="manager"))).encode()
+    mount, _, prefix = fleet.place.partition("/")
+    wanted = manifest(spec("manager"), manager="manager")
+    wanted = dataclasses.replace(wanted, mount=mount, prefix=prefix)
+    return dump(snapshot_document(state, wanted)).encode()
 
 
 def test_a_snapshot_is_of_a_fleet(host: stand_in.GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
