@@ -105,7 +105,7 @@ class Change:
 class Selection:
     """What a run is limited to. Guards and recovery look at everything all the same.
 
-    ``token_ids`` limit it to the rows of these predecessors.
+    ``token_ids`` limit it to the rows of these predecessors and reserves.
     """
 
     targets: frozenset[str] = frozenset()

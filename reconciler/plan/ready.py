@@ -37,10 +37,7 @@ def unfit(
 
     ``meta`` is its document's.
     """
-    policy = setting.policy
-    named = kept.token_id in policy.selection.token_ids
-    distrusted = policy.distrust_reserve and spec.label in policy.requested
-    if policy.compromised and (named or distrusted):
+    if is_compromised(setting, spec.label, kept):
         return Finding(Action.REVOKE, Reason.COMPROMISED)
     if kept.asked_label not in {None, spec.label}:
         return Finding(Action.REVOKE, Reason.RESERVE_UNFIT, f"was {kept.asked_label}")
@@ -55,6 +52,14 @@ def unfit(
     if setting.now_ms - kept.created_at_ms >= spec.reserve_age_ms:
         return Finding(Action.REVOKE, Reason.RESERVE_AGED, f"made {iso(kept.created_at_ms)}")
     return None
+
+
+def is_compromised(setting: Setting, label: str, kept: Reserve) -> bool:
+    """Return whether a person said so of a reserve, by its id or by its label."""
+    policy = setting.policy
+    named = kept.token_id in policy.selection.token_ids
+    distrusted = policy.distrust_reserve and label in policy.requested
+    return policy.compromised and (named or distrusted)
 
 
 def _is_as_written(kept: Reserve, meta: SecretMeta) -> bool:

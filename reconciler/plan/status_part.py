@@ -74,7 +74,7 @@ def _owners(status: Status) -> dict[str, str]:
 
 def _ids(token: TokenStatus) -> list[str]:
     ids = [old.token_id for old in token.predecessors]
-    ids += token.revoking
+    ids += [*token.revoking, *(kept.token_id for kept in token.reserve)]
     ids += [token.token_id] if token.token_id is not None else []
     intent = token.intent
     return [*ids, *([intent.token_id] if intent is not None and intent.token_id else [])]

@@ -42,7 +42,7 @@ from reconciler.plan.change import Change, Side
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Wanted
 from reconciler.plan.lasts import RESTOCK_MS, lasts_until_ms
-from reconciler.plan.ready import is_used, unfit, used_note
+from reconciler.plan.ready import is_compromised, is_used, unfit, used_note
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.tasks import (
     Evidence,
@@ -204,6 +204,8 @@ def _why_it_goes(
             return Finding(Action.REVOKE, Reason.RESERVE_SURPLUS)
         live, meta = context.live.get(kept.token_id), context.observed.meta(kept.path)
         return unfit(facts.setting, facts.spec, kept, live, meta)
+    if is_compromised(facts.setting, facts.label, kept):
+        return Finding(Action.REVOKE, Reason.COMPROMISED)
     current = facts.entry.current
     gone = current is None or current.left_ms is not None
     goes = own.action in {Action.RETIRE, Action.REVOKE} and context.is_to_be_done(own)

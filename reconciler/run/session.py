@@ -21,7 +21,15 @@ from reconciler.plan import (
 from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken
 from reconciler.run.effects import ReadClock, ReadSigner, Say
 from reconciler.run.observe import take_snapshot, with_look
-from reconciler.state import Observed, distrust, few_versions, ledger_ends, one_more_helps
+from reconciler.state import (
+    Entry,
+    Observed,
+    distrust,
+    few_versions,
+    ledger_ends,
+    one_more_helps,
+    reserve_of,
+)
 from reconciler.values import value
 
 LISTS_APART_MS = 1_100
@@ -182,7 +190,10 @@ def requesting(session: Session, observed: Observed, wanted: str) -> Session:
     retiring, and compromised      revokes it, and nothing else
     of a label to be renamed       UsageError: the rename comes first
     retiring                       UsageError
+    in the reserve, compromised    revokes it, and nothing else
+    in the reserve                 UsageError: rotating its label takes one
     revoking                       UsageError
+    that of an open intent         UsageError: an apply ends that first
     not known, or one of several   UsageError
     """
     owners = observed.ledger.known_ids()
@@ -206,21 +217,37 @@ def requesting(session: Session, observed: Observed, wanted: str) -> Session:
         policy = dataclasses.replace(
             policy, selection=selection, requested=chosen, named=tuple(chosen)
         )
-    elif any(spec.was == label != spec.label for spec in session.manifest.tokens):
-        raise UsageError(f"the manifest renames {label}, whose token it is: apply that first")
-    elif any(row.token_id == token_id for row in entry.revoking):
-        raise UsageError(f"{token_id} of {label} is being revoked already: apply finishes that")
-    elif not policy.compromised:
-        raise UsageError(
-            f"{token_id} is an older token of {label}, not its current one: "
-            "with --compromised it is revoked now, and nothing else is"
-        )
     else:
+        _refuse_kept(session, label, entry, token_id)
         only = dataclasses.replace(
             policy.selection, targets=frozenset({label}), token_ids=frozenset({token_id})
         )
         policy = dataclasses.replace(policy, selection=only)
     return dataclasses.replace(session, policy=policy)
+
+
+def _refuse_kept(session: Session, label: str, entry: Entry, token_id: str) -> None:
+    """Raise UsageError where a token that is not current is not to go by its id."""
+    if any(spec.was == label != spec.label for spec in session.manifest.tokens):
+        raise UsageError(f"the manifest renames {label}, whose token it is: apply that first")
+    if any(row.token_id == token_id for row in entry.revoking):
+        raise UsageError(f"{token_id} of {label} is being revoked already: apply finishes that")
+    if entry.intent is not None and entry.intent.token_id == token_id:
+        raise UsageError(
+            f"a rotation of {label} to {token_id} was begun and is not finished: "
+            "`reconciler apply --only cleanup` finishes or undoes it; name it again then"
+        )
+    if not session.policy.compromised and reserve_of(entry, token_id) is not None:
+        raise UsageError(
+            f"{token_id} is in the reserve of {label}, and no consumer has it: with --compromised "
+            f"it is revoked now, and nothing else is; `reconciler rotate --target {label}` takes "
+            "the oldest that is ready"
+        )
+    if not session.policy.compromised:
+        raise UsageError(
+            f"{token_id} is an older token of {label}, not its current one: "
+            "with --compromised it is revoked now, and nothing else is"
+        )
 
 
 def refuse_ending(observed: Observed) -> None:

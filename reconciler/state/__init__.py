@@ -142,6 +142,7 @@ from reconciler.state.stocking import (
     record_in_place,
     record_promoted,
     record_stocked,
+    reserve_of,
 )
 from reconciler.state.times import due_at_ms, lease_held_by, spread_ms
 from reconciler.state.transitions import (
@@ -287,6 +288,7 @@ __all__ = [
     "rename_entry",
     "renew_intent",
     "reopen_revoking",
+    "reserve_of",
     "reserve_path",
     "retire_intent",
     "root_of",

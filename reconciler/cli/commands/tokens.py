@@ -78,7 +78,7 @@ def bootstrap(**given: Any) -> None:
     metavar="PREFIX",
     callback=named,
     help="Rotate the label whose token has this id; four characters or more of it. "
-    "With --compromised, a predecessor's is revoked, and nothing else.",
+    "With --compromised, a predecessor's or a reserve's is revoked, and nothing else.",
 )
 @option("--all", "rotates_all", is_flag=True, help="Rotate every label of the manifest.")
 @option(
