@@ -50,10 +50,15 @@ def rules_in(text: str) -> tuple[Rule, ...]:
     )
 
 
-def test_the_page_has_all_three() -> None:
-    """The three blocks are there and were read whole; no rule can destroy anything."""
+def test_the_page_has_all_of_them() -> None:
+    """The four blocks are there and were read whole; no rule can destroy anything."""
     found = policies()
-    assert found.keys() == {"reconciler-apply", "reconciler-plan", "reconciler-scan"}
+    assert found.keys() == {
+        "reconciler-apply",
+        "reconciler-plan",
+        "reconciler-scan",
+        "reserve-closed",
+    }
     text = INSTALL.read_text(encoding="utf-8")
     assert sum(len(rules) for rules in found.values()) == len(
         re.findall(r'^path "', text, re.MULTILINE)
@@ -61,7 +66,7 @@ def test_the_page_has_all_three() -> None:
     granted = {
         capability for rules in found.values() for rule in rules for capability in rule.capabilities
     }
-    assert granted <= {"create", "read", "update", "list", "scan"}
+    assert granted <= {"create", "read", "update", "list", "scan", "deny"}
     assert not any("destroy" in rule.path for rules in found.values() for rule in rules)
 
 
@@ -73,7 +78,7 @@ def limited(
     """
     name = f"policy-{secrets.token_hex(6)}"
     text = "\n".join(map(str, rules))
-    for kind in ("data", "metadata", "delete", "detailed-metadata"):
+    for kind in ("data", "metadata", "delete", "undelete", "detailed-metadata"):
         text = text.replace(
             f"secret/{kind}/limitless/tokens", f"{fleet.mount}/{kind}/{fleet.prefix}"
         )
@@ -350,8 +355,14 @@ def first_failure(fleet: Fleet, openbao: OpenBaoServer, environ: dict[str, str |
         done = fleet.attempt(*command, environ=environ)
         if done.code:
             return done
-    fleet.write(BOT)
+    fleet.write({**BOT, "reserve": 1})
     done = fleet.attempt("apply", "--yes", environ=environ)
+    if done.code:
+        return done
+    (kept,) = fleet.ledger().tokens["bot"].reserve
+    with fleet.store() as store:
+        store.delete_version(f"{fleet.prefix}/{kept.path}", 1)
+    done = fleet.attempt("rotate", "--target", "bot", "--yes", environ=environ)
     if done.code:
         return done
     lose_ledger(fleet, openbao)

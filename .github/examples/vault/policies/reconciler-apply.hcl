@@ -8,6 +8,9 @@ path "secret/metadata/limitless/tokens/*" {
 path "secret/delete/limitless/tokens/*" { # soft-deletes versions by number
   capabilities = ["update"]
 }
+path "secret/undelete/limitless/tokens/_reserve/*" { # a successor that somebody deleted
+  capabilities = ["update"]
+}
 
 # The roles give no `default` policy, so these two have to be granted: to end the token when the work is done, and to tell a
 # token that has expired from one that may not do something.
