@@ -17,6 +17,7 @@ import click
 
 from reconciler.cli.ci import mask
 from reconciler.cli.console import print_result
+from reconciler.cli.doctor_reserve import of_reserve
 from reconciler.cli.schedules import schedule_checks
 from reconciler.cli.session import (
     Options,
@@ -33,7 +34,7 @@ from reconciler.exchange import DEFAULT_API_URL, TokenClient
 from reconciler.identity import IdentityCheck, IdentityToken, TokenSource
 from reconciler.model import SECOND_MS, Manifest, length_text
 from reconciler.run import Driver, Keys, Session, look_only, read_ledger, read_meta, unallowed
-from reconciler.state import LEDGER_NAME, Observed, few_versions, ledger_end
+from reconciler.state import LEDGER_NAME, RESERVE_FOLDER, Observed, few_versions, ledger_end
 from reconciler.values import value
 from reconciler.vault import SecretStore, settings_from_environment
 
@@ -176,6 +177,10 @@ def _rights(store: SecretStore, manifest: Manifest) -> Check:
         for kind, verbs in RIGHTS
     }
     needs[f"{store.mount}/metadata/{manifest.prefix}/"] = frozenset({"list"})
+    if any(spec.reserve for spec in manifest.tokens):
+        folder = f"{manifest.prefix}/{RESERVE_FOLDER}/*"
+        kinds = (*RIGHTS, ("undelete", ("update",)))
+        needs |= {f"{store.mount}/{kind}/{folder}": frozenset(verbs) for kind, verbs in kinds}
     found = store.login.rights(tuple(needs))
     if found is None:
         return _warn("vault.rights", "Vault does not tell what the token may do")
@@ -235,6 +240,7 @@ def _of_both(
             f"{observed.signer_id}" + ("" if profile is None else f", profile {profile}"),
         )
         yield from (_warn("vault.versions", sentence) for sentence in few_versions(observed))
+        yield from of_reserve(store, manifest, observed)
     except ReconcilerError as error:
         yield _fail("exchange", str(error))
     yield from _identity(manifest, check, identity, observed)

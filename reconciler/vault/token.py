@@ -32,6 +32,7 @@ from reconciler.vault.environment import is_header_safe
 from reconciler.vault.failures import Explainer
 from reconciler.vault.http import Reply, VaultClient
 from reconciler.vault.login import Login, Mask
+from reconciler.vault.policies import readers
 
 _CLOCK_MARGIN_S = 1.0  # the server counts a token's life on its own clock
 _PATHS_A_CALL = 500
@@ -236,6 +237,15 @@ class LoginToken:
                 return None
             found |= {path: frozenset(map(str, data[path])) for path in asked}
         return found
+
+    def policies_reading(self, path: str, *, owned_by: str) -> tuple[str, ...] | None:
+        """Return the policies, beside the token's own, that read what is at a path.
+
+        See ``policies``; None where the token may not read policies.
+        """
+        token = self.looked_up() or {}
+        own = [*(token.get("policies") or ()), *(token.get("identity_policies") or ())]
+        return readers(self._client, path, owned_by=owned_by, besides=frozenset(map(str, own)))
 
     # At the end
 

@@ -1,0 +1,46 @@
+"""What ``doctor`` checks where there is a reserve, or is to be one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.documents import Check, Health
+from reconciler.model import Manifest
+from reconciler.state import LEDGER_NAME, RESERVE_FOLDER, Observed
+from reconciler.vault import SecretStore
+
+READERS = "vault.reserve"
+CLOSE = "narrow it, or give its tokens the policy reserve-closed of docs/install.md as well"
+
+
+def has_reserve(manifest: Manifest, observed: Observed) -> bool:
+    """Return whether successors are kept, or are to be."""
+    wanted = any(spec.reserve for spec in manifest.tokens)
+    return wanted or any(entry.reserve for entry in observed.ledger.tokens.values())
+
+
+def of_reserve(store: SecretStore, manifest: Manifest, observed: Observed) -> Iterator[Check]:
+    """Say who else reads the reserve; nothing where there is none."""
+    if not has_reserve(manifest, observed):
+        return
+    at = f"{manifest.mount}/data/{manifest.prefix}"
+    folder = f"{at}/{RESERVE_FOLDER}/"
+    found = store.login.policies_reading(f"{folder}x", owned_by=f"{at}/{LEDGER_NAME}")
+    if found is None:
+        yield Check(
+            id=READERS,
+            health=Health.WARN,
+            message="the token may not read policies, so who else reads the reserve isn't known",
+            action=f"look for consumers' policies that cover {folder}*, such as one on {at}/*",
+        )
+    elif found:
+        verb = "reads" if len(found) == 1 else "read"
+        shown = ", ".join(found[:5]) + (" …" if found[5:] else "")
+        yield Check(
+            id=READERS,
+            health=Health.WARN,
+            message=f"by its text, {shown} {verb} the successors at {folder}*",
+            action=CLOSE,
+        )
+    else:
+        yield Check(id=READERS, health=Health.OK, message="no consumer's policy reads there")
