@@ -87,16 +87,24 @@ def print_outcome(label: str, outcome: Outcome) -> None:
     print_result(f"{safe(label)}: {safe(outcome.sentence)}{token}")
 
 
-def verify(options: Options) -> None:
+@value
+class VerifyOptions(Options):
+    """What ``verify`` is given; with ``reserve`` it signs with what is kept ready."""
+
+    reserve: bool
+
+
+def verify(options: VerifyOptions) -> None:
     """Sign one request with every stored secret.
 
     ReconcilerError if one of them does not work.
     """
     with open_for_writing(options) as runner:
-        found = runner.run(verify_secrets(runner.session))
+        found = runner.run(verify_secrets(runner.session, reserve=options.reserve))
     for one in found:
+        which = f", reserve {one.token_id}" if one.reserve else ""
         print_result(
-            f"{'ok    ' if one.works else 'FAILED'} {safe(one.label)}"
+            f"{'ok    ' if one.works else 'FAILED'} {safe(one.label + which)}"
             + (f": {safe(one.sentence)}" if one.sentence else "")
         )
     broken = [one for one in found if not one.works]

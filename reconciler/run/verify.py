@@ -5,13 +5,23 @@ for proof that somebody else uses the successor, the lease is held, and the ledg
 told before the signature that uses until a bound may be ours (``protocol.own_use``);
 once all have signed, that they were ours until then. A consumer's use that is shown
 already stays proof: nothing is recorded over it.
+
+Of a reserve no use by anybody else may be shown, so the same is recorded for each, and
+
+    the reserve                                then
+    -----------------------------------------  ---------------------------------------
+    was used by somebody                       is not signed with: a use of ours would
+                                               hide theirs
+    is being promoted by a run that stopped    is not signed with: an apply ends that
+    has a document that is not as we wrote it  can't be signed with
+    none of that                               signs
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from reconciler.model import USE_MARGIN_MS
+from reconciler.model import USE_MARGIN_MS, Credentials, VersionState, iso
 from reconciler.protocol import (
     OWN_USE_MS,
     SIGN_BEFORE_MS,
@@ -31,8 +41,10 @@ from reconciler.state import (
     Entry,
     Ledger,
     Observed,
+    Reserve,
     credentials_of,
     expect_own_use,
+    only_ours,
     settle_own_uses,
 )
 from reconciler.values import value
@@ -46,36 +58,83 @@ a pause.
 
 @value
 class Verified:
-    """Whether a label's stored secret works; ``sentence`` says why not."""
+    """Whether a stored secret works: a label's, or one in its ``reserve``.
+
+    ``sentence`` says why not.
+    """
 
     label: str
     token_id: str | None
     works: bool
     sentence: str = ""
+    reserve: bool = False
 
 
-def verify_secrets(session: Session) -> Stage[tuple[Verified, ...]]:
-    """Sign one request with every desired label's stored secret; sorted by label."""
+def verify_secrets(session: Session, *, reserve: bool = False) -> Stage[tuple[Verified, ...]]:
+    """Sign one request with every desired label's stored secret; sorted by label.
+
+    With ``reserve`` also with those that are kept ready.
+    """
     observed = yield from look_only(session)
     entries = observed.ledger.tokens.values()
-    if not any(entry.retiring and entry.current is not None for entry in entries):
+    waits = any(entry.retiring and entry.current is not None for entry in entries)
+    if not waits and not (reserve and _kept(session, observed.ledger)):
         return (yield from _verify_all(session, observed))
     refuse_ending(observed)
     begin = session, observed.ledger, observed.ledger_version, _record_and_verify
-    return Then(stage=holding_lease, arguments=(*begin, session))
+    return Then(stage=holding_lease, arguments=(*begin, session, reserve))
 
 
-def _record_and_verify(session: Session) -> Stage[tuple[Verified, ...]]:
+def _record_and_verify(
+    session: Session,
+    reserve: bool,  # noqa: FBT001  # an argument of a stage
+) -> Stage[tuple[Verified, ...]]:
     observed = yield from look_only(session)
     entries = observed.ledger.tokens.items()
-    waiting = {label: e for label, e in entries if e.retiring and not _is_proven(observed, e)}
-    until_ms = (yield from Now()) + OWN_USE_MS + len(session.manifest.tokens) * PACE_MS
-    if waiting:
-        yield from record(partial(_expect_own_uses, tuple(waiting.items()), until_ms))
-    found = yield from _verify_all(session, observed, until_ms if waiting else None)
+    labels = [label for label, e in entries if e.retiring and not _is_proven(observed, e)]
+    kept = _kept(session, observed.ledger) if reserve else ()
+    refused = {row.token_id: why for _, row in kept if (why := _why_unsigned(observed, row))}
+    ours = _currents(observed.ledger, labels)
+    ours += tuple((label, row.token_id) for label, row in kept if row.token_id not in refused)
+    signatures = len(session.manifest.tokens) + len(kept)
+    until_ms = (yield from Now()) + OWN_USE_MS + signatures * PACE_MS
+    if ours:
+        yield from record(partial(_expect_own_uses, ours, until_ms))
+    bound_ms = until_ms if ours else None
+    found = yield from _verify_all(session, observed, bound_ms)
+    if kept:
+        signing = tuple(
+            partial(_verify_kept, label, row, refused.get(row.token_id, ""), bound_ms)
+            for label, row in kept
+        )
+        found += yield from Together(steps=signing, width=VERIFY_LANES)
     ended_ms = (yield from Now()) + USE_MARGIN_MS
     yield from NoteLedger(transition=settle_own_uses(until_ms, min(ended_ms, until_ms)))
-    return found
+    return tuple(sorted(found, key=lambda row: (row.label, row.reserve)))
+
+
+def _kept(session: Session, ledger: Ledger) -> tuple[tuple[str, Reserve], ...]:
+    """Return the reserves of the desired labels, each with its label; sorted."""
+    labels = sorted(spec.label for spec in session.manifest.tokens)
+    entries = ((label, ledger.tokens.get(label)) for label in labels)
+    return tuple((label, row) for label, e in entries if e is not None for row in e.reserve)
+
+
+def _currents(ledger: Ledger, labels: list[str]) -> tuple[tuple[str, str], ...]:
+    entries = ((label, ledger.tokens[label].current) for label in labels)
+    return tuple((label, current.token_id) for label, current in entries if current is not None)
+
+
+def _why_unsigned(observed: Observed, kept: Reserve) -> str:
+    """Return why a reserve is not signed with; nothing where it is."""
+    intents = (entry.intent for entry in observed.ledger.tokens.values())
+    if any(intent is not None and intent.token_id == kept.token_id for intent in intents):
+        return "a rotation to it was begun and is not finished: run `reconciler apply`"
+    live = observed.live_by_id().get(kept.token_id)
+    used_at_ms = live.last_used_at_ms if live is not None else None
+    if only_ours(used_at_ms, kept.ours_until_ms + (observed.doubt_ms or 0)):
+        return ""
+    return f"somebody used it at {iso(used_at_ms or 0)}, and nobody should"
 
 
 def _is_proven(observed: Observed, entry: Entry) -> bool:
@@ -90,13 +149,10 @@ def _is_proven(observed: Observed, entry: Entry) -> bool:
     return used_at_ms > current.ours_until_ms + observed.doubt_ms
 
 
-def _expect_own_uses(
-    waiting: tuple[tuple[str, Entry], ...], until_ms: int, ledger: Ledger
-) -> Ledger:
-    """Record that uses of these labels' tokens may be ours until then."""
-    for label, entry in waiting:
-        if entry.current is not None:
-            ledger = expect_own_use(label, entry.current.token_id, until_ms)(ledger)
+def _expect_own_uses(ours: tuple[tuple[str, str], ...], until_ms: int, ledger: Ledger) -> Ledger:
+    """Record that uses of these tokens, each with its label, may be ours until then."""
+    for label, token_id in ours:
+        ledger = expect_own_use(label, token_id, until_ms)(ledger)
     return ledger
 
 
@@ -132,8 +188,34 @@ def _why_broken(place: str, path: str, token_id: str, until_ms: int | None) -> S
         return f"{place}/{path} holds no secret"
     if credentials.token_id != token_id:
         return f"{place}/{path} holds {credentials.token_id} instead of {token_id}"
+    return (yield from _why_refused(credentials, until_ms))
+
+
+def _verify_kept(label: str, kept: Reserve, why: str, until_ms: int | None) -> Step[Verified]:
+    """Sign with a reserve, unless ``why`` it is not signed with was found already."""
+    if not why:
+        why = yield from _why_kept_broken(kept, until_ms)
+    return Verified(label=label, token_id=kept.token_id, works=not why, sentence=why, reserve=True)
+
+
+def _why_kept_broken(kept: Reserve, until_ms: int | None) -> Step[str]:
+    content = yield from ReadSecret(path=kept.path, version=kept.version_id.number)
+    if isinstance(content, (Refused, Unclear)):
+        return content.sentence
+    if content.state is VersionState.DELETED:
+        return "its document was deleted; a rotation brings it back"
+    credentials = credentials_of(content)
+    if credentials is None or not content.version_id.is_same(kept.version_id):
+        return "its document does not hold what was written there"
+    if credentials.token_id != kept.token_id:
+        return f"its document holds {credentials.token_id}"
+    return (yield from _why_refused(credentials, until_ms))
+
+
+def _why_refused(credentials: Credentials, until_ms: int | None) -> Step[str]:
     last_ms = None if until_ms is None else until_ms - SIGN_BEFORE_MS
     reply = yield from VerifyToken(credentials=credentials, until_ms=last_ms)
     if not isinstance(reply, Listing):
         return reply.sentence
-    return "" if reply.find(token_id) else "the list that it signed does not have it"
+    has_it = reply.find(credentials.token_id) is not None
+    return "" if has_it else "the list that it signed does not have it"

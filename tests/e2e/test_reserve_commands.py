@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.test_reserve import ALONE, current, report, reserve, stocked
+from tests.e2e.test_reserve import ALONE, BOT, current, report, reserve, stocked
 from tests.support.fleet import Fleet
 
 __all__ = ["stocked"]  # the fixture
@@ -45,3 +45,65 @@ def test_a_reserve_of_a_label_that_left_is_revoked_by_its_id(stocked: Fleet) -> 
     fleet.must("rotate", "--token-id", kept.token_id, "--compromised", "--yes", environ=ALONE)
     assert not fleet.sandbox.state.token(kept.token_id).live
     assert current(fleet) == old
+
+
+def test_verify_signs_with_each_reserve(stocked: Fleet) -> None:
+    """Our use is recorded, so the reserve stays one that nobody has used."""
+    fleet = stocked
+    fleet.write({**BOT, "reserve": 2})
+    fleet.must("apply", "--yes")
+    one, other = reserve(fleet)
+    with fleet.untouched():
+        assert fleet.must("verify").out.splitlines() == ["ok     bot", "ok     reconciler"]
+    fleet.later(minutes=5)
+    assert fleet.must("verify", "--reserve").out.splitlines() == [
+        "ok     bot",
+        f"ok     bot, reserve {one.token_id}",
+        f"ok     bot, reserve {other.token_id}",
+        "ok     reconciler",
+    ]
+    for before, kept in zip((one, other), reserve(fleet), strict=True):
+        used_at_ms = fleet.sandbox.state.token(kept.token_id).last_used_at_ms
+        assert used_at_ms is not None
+        assert before.verified_at_ms < used_at_ms <= kept.verified_at_ms
+        assert (kept.own_use_until_ms, kept.fresh) == (None, True)
+    fleet.assert_quiet()
+    fleet.must("rotate", "--target", "bot", "--yes", environ=ALONE)
+    assert current(fleet) == one.token_id
+
+
+def test_verify_names_what_is_wrong_with_a_reserve(stocked: Fleet) -> None:
+    """A use by somebody, a document that is deleted, or written anew: a sentence each,
+    and 1. A use that was shown stays shown.
+    """
+    fleet = stocked
+    (kept,) = reserve(fleet)
+    row = f"FAILED bot, reserve {kept.token_id}: "
+    fleet.later(minutes=5)
+    with fleet.store() as store:
+        store.delete_version(f"{fleet.prefix}/{kept.path}", 1)
+    assert f"{row}its document was deleted; a rotation brings it back" in failed_verify(fleet)
+    with fleet.store() as store:
+        store.undelete_version(f"{fleet.prefix}/{kept.path}", 1)
+    fleet.later(minutes=10)
+    fleet.use(kept.path)
+    used_at_ms = fleet.sandbox.state.token(kept.token_id).last_used_at_ms
+    assert f"{row}somebody used it at" in failed_verify(fleet)
+    assert fleet.sandbox.state.token(kept.token_id).last_used_at_ms == used_at_ms
+    assert fleet.attempt("rotate", "--target", "bot", "--yes", environ=ALONE).code == 4
+    assert current(fleet) != kept.token_id
+
+
+def test_verify_finds_a_reserve_that_was_revoked_elsewhere(stocked: Fleet) -> None:
+    """Its document is in place, and what it holds does not sign."""
+    fleet = stocked
+    (kept,) = reserve(fleet)
+    fleet.sandbox.state.revoke_by_hand(kept.token_id)
+    assert f"FAILED bot, reserve {kept.token_id}: " in failed_verify(fleet)
+
+
+def failed_verify(fleet: Fleet) -> str:
+    """What `verify --reserve` prints, where it must exit 1."""
+    done = fleet.attempt("verify", "--reserve")
+    assert done.code == 1, done
+    return done.out

@@ -257,6 +257,7 @@ def move(**given: Any) -> None:
 
 @cli.command(context_settings=CONTEXT)
 @MANIFEST
+@option("--reserve", is_flag=True, help="Sign with each token that is kept ready as well.")
 @WAIT
 @MAX_MISSING
 def verify(**given: Any) -> None:
@@ -265,6 +266,5 @@ def verify(**given: Any) -> None:
     Exits with 1 if one of them does not work.
     """
     from reconciler.cli import maintain as module
-    from reconciler.cli.session import Options
 
-    module.verify(Options.of(given))
+    module.verify(module.VerifyOptions.of(given))
