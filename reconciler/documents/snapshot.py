@@ -4,7 +4,8 @@ Rules this module keeps:
 
 1. A snapshot is published to pull requests. It holds no secret; of other people's
    tokens only the number is told, and of the lease only whose run it is and until when.
-   Operation ids are left out: who may write a path could forge a commit with one.
+   Operation ids are left out: who may write a path could forge a commit with one. A
+   reserve has the id of its token in the place of its operation's.
 2. What is read back is believed as far as it can be checked: by its schema, and its
    ledger by the ledger's own reader.
 3. The desired state is in it for those who have no manifest beside it. A plan is made
@@ -30,6 +31,7 @@ from reconciler.state import (
     from_document,
     from_plain,
     lost_of,
+    published,
     to_document,
     to_plain,
 )
@@ -58,6 +60,7 @@ def snapshot_document(observed: Observed, desired: Manifest) -> dict[str, Any]:
     The caller has checked the snapshot with ``distrust``: a signer that is not ours is
     not named here, so nobody can check it again.
     """
+    observed = published(observed)
     kinds = classify(observed, frozenset(spec.label for spec in desired.tokens))
     ours = [
         t

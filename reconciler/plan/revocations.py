@@ -22,6 +22,7 @@ from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Facts
 from reconciler.plan.tasks import FinishRevoking, RevokeAgain
 from reconciler.plan.vocabulary import Action, Reason
+from reconciler.state import told_path
 
 ASK_AGAIN_MS = HOUR_MS
 """A revocation that no list confirms is asked for again at most so often."""
@@ -40,7 +41,7 @@ def revoking_rows(context: PlanContext, facts: Facts) -> Iterable[Change]:
             label=facts.label,
             action=Action.HOLD if waits else Action.RECOVER,
             reason=Reason.STILL_LISTED if waits else Reason.REVOKING_LEFT,
-            before=Side(path=revoking.path or entry.path, token_id=revoking.token_id),
+            before=Side(path=told_path(revoking.path or entry.path), token_id=revoking.token_id),
             note=f"asked {iso(asked_ms)}" if asked_ms is not None else "",
             task=None
             if waits

@@ -25,7 +25,7 @@ from reconciler.plan.tasks import (
     Task,
 )
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import Entry, Intent, interrupted
+from reconciler.state import Entry, Intent, interrupted, told_path
 
 
 def sides_of(
@@ -134,7 +134,8 @@ def _intent_side(context: PlanContext, label: str, intent: Intent) -> Side:
         now_ms=observed.now_ms,
         doubt_ms=observed.doubt_ms,
     )
-    return Side(path=intent.path, token_id=found, scopes=intent.scopes, version=intent.cas)
+    path = told_path(intent.path)
+    return Side(path=path, token_id=found, scopes=intent.scopes, version=intent.cas)
 
 
 def _wanted_side(context: PlanContext, facts: Wanted) -> Side:

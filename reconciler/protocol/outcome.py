@@ -7,6 +7,7 @@ import enum
 from collections.abc import Sequence
 
 from reconciler.protocol.effects import LeaseLost, NotRecorded
+from reconciler.state import as_told
 from reconciler.values import value
 
 
@@ -60,22 +61,22 @@ class Run:
 
 def applied(sentence: str, token_id: str | None = None) -> Outcome:
     """It is done."""
-    return Outcome(status=Ending.APPLIED, sentence=sentence, token_id=token_id)
+    return Outcome(status=Ending.APPLIED, sentence=as_told(sentence), token_id=token_id)
 
 
 def failed(sentence: str, token_id: str | None = None) -> Outcome:
     """It was tried and is not done; the next run goes on from what is recorded."""
-    return Outcome(status=Ending.FAILED, sentence=sentence, token_id=token_id)
+    return Outcome(status=Ending.FAILED, sentence=as_told(sentence), token_id=token_id)
 
 
 def held(sentence: str, token_id: str | None = None) -> Outcome:
     """Looked at more closely, it is not to be done now."""
-    return Outcome(status=Ending.HELD, sentence=sentence, token_id=token_id)
+    return Outcome(status=Ending.HELD, sentence=as_told(sentence), token_id=token_id)
 
 
 def not_tried(sentence: str) -> Outcome:
     """Never begun."""
-    return Outcome(status=Ending.NOT_TRIED, sentence=sentence)
+    return Outcome(status=Ending.NOT_TRIED, sentence=as_told(sentence))
 
 
 def unrecorded(reply: LeaseLost | NotRecorded, token_id: str | None = None) -> Outcome:

@@ -1,4 +1,7 @@
-"""An adapter's error becomes a reply: refused or unclear, with its sentence."""
+"""An adapter's error becomes a reply: refused or unclear, with its sentence.
+
+No sentence names the document of a reserve (``as_told``).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from reconciler.errors import (
     VaultRefusedError,
 )
 from reconciler.protocol import Refused, Unclear
-from reconciler.state import LedgerError
+from reconciler.state import LedgerError, as_told
 
 
 def translated(perform: Callable[[Any], object]) -> Callable[[Any], object]:
@@ -22,12 +25,12 @@ def translated(perform: Callable[[Any], object]) -> Callable[[Any], object]:
         try:
             return perform(effect)
         except ExchangeRefusedError as error:
-            return Refused(sentence=str(error), status=error.status)
+            return Refused(sentence=as_told(str(error)), status=error.status)
         except VaultRefusedError as error:
-            return Refused(sentence=str(error), again_after_ms=error.again_after_ms)
+            return Refused(sentence=as_told(str(error)), again_after_ms=error.again_after_ms)
         except VaultError as error:
-            return Unclear(sentence=str(error), again_after_ms=error.again_after_ms)
+            return Unclear(sentence=as_told(str(error)), again_after_ms=error.again_after_ms)
         except (ExchangeError, LedgerError) as error:
-            return Unclear(sentence=str(error))
+            return Unclear(sentence=as_told(str(error)))
 
     return reply

@@ -38,7 +38,14 @@ from reconciler.state.farewells import Discarded, Retirement
 from reconciler.state.fleet import Fleet
 from reconciler.state.granted import granted_otherwise, remember_granted
 from reconciler.state.history import Event, LedgerVersion, events_of
-from reconciler.state.kept import RESERVE_FOLDER, Reserve, is_reserve_path, reserve_path
+from reconciler.state.kept import (
+    RESERVE_FOLDER,
+    Reserve,
+    as_told,
+    is_reserve_path,
+    reserve_path,
+    told_path,
+)
 from reconciler.state.lasting import (
     SETTING,
     few_versions,
@@ -97,6 +104,7 @@ from reconciler.state.parted import (
     parts_of,
     root_of,
 )
+from reconciler.state.publishing import published
 from reconciler.state.releasing import held_ids, release_labels
 from reconciler.state.rotation import (
     begin_rotation,
@@ -211,6 +219,7 @@ __all__ = [
     "alike",
     "arrived",
     "arriving",
+    "as_told",
     "as_written",
     "begin_rotation",
     "below",
@@ -277,6 +286,7 @@ __all__ = [
     "own_fields",
     "own_ids",
     "parts_of",
+    "published",
     "record_current",
     "record_found",
     "record_in_place",
@@ -313,6 +323,7 @@ __all__ = [
     "to_plain",
     "to_text",
     "together",
+    "told_path",
     "unchanged",
     "unfinished",
     "unreadable_of_ours",

@@ -8,6 +8,7 @@ version. Names that begin with ``_`` are no label's path, so no consumer reads t
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from reconciler.model import VersionId
 from reconciler.state.codec import LEFT_OUT
@@ -25,6 +26,24 @@ def reserve_path(operation_id: str) -> str:
 def is_reserve_path(path: str) -> bool:
     """Return whether a path is that of a reserve's document."""
     return path.startswith(f"{RESERVE_FOLDER}/")
+
+
+def as_told(sentence: str) -> str:
+    """Return a sentence in which each reserve's document is ``_reserve/*``.
+
+    Its name is an operation id, and those are told to nobody: with one somebody who may
+    write a path could forge a commit.
+    """
+    return _DOCUMENT.sub(f"{RESERVE_FOLDER}/*", sentence)
+
+
+def told_path(path: str) -> str:
+    """Return a path as plans show it: of a reserve's document only the folder."""
+    head, found, _ = f"/{path}".rpartition(f"/{RESERVE_FOLDER}/")
+    return f"{head}/{RESERVE_FOLDER}".removeprefix("/") if found else path
+
+
+_DOCUMENT = re.compile(rf"\b{RESERVE_FOLDER}/[0-9A-Za-z._-]*[0-9A-Za-z_-]")
 
 
 @value

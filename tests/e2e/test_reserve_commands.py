@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.e2e.test_reserve import ALONE, BOT, current, report, reserve, stocked
 from tests.support.fleet import Fleet
 
@@ -107,3 +109,43 @@ def failed_verify(fleet: Fleet) -> str:
     done = fleet.attempt("verify", "--reserve")
     assert done.code == 1, done
     return done.out
+
+
+def test_no_operation_id_is_told(stocked: Fleet) -> None:
+    """Neither printed, nor in a plan, a report, a status or a snapshot, whatever
+    becomes of the reserves; and the plan of a snapshot is the plan of the real thing.
+    """
+    fleet = stocked
+    seen: set[str] = set()
+
+    def look() -> None:
+        seen.update(kept.operation_id for kept in reserve(fleet))
+        live, shown = f"live-{len(seen)}.json", f"shown-{len(seen)}.json"
+        observed = f"observed-{len(seen)}.json"
+        fleet.must("observe", "--out", observed)
+        fleet.must("plan", "--out", live)
+        fleet.must("plan", "--observed", observed, "--out", shown)
+        fleet.must("status", "--format", "json")
+        fleet.must("history")
+        digests = [json.loads((fleet.folder / f).read_text())["digest"] for f in (live, shown)]
+        assert digests[0] == digests[1]
+
+    look()
+    fleet.write({**BOT, "reserve": 2})
+    look()
+    report(fleet, "apply", "--yes")
+    look()
+    (first, *_) = reserve(fleet)
+    with fleet.store() as store:
+        store.delete_version(f"{fleet.prefix}/{first.path}", 1)
+    look()
+    report(fleet, "rotate", "--target", "bot", "--yes", environ=ALONE)
+    look()
+    fleet.write({**BOT, "reserve": 0})
+    look()
+    report(fleet, "apply", "--yes")
+    look()
+    fleet.must("history")
+    texts = [*fleet.outputs, *(f.read_text() for f in fleet.folder.glob("*.json"))]
+    assert len(seen) >= 2
+    assert [one for one in seen if any(one in text for text in texts)] == []

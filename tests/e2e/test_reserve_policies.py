@@ -93,7 +93,7 @@ def test_without_the_right_to_undelete_nothing_is_lost(
     rotate = ("rotate", "--target", "bot", "--yes")
     done = fleet.attempt(*rotate, environ={**limited(fleet, openbao, rules), **ALONE})
     assert done.code == 5, done
-    path = f"{fleet.mount}/undelete/{fleet.prefix}/{kept.path}"
+    path = f"{fleet.mount}/undelete/{fleet.prefix}/_reserve/*"
     assert f'its policy needs "update" on {path}' in done.out
     (still,) = reserve(fleet)
     assert (still.token_id, still.lost, still.fresh) == (kept.token_id, False, True)

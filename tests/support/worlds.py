@@ -26,6 +26,7 @@ from reconciler.model import (
 from reconciler.plan.change import Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.vocabulary import Category
+from reconciler.state.kept import Reserve
 from reconciler.state.ledger import (
     Abandoned,
     Closed,
@@ -406,6 +407,9 @@ def scenes(draw: st.DrawFn, labels: st.SearchStrategy[str] | None = None) -> Sce
         )
         recorded += [r.token_id for r in entries[name].retiring] if name in entries else []
         recorded += [r.token_id for r in entries[name].revoking] if name in entries else []
+        kept_ready = entries[name].reserve if name in entries else ()
+        recorded += [kept.token_id for kept in kept_ready]
+        secrets |= {kept.path: draw(_metas()) for kept in kept_ready if draw(st.booleans())}
         tokens += [
             draw(_tokens(token_id, name)) for token_id in recorded if draw(st.integers(0, 4))
         ]
@@ -429,8 +433,10 @@ def scenes(draw: st.DrawFn, labels: st.SearchStrategy[str] | None = None) -> Sce
     wanted = draw(st.lists(st.sampled_from(names), unique=True))
     protections = st.sampled_from([None, True, False])
     specs = [
-        spec(
-            n, scopes=(draw(st.sampled_from(["trading", "withdrawal"])),), protect=draw(protections)
+        dataclasses.replace(
+            spec(n, scopes=(draw(st.sampled_from(["trading", "withdrawal"])),)),
+            protect=draw(protections),
+            reserve=draw(st.integers(0, 2)),
         )
         for n in wanted
     ]
@@ -473,6 +479,22 @@ def _entries(draw: st.DrawFn, label: str, ids: Iterator[str]) -> Entry:
             Revoking(token_id=next(ids), live_label=label, reason="rotated")
             for _ in range(draw(st.integers(0, 3)) // 3)
         ),
+        reserve=tuple(draw(_reserves(next(ids), label)) for _ in range(draw(st.integers(0, 2)))),
+    )
+
+
+@st.composite
+def _reserves(draw: st.DrawFn, token_id: str, label: str) -> Reserve:
+    made_ms = NOW_MS - draw(st.sampled_from([HOUR_MS, 40 * DAY_MS]))
+    return Reserve(
+        token_id=token_id,
+        live_label=label,
+        operation_id=f"op-of-{token_id}",
+        created_at_ms=made_ms,
+        scopes=("trading",),
+        verified_at_ms=made_ms,
+        version_created_at_ms=made_ms,
+        fresh=draw(st.booleans()),
     )
 
 
