@@ -37,6 +37,13 @@ def move(options: MoveOptions) -> None:
         return
     for label in found.moved:
         print_result(safe(f"moved {label}"))
+    for label, token_id in found.reserves:
+        print_result(safe(f"moved {label}, reserve {token_id}"))
+    for label, token_id in found.lost_reserves:
+        complain_of(
+            f"note: the reserve {safe(token_id)} of {safe(label)} could not be brought along: the "
+            "next apply revokes it, and one with an identity stocks another"
+        )
     for label in found.lost:
         complain_of(
             f"note: the secret of {safe(label)} was lost at {origin} on the way: the next apply "

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 from reconciler import on_demand
 
 if TYPE_CHECKING:
-    from reconciler.protocol.again import Patience
+    from reconciler.protocol.again import Patience, until_answered
     from reconciler.protocol.changes import ends_at_once, facts_of, standing_of, step_of
     from reconciler.protocol.commit import delete_placeholder
     from reconciler.protocol.derive import derive_token
@@ -174,13 +174,14 @@ __all__ = [
     "step_of",
     "time_of_record",
     "unrecorded",
+    "until_answered",
     "why_unproven",
 ]
 
 __getattr__ = on_demand(
     __name__,
     {
-        "again": ("Patience",),
+        "again": ("Patience", "until_answered"),
         "changes": ("ends_at_once", "facts_of", "standing_of", "step_of"),
         "commit": ("delete_placeholder",),
         "derive": ("derive_token",),

@@ -12,6 +12,18 @@
     whatever, and the label has been    nothing: its path is another label's
     displaced from its path
 
+The document of a reserve has one version, at both places. So nothing is written over,
+and a reserve that can't be carried is lost: the next plan lets it go by evidence.
+
+    the new path has                    then, for a reserve
+    ----------------------------------  ------------------------------------------------
+    nothing                             it is written, as the first version; one that
+                                        was deleted at the old place is brought back
+                                        there before
+    the same, as the first version      it is carried already
+    what is not ours                    nothing is written
+    anything else                       it is lost
+
 A write that got no clear answer is settled by reading: what lies there is ours, or the
 same is written again, or somebody else has written.
 
@@ -32,7 +44,9 @@ from reconciler.protocol import (
     Sleep,
     Step,
     Unclear,
+    Undelete,
     delete_placeholder,
+    until_answered,
 )
 from reconciler.run.reads import read_secret
 from reconciler.state import (
@@ -42,6 +56,7 @@ from reconciler.state import (
     Entry,
     Fields,
     Ledger,
+    Reserve,
     as_written,
     below,
     is_placeholder,
@@ -53,8 +68,23 @@ PAUSE_MS = 500
 
 
 @value
+class Source:
+    """A secret that is to be carried: the token's, at a version of a path.
+
+    ``displaced``: the path is another label's by now. ``once``: its document has one
+    version, at each place.
+    """
+
+    path: str
+    token_id: str
+    version: VersionId
+    displaced: bool = False
+    once: bool = False
+
+
+@value
 class Target:
-    """What a look at the new path of a label came to.
+    """What a look at the new path of a secret came to.
 
     ``there`` is the version that holds the secret already. Else it is written over
     version ``cas``; or, where it is ``lost`` at the old path, a fence is, unless
@@ -67,58 +97,91 @@ class Target:
     lives: bool = False
 
 
-def look_at(ledger: Ledger, entry: Entry, root: str) -> Step[Target]:
-    """Look where the current secret of an entry is to go.
+def source_of(entry: Entry) -> Source | None:
+    """Return what is to be carried of an entry's current secret; None without one."""
+    current = entry.current
+    if current is None:
+        return None
+    return Source(
+        path=entry.path,
+        token_id=current.token_id,
+        version=current.version_id,
+        displaced=current.displaced,
+    )
+
+
+def source_of_reserve(kept: Reserve) -> Source:
+    """Return what is to be carried of a reserve."""
+    return Source(path=kept.path, token_id=kept.token_id, version=kept.version_id, once=True)
+
+
+def look_at(ledger: Ledger, source: Source, root: str) -> Step[Target]:
+    """Look where a secret is to go.
 
     ReconcilerError where the new path holds what is not ours.
     """
-    if entry.current is not None and entry.current.displaced:
+    if source.displaced:
         return Target(cas=0, lost=True, lives=True)  # the path is another label's by now
-    path = below(root, entry.path)
-    source = yield from _source(entry)
+    path = below(root, source.path)
+    found = yield from read_secret(source.path, source.version.number)
     target = yield from read_secret(path)
     lives = target.state is VersionState.LIVING and not is_placeholder(target)
-    if source is None:
+    if _comes_back(source, found) and not target.version:
+        return Target(cas=0)
+    if not _is_it(source, found):
         return Target(cas=target.version, lost=True, lives=lives)
-    if _is_same(source, target):
+    if _is_same(found, target) and target.version == (1 if source.once else target.version):
         return Target(cas=target.version, there=target.version_id)
     operation_id = target.field(OPERATION_ID)
-    is_copy = operation_id is not None and operation_id == source.field(OPERATION_ID)
+    is_copy = operation_id is not None and operation_id == found.field(OPERATION_ID)
     if lives and not is_copy and path not in {row.path for row in ledger.left}:
         raise ReconcilerError(
             f"{as_written(path)} holds a secret that is not ours: move it, or choose another "
             "prefix, and run again"
         )
-    return Target(cas=target.version)
+    lost = source.once and target.version > 0
+    return Target(cas=target.version, lost=lost, lives=lives)
 
 
-def carry(entry: Entry, root: str, target: Target) -> Step[VersionId]:
-    """Return at which version of the new path the current secret lies.
+def carry(source: Source, root: str, target: Target) -> Step[VersionId]:
+    """Return at which version of the new path the secret lies.
 
-    NOT_CARRIED where it is lost at the old one. PartialError.
+    NOT_CARRIED where it is lost. PartialError.
     """
-    path = below(root, entry.path)
+    path = below(root, source.path)
     if target.there is not None:
         return target.there
-    source = None if target.lost else (yield from _source(entry))
-    if source is None:
+    found = None if target.lost else (yield from _read(source))
+    if found is None:
         if not target.lives:
             yield from _fence(path, target.cas)
         return NOT_CARRIED
-    fields = source.fields or ()
-    made = yield from put_until_there(path, fields, source.secret, cas=target.cas)
+    fields = found.fields or ()
+    made = yield from put_until_there(path, fields, found.secret, cas=target.cas)
     return made.version_id
 
 
-def _source(entry: Entry) -> Step[SecretVersion | None]:
-    """Return the recorded version of the current secret; None where it is lost."""
-    current = entry.current
-    if current is None:
-        return None
-    source = yield from read_secret(entry.path, current.version)
-    if source.secret is None or source.field(TOKEN_ID) != current.token_id:
-        return None
-    return source if source.version_id.is_same(current.version_id) else None
+def _read(source: Source) -> Step[SecretVersion | None]:
+    """Return the recorded version of a secret, brought back if it may be; else None."""
+    number = source.version.number
+    found = yield from read_secret(source.path, number)
+    if _comes_back(source, found):
+        reply = yield from until_answered(Undelete(path=source.path, version=number))
+        if isinstance(reply, (Refused, Unclear)):
+            raise PartialError(f"{reply.sentence}: `reconciler move` again goes on")
+        found = yield from read_secret(source.path, number)
+    return found if _is_it(source, found) else None
+
+
+def _comes_back(source: Source, found: SecretVersion) -> bool:
+    same = found.version_id.is_same(source.version)
+    return source.once and same and found.state is VersionState.DELETED
+
+
+def _is_it(source: Source, found: SecretVersion) -> bool:
+    """Return whether a version is the recorded one, with the token's secret."""
+    holds = found.secret is not None and found.field(TOKEN_ID) == source.token_id
+    return holds and found.version_id.is_same(source.version)
 
 
 def _fence(path: str, cas: int) -> Step[None]:

@@ -11,9 +11,9 @@ The run's own place is the old one; paths of the new one are absolute.
               is arriving                                     it changed meanwhile
     seal      look at each path of the new place; the old     a path is occupied
               ledger says ``moved_to``
-    carry     each current secret is written at the new       somebody else writes there
-              place, where it is not there yet; then the      (5)
-              new ledger is valid
+    carry     each current secret, and each reserve's, is     somebody else writes there
+              written at the new place, where it is not       (5)
+              there yet; then the new ledger is valid
 
     old ledger        new ledger                       then the move
     ----------------  -------------------------------  ---------------------------------
@@ -41,12 +41,21 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from functools import partial
 
 from reconciler.errors import PartialError, ReconcilerError, UsageError, VaultError
 from reconciler.model import SecretMeta, SecretVersion, VersionId, VersionState
 from reconciler.protocol import Step, UseSigner, VerifyToken
-from reconciler.run.carry import Target, carry, look_at, put_until_there
+from reconciler.run.carry import (
+    Source,
+    Target,
+    carry,
+    look_at,
+    put_until_there,
+    source_of,
+    source_of_reserve,
+)
 from reconciler.run.effects import Ask, ReadDesk, ReadHalt, ReadSigner, Stage, Then, Together
 from reconciler.run.lease import record, take_lease, under_lease
 from reconciler.run.listing import refuse_wrong_exchange
@@ -79,11 +88,14 @@ GOES_ON = "`reconciler move` again goes on"
 class MoveReport:
     """Which labels' secrets are at the new place, and which were lost on the way.
 
-    ``did``: this run has moved them; else they had moved before.
+    ``reserves`` and ``lost_reserves`` are tokens that are kept ready, each with its
+    label. ``did``: this run has moved them; else they had moved before.
     """
 
     moved: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    reserves: tuple[tuple[str, str], ...] = ()
+    lost_reserves: tuple[tuple[str, str], ...] = ()
     did: bool = False
 
 
@@ -123,6 +135,15 @@ class _Survey:
     def done(self) -> bool:
         """Whether the new ledger is valid."""
         return self.new is not None and not self.new.arriving_from and not self.new.moved_to
+
+
+@value
+class _Cargo:
+    """A secret of a label that is to be carried, and what lies where it goes."""
+
+    label: str
+    source: Source
+    target: Target
 
 
 def _new_root(session: Session) -> str:
@@ -236,17 +257,28 @@ def _refuse_unmovable(session: Session, origin: Origin) -> Step[None]:
             "which puts it right; move then"
         )
     root = _new_root(session)
-    versions = dict.fromkeys(entries, VersionId(10**6, 10**13))
-    if text_bytes(arrived(observed.ledger, origin.root, root, versions)) > MAX_ENTRY_BYTES:
+    at = VersionId(10**6, 10**13)
+    versions, kept = dict.fromkeys(entries, at), dict.fromkeys(observed.ledger.known_ids(), at)
+    if text_bytes(arrived(observed.ledger, origin.root, root, versions, kept)) > MAX_ENTRY_BYTES:
         raise ReconcilerError(
             "the ledger would outgrow what one Vault entry holds: let predecessors retire first"
         )
-    steps = tuple(
-        partial(look_at, observed.ledger, entry, root)
-        for entry in entries.values()
-        if entry.current is not None
+    yield from _targets(observed.ledger, root)
+
+
+def _targets(ledger: Ledger, root: str) -> Step[tuple[_Cargo, ...]]:
+    """Look where each secret is to go. ReconcilerError where others' things lie."""
+    sources: list[tuple[str, Source]] = []
+    for label, entry in sorted(ledger.tokens.items()):
+        current = source_of(entry)
+        sources += [(label, current)] if current is not None else []
+        sources += [(label, source_of_reserve(kept)) for kept in entry.reserve]
+    steps = tuple(partial(look_at, ledger, source, root) for _, source in sources)
+    targets = yield from Together(steps=steps, width=READERS)
+    return tuple(
+        _Cargo(label=label, source=source, target=target)
+        for (label, source), target in zip(sources, targets, strict=True)
     )
-    yield from Together(steps=steps, width=READERS)
 
 
 def _find_signer(session: Session, ledger: Ledger) -> Step[None]:
@@ -292,31 +324,44 @@ def _seal(session: Session, origin: Origin, announced: int) -> Stage[MoveReport]
     ``announced`` is the version of the new ledger.
     """
     ledger = (yield from ReadDesk()).ledger
-    labels = [label for label, entry in sorted(ledger.tokens.items()) if entry.current]
-    root = _new_root(session)
-    steps = tuple(partial(look_at, ledger, ledger.tokens[label], root) for label in labels)
-    targets = yield from Together(steps=steps, width=READERS)
+    found = yield from _targets(ledger, _new_root(session))
     yield from record(seal(session.manifest.place))
-    found = tuple(zip(labels, targets, strict=True))
     return Then(stage=_carry, arguments=(session, origin, announced, found))
 
 
 def _carry(
-    session: Session, origin: Origin, announced: int, targets: tuple[tuple[str, Target], ...]
+    session: Session, origin: Origin, announced: int, cargo: tuple[_Cargo, ...]
 ) -> Stage[MoveReport]:
-    """Write each current secret at the new place; the last write makes it valid."""
+    """Write each secret at the new place; the last write makes that place valid."""
     ledger, root = (yield from ReadDesk()).ledger, _new_root(session)
-    carried: dict[str, VersionId] = {}
+    carried: list[_Cargo] = []
+    versions: dict[str, VersionId] = {}
+    reserves: dict[str, VersionId] = {}
     try:
-        for label, target in targets:
+        for one in cargo:
             if (yield from ReadHalt()).signalled:
                 raise PartialError(f"stopped by a signal: {GOES_ON}")
-            version = yield from carry(ledger.tokens[label], root, target)
-            if version != NOT_CARRIED:
-                carried[label] = version
-        valid = arrived(ledger, origin.root, root, carried)
+            version = yield from carry(one.source, root, one.target)
+            if version == NOT_CARRIED:
+                continue
+            carried.append(one)
+            if one.source.once:
+                reserves[one.source.token_id] = version
+            else:
+                versions[one.label] = version
+        valid = arrived(ledger, origin.root, root, versions, reserves)
         yield from _write_ledger(session, valid, cas=announced)
     except VaultError as error:
         raise PartialError(f"{error}: {GOES_ON}") from None
-    lost = tuple(label for label, _ in targets if label not in carried)
-    return MoveReport(moved=tuple(carried), lost=lost, did=True)
+    lost = [one for one in cargo if one not in carried]
+    return MoveReport(
+        moved=tuple(one.label for one in carried if not one.source.once),
+        lost=tuple(one.label for one in lost if not one.source.once),
+        reserves=_reserves_in(carried),
+        lost_reserves=_reserves_in(lost),
+        did=True,
+    )
+
+
+def _reserves_in(cargo: Iterable[_Cargo]) -> tuple[tuple[str, str], ...]:
+    return tuple((one.label, one.source.token_id) for one in cargo if one.source.once)

@@ -15,6 +15,8 @@ So there is never more than one valid ledger. What becomes of the entries:
     -----------------------  -------------------------------------------------------
     current                  at the version of its copy in the new place; the copy at
                              the old place is remembered (``Left``)
+    in the reserve           the same, and its document has the first version there;
+                             one that was not carried is lost, and goes by evidence
     retiring, revoking       its secret lies at the old place, under an absolute path
 
 An id that starts to be revoked takes the places of its copies along
@@ -23,17 +25,21 @@ An id that starts to be revoked takes the places of its copies along
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.model import VersionId
 from reconciler.state.entries import at_version, require, transition
+from reconciler.state.kept import Reserve
 from reconciler.state.ledger import Entry, Ledger
 from reconciler.state.parted import Left, below
 
 NOT_CARRIED = VersionId(0)
 """For a secret that was lost at the old place: no version of the new one has it."""
 
+
+NONE: Mapping[str, VersionId] = types.MappingProxyType({})
 
 OF_ANOTHER_PLACE = ""
 """The digest of a desired state that named another place: no manifest has it.
@@ -63,37 +69,45 @@ def arriving(ledger: Ledger, origin: str) -> Ledger:
 
 
 def arrived(
-    ledger: Ledger, old_root: str, new_root: str, versions: Mapping[str, VersionId]
+    ledger: Ledger,
+    old_root: str,
+    new_root: str,
+    versions: Mapping[str, VersionId],
+    reserves: Mapping[str, VersionId] = NONE,
 ) -> Ledger:
     """Return the old ledger as it is valid at the new place.
 
     ``versions`` tells at which version of the new place each label's current secret
-    lies, and lacks those that could not be carried. The roots are absolute.
+    lies, and ``reserves`` that of each token in a reserve, by its id; they lack those
+    that could not be carried. The roots are absolute.
     """
     entries = {
-        label: _arrived(entry, old_root, versions.get(label))
+        label: _arrived(entry, old_root, versions.get(label), reserves)
         for label, entry in ledger.tokens.items()
     }
     left = {*ledger.left}
-    for label in versions:
-        entry = ledger.tokens[label]
-        if entry.current is not None:
+    for label, entry in ledger.tokens.items():
+        if label in versions and entry.current is not None:
             path = below(old_root, entry.path)
             left.add(Left(token_id=entry.current.token_id, path=path))
+        left |= {Left(token_id=k.token_id, path=below(old_root, k.path)) for k in entry.reserve}
     known = ledger.known_ids()
     own = {below(new_root, entry.path) for entry in entries.values()}
-    kept = [row for row in left if row.token_id in known and row.path not in own]
+    own |= {below(new_root, kept.path) for e in entries.values() for kept in e.reserve}
+    rows = [row for row in left if row.token_id in known and row.path not in own]
     return replace(
         ledger,
         holder=None,
         moved_to=None,
         tokens=entries,
-        left=tuple(sorted(kept, key=lambda row: (row.token_id, row.path))),
+        left=tuple(sorted(rows, key=lambda row: (row.token_id, row.path))),
         manifests=tuple(replace(row, digest=OF_ANOTHER_PLACE) for row in ledger.manifests),
     )
 
 
-def _arrived(entry: Entry, old_root: str, version: VersionId | None) -> Entry:
+def _arrived(
+    entry: Entry, old_root: str, version: VersionId | None, reserves: Mapping[str, VersionId]
+) -> Entry:
     current = entry.current
     if current is not None:
         current = at_version(current, version or NOT_CARRIED)
@@ -104,6 +118,23 @@ def _arrived(entry: Entry, old_root: str, version: VersionId | None) -> Entry:
             replace(row, path=below(old_root, row.path or entry.path)) for row in entry.retiring
         ),
         revoking=tuple(
-            replace(row, path=below(old_root, row.path or entry.path)) for row in entry.revoking
+            replace(
+                row,
+                path=below(old_root, row.path or entry.path),
+                copies=tuple(below(old_root, path) for path in row.copies),
+            )
+            for row in entry.revoking
         ),
+        reserve=tuple(
+            _arrived_reserve(kept, old_root, reserves.get(kept.token_id)) for kept in entry.reserve
+        ),
+    )
+
+
+def _arrived_reserve(kept: Reserve, old_root: str, version: VersionId | None) -> Reserve:
+    return replace(
+        kept,
+        version_created_at_ms=version.created_at_ms if version else kept.version_created_at_ms,
+        lost=kept.lost or version is None,
+        written=tuple(below(old_root, path) for path in kept.written),
     )

@@ -628,9 +628,9 @@ _arrived = moving.arrived
 
 
 def _forget_what_is_left(
-    ledger: Ledger, old_root: str, new_root: str, versions: Mapping[str, VersionId]
+    ledger: Ledger, old_root: str, new_root: str, *versions: Mapping[str, VersionId]
 ) -> Ledger:
-    return dataclasses.replace(_arrived(ledger, old_root, new_root, versions), left=())
+    return dataclasses.replace(_arrived(ledger, old_root, new_root, *versions), left=())
 
 
 def _leave_it_valid(place: str) -> Transition:
