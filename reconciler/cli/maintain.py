@@ -68,6 +68,7 @@ def release_labels(options: ReleaseOptions) -> None:
         found = runner.run(stage)
     for token in found.tokens:
         where = "a predecessor" if token.place is None else f"its secret stays at {token.place}"
+        where = f"kept ready, {where}" if token.reserve else where
         print_result(safe(f"released {token.label} ({token.token_id}): {where}"))
     for note in found.notes:
         complain_of(f"note: {note}")

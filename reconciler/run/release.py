@@ -27,7 +27,8 @@ over is treated so:
 
 Rules this module keeps:
 
-1. Neither the exchange nor a secret is written to.
+1. Neither the exchange nor a secret is written to. The document of a reserve stays,
+   and is named with its place: nobody else knows it afterwards.
 2. One write of the ledger releases everything, so no crash leaves a part of it.
 """
 
@@ -49,12 +50,14 @@ from reconciler.values import value
 class ReleasedToken:
     """A token that lives on as somebody else's.
 
-    ``place`` is where its secret lies, None for a predecessor.
+    ``place`` is where its secret lies, None for a predecessor. ``reserve``: it was kept
+    ready, in a document of its own.
     """
 
     label: str
     token_id: str
     place: str | None
+    reserve: bool = False
 
 
 @value
@@ -112,25 +115,21 @@ def find_release(
     if not everything:
         _refuse_manager(session, observed, labels)
     _refuse_unfinished(session, observed, labels)
-    place = session.manifest.place
-    tokens = [
-        ReleasedToken(
-            label=label,
-            token_id=token_id,
-            place=None if number else f"{place}/{ledger.tokens[label].path}",
-        )
-        for label in labels
-        for number, token_id in enumerate(_current_first(ledger, label))
-        if token_id
-    ]
+    tokens = [token for label in labels for token in _tokens(ledger, label, session.manifest.place)]
     notes = tuple(_notes(session, observed, labels, everything=everything))
     return ReleaseReport(labels=labels, tokens=tuple(tokens), notes=notes)
 
 
-def _current_first(ledger: Ledger, label: str) -> tuple[str, ...]:
-    """Return the ids that go, an empty one in front where there is no current one."""
+def _tokens(ledger: Ledger, label: str, place: str) -> Iterable[ReleasedToken]:
+    """Yield what a label lets go: its current token, predecessors, and the reserve."""
     entry = ledger.tokens[label]
-    return held_ids(entry) if entry.current is not None else ("", *held_ids(entry))
+    current = None if entry.current is None else entry.current.token_id
+    kept = {row.token_id: f"{place}/{row.path}" for row in entry.reserve}
+    places = {**kept} if current is None else {**kept, current: f"{place}/{entry.path}"}
+    for token_id in held_ids(entry):
+        yield ReleasedToken(
+            label=label, token_id=token_id, place=places.get(token_id), reserve=token_id in kept
+        )
 
 
 def _known(ledger: Ledger, wanted: tuple[str, ...]) -> tuple[str, ...]:
