@@ -37,7 +37,7 @@ from reconciler.run import (
     adopt_folder,
     adopt_list,
     adopt_token,
-    credentials_from,
+    secret_from,
 )
 from reconciler.values import value
 
@@ -109,12 +109,13 @@ def _adopt_one(options: AdoptOptions, grace_ms: int) -> None:
     label, token_id = options.label or "", options.token_id or ""
     if sys.stdin.isatty():
         complain("the token's secret (it is not shown):")
-    credentials = credentials_from(token_id, read_line_of_secret())
+    secret = secret_from(read_line_of_secret())
     with open_for_writing(options) as runner:
         stage = adopt_token(
             runner.session,
             label,
-            credentials,
+            token_id,
+            secret,
             other_label=options.other_label,
             grace_ms=grace_ms,
         )

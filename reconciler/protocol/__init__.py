@@ -92,7 +92,7 @@ if TYPE_CHECKING:
         settled,
         unrecorded,
     )
-    from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE
+    from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS, TOO_LATE, sign_stored
     from reconciler.protocol.prove import why_unproven
     from reconciler.protocol.recover import finish_all_revoking, recover_intent
     from reconciler.protocol.repair import fix_version, remove_placeholder
@@ -170,6 +170,7 @@ __all__ = [
     "rewrite_secret",
     "rollback",
     "settled",
+    "sign_stored",
     "standing_of",
     "step_of",
     "time_of_record",
@@ -235,7 +236,7 @@ __getattr__ = on_demand(
             "settled",
             "unrecorded",
         ),
-        "own_use": ("OWN_USE_MS", "SIGN_BEFORE_MS", "TOO_LATE"),
+        "own_use": ("OWN_USE_MS", "SIGN_BEFORE_MS", "TOO_LATE", "sign_stored"),
         "prove": ("why_unproven",),
         "found": ("Recovery",),
         "recover": ("finish_all_revoking", "recover_intent"),

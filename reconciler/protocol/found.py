@@ -42,6 +42,7 @@ from reconciler.state import (
     record_found,
     record_promoted,
     record_stocked,
+    reserve_of,
 )
 from reconciler.values import value
 
@@ -138,7 +139,7 @@ def record_commit(task: Recovery, intent: Intent, found: Found, ledger: Ledger) 
         revoke_all=intent.compromised,
     )
     record = record_found(label, intent.operation_id, current, retirement)
-    if intent.kind is IntentKind.PROMOTE:
+    if intent.kind is IntentKind.PROMOTE or reserve_of(entry, token_id) is not None:
         record = record_promoted(label, intent, current, retirement, later=True)
     reply = yield from WriteLedger(transition=record)
     if not isinstance(reply, Recorded):

@@ -8,7 +8,9 @@ Steps 1, 5 and 6 without a derive.
               older version
     rollback  a retiring predecessor,     the predecessor is current, the successor
               from an older version       retires
-    adopt     what a person brought       the token is current
+    adopt     what a person brought       the token is current; one from the label's
+                                          reserve leaves that, and its predecessor
+                                          retires
     rewrite   the current token, from     the same token is current at the new version
               the latest version
 
@@ -21,6 +23,8 @@ forgets. It never revokes the token, which was there before the intent.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, VersionId
 from reconciler.protocol.again import until_answered
@@ -69,10 +73,13 @@ from reconciler.state import (
     credentials_of,
     kept_beside,
     named_others,
+    open_adoption,
     open_intent,
     others_of,
     own_fields,
     record_current,
+    record_promoted,
+    reserve_of,
     with_further,
 )
 from reconciler.values import value
@@ -229,9 +236,9 @@ def rewrite_secret(run: Run, task: Rewrite) -> Step[Outcome]:
         fields=task.further,
         others=named_others(tuple(kept.items()), task.further),
     )
-    opened = yield from WriteLedger(
-        transition=open_intent(task.label, intent, protect=task.protect)
-    )
+    is_kept = reserve_of(task.entry, task.live.token_id) is not None
+    begin = open_adoption if is_kept else open_intent
+    opened = yield from WriteLedger(transition=begin(task.label, intent, protect=task.protect))
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
     kept[OPERATION_ID] = operation_id
@@ -275,8 +282,13 @@ def _record_rewritten(task: Rewrite, intent: Intent, version: VersionId) -> Step
         version_created_at_ms=version.created_at_ms,
         verified_at_ms=task.verified_at_ms,
     )
-    retirement = Retirement(at_ms=now_ms, overlap_ms=task.overlap_ms, reason="rolled back")
+    reason = "rolled back" if task.kind is IntentKind.ROLLBACK else "rotated"
+    retirement = Retirement(at_ms=now_ms, overlap_ms=task.overlap_ms, reason=reason)
     step = record_current(task.label, intent.operation_id, current, retirement)
+    kept = reserve_of(task.entry, task.live.token_id)
+    if kept is not None:
+        current = dataclasses.replace(current, asked_label=kept.asked_label)
+        step = record_promoted(task.label, intent, current, retirement)
     reply = yield from WriteLedger(transition=step)
     if not isinstance(reply, Recorded):
         return unrecorded(reply, task.live.token_id)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from reconciler import on_demand
 
 if TYPE_CHECKING:
-    from reconciler.run.adopt import GRACE_MS, adopt_token, credentials_from
+    from reconciler.run.adopt import GRACE_MS, adopt_token, secret_from
     from reconciler.run.adopt_many import (
         Adoption,
         AdoptReport,
@@ -68,7 +68,6 @@ __all__ = [
     "adopt_token",
     "apply_manifest",
     "bootstrap_manager",
-    "credentials_from",
     "forget_one",
     "look_only",
     "move_here",
@@ -78,6 +77,7 @@ __all__ = [
     "refuse_distrusted",
     "roll_back",
     "rotate_labels",
+    "secret_from",
     "stop_managing",
     "unallowed",
     "verify_secrets",
@@ -86,7 +86,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
-        "adopt": ("GRACE_MS", "adopt_token", "credentials_from"),
+        "adopt": ("GRACE_MS", "adopt_token", "secret_from"),
         "adopt_many": ("Adoption", "AdoptReport", "Verdict", "adopt_folder", "adopt_list"),
         "apply": ("apply_manifest",),
         "approval": ("StalePlanError",),

@@ -1,8 +1,19 @@
 """Adopt: start managing a live token whose secret a person still has.
 
-It becomes the current token of a label that has none.
+    the token is                        then
+    ----------------------------------  ----------------------------------------------
+    not known                           it becomes the current token of a label that
+                                        has none; never one of its reserve, which
+                                        nobody may have used
+    in the reserve of this very label   it becomes the label's current token, and the
+                                        one that was retires; its document is left for
+                                        the next apply to delete. Its secret may be
+                                        given, else it is read in its document. The
+                                        use to come is recorded before it signs
+    another one of ours                 it is refused
 
-Rule this module keeps: a path that is occupied is never adopted over.
+Rule this module keeps: a path that is occupied is never adopted over, but by a token of
+the reserve, where what lies there is the label's own.
 """
 
 from __future__ import annotations
@@ -29,35 +40,64 @@ from reconciler.protocol import (
     Step,
     VerifyToken,
     rewrite_secret,
+    sign_stored,
 )
 from reconciler.run.effects import Stage, Then
 from reconciler.run.lease import holding_lease, refuse_undone
 from reconciler.run.listing import check_profile
 from reconciler.run.newest import note_adopted
+from reconciler.run.reads import read_secret
 from reconciler.run.session import Session, look_only, refuse_ending
-from reconciler.state import TOKEN_ID, Entry, IntentKind, Observed
+from reconciler.state import (
+    TOKEN_ID,
+    Entry,
+    IntentKind,
+    Ledger,
+    Observed,
+    Reserve,
+    credentials_of,
+    own_ids,
+    reserve_of,
+)
 from reconciler.values import value
 
 GRACE_MS = 14 * DAY_MS
 
 
-def adopt_token(
+def adopt_token(  # noqa: PLR0913  # the last two by name
     session: Session,
     label: str,
-    credentials: Credentials,
+    token_id: str,
+    secret: Secret | None,
     *,
     other_label: bool,
     grace_ms: int = GRACE_MS,
 ) -> Stage[Outcome]:
     """Start managing a live token, of which age is no reason to rotate it for so long.
 
-    Raises PartialError after a write; UsageError, PersonNeededError, ReconcilerError
-    before.
+    Only of one in the reserve the secret may be None. Raises PartialError after a
+    write; UsageError, PersonNeededError, ReconcilerError before.
     """
     spec = session.spec(label)
     observed = yield from look_only(session)
     refuse_ending(observed)
-    adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
+    adoptable(session, observed, spec, token_id, other_label=other_label)
+    kept = kept_in(observed.ledger, label, token_id)
+    if kept is not None:
+        secret = secret or (yield from _secret_of(kept))
+    elif secret is not None:
+        yield from _prove(session, observed, Credentials(token_id=token_id, secret=secret))
+    if secret is None:
+        raise UsageError(NOTHING_GIVEN)
+    credentials = Credentials(token_id=token_id, secret=secret)
+    begin = session, observed.ledger, observed.ledger_version, _look_again
+    return Then(
+        stage=holding_lease, arguments=(*begin, session, spec, credentials, other_label, grace_ms)
+    )
+
+
+def _prove(session: Session, observed: Observed, credentials: Credentials) -> Step[None]:
+    """Let a token sign that is not ours yet. ReconcilerError where it can't be."""
     listing = yield from VerifyToken(credentials=credentials)
     if not isinstance(listing, Listing):
         raise ReconcilerError(listing.sentence)
@@ -68,10 +108,23 @@ def adopt_token(
         )
     whose = f"the token {credentials.token_id}"
     yield from check_profile(session.manifest, observed.ledger, credentials, whose=whose)
-    begin = session, observed.ledger, observed.ledger_version, _look_again
-    return Then(
-        stage=holding_lease, arguments=(*begin, session, spec, credentials, other_label, grace_ms)
-    )
+
+
+def kept_in(ledger: Ledger, label: str, token_id: str) -> Reserve | None:
+    """Return the token of a label's reserve with this id, if it is one."""
+    entry = ledger.tokens.get(label)
+    return reserve_of(entry, token_id) if entry is not None else None
+
+
+def _secret_of(kept: Reserve) -> Step[Secret | None]:
+    content = yield from read_secret(kept.path, kept.version_id.number)
+    pair = credentials_of(content)
+    if pair is None or pair.token_id != kept.token_id:
+        raise ReconcilerError(
+            f"the document of {kept.token_id} does not hold its secret any more: "
+            "give it on standard input"
+        )
+    return pair.secret
 
 
 def _look_again(
@@ -83,6 +136,13 @@ def _look_again(
 ) -> Stage[Outcome]:
     observed = yield from look_only(session)
     live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
+    if kept_in(observed.ledger, spec.label, credentials.token_id) is not None:
+        entry = observed.ledger.tokens[spec.label]
+        reply = yield from sign_stored(spec.label, entry, credentials)
+        if not isinstance(reply, Listing):
+            raise ReconcilerError(reply.sentence)
+        if reply.find(credentials.token_id) is None:
+            raise ReconcilerError("the list that the token signed does not have it: it lags")
     yield from note_adopted(session, observed)
     proven = Proven(spec=spec, credentials=credentials, live=live, grace_ms=grace_ms)
     return Then(stage=_commit, arguments=(session, observed, proven))
@@ -143,10 +203,13 @@ def adoptable(
     """Return the live token that may become the label's. ReconcilerError."""
     ledger, manifest = observed.ledger, session.manifest
     entry = ledger.tokens.get(spec.label) or Entry(path=spec.path)
+    kept = reserve_of(entry, token_id)
     owner = ledger.known_ids().get(token_id)
-    if owner is not None:
+    if owner is not None and kept is None:
         raise ReconcilerError(f"{token_id} is managed already, as a token of {owner}")
-    if entry.current is not None or entry.intent is not None:
+    if kept is not None:
+        _refuse_unsettled(spec.label, entry)
+    elif entry.current is not None or entry.intent is not None:
         raise ReconcilerError(
             f"{spec.label} has a token already: remove the label first, or adopt under another one"
         )
@@ -155,7 +218,8 @@ def adoptable(
         raise ReconcilerError(
             f"the exchange does not list {token_id}: it is revoked, or of another profile"
         )
-    if live.label != spec.label and not other_label:
+    names = {spec.label} if kept is None else {spec.label, kept.live_label}
+    if live.label not in names and not other_label:
         raise ReconcilerError(
             f"the exchange calls {token_id} {live.label!r}, not {spec.label!r}: "
             "--other-label if that is meant"
@@ -167,24 +231,50 @@ def adoptable(
             f"delete_version_after to 0s, or give {spec.label} another path"
         )
     taken = any(e.path == spec.path for label, e in ledger.tokens.items() if label != spec.label)
-    if taken or meta.state is VersionState.LIVING:
+    own = kept is not None and _is_own(observed, entry, spec.path)
+    if taken or (meta.state is VersionState.LIVING and not own):
         raise PersonNeededError(
             f"{where} is occupied: a path that is occupied is never adopted over"
         )
     return live
 
 
-def credentials_from(token_id: str, text: str) -> Credentials:
-    """Return an id with the secret that a person gave. UsageError."""
+def _refuse_unsettled(label: str, entry: Entry) -> None:
+    """Raise ReconcilerError where an apply has to end something of the label before."""
+    if entry.intent is not None:
+        raise ReconcilerError(
+            f"something was begun for {label} and is not finished: run `reconciler apply` "
+            "first, which finishes or undoes it"
+        )
+    if entry.current is not None and entry.current.left_ms is not None:
+        raise ReconcilerError(
+            f"{label} is recorded as not in the manifest: run `reconciler apply` first"
+        )
+
+
+def _is_own(observed: Observed, entry: Entry, path: str) -> bool:
+    """Return whether what lives at a path is one of the label's own tokens."""
+    content, current = observed.contents.get(path), entry.current
+    if content is None:
+        in_place = current is not None and current.is_in_place(observed.meta(path))
+        return in_place and entry.is_at(path)
+    return content.token_id in own_ids(entry)
+
+
+NOTHING_GIVEN = (
+    "no secret on standard input: give it as one line, "
+    "for example `vault kv get -field=secret … | …`"
+)
+
+
+def secret_from(text: str) -> Secret | None:
+    """Return the secret that a person gave, None for an empty line. UsageError."""
     secret = text.strip()
     if not secret:
-        raise UsageError(
-            "no secret on standard input: give it as one line, "
-            "for example `vault kv get -field=secret … | …`"
-        )
+        return None
     if not _is_base64(secret):
         raise UsageError("what came on standard input is not base64, as the exchange's secrets are")
-    return Credentials(token_id=token_id, secret=Secret(secret))
+    return Secret(secret)
 
 
 def _is_base64(text: str) -> bool:

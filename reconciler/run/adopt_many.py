@@ -19,6 +19,9 @@ A row is
     the label's current token has the id       adopted, already
     an open adoption of the id, by a run that  proven, then finished or undone, then
     is over                                    adopted
+    it is in the label's reserve               refused: it is adopted alone, because
+                                               its use has to be recorded before it
+                                               signs
     another token, or another open intent      refused
     nothing                                    proven, then adopted
 
@@ -47,7 +50,7 @@ from reconciler.protocol import (
     recover_intent,
     why_unproven,
 )
-from reconciler.run.adopt import GRACE_MS, Proven, adoptable, write_adopted
+from reconciler.run.adopt import GRACE_MS, Proven, adoptable, kept_in, write_adopted
 from reconciler.run.effects import (
     Ask,
     ListPlaces,
@@ -292,6 +295,11 @@ def _live(
     if _begun(observed.ledger, asked.label, token_id) is not None:
         return None
     spec = adoption.session.spec(asked.label)
+    if kept_in(observed.ledger, asked.label, token_id) is not None:
+        raise ReconcilerError(
+            f"{token_id} is in the reserve of {asked.label}: adopt it alone, "
+            f"`reconciler adopt --label {asked.label} --token-id {token_id}`"
+        )
     return adoptable(adoption.session, observed, spec, token_id, other_label=adoption.other_label)
 
 

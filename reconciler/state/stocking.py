@@ -14,6 +14,8 @@
     its document is deleted            ``forget_left``
     a person wrote it to the label's   ``record_in_place``: it is current, and fresh
     path                               no more
+    a person adopts it                 ``open_adoption``, which is also the end of its
+                                       freshness; ``record_promoted``
     it is to go                        ``give_up_reserve``
 
 The rules are those of ``transitions``.
@@ -78,6 +80,17 @@ def open_promotion(
         return expect_own_use(label, intent.token_id or "", until_ms)(ledger)
 
     return opened
+
+
+@transition
+def open_adoption(ledger: Ledger, label: str, intent: Intent, *, protect: bool | None) -> Ledger:
+    """Begin to adopt a token of the reserve: somebody has its secret from now on."""
+    kept = _known(ledger.tokens.get(label, Entry(path=intent.path)), intent.token_id or "")
+    ledger = open_intent(label, intent, protect=protect)(ledger)
+    entry = entry_of(ledger, label)
+    theirs = replace(kept, fresh=False, written=tuple(sorted({*kept.written, intent.path})))
+    rows = tuple(theirs if row == kept else row for row in entry.reserve)
+    return with_entry(ledger, label, replace(entry, reserve=rows))
 
 
 def close_promotion(  # noqa: PLR0913  # the last four by name
@@ -175,7 +188,8 @@ def record_promoted(
 ) -> Transition:
     """Record a committed promotion: the reserve is current, its predecessor retires.
 
-    ``later``: another run than the promotion's own has found it.
+    ``later``: another run than the promotion's own has found it. The same for one that
+    a person adopted.
     """
     record = record_found if later else record_current
 

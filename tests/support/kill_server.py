@@ -12,6 +12,7 @@ once, so that the next run need not wait a minute for it.
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -71,6 +72,7 @@ def run(order: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(order["environ"])
     os.chdir(order["folder"])
+    sys.stdin = io.StringIO()  # not the next order
     output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output, stream.fileno())

@@ -165,7 +165,7 @@ class Wish:
             return adopt_list(Adoption(session=session, ask=False), asked)
         if self.command is Command.ADOPT:
             pair = Credentials(token_id=self.token_id, secret=secret_of(self.token_id))
-            return adopt_token(session, self.subject, pair, other_label=False)
+            return adopt_token(session, self.subject, pair.token_id, pair.secret, other_label=False)
         if self.command is Command.RELEASE:
             labels = (self.subject,) if self.subject else ()
             return stop_managing(session, labels, everything=not labels, ask=False)
