@@ -4,8 +4,8 @@ the token is                                  then
 --------------------------------------------  ------------------------------------
 named as perhaps made by a derive whose       it is somebody else's from now on,
 answer was lost                               and the attempt is forgotten
-recorded, but not listed, and its secret is   it is taken for gone
-lost (``missing``)
+recorded, in the reserve too, but not listed, it is taken for gone
+and its secret is lost (``missing``)
 forgotten before                              nothing
 anything else                                 refused: there is nothing to forget
 """
@@ -97,7 +97,8 @@ def _of_missing(observed: Observed) -> list[Forgettable]:
 
 
 def _missing(entry: Entry) -> list[str]:
-    ids = [row.token_id for row in entry.retiring if row.missing_since_ms is not None]
+    rows = (*entry.retiring, *entry.reserve)
+    ids = [row.token_id for row in rows if row.missing_since_ms is not None]
     current = entry.current
     if current is not None and current.missing_since_ms is not None:
         ids.append(current.token_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.e2e.test_reserve import ALONE, BOT, current, report, reserve, stocked
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, judged
 
 __all__ = ["stocked"]  # the fixture
 
@@ -149,3 +149,52 @@ def test_no_operation_id_is_told(stocked: Fleet) -> None:
     texts = [*fleet.outputs, *(f.read_text() for f in fleet.folder.glob("*.json"))]
     assert len(seen) >= 2
     assert [one for one in seen if any(one in text for text in texts)] == []
+
+
+def test_a_reserve_that_is_missing_is_forgotten(stocked: Fleet) -> None:
+    """Neither listed nor to be asked, because its document is gone: a person says that
+    it is gone, and the next apply stocks another.
+    """
+    fleet = stocked
+    (kept,) = reserve(fleet)
+    with fleet.operator() as client:
+        client.secrets.kv.v2.destroy_secret_versions(
+            f"{fleet.prefix}/{kept.path}", [1], mount_point=fleet.mount
+        )
+    forget = ("forget", "--token-id", kept.token_id, "--yes")
+    with fleet.untouched():
+        assert "nothing is to be forgotten" in fleet.refused(1, *forget)
+    fleet.sandbox.state.revoke_by_hand(kept.token_id)
+    fleet.attempt("apply", "--yes", environ=ALONE)
+    (held,) = reserve(fleet)
+    assert held.missing_since_ms is not None
+    assert "forget --token-id" in fleet.must("plan").out + fleet.must("status").out
+    fleet.must(*forget)
+    assert reserve(fleet) == ()
+    fleet.must("apply", "--yes")
+    assert len(reserve(fleet)) == 1
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+def test_history_tells_of_the_reserve(stocked: Fleet) -> None:
+    """Stocked, promoted in place of the one before, revoked: each once."""
+    fleet = stocked
+    (first,), old = reserve(fleet), current(fleet)
+    with fleet.operator() as client:
+        client.secrets.kv.v2.update_metadata(
+            f"{fleet.prefix}/_ledger", max_versions=200, mount_point=fleet.mount
+        )
+    fleet.must("rotate", "--target", "bot", "--yes", environ=ALONE)
+    fleet.must("apply", "--yes")
+    (second,) = reserve(fleet)
+    fleet.write({**BOT, "reserve": 0})
+    fleet.must("apply", "--yes")
+    document = judged("history", fleet.must("history", "--label", "bot", "--format", "json").out)
+    told = [(e["what"], e["token_id"], e["why"]) for e in document["events"]]
+    assert [row for row in told if row[1] != old] == [
+        ("stocked", first.token_id, ""),
+        ("rotated from the reserve", first.token_id, f"in place of {old}, rotated"),
+        ("stocked", second.token_id, ""),
+        ("revoked", second.token_id, "not desired"),
+    ]
