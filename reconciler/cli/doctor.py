@@ -240,7 +240,7 @@ def _of_both(
             f"{observed.signer_id}" + ("" if profile is None else f", profile {profile}"),
         )
         yield from (_warn("vault.versions", sentence) for sentence in few_versions(observed))
-        yield from of_reserve(store, manifest, observed)
+        yield from of_reserve(driver, store, manifest, observed)
     except ReconcilerError as error:
         yield _fail("exchange", str(error))
     yield from _identity(manifest, check, identity, observed)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from reconciler.documents import Check, Health
 from reconciler.model import Manifest
+from reconciler.run import Driver, find_strays
 from reconciler.state import LEDGER_NAME, RESERVE_FOLDER, Observed
 from reconciler.vault import SecretStore
 
-READERS = "vault.reserve"
+READERS, STRAYS = "vault.reserve", "reserve.strays"
 CLOSE = "narrow it, or give its tokens the policy reserve-closed of docs/install.md as well"
 
 
@@ -19,28 +20,38 @@ def has_reserve(manifest: Manifest, observed: Observed) -> bool:
     return wanted or any(entry.reserve for entry in observed.ledger.tokens.values())
 
 
-def of_reserve(store: SecretStore, manifest: Manifest, observed: Observed) -> Iterator[Check]:
-    """Say who else reads the reserve; nothing where there is none."""
+def of_reserve(
+    driver: Driver, store: SecretStore, manifest: Manifest, observed: Observed
+) -> Iterator[Check]:
+    """Say who else reads the reserve, and what lies there; nothing where there is none.
+
+    ReconcilerError where what lies there can't be read.
+    """
     if not has_reserve(manifest, observed):
         return
+    yield _readers(store, manifest)
+    for stray in driver.run(find_strays(observed.ledger)):
+        yield Check(id=STRAYS, health=Health.WARN, message=stray.sentence(manifest.place))
+
+
+def _readers(store: SecretStore, manifest: Manifest) -> Check:
     at = f"{manifest.mount}/data/{manifest.prefix}"
     folder = f"{at}/{RESERVE_FOLDER}/"
     found = store.login.policies_reading(f"{folder}x", owned_by=f"{at}/{LEDGER_NAME}")
     if found is None:
-        yield Check(
+        return Check(
             id=READERS,
             health=Health.WARN,
             message="the token may not read policies, so who else reads the reserve isn't known",
             action=f"look for consumers' policies that cover {folder}*, such as one on {at}/*",
         )
-    elif found:
+    if found:
         verb = "reads" if len(found) == 1 else "read"
         shown = ", ".join(found[:5]) + (" …" if found[5:] else "")
-        yield Check(
+        return Check(
             id=READERS,
             health=Health.WARN,
             message=f"by its text, {shown} {verb} the successors at {folder}*",
             action=CLOSE,
         )
-    else:
-        yield Check(id=READERS, health=Health.OK, message="no consumer's policy reads there")
+    return Check(id=READERS, health=Health.OK, message="no consumer's policy reads there")

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         look_only,
         refuse_distrusted,
     )
+    from reconciler.run.strays import find_strays
     from reconciler.run.verify import verify_secrets
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "adopt_token",
     "apply_manifest",
     "bootstrap_manager",
+    "find_strays",
     "forget_one",
     "look_only",
     "move_here",
@@ -108,6 +110,7 @@ __getattr__ = on_demand(
             "look_only",
             "refuse_distrusted",
         ),
+        "strays": ("find_strays",),
         "verify": ("verify_secrets",),
     },
 )

@@ -148,9 +148,13 @@ class ReadMountLife(Effect[int | None | Refused | Unclear]):
 
 @value
 class ListPaths(Effect[tuple[str, ...] | Refused | Unclear]):
-    """The paths below the prefix, sorted; of more than ``limit`` the first."""
+    """The paths below the prefix, sorted; of more than ``limit`` the first.
+
+    With a ``folder`` only those in it.
+    """
 
     limit: int
+    folder: str = ""
 
 
 @value

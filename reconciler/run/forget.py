@@ -21,6 +21,8 @@ from reconciler.state import (
     FORGOTTEN,
     Entry,
     Observed,
+    Reserve,
+    Retiring,
     Transition,
     forget_missing,
     forget_token,
@@ -97,7 +99,7 @@ def _of_missing(observed: Observed) -> list[Forgettable]:
 
 
 def _missing(entry: Entry) -> list[str]:
-    rows = (*entry.retiring, *entry.reserve)
+    rows: tuple[Retiring | Reserve, ...] = (*entry.retiring, *entry.reserve)
     ids = [row.token_id for row in rows if row.missing_since_ms is not None]
     current = entry.current
     if current is not None and current.missing_since_ms is not None:

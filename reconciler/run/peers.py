@@ -353,7 +353,8 @@ class Peers:
         return store.read_meta(path)
 
     def _list_paths(self, effect: ListPaths) -> tuple[str, ...]:
-        found = self._store.list_paths(self._prefix, limit=effect.limit)
+        folder = "/".join(filter(None, (self._prefix, effect.folder)))
+        found = self._store.list_paths(folder, limit=effect.limit)
         return tuple(path.removeprefix(f"{self._prefix}/") for path in found)
 
     def _read_secret(self, effect: ReadSecret) -> SecretVersion:

@@ -110,9 +110,12 @@ def read_secret(path: str, version: int | None = None) -> Step[SecretVersion]:
     return _known((yield from ReadSecret(path=path, version=version)))
 
 
-def list_paths(*, limit: int) -> Step[tuple[str, ...]]:
-    """Return the paths below the prefix, at most ``limit``. VaultError."""
-    return _known((yield from ListPaths(limit=limit)))
+def list_paths(*, limit: int, folder: str = "") -> Step[tuple[str, ...]]:
+    """Return the paths below the prefix, or in a folder there. VaultError.
+
+    At most ``limit``.
+    """
+    return _known((yield from ListPaths(limit=limit, folder=folder)))
 
 
 def _known(reply: R | Refused | Unclear) -> R:

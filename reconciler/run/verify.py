@@ -34,9 +34,10 @@ from reconciler.protocol import (
     Unclear,
     VerifyToken,
 )
-from reconciler.run.effects import Stage, Then, Together
+from reconciler.run.effects import Say, Stage, Then, Together
 from reconciler.run.lease import holding_lease, record
 from reconciler.run.session import Session, look_only, refuse_ending
+from reconciler.run.strays import find_strays
 from reconciler.state import (
     Entry,
     Ledger,
@@ -44,6 +45,7 @@ from reconciler.state import (
     Reserve,
     credentials_of,
     expect_own_use,
+    note_leftover,
     only_ours,
     settle_own_uses,
 )
@@ -78,7 +80,7 @@ def verify_secrets(session: Session, *, reserve: bool = False) -> Stage[tuple[Ve
     observed = yield from look_only(session)
     entries = observed.ledger.tokens.values()
     waits = any(entry.retiring and entry.current is not None for entry in entries)
-    if not waits and not (reserve and _kept(session, observed.ledger)):
+    if not waits and not reserve:
         return (yield from _verify_all(session, observed))
     refuse_ending(observed)
     begin = session, observed.ledger, observed.ledger_version, _record_and_verify
@@ -102,6 +104,8 @@ def _record_and_verify(
         yield from record(partial(_expect_own_uses, ours, until_ms))
     bound_ms = until_ms if ours else None
     found = yield from _verify_all(session, observed, bound_ms)
+    if reserve:
+        yield from _note_strays(observed)
     if kept:
         signing = tuple(
             partial(_verify_kept, label, row, refused.get(row.token_id, ""), bound_ms)
@@ -111,6 +115,15 @@ def _record_and_verify(
     ended_ms = (yield from Now()) + USE_MARGIN_MS
     yield from NoteLedger(transition=settle_own_uses(until_ms, min(ended_ms, until_ms)))
     return tuple(sorted(found, key=lambda row: (row.label, row.reserve)))
+
+
+def _note_strays(observed: Observed) -> Step[None]:
+    """Name the documents that are no reserve's; an apply deletes those of ours."""
+    for stray in (yield from find_strays(observed.ledger)):
+        sentence = f"warning: {stray.sentence(observed.place)}"
+        yield from Say(sentence=sentence, once=sentence)
+        if stray.token_id is not None and stray.owner is not None:
+            yield from NoteLedger(transition=note_leftover(stray.token_id, stray.path))
 
 
 def _kept(session: Session, ledger: Ledger) -> tuple[tuple[str, Reserve], ...]:

@@ -12,6 +12,8 @@
     the reserve does not sign          ``drop_reserve``: the intent is closed, and the
                                        row is revoking, in one write
     its document is deleted            ``forget_left``
+    a document of another token of     ``note_leftover``
+    ours is found beside it
     a person wrote it to the label's   ``record_in_place``: it is current, and fresh
     path                               no more
     a person adopts it                 ``open_adoption``, which is also the end of its
@@ -217,6 +219,16 @@ def _without(ledger: Ledger, label: str, kept: Reserve) -> Ledger:
     left = Left(token_id=kept.token_id, path=kept.path)
     ledger = replace(ledger, left=(*ledger.left, left))
     return with_entry(ledger, label, replace(entry, reserve=rest))
+
+
+@transition
+def note_leftover(ledger: Ledger, token_id: str, path: str) -> Ledger:
+    """Remember a document among the reserves that holds a token of ours elsewhere."""
+    known = token_id in ledger.known_ids()
+    kept = any(row.path == path for entry in ledger.tokens.values() for row in entry.reserve)
+    if not known or kept or any(row.path == path for row in ledger.left):
+        return ledger
+    return replace(ledger, left=(*ledger.left, Left(token_id=token_id, path=path)))
 
 
 @transition

@@ -1,0 +1,141 @@
+"""What a person does to the documents of the reserve: a sentence each, and nothing is
+promoted that did not sign.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.model import VersionState
+from tests.e2e.test_doctor import found
+from tests.e2e.test_reserve import ALONE, BOT, current, reserve, stocked
+from tests.support.fleet import Fleet
+
+__all__ = ["stocked"]  # the fixture
+
+
+def put(fleet: Fleet, path: str, fields: dict[str, Any], *, anew: bool = False) -> None:
+    """Somebody writes a document; ``anew``: after its metadata were deleted."""
+    at: dict[str, Any] = {"path": f"{fleet.prefix}/{path}", "mount_point": fleet.mount}
+    with fleet.operator() as client:
+        if anew:
+            client.secrets.kv.v2.delete_metadata_and_all_versions(**at)
+        client.secrets.kv.v2.create_or_update_secret(secret=fields, **at)
+
+
+def fields_of(fleet: Fleet, path: str) -> dict[str, Any]:
+    """What lies at a path, as a person reads it."""
+    with fleet.operator() as client:
+        read = client.secrets.kv.v2.read_secret_version(
+            f"{fleet.prefix}/{path}", mount_point=fleet.mount, raise_on_deleted_version=True
+        )
+    return dict(read["data"]["data"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"secret": "d3Jvbmc="}, id="a wrong key"),
+        pytest.param({"secret": None}, id="half written"),
+        pytest.param({"token_id": "somebody-elses"}, id="another token"),
+        pytest.param({}, id="the same once more"),
+    ],
+)
+@pytest.mark.parametrize("beside", [True, False], ids=["a version more", "written anew"])
+def test_a_document_that_a_person_wrote(
+    stocked: Fleet, change: dict[str, Any], *, beside: bool
+) -> None:
+    """It is not what was recorded, so it is never promoted: a due rotation waits for a
+    person, who stocks and rotates; the old reserve is revoked.
+    """
+    fleet = stocked
+    (kept,), old = reserve(fleet), current(fleet)
+    fields = {**fields_of(fleet, kept.path), **change}
+    fields = {name: text for name, text in fields.items() if text is not None}
+    put(fleet, kept.path, fields, anew=not beside)
+    fleet.later(days=31)
+    done = fleet.attempt("apply", "--yes", "--target", "bot", environ=ALONE)
+    assert done.code == 4, done
+    assert "in the reserve, and can't be used: its secret is lost, or it is gone" in done.out
+    assert current(fleet) == old
+    assert fleet.use("prod/bot") == old
+    fleet.must("apply", "--yes")
+    assert current(fleet) not in {old, kept.token_id}
+    fleet.must("apply", "--yes")
+    assert kept.token_id not in {row.token_id for row in reserve(fleet)}
+    fleet.assert_whole()
+
+
+def test_a_reserve_whose_key_is_refused(stocked: Fleet) -> None:
+    """What lies there is what was written, and the exchange refuses it: it goes, the
+    label keeps its token, and the row says why.
+    """
+    fleet = stocked
+    (kept,), old = reserve(fleet), current(fleet)
+    object.__setattr__(fleet.sandbox.state.token(kept.token_id), "secret", "b3RoZXI=")
+    done = fleet.attempt("rotate", "--target", "bot", "--yes", environ=ALONE)
+    assert done.code == 5, done
+    assert "failed: promote bot: the reserve does not sign" in done.out
+    assert (current(fleet), fleet.use("prod/bot"), reserve(fleet)) == (old, old, ())
+    assert not fleet.sandbox.state.token(kept.token_id).live
+    fleet.must("rotate", "--target", "bot", "--yes")
+    assert current(fleet) not in {old, kept.token_id}
+    fleet.assert_whole()
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["its secret", "a wrong key"])
+def test_a_reserve_under_the_path_of_its_label(stocked: Fleet, *, right: bool) -> None:
+    """A person copied it there: consumers have it, so it is recorded, if it signs. With
+    a wrong key it is not, and the row says so.
+    """
+    fleet = stocked
+    (kept,), old = reserve(fleet), current(fleet)
+    fields = fields_of(fleet, kept.path)
+    put(fleet, "prod/bot", fields if right else {**fields, "secret": "d3Jvbmc="})
+    done = fleet.attempt("apply", "--yes", "--target", "bot", environ=ALONE)
+    if right:
+        assert current(fleet) == kept.token_id == fleet.use("prod/bot")
+        return
+    assert "does not sign" in done.out, done
+    assert current(fleet) == old
+    assert [row.token_id for row in reserve(fleet)] == [kept.token_id]
+    assert fleet.sandbox.state.token(kept.token_id).live
+
+
+def test_documents_of_no_reserve_are_named(stocked: Fleet) -> None:
+    """By doctor and by verify: one of a person's, and a copy of a token of ours, which
+    the next apply deletes. Those of reserves that were promoted are none.
+    """
+    fleet = stocked
+    (kept,) = reserve(fleet)
+    fleet.must("rotate", "--target", "bot", "--yes", environ=ALONE)
+    fleet.must("apply", "--yes")
+    fields = fields_of(fleet, "prod/bot")
+    assert "reserve.strays" not in found(fleet, 0)
+    put(fleet, "_reserve/of-a-person", {"note": "hello"})
+    put(fleet, "_reserve/a-copy", fields)
+    place = f"{fleet.mount}/{fleet.prefix}/_reserve"
+    fleet.must("plan")
+    said = fleet.must("doctor").out
+    theirs = f"{place}/of-a-person holds no token, and is no reserve"
+    ours = f"{place}/a-copy is a copy of {kept.token_id} of bot, and no reserve"
+    assert theirs in said
+    assert ours in said
+    verified = fleet.must("verify", "--reserve").err
+    assert theirs in verified
+    assert ours in verified
+    fleet.must("apply", "--yes", environ=ALONE)
+    assert fleet.secret("_reserve/a-copy", 1).state is VersionState.DELETED
+    assert fleet.secret("_reserve/of-a-person").state is VersionState.LIVING
+    assert fleet.use("prod/bot") == kept.token_id
+    assert ours not in fleet.must("verify", "--reserve").err
+    fleet.assert_quiet()
+
+
+def test_the_manifest_can_not_name_a_reserves_path(fleet: Fleet) -> None:
+    """No label's path is below `_reserve/`."""
+    fleet.write({**BOT, "path": "_reserve/bot"})
+    assert "_reserve" in fleet.attempt("validate").err
+    assert fleet.ends[-1].code == 1
