@@ -69,7 +69,13 @@ def _is_as_written(kept: Reserve, meta: SecretMeta) -> bool:
 
 
 def is_used(setting: Setting, kept: Reserve, live: LiveToken | None) -> bool:
-    """Return whether a use is shown that can't be our own."""
+    """Return whether a use is shown that can't be our own.
+
+    One that signs this run's lists, in place of a manager that is gone, is in use by us
+    at this moment.
+    """
+    if kept.token_id == setting.signer_id:
+        return False
     used_at_ms = live.last_used_at_ms if live is not None else None
     return not only_ours(used_at_ms, kept.ours_until_ms + (setting.doubt_ms or 0))
 

@@ -20,6 +20,7 @@ token. A reserve is
 
 What goes, goes by evidence. It is held instead, by the first line that fits:
 
+    it signs the lists, in place of the manager's       hold signs
     its secret lies at the label's path                 hold reserve_used
     somebody used it                                    hold reserve_used
     it is not listed, and can't be asked                hold missing
@@ -175,6 +176,8 @@ def _end_row(  # noqa: PLR0913  # the last two by name
     finding = _why_it_goes(context, facts, kept, own, surplus=surplus)
     if finding is None:
         return None
+    if finding.action is Action.REVOKE and kept.token_id == facts.setting.signer_id:
+        finding = Finding(Action.HOLD, Reason.SIGNS)
     if finding.action is Action.REVOKE and finding.reason is not Reason.COMPROMISED:
         finding = _held(context, facts, kept, live) or finding
     after_stock = finding.reason is Reason.RESERVE_AGED and short

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 from functools import reduce
 
+from reconciler.model import USE_MARGIN_MS
 from reconciler.protocol import Listing, ListTokens, Now, Sleep, Step, settled
 from reconciler.run.effects import Ended, ReadDesk, ReadHalt
 from reconciler.run.progress import Progress
@@ -29,6 +30,7 @@ from reconciler.state import (
     Revoking,
     Transition,
     close_revoking,
+    note_signed,
     tidy_abandoned,
     unchanged,
 )
@@ -46,7 +48,8 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
     desk = yield from ReadDesk()
     asked = progress.asked
     if not asked:
-        return progress, _tidying(progress, desk.ledger)
+        now_ms = yield from Now()
+        return progress, _tidying(progress, desk.ledger, now_ms)
     waiting = {
         r.token_id: (label, r)
         for label, entry in desk.ledger.tokens.items()
@@ -66,18 +69,23 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
         rows.append(row)
     now_ms = yield from Now()
     steps = [_closing(*waiting[token_id], now_ms) for token_id in sorted(gone)]
-    steps.append(_tidying(progress, desk.ledger))
+    steps.append(_tidying(progress, desk.ledger, now_ms))
     return dataclasses.replace(progress, rows=tuple(rows)), _all_of(steps)
 
 
-def _tidying(progress: Progress, ledger: Ledger) -> Transition:
+def _tidying(progress: Progress, ledger: Ledger, now_ms: int) -> Transition:
     """Forget what is over.
 
     That is the run's rotation, once none of its labels is left, and the abandoned
-    intents that no live token can come from any more.
+    intents that no live token can come from any more. A reserve that signed the run's
+    lists, in place of a manager that was gone, was used by us.
     """
     observed = progress.outlook.observed
     tidied = [tidy_abandoned(observed.live, now_ms=observed.now_ms)] if ledger.abandoned else []
+    kept = {row.token_id for entry in ledger.tokens.values() for row in entry.reserve}
+    signed = observed.signer_id
+    if signed is not None and signed in kept:
+        tidied.append(note_signed(signed, at_ms=now_ms + USE_MARGIN_MS))
     steps = [*rotation_end(progress.session, ledger), *tidied]
     return _all_of(steps) if steps else unchanged
 

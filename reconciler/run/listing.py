@@ -23,7 +23,7 @@ from reconciler.errors import (
     ReconcilerError,
 )
 from reconciler.model import Credentials, Manifest, TokenList
-from reconciler.protocol import Listing, Step, Unclear, VerifyToken
+from reconciler.protocol import Listing, Refused, Step, Unclear, VerifyToken
 from reconciler.run.effects import ReadProfile, ReadSigner, Say
 from reconciler.state import Ledger, unreadable_of_ours, wrong_exchange
 
@@ -52,9 +52,8 @@ def list_signed_by(signer: Credentials) -> Step[Listing | None]:
     raise ExchangeRefusedError(reply.sentence)
 
 
-def list_for_run(signer: Credentials) -> Step[Listing]:
-    """Return the list that the run's signer signs. PersonNeededError, ExchangeError."""
-    reply = yield from VerifyToken(credentials=signer)
+def believed_list(reply: Listing | Refused | Unclear) -> Step[Listing]:
+    """Return the list that the run's signer got. PersonNeededError, ExchangeError."""
     if isinstance(reply, Listing):
         return reply
     if isinstance(reply, Unclear):

@@ -23,7 +23,6 @@ from reconciler.errors import (
 )
 from reconciler.model import Credentials, Manifest, SecretMeta, SecretVersion, VersionState
 from reconciler.protocol import (
-    Listing,
     ReadSecret,
     Refused,
     Sleep,
@@ -41,7 +40,6 @@ from reconciler.run.listing import (
     BOOTSTRAP,
     check_signers_profile,
     judge_unreadable,
-    list_for_run,
     refuse_wrong_exchange,
 )
 from reconciler.run.reads import (
@@ -53,6 +51,7 @@ from reconciler.run.reads import (
     read_secret,
     with_former,
 )
+from reconciler.run.stand_in import list_or_stand_in
 from reconciler.state import (
     LEDGER_NAME,
     SETTING,
@@ -132,15 +131,17 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
     signer = yield from find_signer(manifest, ledger)
     before = yield from ReadClock()
     paths = _paths(manifest, ledger)
-    listed, metas = yield from Together(
-        steps=(partial(list_for_run, signer), partial(read_metas, paths)), width=2
-    )
-    assert isinstance(listed, Listing)  # noqa: S101  # the first of the two
+    asking = partial(list_or_stand_in, signer, _manager_entry(manifest, ledger))
+    found, metas = yield from Together(steps=(asking, partial(read_metas, paths)), width=2)
+    assert isinstance(found, tuple)  # noqa: S101  # the first of the two
     assert isinstance(metas, dict)  # noqa: S101  # the second
+    signs, listed = found
+    if signs != signer:
+        yield from UseSigner(credentials=signs)
     metas = yield from with_former(ledger, metas)
     unreadable = yield from judge_unreadable(manifest, ledger, listed)
     if earlier is None:
-        yield from check_signers_profile(manifest, ledger, signer)
+        yield from check_signers_profile(manifest, ledger, signs)
     suspects = tuple(_suspects(ledger, metas))
     looks = yield from Together(
         steps=tuple(partial(_look, *suspect) for suspect in suspects), width=READERS
@@ -155,7 +156,7 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
         ledger=ledger,
         ledger_version=version,
         live=listed.tokens,
-        signer_id=signer.token_id,
+        signer_id=signs.token_id,
         secrets=metas,
         contents={path: content for (path, _, _), content in zip(suspects, looks, strict=True)},
         foreign_unnamed=unreadable,

@@ -145,7 +145,8 @@ def _why_unsigned(observed: Observed, kept: Reserve) -> str:
         return "a rotation to it was begun and is not finished: run `reconciler apply`"
     live = observed.live_by_id().get(kept.token_id)
     used_at_ms = live.last_used_at_ms if live is not None else None
-    if only_ours(used_at_ms, kept.ours_until_ms + (observed.doubt_ms or 0)):
+    ours_until_ms = kept.ours_until_ms + (observed.doubt_ms or 0)
+    if kept.token_id == observed.signer_id or only_ours(used_at_ms, ours_until_ms):
         return ""
     return f"somebody used it at {iso(used_at_ms or 0)}, and nobody should"
 

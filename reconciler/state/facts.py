@@ -130,6 +130,22 @@ def settle_own_uses(until_ms: int, at_ms: int) -> Transition:
     return settled
 
 
+@transition
+def note_signed(ledger: Ledger, token_id: str, *, at_ms: int) -> Ledger:
+    """Record that uses of a reserve until then were ours: it signed a run's lists."""
+    owner = ledger.known_ids().get(token_id)
+    if owner is None:
+        return ledger
+    entry = ledger.tokens[owner]
+    reserve = tuple(
+        replace(kept, verified_at_ms=max(kept.verified_at_ms, at_ms))
+        if kept.token_id == token_id
+        else kept
+        for kept in entry.reserve
+    )
+    return with_entry(ledger, owner, replace(entry, reserve=reserve))
+
+
 def set_uses(uses: Uses) -> Transition:
     """Remember what is known of the worth of shown uses."""
     return lambda ledger: replace(ledger, uses=together(ledger.uses, uses))
