@@ -24,7 +24,7 @@ def has_reserve(manifest: Manifest, observed: Observed) -> bool:
 def of_reserve(
     driver: Driver, store: SecretStore, manifest: Manifest, observed: Observed
 ) -> Iterator[Check]:
-    """Say who else reads the reserve, and what lies there; nothing where there is none."""
+    """Say who else reads the reserve, and what strange things lie there."""
     if not has_reserve(manifest, observed):
         return
     yield _readers(store, manifest)
