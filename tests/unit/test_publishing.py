@@ -117,14 +117,14 @@ def test_no_operation_id_is_published(memory: Ledger) -> None:
     of the real thing.
     """
     seen = scene(memory)
-    text = dump(snapshot_document(seen, LABELS))
     wanted = manifest(dataclasses.replace(spec("bot"), reserve=1))
+    text = dump(snapshot_document(seen, wanted))
     made = plan(wanted, seen, now_ms=NOW_MS)
-    loaded = load_snapshot(text)
+    loaded = load_snapshot(text).observed
     again = plan(wanted, loaded, now_ms=NOW_MS)
     assert (made.changes, made.digest()) == (again.changes, again.digest())
     assert OPERATION not in text + json.dumps(plan_document(made))
-    assert dump(snapshot_document(loaded, LABELS)) == text
+    assert dump(snapshot_document(loaded, wanted)) == text
     assert published(loaded) == loaded
 
 
