@@ -12,11 +12,11 @@ works with a predecessor that is dead, the manager's too.
                not what we wrote, or gone  close the intent; the ledger remembers that
                                            the secret is lost
     3 verify   it is in its own list       go on
-               it is not                   the list is partial: close the intent, held
+               it is not                   the list is partial: close the intent; failed
                401, and the signer's list  the secret is a wrong one, or the token is
                can be had                  gone: in one write the intent is closed and
                                            the reserve revoking, if it is fresh and no
-                                           other one goes for that; else held
+                                           other one goes for that; else failed
                no answer                   close the intent; failed
     4 commit   written                     5
                anything else               resolve (commit.py): 5; or close the intent,
@@ -88,7 +88,6 @@ from reconciler.protocol.outcome import (
     Run,
     applied,
     failed,
-    held,
     not_tried,
     unrecorded,
     with_revocations,
@@ -214,7 +213,7 @@ def _prove(task: Promote, intent: Intent, until_ms: int) -> Step[_Proven | Outco
     live = reply.find(kept.token_id)
     if live is None:
         why = "the list that the reserve signed lacks it: the list is partial, run again later"
-        return (yield from close_unsent(label, intent, held(why, kept.token_id)))
+        return (yield from close_unsent(label, intent, failed(why, kept.token_id)))
     if live.scopes != task.spec.scopes:
         why = f"the exchange lists {kept.token_id} with other scopes: run again"
         return (yield from close_unsent(label, intent, not_tried(why)))
@@ -260,7 +259,7 @@ def _refused(task: Promote, intent: Intent, refusal: Refused) -> Step[Outcome]:
     if isinstance(listing, Listing) and unread:
         reply = yield from WriteLedger(transition=dropped)
     if isinstance(reply, NotRecorded) and reply.contradicted:
-        unsure = held(f"{why}; a clock or an edge may be the cause", kept.token_id)
+        unsure = failed(f"{why}; a clock or an edge may be the cause", kept.token_id)
         return (yield from close_unsent(label, intent, unsure))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, kept.token_id)
