@@ -8,7 +8,8 @@ works with a predecessor that is dead, the manager's too.
     - look     the path is not as planned  stop; nothing was done
     1 intent   not recorded                stop; nothing was done. With the intent is
                                            recorded that uses of it may be ours
-    2 read     deleted                     bring version 1 back, read it again
+    2 read     deleted                     prove the lease, bring version 1 back, read
+                                           it again
                not what we wrote, or gone  close the intent; the ledger remembers that
                                            the secret is lost
     3 verify   it is in its own list       go on
@@ -116,6 +117,7 @@ from reconciler.state import (
     open_promotion,
     own_fields,
     record_promoted,
+    unchanged,
     with_further,
 )
 from reconciler.values import value
@@ -198,6 +200,8 @@ def _prove(task: Promote, intent: Intent, until_ms: int) -> Step[_Proven | Outco
     """Do steps 2 and 3: what the document holds must sign, and be what is wanted."""
     label, kept = task.spec.label, task.kept
     content = yield from read_reserve(kept)
+    if isinstance(content, Outcome):
+        return content
     if isinstance(content, (Refused, Unclear)):
         return (yield from close_unsent(label, intent, failed(content.sentence, kept.token_id)))
     credentials = credentials_of(content) if content is not None else None
@@ -227,13 +231,18 @@ def _prove(task: Promote, intent: Intent, until_ms: int) -> Step[_Proven | Outco
     )
 
 
-def read_reserve(kept: Reserve) -> Step[SecretVersion | Refused | Unclear | None]:
+def read_reserve(kept: Reserve) -> Step[SecretVersion | Refused | Unclear | Outcome | None]:
     """Return what we wrote for a reserve, brought back if it was deleted.
 
-    None where it is gone for good, or another one.
+    None where it is gone for good, or another one. An outcome where the lease is lost:
+    a run that stood still would bring back what another one has promoted, or revoked,
+    and deleted since. Nothing fences that, so the lease is proven right before.
     """
     content = yield from ReadSecret(path=kept.path, version=FIRST)
     if isinstance(content, SecretVersion) and content.state is VersionState.DELETED:
+        renewed = yield from WriteLedger(transition=unchanged)
+        if not isinstance(renewed, Recorded):
+            return unrecorded(renewed, kept.token_id)
         back = yield from until_answered(Undelete(path=kept.path, version=FIRST))
         if isinstance(back, (Refused, Unclear)):
             return back
