@@ -117,10 +117,18 @@ def reserve_rows(context: PlanContext, facts: Facts, own: Change) -> Iterable[Ch
 
 
 def leftover_rows(context: PlanContext) -> Iterable[Change]:
-    """Make a row for each document that a promoted reserve has left behind."""
+    """Make a row for each document that a promoted reserve has left behind.
+
+    None unless the token is current and lies at its path. Otherwise the document is
+    perhaps the only copy, and the label's own row comes first; that of a token which
+    retires goes with it (``Revoking.copies``).
+    """
     for label, left in leftovers(context.observed.ledger):
         entry = context.observed.ledger.tokens[label]
         if entry.intent is not None and context.setting.other_run is not None:
+            continue
+        current = entry.current is not None and entry.current.token_id == left.token_id
+        if not current or not context.lies_at(entry.path, left.token_id):
             continue
         yield Change(
             label=label,
