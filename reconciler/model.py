@@ -329,7 +329,8 @@ class SecretMeta:
     that ends by itself (``delete_version_after``) does so, or did so, at
     ``ends_at_ms``. ``life_ms`` is how long the path's own setting lets a new version
     live, None where it has no end; the mount may have a setting beside it. ``kept`` is
-    how many versions Vault keeps, None where nothing shows it.
+    how many versions Vault keeps, None where nothing shows it. ``destroyed``: the
+    latest version is deleted for good.
     """
 
     latest: int
@@ -339,6 +340,9 @@ class SecretMeta:
     ends_at_ms: int | None = None
     life_ms: int | None = None
     kept: int | None = None
+    destroyed: bool = dataclasses.field(
+        default=False, metadata={"optional": True, "left_out": True}
+    )
 
     @property
     def version_id(self) -> VersionId:

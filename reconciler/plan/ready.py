@@ -63,8 +63,11 @@ def is_compromised(setting: Setting, label: str, kept: Reserve) -> bool:
 
 
 def _is_as_written(kept: Reserve, meta: SecretMeta) -> bool:
-    """Whether the document is as it was written; a deleted version comes back."""
-    there = meta.state in {VersionState.LIVING, VersionState.DELETED}
+    """Whether the document is as it was written.
+
+    A deleted version comes back, unless it was destroyed.
+    """
+    there = meta.state in {VersionState.LIVING, VersionState.DELETED} and not meta.destroyed
     return not kept.lost and there and meta.version_id.is_same(kept.version_id)
 
 

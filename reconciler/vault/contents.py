@@ -91,6 +91,7 @@ def meta_in(data: object, date: str | None) -> SecretMeta | None:
         ends_at_ms=times.ends_at_ms,
         life_ms=life_ms,
         kept=_kept(data, oldest=oldest),
+        destroyed=entry.get("destroyed") is True,
     )
 
 

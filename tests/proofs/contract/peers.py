@@ -25,6 +25,7 @@ the same effects as the protocol asks.
     put CAS CONTENT            write a version with check-and-set
     read, read N               the latest version, a version by its number
     delete N                   soft-delete a version
+    bring back N               the same version, to be read again
     meta                       what the metadata says
     ledger                     read the ledger
     ledger CAS NAME            write it with check-and-set
@@ -78,6 +79,7 @@ from reconciler.protocol.effects import (
     Revoke,
     StopDeriving,
     Unclear,
+    Undelete,
     UseSigner,
     VerifyToken,
     Written,
@@ -469,6 +471,8 @@ def vault_effect(path: str, words: list[str]) -> Effect[Any] | None:
             return ReadSecret(path=path, version=int(number))
         case ["delete", number]:
             return DeleteVersion(path=path, version=int(number))
+        case ["bring", "back", number]:
+            return Undelete(path=path, version=int(number))
         case ["meta"]:
             return ReadMeta(path=path)
         case ["ledger"]:
@@ -507,13 +511,17 @@ def told(reply: object) -> str:
             return (
                 "never written"
                 if reply.latest == 0
-                else f"v{reply.latest} {reply.state.value}, oldest v{reply.oldest}"
+                else f"v{reply.latest} {_told_state(reply)}, oldest v{reply.oldest}"
             )
         case (None, int(version)):
             return f"v{version} none"
         case (ledger, int(version)):
             return f"v{version} {next(name for name, known in LEDGERS.items() if known == ledger)}"
     raise AssertionError(f"no reply of the protocol's: {reply!r}")
+
+
+def _told_state(meta: SecretMeta) -> str:
+    return f"{meta.state.value} for good" if meta.destroyed else meta.state.value
 
 
 def _told_version(version: SecretVersion) -> str:
