@@ -159,6 +159,9 @@ def forget_missing(ledger: Ledger, label: str, token_id: str, *, at_ms: int) -> 
         kept = next((r for r in entry.reserve if r.token_id == token_id), None)
         since_ms = [r.missing_since_ms for r in (old, kept) if r is not None]
         require(any(at is not None for at in since_ms), f"{token_id} is not missing")
+        named = entry.intent.token_id if entry.intent is not None else None
+        promoted = kept is not None and named == token_id
+        require(not promoted, f"the open intent of {label} names {token_id}")
         entry = replace(
             entry,
             retiring=tuple(r for r in entry.retiring if r != old),

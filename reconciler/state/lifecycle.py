@@ -8,6 +8,7 @@ A token is at one stage of its label's entry at a time:
 
 =========  ============================================================
 absent     the ledger does not know it
+reserve    it is kept ready, and nobody is meant to hold it yet
 intent     the write that makes it was begun, and may name its id
 current    consumers are meant to hold it
 leaving    its label left the manifest, and it lives on for its overlap;
@@ -32,6 +33,7 @@ class Stage(enum.Enum):
 
     ABSENT = "absent"
     INTENT = "intent"
+    RESERVE = "reserve"
     CURRENT = "current"
     LEAVING = "leaving"
     RETIRING = "retiring"
@@ -51,10 +53,22 @@ class Move(NamedTuple):
 MOVES = (
     Move(Stage.ABSENT, "open_intent", Stage.INTENT),
     Move(Stage.INTENT, "record_current", Stage.CURRENT),
+    Move(Stage.INTENT, "record_stocked", Stage.RESERVE),
     Move(Stage.INTENT, "retire_intent", Stage.RETIRING),
     Move(Stage.INTENT, "drop_intent", Stage.REVOKING),
     Move(Stage.INTENT, "close_intent", Stage.CLOSED),
     Move(Stage.INTENT, "abandon_intent", Stage.CLOSED),
+    Move(Stage.RESERVE, "record_promoted", Stage.CURRENT),
+    Move(Stage.RESERVE, "record_in_place", Stage.CURRENT),
+    Move(Stage.RESERVE, "drop_reserve", Stage.REVOKING),
+    Move(Stage.RESERVE, "give_up_reserve", Stage.REVOKING),
+    Move(Stage.RESERVE, "forget_missing", Stage.CLOSED),
+    Move(Stage.RESERVE, "release_labels", Stage.RELEASED),
+    Move(Stage.CURRENT, "record_promoted", Stage.RETIRING),
+    Move(Stage.CURRENT, "record_promoted", Stage.REVOKING),
+    Move(Stage.CURRENT, "record_promoted", Stage.CLOSED),
+    Move(Stage.RETIRING, "record_promoted", Stage.REVOKING),
+    Move(Stage.CURRENT, "record_in_place", Stage.RETIRING),
     Move(Stage.CURRENT, "record_current", Stage.RETIRING),
     Move(Stage.CURRENT, "record_current", Stage.REVOKING),
     Move(Stage.CURRENT, "record_current", Stage.CLOSED),

@@ -21,14 +21,19 @@ from reconciler.state import (
     LedgerError,
     Moved,
     Released,
+    Reserve,
     Retirement,
     Transition,
     abandon_intent,
     close_intent,
+    close_promotion,
     close_revoking,
     drop_intent,
+    drop_reserve,
     expect_own_use,
+    forget_left,
     forget_missing,
+    give_up_reserve,
     mark_missing,
     name_intent,
     note_asked,
@@ -37,7 +42,11 @@ from reconciler.state import (
     note_left,
     note_returned,
     open_intent,
+    open_promotion,
     record_current,
+    record_in_place,
+    record_promoted,
+    record_stocked,
     release_labels,
     reopen_revoking,
     retire_intent,
@@ -72,6 +81,23 @@ INTERRUPTED_BEFORE = dataclasses.replace(revoking("bot-9", "bot"), reason=INTERR
 MISSING_BEFORE = dataclasses.replace(retiring("bot-0", "bot"), missing_since_ms=NOW_MS)
 
 
+def kept(token_id: str) -> Reserve:
+    """Return a token that is kept ready, and was missing from a list."""
+    return Reserve(
+        token_id=token_id,
+        live_label="bot",
+        operation_id=f"op-of-{token_id}",
+        created_at_ms=NOW_MS,
+        scopes=("trading",),
+        verified_at_ms=NOW_MS,
+        missing_since_ms=NOW_MS,
+    )
+
+
+READY = kept("bot-6")
+PROMOTES = intent("bot", kind=IntentKind.PROMOTE, cas=1, token_id="bot-6")
+STOCKS = intent("_reserve/op-1", kind=IntentKind.STOCK)
+
 RELEASED = Released(label="bot", token_id="bot-7", at_ms=NOW_MS)
 
 
@@ -86,6 +112,8 @@ def stage_of(known: Ledger, token_id: str) -> Stage:
         return Stage.RETIRING
     if any(one.token_id == token_id for one in entry.revoking):
         return Stage.REVOKING
+    if any(one.token_id == token_id for one in entry.reserve):
+        return Stage.RESERVE
     if entry.intent is not None and (entry.intent.token_id or NEW) == token_id:
         return Stage.INTENT
     ends = {row.token_id or NEW for row in known.closed}
@@ -112,17 +140,28 @@ def ledgers() -> Iterator[Ledger]:
         ended = Closed(label="bot", token_id="bot-8", outcome="superseded", at_ms=NOW_MS)
         known = ledger({} if entry.idle else {"bot": entry})
         yield dataclasses.replace(known, closed=(ended,))
+    for now, open_, old in itertools.product(
+        (None, current("bot-1", "bot")),
+        (None, PROMOTES, STOCKS, dataclasses.replace(STOCKS, token_id=NEW)),
+        ((), (retiring("bot-0", "bot"),)),
+    ):
+        yield ledger(
+            {"bot": Entry(path="bot", current=now, intent=open_, retiring=old, reserve=(READY,))}
+        )
     again = intent("bot", kind=IntentKind.ADOPT)
     adopts = Entry(path="bot", intent=dataclasses.replace(again, token_id="bot-7"))
     yield dataclasses.replace(ledger({"bot": adopts}), released=(RELEASED,))
 
 
+def begun(known: Ledger) -> IntentKind | None:
+    """Return what the open intent is for."""
+    entry = known.tokens.get("bot")
+    return entry.intent.kind if entry is not None and entry.intent is not None else None
+
+
 def rolls_back(known: Ledger) -> bool:
     """Tell whether the open intent is a rollback's."""
-    entry = known.tokens.get("bot")
-    return (
-        entry is not None and entry.intent is not None and entry.intent.kind is IntentKind.ROLLBACK
-    )
+    return begun(known) is IntentKind.ROLLBACK
 
 
 def named(
@@ -130,6 +169,28 @@ def named(
 ) -> tuple[str, Transition]:
     """Return a transition with the name of the function that makes it."""
     return make.__name__, make(*args, **kwargs)
+
+
+def records(known: Ledger) -> Iterator[tuple[str, Transition]]:
+    """Yield what records a new current token; what was stocked has its own step."""
+    made = [one.token_id for one in known.tokens["bot"].retiring] if rolls_back(known) else [NEW]
+    made = sorted(known.released_ids()) or made
+    promotes = begun(known) is IntentKind.PROMOTE
+    for recorded, now, every, elsewhere in itertools.product(made, *3 * ((False, True),)):
+        retirement = Retirement(
+            at_ms=NOW_MS,
+            overlap_ms=0,
+            reason="rotated",
+            revoke_now=now,
+            revoke_all=every,
+            already_gone=elsewhere,
+        )
+        if begun(known) not in {IntentKind.PROMOTE, IntentKind.STOCK}:
+            yield named(record_current, "bot", "op-1", current(recorded, "bot"), retirement)
+        if promotes:
+            yield named(record_promoted, "bot", PROMOTES, current("bot-6", "bot"), retirement)
+    placed = Retirement(at_ms=NOW_MS, overlap_ms=0, reason="rotated")
+    yield named(record_in_place, "bot", PROMOTES, current("bot-6", "bot"), placed)
 
 
 def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
@@ -140,21 +201,19 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
     yield named(name_intent, "bot", "op-1", NEW)
     yield named(close_intent, "bot", "op-1", outcome="refused", at_ms=NOW_MS)
     yield named(abandon_intent, "bot", "op-1", at_ms=NOW_MS)
-    yield named(drop_intent, "bot", "op-1", Discarded(token_id=NEW, reason="lost", at_ms=NOW_MS))
-    yield named(retire_intent, "bot", "op-1", retiring(NEW, "bot"))
-    made = [one.token_id for one in known.tokens["bot"].retiring] if rolls_back(known) else [NEW]
-    made = sorted(known.released_ids()) or made
-    for recorded, now, every, elsewhere in itertools.product(made, *3 * ((False, True),)):
-        retirement = Retirement(
-            at_ms=NOW_MS,
-            overlap_ms=0,
-            reason="rotated",
-            revoke_now=now,
-            revoke_all=every,
-            already_gone=elsewhere,
-        )
-        yield named(record_current, "bot", "op-1", current(recorded, "bot"), retirement)
-    for token_id in ("bot-0", "bot-1", NEW, "bot-9"):
+    yield named(record_stocked, "bot", "op-1", kept(NEW))
+    if begun(known) is IntentKind.PROMOTE:
+        yield named(close_promotion, "bot", PROMOTES, at_ms=NOW_MS, taken=True, lost=True)
+        yield named(drop_reserve, "bot", PROMOTES, at_ms=NOW_MS)
+    else:  # a promotion's intent names a token that lived before
+        gone = Discarded(token_id=NEW, reason="lost", at_ms=NOW_MS)
+        yield named(drop_intent, "bot", "op-1", gone)
+        yield named(retire_intent, "bot", "op-1", retiring(NEW, "bot"))
+    yield from records(known)
+    yield named(open_promotion, "bot", PROMOTES, protect=None, until_ms=NOW_MS)
+    yield named(give_up_reserve, "bot", "bot-6", reason="not desired")
+    yield named(forget_left, "_reserve/op-of-bot-6")
+    for token_id in ("bot-0", "bot-1", NEW, "bot-6", "bot-9"):
         yield named(start_revoking, "bot", token_id, reason="superseded")
         yield named(close_revoking, "bot", token_id, outcome="revoked", at_ms=NOW_MS)
         yield named(expect_own_use, "bot", token_id, NOW_MS)
@@ -185,7 +244,8 @@ def moves() -> Iterator[Move]:
     """Yield what each transition does to each token, where the ledger lets it."""
     for before in ledgers():
         makes = not rolls_back(before) and not before.released
-        ids = {"bot-0", "bot-1", "bot-7", "bot-8", "bot-9", *([NEW] if makes else [])}
+        makes = makes and begun(before) is not IntentKind.PROMOTE
+        ids = {"bot-0", "bot-1", "bot-6", "bot-7", "bot-8", "bot-9", *([NEW] if makes else [])}
         for name, transition in transitions(before):
             try:
                 after = transition(before)
