@@ -139,6 +139,29 @@ def interrupted(fleet: Fleet) -> None:
     fleet.sandbox.state.shift_clock(120_000)
 
 
+def short(fleet: Fleet) -> None:
+    """A successor of the bot is to be stocked."""
+    applied(fleet)
+    fleet.write({**BOT, "reserve": 1})
+
+
+def ready(fleet: Fleet) -> None:
+    """The bot has a successor ready, which is to be its last one."""
+    fleet.defaults = {"overlap": "1h"}
+    fleet.write({**BOT, "reserve": 1})
+    quick(fleet, "bootstrap")
+    quick(fleet, "apply", "--yes")
+    fleet.write(BOT)
+
+
+def ready_but_deleted(fleet: Fleet) -> None:
+    """The same, and its document was deleted by hand: a promotion brings it back."""
+    ready(fleet)
+    (kept,) = fleet.ledger().tokens["bot"].reserve
+    with fleet.store() as store:
+        store.delete_version(f"{fleet.prefix}/{kept.path}", 1)
+
+
 STORIES = (
     Story(name="bootstrap", prepare=nothing, command=("bootstrap",)),
     Story(name="derive", prepare=wanted),
@@ -155,6 +178,13 @@ STORIES = (
     Story(name="rewrite", prepare=named),
     Story(name="recover", prepare=interrupted),
     Story(name="roll back", prepare=rotated, command=("rollback", "--target", "bot", "--yes")),
+    Story(name="stock", prepare=short),
+    Story(
+        name="promote",
+        prepare=ready_but_deleted,
+        command=("rotate", "--target", "bot", "--compromised", "--yes"),
+    ),
+    Story(name="give a reserve up", prepare=ready),
     Story(
         name="compromised",
         prepare=applied,

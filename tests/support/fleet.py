@@ -352,6 +352,26 @@ class Fleet:
                 assert content.field("token_id") in live, (
                     f"{label}: the secret is a token that is gone"
                 )
+        self._assert_reserves(ledger)
+
+    def _assert_reserves(self, ledger: Ledger) -> None:
+        """As many are ready as the manifest wants, and no document is left over."""
+        rows = {label: entry.reserve for label, entry in ledger.tokens.items()}
+        for spec in self.tokens:
+            label, wanted = str(spec["label"]), spec.get("reserve", 0)
+            assert len(rows[label]) == wanted, f"{label}: {rows[label]} instead of {wanted}"
+        kept = {one.path: one.token_id for several in rows.values() for one in several}
+        for path, token_id in kept.items():
+            found, token = self.secret(path, 1), self.sandbox.state.token(token_id)
+            assert token.live, f"{token_id} is in the reserve, and is gone"
+            assert found.secret is not None, f"the document of {token_id} can't be read"
+            assert found.secret.same_as(Secret(token.secret)), f"{path} holds another secret"
+        with self.store() as store:
+            paths = store.list_paths(self.prefix, limit=1000)
+        for path in paths:
+            left = path.startswith("_reserve/") and path not in kept
+            state = self.secret(path).state if left else None
+            assert state is not VersionState.LIVING, f"{path} is left over"
 
     @contextlib.contextmanager
     def untouched(self) -> Iterator[None]:

@@ -22,8 +22,8 @@ of the design, by number).
 
 Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
 revoking, a current or retiring token was committed before it was recorded, no working
-secret is called a wrong one, no secret stands in it) and ``rest`` (no intent, no
-revoking id, no placeholder is left over).
+secret is called a wrong one, no secret stands in it), ``reserve`` (``reserves`` has its
+laws) and ``rest`` (no intent, no revoking id, no placeholder is left over).
 """
 
 from __future__ import annotations
@@ -37,7 +37,14 @@ from reconciler.errors import Exit
 from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, LiveToken, TokenSpec
 from reconciler.plan.setting import PROMPT_MS
 from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
-from reconciler.protocol.effects import DeleteVersion, Derive, Effect, PutSecret, Revoke
+from reconciler.protocol.effects import (
+    DeleteVersion,
+    Derive,
+    Effect,
+    PutSecret,
+    Revoke,
+    Undelete,
+)
 from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.state.ledger import Current, Entry, Intent, IntentKind, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
@@ -57,6 +64,16 @@ from tests.proofs.simulation.models import (
     check_text,
     is_valid,
     secret_of,
+)
+from tests.proofs.simulation.reserves import (
+    Seen,
+    check_brought_back,
+    check_documents,
+    check_not_emptied,
+    check_placed,
+    check_ready,
+    check_unused,
+    is_document,
 )
 from tests.proofs.simulation.runs import Command, Run
 from tests.proofs.simulation.shown import Law
@@ -85,7 +102,9 @@ class Audit:
     what it had learnt since is forgotten. ``doubtful``: uses are not shown at once and
     exactly, lists failed, lagged or were partial, or time leapt between them, so that
     uses prove little. ``perhaps_used`` are
-    tokens that were used later than their own derive's proof.
+    tokens that were used later than their own derive's proof. ``reserves`` is what was
+    seen of those: no consumer reads their documents. ``revived_late``: a document may
+    have come back long after its run had asked for that.
     """
 
     def __init__(self) -> None:
@@ -118,6 +137,8 @@ class Audit:
         self.rewound = False
         self.vault_restored = False
         self.written_anew = False
+        self.reserves = Seen()
+        self.revived_late = False
 
     def clone(self) -> Audit:
         """An independent copy."""
@@ -142,7 +163,8 @@ class Audit:
         pairs = self.read, self.by_hand, self.too_late
         unsure = self.doubtful, self.perhaps_used
         said = self.currents, frozenset(self.revoking.items()), self.meddled, self.rewound
-        return pairs, unsure, said, self.released, self.adopting
+        kept = self.reserves, self.revived_late
+        return pairs, unsure, said, self.released, self.adopting, kept
 
     # --- told by the world ---
 
@@ -156,8 +178,10 @@ class Audit:
         if isinstance(effect, PutSecret):
             self._check_signer(world, run, effect)
             self._check_placeholder(world, run, effect)
+        if isinstance(effect, Undelete):
+            check_brought_back(world, run)
         if isinstance(effect, Derive):
-            self._check_lasting(run, effect.label)
+            self._check_lasting(world, run, effect.label)
             self.sent_ms[token_id] = world.now_ms
             mine = run.name, effect.label
             self.intent_of[token_id] = effect.label, self.opened_ms.get(mine, world.now_ms)
@@ -215,9 +239,12 @@ class Audit:
         if latest == effect.version and content.token_id in world.exchange.live:
             raise Violation("11", f"{run.name} empties {effect.path}, which is wanted")
 
-    def _check_lasting(self, run: Run, label: str) -> None:
+    def _check_lasting(self, world: World, run: Run, label: str) -> None:
         """No derive where versions end by themselves, if a look showed that."""
-        spec = run.wish.spec(label)
+        spec, ledger = run.wish.spec(label), world.vault.ledger()
+        entry = ledger.tokens.get(label) if ledger is not None else None
+        if entry is not None and entry.intent is not None and is_document(entry.intent.path):
+            return  # a document of its own, where nothing ends
         if run.wish.policy.compromised:
             return  # no place is bad enough for an emergency to wait
         if spec is not None and spec.path in run.ending & self.ending:
@@ -232,6 +259,9 @@ class Audit:
     def wrote(self, path: str, version: Version, now_ms: int = 0) -> None:
         """A version of a secret is there."""
         if version.token_id is None:
+            return
+        if is_document(path):
+            self._wrote_document(path, version, version.token_id)
             return
         self.put_ms[version.token_id] = max(now_ms, self.put_ms.get(version.token_id, 0))
         pair = path, version.token_id
@@ -250,6 +280,22 @@ class Audit:
             if version.token_id in self.revoking:
                 self.too_late |= {pair}
 
+    def _wrote_document(self, path: str, version: Version, token_id: str) -> None:
+        """A version of a reserve's document is there, which no consumer reads."""
+        if version.by != PERSON and token_id in self.revoking and not self.rewound:
+            raise Violation("5", f"{version.by} writes {token_id} at {path}, which is revoking")
+        self.reserves = self.reserves.wrote(path, token_id)
+        if version.by == PERSON:
+            self.by_hand |= {(path, token_id)}
+            if token_id in self.revoking:
+                self.too_late |= {(path, token_id)}
+
+    def arrives(self, world: World, path: str, version: Version) -> None:
+        """A run's write of a secret reaches Vault, which would take it."""
+        if not is_document(path):
+            check_placed(world, path, version)
+            check_not_emptied(world, path, version)
+
     def restored(self, vault: Vault) -> None:
         """Vault is what it was at an earlier instant: a person's doing, all of it."""
         self.rewound = self.vault_restored = True
@@ -258,7 +304,7 @@ class Audit:
             content = vault.content(path)
             if content is not None and content.token_id is not None:
                 pair = path, content.token_id
-                self.read |= {pair}
+                self.read |= frozenset() if is_document(path) else {pair}
                 self.by_hand |= {pair}
                 if content.token_id in self.revoking:
                     self.too_late |= {pair}
@@ -282,11 +328,12 @@ class Audit:
         run: Run | None,
         *,
         key_of: Callable[[str], str],
+        decided_ms: int | None = None,
     ) -> None:
         """A version of the ledger is there; its run may have stood still since it
-        decided on it. ``key_of`` makes a key of a path.
+        decided on it, at ``decided_ms``. ``key_of`` makes a key of a path.
         """
-        decided_ms = now_ms if run is None else min(now_ms, run.replied_ms)
+        decided_ms = now_ms if decided_ms is None else decided_ms
         looked_ms = now_ms if run is None or run.seen is None else min(now_ms, run.seen_ms)
         doubt_ms = run.seen.doubt_ms if run is not None and run.seen is not None else 0
         unproven = doubt_ms is None or doubt_ms > PROMPT_MS
@@ -378,7 +425,7 @@ class Audit:
                     "ledger",
                     f"{entry.current.token_id} is current, and was never written at {entry.path}",
                 )
-        written = {token_id for _, token_id in self.read}
+        written = {token_id for _, token_id in (*self.read, *self.reserves.documents)}
         for retiring in entry.retiring:
             lawful = retiring.token_id in written or self._may_be_held(retiring, unproven=unproven)
             if not lawful and not self.meddled:
@@ -436,6 +483,7 @@ class Audit:
                 content is None
                 or content.token_id is None
                 or (path, content.token_id) in self.by_hand
+                or (self.revived_late and is_document(path))
             ):
                 continue
             if exchange.ended_by.get(content.token_id, PERSON) != PERSON:
@@ -456,10 +504,17 @@ class Audit:
             raise Violation(
                 "7", f"{by} revokes {token_id} ({reason}), which a consumer may have read"
             )
-        elif reason in BY_EVIDENCE:
+        elif reason in BY_EVIDENCE and not self._goes_unused(world, token_id, by):
             check_evidence(world, token_id, by, not_desired=reason == "not desired")
             if reason == "superseded":
                 self._check_removal(world, token_id, by)
+
+    def _goes_unused(self, world: World, token_id: str, by: str) -> bool:
+        """Whether it goes as one that was kept ready, and is judged as such."""
+        run = world.runs.get(by)
+        if run is None or run.seen is None or self.lagged:
+            return False
+        return check_unused(world, run, token_id)
 
     def _forgotten_commit(self, world: World, token_id: str, by: str) -> bool:
         """Whether the only trace of a commit is gone, with a backup or the path's
@@ -487,6 +542,7 @@ class Audit:
                 content is not None
                 and content.token_id == token_id
                 and (path, token_id) not in self.too_late
+                and not (self.revived_late and is_document(path))
             ):
                 raise Violation("4", f"{by} revokes {token_id}, the content of {path}")
         valid = [known for known in ledgers if known is not None and is_valid(known)]
@@ -590,7 +646,8 @@ def _has_last_word(world: World, run: Run) -> bool:
 
 def _ids(entry: Entry) -> list[str]:
     current = [entry.current.token_id] if entry.current is not None else []
-    return [*current, *(r.token_id for r in entry.retiring), *(r.token_id for r in entry.revoking)]
+    older = (*(r.token_id for r in entry.retiring), *(r.token_id for r in entry.revoking))
+    return [*current, *older, *(kept.token_id for kept in entry.reserve)]
 
 
 def _may_land(world: World, token_id: str) -> bool:
@@ -698,6 +755,8 @@ def check_rest(world: World, run: Run) -> None:
     check_desired(world, run)
     check_left(world, run)
     check_known(world, ledger, run)
+    check_ready(world, run)
+    check_documents(world)
 
 
 def check_left(world: World, run: Run) -> None:

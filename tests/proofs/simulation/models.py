@@ -357,6 +357,12 @@ class Vault:
         if found is not None and not found.destroyed:
             self._replace(path, number, dataclasses.replace(found, deleted=False, by=PERSON))
 
+    def bring_back(self, path: str, number: int) -> None:
+        """Undelete a version, unless it was destroyed or never was; a run does so."""
+        found = self.history(path).get(number)
+        if found is not None and not found.destroyed:
+            self._replace(path, number, dataclasses.replace(found, deleted=False))
+
     def _replace(self, path: str, number: int, version: Version) -> None:
         history = self.history(path)
         at = number - history.first
@@ -423,6 +429,7 @@ class Vault:
             created_at_ms=history.versions[-1].created_at_ms,
             ends_at_ms=history.versions[-1].ends_at_ms,
             life_ms=self.lives.get(path),
+            destroyed=history.versions[-1].destroyed,
         )
 
     def paths(self) -> tuple[str, ...]:

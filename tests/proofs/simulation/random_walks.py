@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from reconciler.errors import Exit
 from reconciler.model import DAY_MS, HOUR_MS, SECOND_MS, TokenSpec
 from reconciler.plan.guards import Policy
-from reconciler.protocol.effects import PutSecret
+from reconciler.protocol.effects import Derive, PutSecret, Undelete
 from tests.proofs.simulation.evidence import Violation
 from tests.proofs.simulation.explore import (
     LEASE_OVER_MS,
@@ -39,11 +39,13 @@ from tests.proofs.simulation.invariants import (
     owed_tokens,
 )
 from tests.proofs.simulation.models import PERSON, PLACE, is_valid
+from tests.proofs.simulation.reserves import check_documents, check_ready, is_document, kept_rows
 from tests.proofs.simulation.runs import SPOILED, THEIRS, Command, Run, Wish
 from tests.proofs.simulation.scenarios import CLEAN_UP, MANAGER, NEW_PLACE, bare, spec, wish
 from tests.proofs.simulation.shown import LAWS, Law
 from tests.proofs.simulation.tally import Tally
 from tests.proofs.simulation.world import (
+    IN_RESERVES,
     IN_SECRETS,
     IN_WALKS,
     MUTATING,
@@ -83,10 +85,12 @@ SECOND_NAMES = {"ant": "emu", "bee": "fly", "cat": "gnu"}
 OTHER_NAMES = SECOND_NAMES | {second: first for first, second in SECOND_NAMES.items()}
 """What each label is renamed to, and back."""
 
+RESERVES = (1, 2, 1, 0)
 OVERLAPS_MS = (0, HOUR_MS, 26 * HOUR_MS, 3 * DAY_MS)
 
-EDITS = ("remove", "add", "scopes", "move", "swap", "overlap", "fields", "rename")
+EDITS = ("remove", "add", "scopes", "move", "swap", "overlap", "fields", "rename", "reserve")
 BY_HAND = tuple(sorted(IN_SECRETS))
+BY_HAND_IN_RESERVES = tuple(sorted(IN_RESERVES))
 _WEIGHTS = {
     "run": 60.0,
     "begin": 2.5,
@@ -141,8 +145,16 @@ OFTEN = {
 }
 """How often each command is begun."""
 
-APPLIES = {"": 6, "compromised": 2.5, "cleanup": 1, "replace": 0.5}
-"""How often an apply is told what more."""
+APPLIES = {
+    "": 6,
+    "alone": 2,
+    "compromised": 2,
+    "compromised alone": 1,
+    "distrust": 0.5,
+    "cleanup": 1,
+    "replace": 0.5,
+}
+"""How often an apply is told what more; ``alone`` is one without an identity."""
 
 LENIENT = Policy(
     max_missing=100,
@@ -194,9 +206,13 @@ class Walk:
             if more == "replace":
                 policy = dataclasses.replace(policy, replace=chosen)
             else:
-                compromised = more == "compromised"
-                policy = dataclasses.replace(policy, requested=chosen, compromised=compromised)
-        elif command is Command.APPLY and more == "compromised":
+                policy = dataclasses.replace(
+                    policy,
+                    requested=chosen,
+                    compromised=more.startswith(("compromised", "distrust")),
+                    distrust_reserve=more == "distrust",
+                )
+        elif command is Command.APPLY and more.startswith("compromised"):
             policy = dataclasses.replace(policy, revoke_now=frozenset({subject} - {""}))
         if command is Command.APPLY and more == "cleanup":
             policy = dataclasses.replace(policy, selection=CLEAN_UP.selection)
@@ -204,7 +220,10 @@ class Walk:
         rows: tuple[tuple[str, str], ...] = ()
         if command is Command.ADOPT_MANY:
             rows = tuple(zip(subject.split(), more.split(), strict=True))
-        plain = wish(name, *self.specs.values())
+        specs = list(self.specs.values())
+        if self.former:  # a move does not carry reserves yet
+            specs = [dataclasses.replace(one, reserve=0) for one in specs]
+        plain = wish(name, *specs)
         prefix = self.world.vault.here.partition("/")[2]
         return dataclasses.replace(
             plain,
@@ -215,6 +234,7 @@ class Walk:
             token_id=token_id,
             rows=rows,
             origin=self.former if command is Command.MOVE else "",
+            identity=not more.endswith("alone"),
         )
 
     # --- choosing ---
@@ -326,7 +346,9 @@ class Walk:
             return dice.choice(
                 (("person", "deletes the ledger", ""), ("person", "rolls the ledger back", back))
             )
-        what = dice.choice((*BY_HAND, "revokes", *STRANGERS))
+        what = dice.choice((*BY_HAND, *BY_HAND_IN_RESERVES, "revokes", *STRANGERS))
+        if what in IN_RESERVES:
+            return ("person", what, self._now_called(dice.choice(LABELS)))
         if what.endswith("version of"):
             return ("person", what, self._path_in_flux(dice))
         if what in BY_HAND:
@@ -387,11 +409,20 @@ class Walk:
         """Let the manifest name a place; False where nothing can be moved there."""
         vault = self.world.vault
         if place != vault.here:
-            if not is_valid(vault.ledger()):
+            if not is_valid(vault.ledger()) or self._has_reserves():
                 return False
             self.former = vault.here
             self.world.go_to(place)
         return bool(self.former)
+
+    def _has_reserves(self) -> bool:
+        """Whether documents lie below the folder of the reserves, or may come there."""
+        vault, runs = self.world.vault, self.world.runs.values()
+        sent = any(isinstance(f.effect, Derive | PutSecret | Undelete) for f in self.world.flights)
+        wanted = any(s.reserve for r in runs if not r.ended for s in r.wish.manifest.tokens)
+        known = any(True for _ in kept_rows(vault.ledger()))
+        there = any(is_document(path) for path in vault.secrets if vault.content(path))
+        return sent or wanted or known or there
 
     def _edit(self, label: str, what: str, number: int) -> None:
         """The manifest changes."""
@@ -425,6 +456,8 @@ class Walk:
             new = dataclasses.replace(old, overlap_ms=OVERLAPS_MS[number])
         elif what == "fields":
             new = dataclasses.replace(old, fields=FURTHER[number])
+        elif what == "reserve":
+            new = dataclasses.replace(old, reserve=RESERVES[number])
         elif what == "rename":
             del self.specs[label]
             new = dataclasses.replace(old, label=OTHER_NAMES[label], was=label)
@@ -461,6 +494,8 @@ class Walk:
         check_left(world, run)
         check_paid(world, owed)
         check_known(world, ledger, run)
+        check_ready(world, run)
+        check_documents(world)
         confirm_revocations(world, self.wish("later", Command.APPLY))
 
     def _settle(self) -> Run:

@@ -241,9 +241,10 @@ class Run:
     ``wrong_ms`` is how far wrong it is about the exchange's time, by one reply's Date,
     until that is ``confirmed``, once for all; ``wrong_when_seen_ms`` is how far it was
     when it looked; ``listed_ms`` is when it last asked for a list, ``replied_ms``
-    when it last got a reply. ``missed`` is what happened to tokens since it last got a
-    whole list: they were used, or their secrets deleted. ``ending`` are paths that it
-    was shown to let their versions end by themselves.
+    when it last got a reply, to an effect of the kind ``last``. ``missed`` is what
+    happened to tokens since it last got a whole list: they were used, or their secrets
+    deleted. ``ending`` are paths that it was shown to let their versions end by
+    themselves.
     """
 
     def __init__(self, wish: Wish, *, keyed: bool = True) -> None:
@@ -264,6 +265,7 @@ class Run:
         self.seen: Observed | None = None
         self.wrong_ms = self.wrong_when_seen_ms = self.date_ahead_ms = 0
         self.listed_ms = self.replied_ms = 0
+        self.last: type[Effect[Any]] | None = None
         self.ending: frozenset[str] = frozenset()
         self.missed: frozenset[tuple[str, str]] = frozenset()
         self.confirmed = False

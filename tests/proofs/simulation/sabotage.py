@@ -25,6 +25,7 @@ from reconciler.model import (
     StoredPair,
     ToAdopt,
     VersionId,
+    VersionState,
 )
 from reconciler.plan import further, leaving, places, planner, predecessors, reasons
 from reconciler.plan.change import Change
@@ -32,19 +33,22 @@ from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding, Owner, Wanted
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
-from reconciler.plan.tasks import NewToken
+from reconciler.plan.tasks import NewToken, Promote, RevokeReserve
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.protocol import (
     changes,
     commit,
     derive,
     emptying,
+    found,
+    promote,
     recover,
     revoke,
     rewrite,
     send,
     spare,
     undo,
+    unpromoted,
 )
 from reconciler.protocol.commit import Committed, NotCommitted, TakenAway, Verdict
 from reconciler.protocol.effects import (
@@ -54,6 +58,7 @@ from reconciler.protocol.effects import (
     Listing,
     ListTokens,
     Mismatch,
+    Now,
     PutLedger,
     PutSecret,
     ReadSecret,
@@ -62,17 +67,28 @@ from reconciler.protocol.effects import (
     Revoke,
     Step,
     Unclear,
+    Undelete,
     WriteLedger,
 )
-from reconciler.protocol.outcome import Outcome, failed, unrecorded
+from reconciler.protocol.outcome import Outcome, applied, failed, unrecorded
 from reconciler.run import adopt_many, closing, move, newest, observe, release, second_look, verify
 from reconciler.run import apply as apply_module
 from reconciler.run import session as session_module
-from reconciler.state import Observed, lost, moving, rename_entry
+from reconciler.state import (
+    Observed,
+    credentials_of,
+    lost,
+    moving,
+    note_asked,
+    own_fields,
+    rename_entry,
+    stocking,
+)
 from reconciler.state import transitions as transitions_module
 from reconciler.state.entries import Transition
 from reconciler.state.facts import Moved, set_version, unchanged
 from reconciler.state.farewells import Retirement
+from reconciler.state.kept import Reserve
 from reconciler.state.ledger import (
     Current,
     Entry,
@@ -420,8 +436,8 @@ def _may_be_any(label: str, intent: Intent, ledger: Ledger, proof: object) -> bo
 @contextlib.contextmanager
 def _take_the_forged_and_forget() -> Iterator[None]:
     with (
-        mock.patch.object(recover, "_is_only_one", _may_be_any),
-        mock.patch.object(recover, "record_found", record_current),
+        mock.patch.object(found, "_is_only_one", _may_be_any),
+        mock.patch.object(found, "record_found", record_current),
     ):
         yield
 
@@ -513,7 +529,7 @@ def _answered_is_gone(
 def _believe_an_empty_list() -> Iterator[None]:
     with (
         mock.patch.object(session_module, "refuse_distrusted", _trust),
-        mock.patch.object(revoke, "_unproven", _the_missing_is_gone),
+        mock.patch.object(revoke, "why_not_gone", _the_missing_is_gone),
         mock.patch.object(send, "confirm_gone", _the_missing_retires),
     ):
         yield
@@ -644,11 +660,170 @@ def _write_over_what_is_there(world: World, effect: Effect[Any]) -> Effect[Any]:
     return dataclasses.replace(effect, cas=latest)
 
 
+# --- the reserve ---
+
+_record_promoted_step, _undo_promotion = promote._record, unpromoted.undo_promotion
+
+
+def _delete_before_the_record(
+    task: Promote, intent: Intent, proven: Any, version: VersionId
+) -> Step[Outcome]:
+    yield from DeleteVersion(path=task.kept.path, version=1)
+    return (yield from _record_promoted_step(task, intent, proven, version))
+
+
+def _undo_and_revoke(
+    label: str, intent: Intent, verdict: NotCommitted | TakenAway
+) -> Step[Outcome | None]:
+    """Undo a promotion as a derive is undone: what it was for goes."""
+    closed = yield from _undo_promotion(label, intent, verdict)
+    token_id = intent.token_id or ""
+    if closed is not None:
+        return closed
+    going = stocking.give_up_reserve(label, token_id, reason="not committed")
+    reply = yield from WriteLedger(transition=going)
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    entry = reply.ledger.tokens[label]
+    row = next(r for r in entry.revoking if r.token_id == token_id)
+    return (yield from revoke.finish_revoking(label, entry.path, row))
+
+
+_tried = stocking._tried
+
+
+def _still_fresh(entry: Entry, intent: Intent, *, taken: bool, lost: bool) -> Entry:
+    return _tried(entry, intent, taken=False, lost=lost)
+
+
+def _promote_unasked(task: Promote, intent: Intent, until_ms: int) -> Step[Any]:
+    content = yield from ReadSecret(path=task.kept.path, version=1)
+    listing = yield from ListTokens()
+    assert isinstance(content, SecretVersion)
+    pair = credentials_of(content)
+    live = listing.find(task.kept.token_id) if isinstance(listing, Listing) else None
+    if pair is None or live is None or not isinstance(listing, Listing):
+        return failed("not there")
+    fields = own_fields(content, Entry(path=task.kept.path))
+    return promote._Proven(credentials=pair, fields=fields, listed=listing, live=live, at_ms=0)
+
+
+def _announce_no_use(
+    label: str, intent: Intent, *, protect: bool | None, until_ms: int
+) -> Transition:
+    return open_intent(label, intent, protect=protect)
+
+
+def _record_beside_its_row(
+    label: str, intent: Intent, current: Current, retirement: Retirement, *, later: bool = False
+) -> Transition:
+    """Record the current token first: the row of the reserve is for another write."""
+    return record_current(label, intent.operation_id, current, retirement)
+
+
+def _revoke_whatever_lies_there(label: str, task: RevokeReserve) -> Step[Outcome]:
+    token_id = task.kept.token_id
+    going = stocking.give_up_reserve(label, token_id, reason=task.outcome)
+    reply = yield from WriteLedger(transition=going)
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    yield from DeleteVersion(path=task.kept.path, version=1)
+    yield from Revoke(token_id=token_id)
+    now_ms = yield from Now()
+    yield from WriteLedger(transition=note_asked(label, token_id, at_ms=now_ms))
+    return dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
+
+
+def _bring_back_whatever_was_deleted(kept: Reserve) -> Step[Any]:
+    content = yield from ReadSecret(path=kept.path, version=1)
+    if isinstance(content, SecretVersion) and content.state is VersionState.DELETED:
+        yield from Undelete(path=kept.path, version=1)
+        content = yield from ReadSecret(path=kept.path, version=1)
+    assert isinstance(content, SecretVersion)
+    return content if content.state is VersionState.LIVING else None
+
+
+def _fence_where_it_is_wanted_now(
+    path: str,
+    cas: int,
+    operation_id: str,
+    *,
+    leaving: frozenset[str],
+    seen_at_ms: int | None = None,
+) -> Step[Verdict]:
+    del path
+    return (
+        yield from _resolve("elsewhere", cas, operation_id, leaving=leaving, seen_at_ms=seen_at_ms)
+    )
+
+
 _SETTLERS = (derive, recover, rewrite)
 
 _AFTER_OVERLAP = tuple(reason for reason in RETIRING if reason is not overlap)
 
 SABOTAGES: tuple[Sabotage, ...] = (
+    Sabotage(
+        name="a promotion undone without a fence",
+        patch=_replaced(commit, "_fence", _fence_in_name_only),
+        world="promote",
+        budget=FAULT,
+    ),
+    Sabotage(
+        name="a reserve's document deleted before the record",
+        patch=_replaced(promote, "_record", _delete_before_the_record),
+        world="promote",
+    ),
+    Sabotage(
+        name="an undone promotion that revokes its reserve",
+        patch=_replaced((promote, recover), "undo_promotion", _undo_and_revoke),
+        world="promote",
+        act=("deletes the intent's version of", "bot"),
+    ),
+    Sabotage(
+        name="a reserve that stays fresh, though its version was taken away",
+        patch=_replaced(stocking, "_tried", _still_fresh),
+        world="promote, want none",
+        budget=Budget(runs=2, coarse=True),
+        act=("deletes the intent's version of", "bot"),
+    ),
+    Sabotage(
+        name="a reserve promoted that did not sign",
+        patch=_replaced(promote, "_prove", _promote_unasked),
+        world="promote",
+    ),
+    Sabotage(
+        name="a reserve's use that is not recorded ahead",
+        patch=_replaced(promote, "open_promotion", _announce_no_use),
+        world="promote",
+    ),
+    Sabotage(
+        name="a promotion recorded in two writes",
+        patch=_replaced(promote, "record_promoted", _record_beside_its_row),
+        world="promote",
+    ),
+    Sabotage(
+        name="a reserve revoked that a person put at its label's path",
+        patch=_replaced(changes, "revoke_reserve", _revoke_whatever_lies_there),
+        world="give up a surplus",
+        act=("copies a reserve of", "bot"),
+    ),
+    Sabotage(
+        name="a document brought back by a run that lost its lease",
+        patch=_replaced(promote, "read_reserve", _bring_back_whatever_was_deleted),
+        world="promote, want none",
+        budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="uses of a reserve that are never shown taken for none",
+        patch=_replaced(observe, "doubt_of", _at_once),
+        world="give up where uses are hidden",
+    ),
+    Sabotage(
+        name="a promotion fenced at the path that is wanted by now",
+        patch=_replaced(recover, "resolve_commit", _fence_where_it_is_wanted_now),
+        world="promote, move",
+        budget=OVERTAKEN,
+    ),
     Sabotage(
         name="a release beside an open intent",
         patch=_release_what_is_begun,
@@ -946,13 +1121,13 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="a partial list believed",
-        patch=_replaced(revoke, "_unproven", _the_missing_is_gone),
+        patch=_replaced(revoke, "why_not_gone", _the_missing_is_gone),
         world="hold",
         budget=MISLED,
     ),
     Sabotage(
         name="what can't be asked taken for gone",
-        patch=_replaced(revoke, "_unproven", _missing_twice_is_gone),
+        patch=_replaced(revoke, "why_not_gone", _missing_twice_is_gone),
         world="hold without a secret",
         budget=MISLED,
     ),

@@ -40,13 +40,14 @@ def spec(label: str, *scopes: str, path: str | None = None) -> TokenSpec:
     )
 
 
-def wish(
+def wish(  # noqa: PLR0913  # all but the name and the tokens by name
     name: str,
     *specs: TokenSpec,
     policy: Policy | None = None,
     command: Command = Command.APPLY,
     subject: str = "",
     token_id: str = "",
+    identity: bool = True,
 ) -> Wish:
     """What a run is started with: the manifest has the manager and these tokens.
 
@@ -69,6 +70,7 @@ def wish(
         command=command,
         subject=subject,
         token_id=token_id,
+        identity=identity,
     )
 
 
@@ -90,6 +92,12 @@ SWAPPED_AT_ONCE = (
     dataclasses.replace(HASTY_CAT, path="bot"),
 )
 SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
+
+KEPT = dataclasses.replace(BOT, reserve=1)
+KEPT_WIDER = dataclasses.replace(WIDER, reserve=1)
+KEPT_MOVED = dataclasses.replace(MOVED, reserve=1)
+KEPT_LONG = dataclasses.replace(KEPT, rotate_after_ms=None, reserve_age_ms=20 * DAY_MS)
+KEPT_MANAGER = dataclasses.replace(spec(MANAGER), reserve=1)
 
 ROTATE = Policy(requested=frozenset({"bot"}))
 COMPROMISED = Policy(requested=frozenset({"bot"}), compromised=True)
@@ -447,6 +455,45 @@ def _touched(what: str) -> World:
     return world
 
 
+def stocked() -> World:
+    """``bot`` is in place, and has a successor ready: ``t-first2``."""
+    return bootstrapped(KEPT)
+
+
+def stocked_long() -> World:
+    """The same, and the successor is too old by now; the token itself never is."""
+    world = bootstrapped(KEPT_LONG)
+    world.now_ms += 20 * DAY_MS
+    return world
+
+
+def stocked_hidden() -> World:
+    """``bot`` has a successor ready, where no use is ever shown."""
+    return bootstrapped(KEPT, law=Law(NEVER))
+
+
+def stocked_and_gone() -> World:
+    """``bot`` has a successor ready, and somebody has revoked its token."""
+    world = stocked()
+    world.take(("person", "revokes", "t-first1"))
+    world.audit.meddled = False
+    return world
+
+
+def stocked_manager() -> World:
+    """The manager has a successor ready, and so has ``bot``."""
+    return bootstrapped(KEPT_MANAGER, KEPT)
+
+
+def copied() -> World:
+    """A person wrote ``bot``'s reserve to its path, and a consumer has it."""
+    world = stocked()
+    world.take(("person", "copies a reserve of", "bot"))
+    world.take(("read", "bot"))
+    world.audit.meddled = False
+    return world
+
+
 # --- scenarios ---
 
 
@@ -490,7 +537,7 @@ def scenario(
 
     last = next((one for one in runs if one.origin), runs[-1])
     fresh = dataclasses.replace(
-        last, older=False, policy=ANY_MANIFEST, command=Command.APPLY, origin=""
+        last, older=False, policy=ANY_MANIFEST, command=Command.APPLY, origin="", identity=True
     )
     mends: tuple[Wish, ...] = ()
     if last.origin:
@@ -557,6 +604,17 @@ def moved_place() -> World:
     world.now_ms += MINUTE_MS
     return world
 
+
+PROMOTE = wish(_A, KEPT, policy=ROTATE, identity=False)
+PROMOTE_COMPROMISED = wish(_A, KEPT, policy=COMPROMISED, identity=False)
+_PROMOTE_ELSEWHERE = wish(_B, KEPT_MOVED, identity=False)
+DISTRUSTED = dataclasses.replace(COMPROMISED, distrust_reserve=True)
+_DISTRUST = wish(_B, KEPT, policy=DISTRUSTED)
+PROMOTE_MANAGER = wish(_A, KEPT_MANAGER, KEPT, policy=ROTATE_MANAGER, identity=False)
+_COMPROMISED_MANAGER = dataclasses.replace(
+    PROMOTE_MANAGER,
+    policy=dataclasses.replace(ROTATE_MANAGER, compromised=True, allow_older_manifest=True),
+)
 
 OLDER = dataclasses.replace(wish(_A, BOT), policy=Policy(), older=True)
 
@@ -666,11 +724,43 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("take over after a move", moved, wish(_A, MOVED, SUCCESSOR), None),
     ("rotate the manager", settled, wish(_A, BOT, policy=ROTATE_MANAGER), None),
     ("bootstrap", bare, wish(_A, command=Command.BOOTSTRAP), None),
+    ("stock", settled, wish(_A, KEPT), None),
+    ("derive and stock", bootstrapped, wish(_A, KEPT), None),
+    ("promote", stocked, PROMOTE, None),
+    ("promote, want none", stocked, PROMOTE, wish(_B, BOT)),
+    ("promote, move", stocked, PROMOTE, _PROMOTE_ELSEWHERE),
+    ("promote, distrust", stocked, PROMOTE, _DISTRUST),
+    ("promote elsewhere", stocked, dataclasses.replace(_PROMOTE_ELSEWHERE, name=_A), None),
+    ("promote and stock", stocked, wish(_A, KEPT, policy=ROTATE), None),
+    ("promote compromised", stocked, PROMOTE_COMPROMISED, None),
+    ("promote what is dead", stocked_and_gone, wish(_A, KEPT, identity=False), None),
+    ("promote where uses are hidden", stocked_hidden, PROMOTE, None),
+    ("promote the manager", stocked_manager, PROMOTE_MANAGER, None),
+    ("promote the manager as compromised", stocked_manager, _COMPROMISED_MANAGER, None),
+    ("distrust a reserve", stocked, dataclasses.replace(_DISTRUST, name=_A), None),
+    ("give up a surplus", stocked, wish(_A, BOT, identity=False), None),
+    ("give up what does not fit", stocked, wish(_A, KEPT_WIDER), None),
+    ("give up what left", stocked, wish(_A, policy=NOW), None),
+    ("give up what is old", stocked_long, wish(_A, KEPT_LONG), None),
+    ("give up where uses are hidden", stocked_hidden, wish(_A, BOT, identity=False), None),
+    ("record what was copied", copied, wish(_A, KEPT), None),
+    ("give up what was copied", copied, wish(_A, BOT), None),
 )
 
 SMALL_WORLDS = tuple(name for name, *_ in _SMALL)
 
-_TOUCHES_MANAGER = frozenset({"rotate the manager", "bootstrap", "take the manager's path"})
+RESERVE_WORLDS = SMALL_WORLDS[SMALL_WORLDS.index("stock") :]
+"""Those with a reserve."""
+
+_TOUCHES_MANAGER = frozenset(
+    {
+        "rotate the manager",
+        "bootstrap",
+        "take the manager's path",
+        "promote the manager",
+        "promote the manager as compromised",
+    }
+)
 
 
 def small_world(name: str, budget: Budget, act: Act | None = None) -> Scenario:
@@ -714,3 +804,13 @@ ACTS: tuple[Act, ...] = (
     ("derives and uses", "bot"),
 )
 """What a person may do in a small world, once, at any time."""
+
+ACTS_IN_RESERVES: tuple[Act, ...] = (
+    ("deletes a reserve of", "bot"),
+    ("destroys a reserve of", "bot"),
+    ("overwrites a reserve of", "bot"),
+    ("spoils a reserve of", "bot"),
+    ("copies a reserve of", "bot"),
+    ("revokes", "t-first2"),
+)
+"""What a person may do to a reserve, in the same way."""

@@ -16,7 +16,15 @@ from tests.proofs.simulation.fibers import Fiber
 from tests.proofs.simulation.kept import Kept, all_kept, read_kept
 from tests.proofs.simulation.random_walks import WALK_STEPS, replay, shrink, walk, walks
 from tests.proofs.simulation.sabotage import SABOTAGES, Sabotage, sabotage_named
-from tests.proofs.simulation.scenarios import ACTS, SMALL_WORLDS, Act, Budget, small_world
+from tests.proofs.simulation.scenarios import (
+    ACTS,
+    ACTS_IN_RESERVES,
+    RESERVE_WORLDS,
+    SMALL_WORLDS,
+    Act,
+    Budget,
+    small_world,
+)
 from tests.proofs.simulation.tally import Tally
 
 
@@ -56,6 +64,13 @@ OVERTAKEN = (
     "release, remove",
     pytest.param("move place", marks=pytest.mark.large),
     pytest.param("move place, rotate", marks=pytest.mark.large),
+    "give up a surplus",
+    "give up where uses are hidden",
+    pytest.param("stock", marks=pytest.mark.large),
+    pytest.param("promote", marks=pytest.mark.large),
+    pytest.param("promote, want none", marks=pytest.mark.large),
+    pytest.param("promote, move", marks=pytest.mark.large),
+    pytest.param("promote compromised", marks=pytest.mark.large),
 )
 """Those in which every interleaving of two runs fits into the time there is."""
 
@@ -70,6 +85,8 @@ PEOPLED = (
     "roll back",
     "adopt",
     "restore",
+    "stock",
+    "promote",
 )
 
 SEEN_TO_LEAVE = (
@@ -79,6 +96,16 @@ SEEN_TO_LEAVE = (
     "retire at an old path",
     "remove seldom uses",
     "remove after a move",
+)
+
+WITH_RESERVES = (
+    "promote",
+    "promote compromised",
+    "promote elsewhere",
+    "promote the manager",
+    "promote where uses are hidden",
+    "give up a surplus",
+    "give up where uses are hidden",
 )
 
 WALKS = 1000
@@ -161,6 +188,21 @@ def test_a_consumer_reads_late(name: str, tally: Tally) -> None:
     goes only where the last list could not show that.
     """
     _assert_lawful(small_world(name, Budget(), ("reads and uses", "bot")), tally)
+
+
+@pytest.mark.parametrize("act", ACTS_IN_RESERVES, ids=" ".join)
+def test_a_person_acts_in_a_reserve(act: Act, tally: Tally) -> None:
+    """The same for a person who deletes, changes, copies or revokes a reserve."""
+    for name in WITH_RESERVES:
+        _assert_lawful(small_world(name, Budget(), act), tally)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("act", [*ACTS_IN_RESERVES, *ACTS], ids=" ".join)
+def test_a_person_acts_beside_reserves(act: Act, tally: Tally) -> None:
+    """The same for every act in every world with a reserve that one run has."""
+    for name in (name for name in ALONE if name in RESERVE_WORLDS):
+        _assert_lawful(small_world(name, Budget(), act), tally)
 
 
 @pytest.mark.parametrize("act", [act for act in ACTS if act[1] == "bot"][:5], ids=" ".join)

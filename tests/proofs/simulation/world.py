@@ -74,6 +74,7 @@ from reconciler.protocol.effects import (
     Sleep,
     Turn,
     Unclear,
+    Undelete,
     VerifyToken,
     Written,
 )
@@ -96,6 +97,7 @@ from tests.proofs.simulation.models import (
     secret_of,
     version_of,
 )
+from tests.proofs.simulation.reserves import check_deleted, note_signed
 from tests.proofs.simulation.runs import (
     PROFILE_ID,
     UNAUTHORIZED,
@@ -118,6 +120,7 @@ FAULTS: dict[type[Effect[Any]], tuple[str, ...]] = {
     PutSecret: (LOST, FAIL, REFUSE, LATE, DOWN),
     PutLedger: (LOST, FAIL, REFUSE, LATE, DOWN),
     DeleteVersion: (LOST, FAIL, REFUSE, LATE),
+    Undelete: (LOST, FAIL, REFUSE, LATE),
     ReadSecret: (FAIL, DOWN),
     ReadLedger: (FAIL,),
     ReadMeta: (FAIL,),
@@ -134,6 +137,7 @@ IN_WALKS = {
     PutSecret: (*FAULTS[PutSecret], BUSY, TORN, LAGS),
     PutLedger: (*FAULTS[PutLedger], BUSY, TORN, LAGS),
     DeleteVersion: (*FAULTS[DeleteVersion], BUSY, TORN, LAGS),
+    Undelete: (*FAULTS[Undelete], BUSY, TORN, LAGS),
     ReadSecret: (*FAULTS[ReadSecret], BUSY),
     ReadLedger: (*FAULTS[ReadLedger], BUSY),
 }
@@ -163,6 +167,17 @@ IN_SECRETS = frozenset(
 
 READS_AND_USES = "reads and uses"
 """What a consumer may do at a path, in small worlds that have it among the acts."""
+IN_RESERVES = frozenset(
+    {
+        "deletes a reserve of",
+        "destroys a reserve of",
+        "overwrites a reserve of",
+        "spoils a reserve of",
+        "copies a reserve of",
+    }
+)
+"""What a person may do to the oldest reserve of a label. A copy is written to the path
+that the ledger has for the label."""
 
 ENDS_AFTER_MS = 2 * HOUR_MS
 """The life of a version where a person lets versions end by themselves."""
@@ -182,6 +197,7 @@ PEERS: dict[type[Effect[Any]], str] = {
             PutSecret,
             PutLedger,
             DeleteVersion,
+            Undelete,
             ReadSecret,
             ReadLedger,
             ReadMeta,
@@ -192,10 +208,10 @@ PEERS: dict[type[Effect[Any]], str] = {
         VAULT,
     ),
 }
-IN_VAULT = (PutSecret, PutLedger, DeleteVersion)
+IN_VAULT = (PutSecret, PutLedger, DeleteVersion, Undelete)
 PASTS_KEPT = 24
 
-MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, PutSecret, PutLedger, DeleteVersion)
+MUTATING: tuple[type[Effect[Any]], ...] = (Derive, Revoke, *IN_VAULT)
 
 LIMITED_MS = 1_000
 
@@ -214,13 +230,15 @@ NOT_BELIEVED = Unclear(
 class Flight:
     """A call that was sent and may still arrive.
 
-    Its path is a key of the vault; ``place`` is that of a ledger.
+    Its path is a key of the vault; ``place`` is that of a ledger. ``decided_ms`` is
+    when its run had the last reply before it.
     """
 
     effect: Effect[Any]
     by: str
     token_id: str = ""
     place: str = PLACE
+    decided_ms: int = 0
 
 
 class World:
@@ -332,6 +350,8 @@ class World:
         if what in {"deletes the intent's version of", "destroys the intent's version of"}:
             found = history.get(self._version_of_intent(where))
             return found is not None and not found.deleted
+        if what in IN_RESERVES:
+            return self._oldest_reserve(where) is not None
         if what == "revokes":
             return where in self.exchange.live
         if what == "restores Vault":
@@ -353,6 +373,14 @@ class World:
         return next(
             (intent.cas + 1 for intent in intents if intent is not None and intent.path == path), 0
         )
+
+    def _oldest_reserve(self, label: str) -> tuple[str, str] | None:
+        """Where the document of a label's oldest reserve lies, and the label's path."""
+        ledger = self.vault.ledger()
+        entry = ledger.tokens.get(label) if ledger is not None else None
+        if entry is None or not entry.reserve:
+            return None
+        return entry.reserve[0].path, entry.path
 
     def _faults(self, run: Run, lane: int) -> Iterable[str]:
         effect = run.effect(lane)
@@ -470,12 +498,15 @@ class World:
         reply = self._reply(run, effect, outcome)
         if self.tell is not None:
             self.say(f"{run.name}.{lane} {outcome:6} {short(effect)} -> {short(reply)}")
-        run.replied_ms = self.now_ms
+        run.last = type(effect)
         run.reply(lane, reply, mark(reply) if self.keyed else 0)
+        now = run.lanes[lane] if lane < len(run.lanes) else None
+        if now is None or now.inner is None:  # else the same write is sent once more
+            run.replied_ms = self.now_ms
 
     def _placed(self, run: Run, effect: Effect[Any]) -> Effect[Any]:
         """The effect with its path as a key of the vault."""
-        if not isinstance(effect, PutSecret | ReadSecret | ReadMeta | DeleteVersion):
+        if not isinstance(effect, PutSecret | ReadSecret | ReadMeta | DeleteVersion | Undelete):
             return effect
         key = self.vault.key_at(run.wish.place, effect.path)
         return effect if key == effect.path else dataclasses.replace(effect, path=key)
@@ -587,9 +618,10 @@ class World:
     def _send(self, run: Run, effect: Effect[Any], outcome: str) -> object:
         """A mutating call leaves the run."""
         token_id = self._token_id(run) if isinstance(effect, Derive) else ""
-        flight = Flight(effect, run.name, token_id, run.wish.place)
+        flight = Flight(effect, run.name, token_id, run.wish.place, run.replied_ms)
         self.audit.sent(self, run, effect, token_id)
         if outcome in {LATE, LAGS}:
+            self.audit.revived_late |= isinstance(effect, Undelete)
             self.flights = (*self.flights, flight)
             return NO_REPLY if outcome == LATE else ASK_AGAIN
         if outcome == LIMITED:
@@ -600,12 +632,8 @@ class World:
         if outcome == DUD:
             self.exchange.duds |= {token_id}
         if isinstance(effect, Derive) and outcome == OTHER:
-            flight = Flight(
-                dataclasses.replace(effect, scopes=(*effect.scopes, STRANGE_SCOPE)),
-                run.name,
-                token_id,
-                run.wish.place,
-            )
+            other = dataclasses.replace(effect, scopes=(*effect.scopes, STRANGE_SCOPE))
+            flight = dataclasses.replace(flight, effect=other)
         if isinstance(effect, Derive) and outcome in {ENDS, CAP}:
             self._end_elders(effect.label if outcome == ENDS else None)
         reply = self._arrive(flight, signer=run.signer)
@@ -667,6 +695,8 @@ class World:
             return self.vault.ledger_at(run.wish.place)
         self._note_list(run)
         if isinstance(effect, VerifyToken):
+            if self.exchange.accepts(effect.credentials):
+                note_signed(self, run, effect.credentials.token_id)
             return self._list(effect.credentials)
         assert isinstance(effect, ListTokens), effect
         assert run.signer is not None
@@ -685,6 +715,8 @@ class World:
             return self._refused_by_driver(run, effect) or Refused(
                 sentence="unauthorized", status=UNAUTHORIZED
             )
+        if isinstance(effect, VerifyToken):
+            note_signed(self, run, signer.token_id)
         self.exchange.use(signer.token_id, self.now_ms)
         if outcome == PARTIAL:
             self.audit.misled = True
@@ -735,34 +767,49 @@ class World:
             gone = self.exchange.revoke(effect.token_id, by=flight.by)
             self.audit.check_contents(self.vault, self.exchange)
             return Done() if gone else Refused(sentence="no such token", status=400)
+        return self._arrive_in_vault(effect, flight)
+
+    def _arrive_in_vault(self, effect: Effect[Any], flight: Flight) -> object:
         if isinstance(effect, PutSecret) and effect.path == LEDGER_NAME:
             ledger = from_text(str(dict(effect.fields)[LEDGER_FIELD]))
             return self._write_ledger(ledger, effect.cas, flight, self.vault.here)
         if isinstance(effect, PutSecret):
-            version = version_of(effect.fields, effect.secret, by=flight.by)
-            number = self.vault.write(effect.path, version, cas=effect.cas)
-            if number is not None:
-                self.audit.wrote(effect.path, version, self.now_ms)
-                self.audit.check_contents(self.vault, self.exchange)
-            if number is None:
-                return Mismatch()
-            made = self.vault.meta(effect.path)
-            return Written(
-                version=number, created_at_ms=made.created_at_ms, ends_at_ms=made.ends_at_ms
-            )
+            return self._put(effect, flight)
         if isinstance(effect, PutLedger):
             return self._write_ledger(effect.ledger, effect.cas, flight, flight.place)
+        if isinstance(effect, Undelete):
+            self.audit.revived_late |= not self.holds_lease(flight.by)
+            self.vault.bring_back(effect.path, effect.version)
+            return Done()
         assert isinstance(effect, DeleteVersion), effect
-        return self._delete(effect)
+        return self._delete(effect, flight)
 
-    def _delete(self, effect: DeleteVersion) -> Done:
+    def _delete(self, effect: DeleteVersion, flight: Flight) -> Done:
         was = self.vault.content(effect.path)
+        check_deleted(self, effect.path, flight.by)
         self.vault.delete(effect.path, effect.version)
         if was is not None and was.token_id and self.vault.content(effect.path) is None:
             self._miss(DELETED, was.token_id)
             self.audit.check_deleted(self.vault.ledger(), effect.path, was.token_id)
         self.audit.check_contents(self.vault, self.exchange)
         return Done()
+
+    def _put(self, effect: PutSecret, flight: Flight) -> object:
+        version = version_of(effect.fields, effect.secret, by=flight.by)
+        if self.vault.history(effect.path).latest == effect.cas:
+            self.audit.arrives(self, effect.path, version)
+        number = self.vault.write(effect.path, version, cas=effect.cas)
+        if number is None:
+            return Mismatch()
+        self.audit.wrote(effect.path, version, self.now_ms)
+        self.audit.check_contents(self.vault, self.exchange)
+        made = self.vault.meta(effect.path)
+        return Written(version=number, created_at_ms=made.created_at_ms, ends_at_ms=made.ends_at_ms)
+
+    def holds_lease(self, name: str) -> bool:
+        """Whether a run still has the lease: one that stood still may have lost it."""
+        ledger = self.vault.ledger()
+        return ledger is not None and ledger.holder is not None and ledger.holder.run == name
 
     def _write_ledger(self, ledger: Ledger, cas: int, flight: Flight, place: str) -> object:
         number = self.vault.write_ledger_at(place, ledger, cas=cas)
@@ -772,7 +819,10 @@ class World:
             run = self.runs.get(flight.by)
             if is_valid(ledger):
                 check_second_look(self, ledger, run)
-                self.audit.recorded(ledger, self.now_ms, run, key_of=key_of)
+                decided_ms = min(self.now_ms, flight.decided_ms)
+                self.audit.recorded(ledger, self.now_ms, run, key_of=key_of, decided_ms=decided_ms)
+                if place == self.vault.here:
+                    self.audit.reserves = self.audit.reserves.recorded(ledger, self, flight.by)
                 self.audit.check_unsigned(ledger, self.exchange)
         return Mismatch() if number is None else Written(version=number)
 
@@ -813,6 +863,8 @@ class World:
                 self.use_of_a_consumer(token_id)
         elif what in IN_SECRETS:
             self._meddle(what, where)
+        elif what in IN_RESERVES:
+            self._meddle_in_reserve(what, where)
         elif what == "restores Vault":
             self._restore(int(where))
         elif what == "rolls the ledger back":
@@ -876,6 +928,23 @@ class World:
                 wrong = wanted.wrong or what == "spoils"
                 self._write_by_hand(where, dataclasses.replace(wanted, wrong=wrong))
 
+    def _meddle_in_reserve(self, what: str, label: str) -> None:
+        """A person's hand in a document that no consumer reads."""
+        found = self._oldest_reserve(label)
+        if found is None:
+            return
+        document, path = found
+        version = self.vault.history(document).get(1)
+        if what.startswith(("deletes", "destroys")):
+            self.vault.delete(document, 1, destroyed=what.startswith("destroys"))
+        elif what.startswith("overwrites"):
+            by_hand = Version(None, (("note", "by hand"),), has_secret=False, by=PERSON)
+            self._write_by_hand(document, by_hand)
+        elif version is not None and not version.deleted:
+            wrong = version.wrong or what.startswith("spoils")
+            where = document if what.startswith("spoils") else path
+            self._write_by_hand(where, dataclasses.replace(version, wrong=wrong))
+
     def _forge(self, path: str) -> None:
         """Write a token of their own with the operation id of the open intent."""
         ledger = self.vault.ledger()
@@ -928,7 +997,7 @@ World._happenings = {
 
 def _renamed(flight: Flight, key_of: Callable[[str], str]) -> Flight:
     effect = flight.effect
-    if not isinstance(effect, PutSecret | DeleteVersion):
+    if not isinstance(effect, PutSecret | DeleteVersion | Undelete):
         return flight
     effect = dataclasses.replace(effect, path=key_of(effect.path))
     return dataclasses.replace(flight, effect=effect)
