@@ -12,6 +12,10 @@ what the program says.
     6     each derived token has an intent of its own, recorded before; no POST
           without one; no DELETE without a recorded revoking, save of a new token
           that was never committed
+    12    an id that was in the reserve is current, goes, or has gone; none is
+          promoted twice, and none is in the reserve and current as well
+    16    as many reserves are ready as are wanted, unless their label or one of
+          them is held: each lives, and its document holds its secret
     8     no secret stands in what was printed or written
     rest  no intent, no revoking id and no placeholder is left over; nothing leads
           out of revoking
@@ -70,14 +74,21 @@ class Judge:
         self._revoking: dict[str, tuple[int, str]] = {}
         self._currents: set[str] = set()
         self._paths: set[str] = set()
+        self._kept: set[str] = set()
+        self._promoted: set[str] = set()
 
     def judge(
-        self, wanted: Iterable[Wanted], *, held: frozenset[str], named: frozenset[str]
+        self,
+        wanted: Iterable[Wanted],
+        *,
+        held: frozenset[str],
+        named: frozenset[str],
+        waiting: frozenset[str] = frozenset(),
     ) -> None:
         """Everything.
 
         ``held``: labels that wait for a person; ``named``: ids that the report calls
-        probably ours.
+        probably ours; ``waiting``: labels of which anything is held.
         """
         self.learn()
         ledger = self.ledger
@@ -88,6 +99,8 @@ class Judge:
         for one in wanted:
             if one.label not in held:
                 self._judge_wanted(ledger, tokens, one)
+            if one.label not in held | waiting:
+                self._judge_reserve(ledger, tokens, one)
         self._judge_unknown(ledger, tokens, named)
         self.judge_history()
 
@@ -183,9 +196,27 @@ class Judge:
                 )
             for revoking in entry.revoking:
                 self._revoking.setdefault(revoking.token_id, (at_ms, revoking.reason))
+            self._paths.update(kept.path for kept in entry.reserve)
             back = [token_id for token_id in alive if token_id in self._revoking]
             if back:
                 raise ViolationError(f"rest: {back} were revoking and are not any more")
+        self._learn_reserves(ledger)
+
+    def _learn_reserves(self, ledger: Ledger) -> None:
+        entries = ledger.tokens.values()
+        kept = {row.token_id for entry in entries for row in entry.reserve}
+        current = {entry.current.token_id for entry in entries if entry.current is not None}
+        going = {row.token_id for entry in entries for row in entry.revoking}
+        ended = {row.token_id for row in ledger.closed}
+        lost = self._kept - kept - current - going - ended
+        if lost:
+            raise ViolationError(f"12: {sorted(lost)} were in the reserve, and are nowhere")
+        twice = kept & (current | self._promoted)
+        twice |= self._kept & current & self._promoted
+        if twice:
+            raise ViolationError(f"12: {sorted(twice)} were promoted, and are in the reserve")
+        self._promoted |= self._kept & current
+        self._kept = kept
 
     # --- what must hold once all is quiet ---
 
@@ -226,6 +257,23 @@ class Judge:
         status = self.exchange.list_patiently(current.token_id, content.fields["secret"])
         if status != HTTP_OK:
             raise ViolationError(f"1: the secret of {one.label} does not sign: {status}")
+
+    def _judge_reserve(self, ledger: Ledger, tokens: Mapping[str, Any], one: Wanted) -> None:
+        rows = ledger.tokens[one.label].reserve
+        if len(rows) != one.reserve:
+            raise ViolationError(
+                f"16: {one.label} has {len(rows)} in the reserve, and {one.reserve} are wanted"
+            )
+        secrets = self.exchange.secrets()
+        for kept in rows:
+            if tokens[kept.token_id]["revoked_at_ms"] is not None:
+                raise ViolationError(f"16: {kept.token_id} is in the reserve, and is revoked")
+            content = self.vault.read(kept.path, 1)
+            gone = content.fields is None  # a promotion brings it back
+            if not gone and content.token_id != kept.token_id:
+                raise ViolationError(f"16: {kept.path} holds {content.token_id}")
+            if content.fields is not None and content.fields["secret"] not in secrets:
+                raise ViolationError(f"16: {kept.path} holds no secret of the exchange's")
 
     def _judge_unknown(
         self, ledger: Ledger, tokens: Mapping[str, Any], named: frozenset[str]

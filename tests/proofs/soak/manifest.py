@@ -21,6 +21,7 @@ SCOPES = (
     ("trading", "withdrawal"),
 )
 OVERLAPS_S = (0, 0, 0, 300, 1_800)
+RESERVES = (0, 0, 1, 2)
 AGES_S = (3_600, 7_200, 14_400, 90 * 24 * 3_600)
 
 
@@ -31,6 +32,7 @@ class Wanted:
     label: str
     path: str
     scopes: tuple[str, ...]
+    reserve: int = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -43,6 +45,7 @@ class Row:
     overlap_s: int = 0
     rotate_after_s: int = AGES_S[-1]
     protect: bool = False
+    reserve: int = 0
 
     @property
     def path(self) -> str:
@@ -63,7 +66,10 @@ class Wishes:
         for label in LABELS:
             if label not in self._lines and chance.random() < 0.4:
                 self._lines[label] = Row(
-                    label=label, scopes=chance.choice(SCOPES), overlap_s=chance.choice(OVERLAPS_S)
+                    label=label,
+                    scopes=chance.choice(SCOPES),
+                    overlap_s=chance.choice(OVERLAPS_S),
+                    reserve=chance.choice(RESERVES),
                 )
                 yield f"add {label}"
             elif label in self._lines and chance.random() < 0.12:
@@ -76,7 +82,7 @@ class Wishes:
     def _change(self, line: Row) -> str:
         chance = self._chance
         what = chance.choice(
-            ("scopes", "scopes", "path", "path", "overlap", "rotate_after", "protect")
+            ("scopes", "scopes", "path", "path", "overlap", "rotate_after", "protect", "reserve")
         )
         match what:
             case "scopes":
@@ -87,6 +93,8 @@ class Wishes:
                 line.overlap_s = chance.choice(OVERLAPS_S)
             case "rotate_after":
                 line.rotate_after_s = chance.choice(AGES_S)
+            case "reserve":
+                line.reserve = chance.choice(RESERVES)
             case _:
                 line.protect = not line.protect
         return f"{what} of {line.label}"
@@ -104,7 +112,7 @@ class Wishes:
     def wanted(self) -> tuple[Wanted, ...]:
         """What has to be there."""
         return tuple(
-            Wanted(label=one.label, path=one.path, scopes=one.scopes)
+            Wanted(label=one.label, path=one.path, scopes=one.scopes, reserve=one.reserve)
             for one in self._lines.values()
         )
 
@@ -117,6 +125,7 @@ class Wishes:
                 "path": one.path,
                 "overlap": f"{one.overlap_s}s",
                 "rotate_after": f"{one.rotate_after_s}s",
+                "reserve": one.reserve,
                 **({"protect": one.protect} if one.label != MANAGER else {}),
             }
             for one in self._lines.values()

@@ -49,7 +49,10 @@ SPANS_MS = (LEASE_MS, LEASE_MS, 11 * MINUTE_MS, 61 * MINUTE_MS, 247 * MINUTE_MS)
 CLOCK_GRAIN_MS = SECOND_MS
 WAITS = frozenset({"overlap", "still_used"})
 RIPE_RUNS = 3
-DECISIONS = frozenset({"twin", "occupied", "path_taken", "ledger_restored"})
+DECISIONS = frozenset({"twin", "occupied", "path_taken", "ledger_restored", "reserve_used"})
+ALONE = 0.25
+"""How often a run that is disturbed has no identity."""
+
 RUN_S = 240
 CODES = frozenset({0, 1, 4, 5, 6})
 UNSEEMLY = ("Traceback", "internal error", "Exception ignored")
@@ -147,6 +150,8 @@ class Fleet:
         self._begun: list[Run] = []
         self._held: frozenset[str] = frozenset()
         self._named: frozenset[str] = frozenset()
+        self._waiting: frozenset[str] = frozenset()
+        self._used: frozenset[str] = frozenset()
         self._disturbed_s = 0.0
 
     def __enter__(self) -> Self:
@@ -206,7 +211,7 @@ class Fleet:
 
     # --- runs ---
 
-    def _start(self, *arguments: str, impatient: bool = False) -> Run:
+    def _start(self, *arguments: str, impatient: bool = False, alone: bool = False) -> Run:
         self.runs += 1
         name = f"run {self.runs}"
         output = self._folder / f"{name.replace(' ', '-')}.log"
@@ -219,7 +224,9 @@ class Fleet:
             "VAULT_ADDR": self._line.url,
             "VAULT_TOKEN": self._server.root_token,
         }
-        self.tell(f"{name}: {' '.join(arguments)}")
+        if alone:
+            del environ["LIMITLESS_IDENTITY_TOKEN"]
+        self.tell(f"{name}: {' '.join(arguments)}{' (without an identity)' if alone else ''}")
         order = Order(
             arguments=arguments,
             environ=environ,
@@ -282,8 +289,11 @@ class Fleet:
             return ("apply", *self._flags(), *self._at_once())
         if draw < 0.82:
             return ("rotate", "--target", label, *self._flags())
-        if draw < 0.89:
+        if draw < 0.87:
             return ("rotate", "--target", label, "--compromised", *self._flags())
+        if draw < 0.89:
+            distrust = "--compromised", "--distrust-reserve"
+            return ("rotate", "--target", label, *distrust, *self._flags())
         if draw < 0.95:
             return ("rollback", "--target", label, "--yes")
         return ("bootstrap",) if draw < 0.98 else ("verify",)
@@ -326,6 +336,9 @@ class Fleet:
         for held in sorted(self._held):
             if chance.random() < 0.6:
                 self._decide(held)
+        for token_id in sorted(self._used):
+            if chance.random() < 0.6:
+                self._revoke_by_hand(token_id, "a reserve that somebody used")
         for token_id in sorted(self._named):
             if chance.random() < 0.3:
                 self._revoke_by_hand(token_id, "what was probably ours")
@@ -354,6 +367,17 @@ class Fleet:
         elif draw < 0.18:
             self.tell(f"a person deletes the secret at {entry.path}")
             self._vault.delete(entry.path, self._vault.read(entry.path).version)
+        elif draw < 0.3 and entry.reserve:
+            self._harm_reserve(chance.choice(entry.reserve).path)
+
+    def _harm_reserve(self, path: str) -> None:
+        """Somebody deletes or overwrites the document of a reserve."""
+        if self._chance.random() < 0.5:
+            self.tell(f"a person writes over {path}")
+            self._vault.overwrite(path, self._vault.read(path).version)
+        else:
+            self.tell(f"a person deletes the document {path}")
+            self._vault.delete(path, 1)
 
     def _make_by_hand(self, label: str) -> None:
         """A person makes a token, and works with it: one that nobody ever used can't be
@@ -396,7 +420,9 @@ class Fleet:
         runs: list[Run] = []
         self._traffic.play(self._disturber.script(runs, len(commands), self._events))
         while len(runs) < len(commands):
-            runs.append(self._start(*commands[len(runs)], impatient=True))
+            command = commands[len(runs)]
+            alone = command[0] in {"apply", "rotate"} and self._chance.random() < ALONE
+            runs.append(self._start(*command, impatient=True, alone=alone))
         self._disturbed_s = time.monotonic()
         ends = [(run, self._end(run)) for run in runs]
         sleepers = [run for run, code in ends if code is None]
@@ -455,7 +481,9 @@ class Fleet:
             self._learn_usual(clean)
             self._let_land()
             self._find_nothing(flags, clean)
-        self._judge.judge(self._wishes.wanted(), held=self._held, named=self._named)
+        self._judge.judge(
+            self._wishes.wanted(), held=self._held, named=self._named, waiting=self._waiting
+        )
         if self._pace.waits:
             self._exchange.pass_time(self._chance.choice((0, *SPANS_MS)))
 
@@ -508,6 +536,12 @@ class Fleet:
         self._held = frozenset(
             hold["label"] for hold in report["holds"] if hold["reason"] in DECISIONS
         )
+        self._waiting = frozenset(hold["label"] for hold in report["holds"])
+        self._used = frozenset(
+            hold["before"]["token_id"]
+            for hold in report["holds"]
+            if hold["reason"] == "reserve_used" and hold["before"]
+        )
         self._named = frozenset(
             row["token_id"]
             for row in report["not_touched"]
@@ -533,9 +567,11 @@ class Fleet:
             for token_id, token in self._exchange.tokens().items()
             if token_id not in known
         }
+        owners = {i: label for i, label in ledger.known_ids().items() if i in self._used}
         for one in self._wishes.wanted():
             if (
                 one.label in self._held
+                and one.label not in owners.values()
                 and one.label not in twins
                 and self._vault.read(one.path).fields is None
             ):
@@ -583,8 +619,15 @@ class Fleet:
         used_ms = (
             token["last_used_at_ms"] or 0
         ) + CLOCK_GRAIN_MS  # a run knows the exchange's clock to a second
+        held_ids = {hold["before"]["token_id"] for hold in clean["holds"] if hold["before"]}
+        if row["reason"].startswith("reserve_") and token_id in held_ids:
+            return True
         if row["reason"] == "due":
-            due_ms: int = token["created_at_ms"] + self._wishes.due_after_ms(row["label"])
+            current = entry.current
+            since_ms = current.in_use_since_ms if current is not None else None
+            due_ms: int = (since_ms or token["created_at_ms"]) + self._wishes.due_after_ms(
+                row["label"]
+            )
             held = {(hold["label"], hold["reason"]) for hold in clean["holds"]}
             return due_ms > looked_ms or (row["label"], "piled_up") in held
         if row["reason"] in {"not_desired", "left"} and entry.current is not None:
