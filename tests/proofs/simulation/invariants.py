@@ -94,7 +94,8 @@ invisible to it."""
 class Audit:
     """What was seen so far, as far as the invariants need it.
 
-    ``meddled``: a person has acted.
+    ``meddled``: a person has acted. ``currents`` are the tokens that the ledger ever
+    had as current, or in the reserve.
 
     Each ``read`` pair is a path and a token that consumers could find there;
     ``by_hand`` are those that a person wrote, ``too_late`` those that it wrote when
@@ -412,6 +413,8 @@ class Audit:
         for revoking in entry.revoking:
             self.revoking.setdefault(revoking.token_id, revoking.reason)
         alive = [r.token_id for r in entry.retiring]
+        # what a person forged as the document of a stocking is ours from then on
+        self.currents |= {kept.token_id for kept in entry.reserve}
         if entry.current is not None:
             alive.append(entry.current.token_id)
             self.currents |= {entry.current.token_id}

@@ -151,7 +151,8 @@ def check_placed(world: World, path: str, version: Version) -> None:
     if token_id not in seen.kept | seen.promoted:
         return
     for other in world.vault.secrets:
-        content = None if is_document(other) else world.vault.content(other)
+        elsewhere = is_document(other) or other.startswith("/")  # which a move has left
+        content = None if elsewhere else world.vault.content(other)
         by_hand = (other, token_id) in audit.by_hand
         if other != path and content is not None and content.token_id == token_id and not by_hand:
             raise Violation(LAW, f"{version.by} writes {token_id} at {path}, and it is at {other}")
