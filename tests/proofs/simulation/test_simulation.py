@@ -49,6 +49,7 @@ TWICE = (
     "retire",
     "verify",
     "release",
+    "promote",
 )
 """Those in which every pair of faults fits into the time there is."""
 
