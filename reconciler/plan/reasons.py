@@ -151,13 +151,14 @@ def rolled_back(facts: Listed) -> Finding | None:
 def reserve_in_place(facts: Wanted) -> Finding | None:
     """A person wrote a reserve's secret to the label's path: consumers are given it.
 
-    One that the exchange does not list, or that lies at a path which the label is to
-    leave, is as good as anything else that is not ours.
+    One that the exchange does not list, that did not sign, or that lies at a path which
+    the label is to leave, is as good as anything else that is not ours.
     """
     content, entry = facts.content, facts.entry
     if content is None or facts.path != facts.spec.path or facts.claimed:
         return None
-    if not any(kept.token_id == content.token_id for kept in entry.reserve):
+    kept = next((one for one in entry.reserve if one.token_id == content.token_id), None)
+    if kept is None or kept.wrong_at == facts.meta.latest:
         return None
     if content.token_id not in facts.setting.listed:
         return None

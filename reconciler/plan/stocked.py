@@ -29,7 +29,8 @@ What goes, goes by evidence. It is held instead, by the first line that fits:
     its overlap since our last use is not over
 
 A promoted reserve's document is deleted (``recover reserve_left``). A reserve whose
-secret a person wrote to the label's path is recorded there (``record reserve_used``).
+secret a person wrote to the label's path is recorded there (``record reserve_used``);
+where what lies there does not sign, it is as good as anything else that is not ours.
 
 The rules are those of ``reasons``.
 """

@@ -42,6 +42,7 @@ from reconciler.state import (
     Retirement,
     credentials_of,
     give_up_reserve,
+    note_wrong_copy,
     record_in_place,
 )
 
@@ -78,6 +79,15 @@ def revoke_reserve(label: str, task: RevokeReserve) -> Step[Outcome]:
     return (yield from finish_revoking(label, entry.path, row))
 
 
+def _note_wrong(label: str, task: RecordInPlace) -> Step[Outcome]:
+    """Remember that a copy is a wrong one: the next plan writes over it."""
+    token_id, version = task.kept.token_id, task.seen.number
+    reply = yield from WriteLedger(transition=note_wrong_copy(label, token_id, version=version))
+    if not isinstance(reply, Recorded):
+        return unrecorded(reply, token_id)
+    return applied(f"what {task.path} holds of it does not sign, so it is written over", token_id)
+
+
 def record_placed(run: Run, label: str, task: RecordInPlace) -> Step[Outcome]:
     """Record a reserve that a person wrote to its label's path, once it signed."""
     content = yield from ReadSecret(path=task.path)
@@ -92,7 +102,7 @@ def record_placed(run: Run, label: str, task: RecordInPlace) -> Step[Outcome]:
     if isinstance(proof, Outcome):
         return proof
     if not isinstance(proof, Works):
-        return held(f"what {task.path} holds of it does not sign", task.kept.token_id)
+        return (yield from _note_wrong(label, task))
     operation_id, now_ms = (yield from NewId()), (yield from time_of_record())
     intent = Intent(
         kind=IntentKind.PROMOTE,

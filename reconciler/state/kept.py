@@ -55,7 +55,8 @@ class Reserve:
     version 1. ``verified_at_ms``, ``own_use_until_ms``, ``fresh``, ``asked_label`` and
     ``missing_since_ms`` are as in ``Current``. ``lost``: a promotion did not find the
     secret in the document. ``written`` are the paths to which a
-    promotion that was not recorded may have written it.
+    promotion that was not recorded may have written it. ``wrong_at`` is the version of
+    the label's path that has its id beside a secret that did not sign.
     """
 
     token_id: str
@@ -71,6 +72,7 @@ class Reserve:
     missing_since_ms: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     asked_label: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     written: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    wrong_at: int | None = dataclasses.field(default=None, metadata=LEFT_OUT)
 
     @property
     def path(self) -> str:

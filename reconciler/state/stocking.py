@@ -16,6 +16,7 @@
     ours is found beside it
     a person wrote it to the label's   ``record_in_place``: it is current, and fresh
     path                               no more
+    the same, and it does not sign     ``note_wrong_copy``
     a person adopts it                 ``open_adoption``, which is also the end of its
                                        freshness; ``record_promoted``
     it is to go                        ``give_up_reserve``
@@ -210,6 +211,18 @@ def record_in_place(
     """Record a reserve whose secret a person wrote to the label's path: it signed."""
     ledger = open_intent(label, intent, protect=None)(ledger)
     return record_promoted(label, intent, current, retirement)(ledger)
+
+
+@transition
+def note_wrong_copy(ledger: Ledger, label: str, token_id: str, *, version: int) -> Ledger:
+    """Remember that a version of the label's path does not hold a reserve's secret.
+
+    Whoever wrote that has read the document, so the reserve is fresh no more.
+    """
+    entry = entry_of(ledger, label)
+    wrong = replace(_known(entry, token_id), wrong_at=version, fresh=False)
+    rows = tuple(wrong if kept.token_id == token_id else kept for kept in entry.reserve)
+    return with_entry(ledger, label, replace(entry, reserve=rows))
 
 
 def _without(ledger: Ledger, label: str, kept: Reserve) -> Ledger:

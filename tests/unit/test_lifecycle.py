@@ -41,6 +41,7 @@ from reconciler.state import (
     note_emptying,
     note_left,
     note_returned,
+    note_wrong_copy,
     open_intent,
     open_promotion,
     record_current,
@@ -212,6 +213,7 @@ def transitions(known: Ledger) -> Iterator[tuple[str, Transition]]:
     yield from records(known)
     yield named(open_promotion, "bot", PROMOTES, protect=None, until_ms=NOW_MS)
     yield named(give_up_reserve, "bot", "bot-6", reason="not desired")
+    yield named(note_wrong_copy, "bot", "bot-6", version=2)
     yield named(forget_left, "_reserve/op-of-bot-6")
     for token_id in ("bot-0", "bot-1", NEW, "bot-6", "bot-9"):
         yield named(start_revoking, "bot", token_id, reason="superseded")

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import Exit
 from reconciler.model import MINUTE_MS, SECOND_MS, Credentials, LiveToken, TokenSpec
 from reconciler.plan.setting import PROMPT_MS
-from reconciler.plan.vocabulary import NEEDS_DECISION, Reason
+from reconciler.plan.vocabulary import NEEDS_DECISION, Action, Reason
 from reconciler.protocol.effects import (
     DeleteVersion,
     Derive,
@@ -674,7 +674,11 @@ def check_desired(world: World, run: Run) -> None:
     ledger = world.vault.ledger()
     assert ledger is not None
     holds = (
-        {c.label for c in run.plan.changes if c.reason in NEEDS_DECISION | {Reason.WAITS_FOR}}
+        {
+            c.label
+            for c in run.plan.changes
+            if c.reason in NEEDS_DECISION | {Reason.WAITS_FOR} and c.action is not Action.RECORD
+        }
         if run.plan is not None
         else set()
     )
