@@ -358,7 +358,7 @@ class Fleet:
         """As many are ready as the manifest wants, and no document is left over."""
         rows = {label: entry.reserve for label, entry in ledger.tokens.items()}
         for spec in self.tokens:
-            label, wanted = str(spec["label"]), spec.get("reserve", 0)
+            label, wanted = str(spec["label"]), spec.get("reserve", self.defaults.get("reserve", 0))
             assert len(rows[label]) == wanted, f"{label}: {rows[label]} instead of {wanted}"
         kept = {one.path: one.token_id for several in rows.values() for one in several}
         for path, token_id in kept.items():
@@ -366,10 +366,11 @@ class Fleet:
             assert token.live, f"{token_id} is in the reserve, and is gone"
             assert found.secret is not None, f"the document of {token_id} can't be read"
             assert found.secret.same_as(Secret(token.secret)), f"{path} holds another secret"
+        named = {*kept, *(row.path for row in ledger.left)}
         with self.store() as store:
             paths = store.list_paths(self.prefix, limit=1000)
         for path in paths:
-            left = path.startswith("_reserve/") and path not in kept
+            left = path.startswith("_reserve/") and path not in named
             state = self.secret(path).state if left else None
             assert state is not VersionState.LIVING, f"{path} is left over"
 
