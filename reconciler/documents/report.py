@@ -9,7 +9,7 @@ from reconciler.documents.plan import change_plain
 from reconciler.protocol import Report, Row
 from reconciler.state import instant_plain, to_plain, word_of
 
-REPORT_FORMAT = 1
+REPORT_FORMAT = 2
 
 
 def report_document(report: Report) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from reconciler.documents.json import head
 from reconciler.plan import SENTENCES, Predecessor, Status, TokenStatus
 from reconciler.state import to_plain, word_of
 
-STATUS_FORMAT = 1
+STATUS_FORMAT = 2
 STATUSES_FORMAT = 1
 
 

@@ -12,7 +12,8 @@ token. A reserve is
     it was asked for with other scopes, or by a former  revoke reserve_unfit
     label, or the exchange lists it with others
     it is older than ``reserve_age``                    revoke reserve_aged, after its
-                                                        replacement was stocked
+                                                        replacement was stocked; hold
+                                                        where this run stocks none
     its document is not as we wrote it                  revoke reserve_lost
     the exchange does not list it                       revoke reserve_lost
     it is one more than the manifest wants              revoke reserve_surplus
@@ -28,6 +29,8 @@ What goes, goes by evidence. It is held instead, by the first line that fits:
     it is not fresh, so somebody may have read it, and  hold overlap
     its overlap since our last use is not over
 
+Where the exchange granted other scopes than were asked for, what is short is held.
+
 A promoted reserve's document is deleted (``recover reserve_left``). A reserve whose
 secret a person wrote to the label's path is recorded there (``record reserve_used``);
 where what lies there does not sign, it is as good as anything else that is not ours.
@@ -38,8 +41,9 @@ The rules are those of ``reasons``.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from reconciler.model import LiveToken, TokenSpec, iso
+from reconciler.model import LiveToken, iso
 from reconciler.plan.change import Change, Side
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Wanted
@@ -105,14 +109,18 @@ def reserve_rows(context: PlanContext, facts: Facts, own: Change) -> Iterable[Ch
     left = tuple(kept for kept in ready if kept not in taken)
     wanted = spec.reserve if spec is not None else 0
     surplus = left[: max(0, len(left) - wanted)]
-    short = wanted - len(left) if spec is not None and _may_stock(facts, own) else 0
-    if spec is not None:
-        for nth in range(len(left) + 1, len(left) + max(0, short) + 1):
-            yield _stock_row(context, facts, spec, nth)
+    stocked: list[Change] = []
+    if isinstance(facts, Wanted) and _may_stock(own):
+        numbers = range(len(left) + 1, facts.spec.reserve + 1)
+        stocked = [_stock_row(context, facts, nth) for nth in numbers]
+    yield from stocked
+    stocks = bool(stocked) and all(c.acts and context.is_to_be_done(c) for c in stocked)
     for kept in facts.entry.reserve:
         if kept in taken or (kept in left and kept not in surplus):
             continue
-        row = _end_row(context, facts, kept, own, surplus=kept in surplus, short=short > 0)
+        row = _end_row(context, facts, kept, own, surplus=kept in surplus)
+        if row is not None and row.reason is Reason.RESERVE_AGED and len(left) < wanted:
+            row = _behind(row) if stocks else replace(row, action=Action.HOLD, task=None)
         if row is not None:
             yield row
 
@@ -140,16 +148,28 @@ def leftover_rows(context: PlanContext) -> Iterable[Change]:
         )
 
 
-def _may_stock(facts: Facts, own: Change) -> bool:
-    if not isinstance(facts, Wanted):
-        return False
-    setting = facts.setting
-    refused = frozenset(facts.spec.scopes) in setting.granted and not setting.policy.retry_scopes
+def _behind(row: Change) -> Change:
+    """Return the row of a reserve that goes once its replacement was stocked."""
+    if not isinstance(row.task, RevokeReserve):
+        return row
+    return replace(row, task=replace(row.task, after_stock=True))
+
+
+def _may_stock(own: Change) -> bool:
     held = own.action is Action.HOLD and own.reason in _STOCKS_WHILE_HELD
-    return (held or own.action in _STOCKS_BESIDE) and not refused
+    return held or own.action in _STOCKS_BESIDE
 
 
-def _stock_row(context: PlanContext, facts: Facts, spec: TokenSpec, nth: int) -> Change:
+def _stock_row(context: PlanContext, facts: Wanted, nth: int) -> Change:
+    setting, spec = facts.setting, facts.spec
+    refused = setting.granted.get(frozenset(spec.scopes))
+    if refused is not None and not setting.policy.retry_scopes:
+        return Change(
+            label=facts.label,
+            action=Action.HOLD,
+            reason=Reason.RESERVE_SHORT,
+            note=f"{nth} of {spec.reserve}; the exchange granted other scopes (--retry-scopes)",
+        )
     return Change(
         label=facts.label,
         action=Action.STOCK,
@@ -177,8 +197,8 @@ def _ends_soon(facts: Facts) -> bool:
     return ends_ms is not None and ends_ms - now_ms <= RESTOCK_MS
 
 
-def _end_row(  # noqa: PLR0913  # the last two by name
-    context: PlanContext, facts: Facts, kept: Reserve, own: Change, *, surplus: bool, short: bool
+def _end_row(
+    context: PlanContext, facts: Facts, kept: Reserve, own: Change, *, surplus: bool
 ) -> Change | None:
     """Make the row of a reserve that is not, or no more, for use."""
     live = context.live.get(kept.token_id)
@@ -189,12 +209,10 @@ def _end_row(  # noqa: PLR0913  # the last two by name
         finding = Finding(Action.HOLD, Reason.SIGNS)
     if finding.action is Action.REVOKE and finding.reason is not Reason.COMPROMISED:
         finding = _held(context, facts, kept, live) or finding
-    after_stock = finding.reason is Reason.RESERVE_AGED and short
     task = RevokeReserve(
         kept=kept,
         path=facts.entry.path,
         evidence=Evidence(live=live, at_ms=context.observed.now_ms),
-        after_stock=after_stock,
         outcome="compromised" if finding.reason is Reason.COMPROMISED else "not desired",
     )
     scopes = live.scopes if live is not None else ()

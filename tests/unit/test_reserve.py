@@ -7,12 +7,13 @@ import dataclasses
 import pytest
 
 from reconciler.model import DAY_MS, NEVER_WRITTEN, LiveToken, SecretMeta, TokenSpec
+from reconciler.plan.change import Selection
 from reconciler.plan.guards import Policy
 from reconciler.plan.lasts import lasts_until_ms
 from reconciler.plan.planner import plan
-from reconciler.plan.vocabulary import Action, Reason
+from reconciler.plan.vocabulary import Action, Category, Reason
 from reconciler.state.kept import RESERVE_FOLDER, Reserve
-from reconciler.state.ledger import Current, Entry
+from reconciler.state.ledger import Current, Entry, Granted
 from tests.support.values import (
     MANAGER,
     NOW_MS,
@@ -228,6 +229,41 @@ def test_somebody_uses_it(used_ago_ms: int | None, expected: list[tuple[Action, 
 def test_its_document(meta: SecretMeta, expected: list[tuple[Action, Reason]]) -> None:
     """It is taken only while its document is as we wrote it."""
     assert rows(YEARLY, (kept("a"),), secrets={f"{RESERVE_FOLDER}/op-a": meta}) == expected
+
+
+AGED = dataclasses.replace(YEARLY, reserve_age_ms=10 * DAY_MS)
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        (None, [(Action.REVOKE, Reason.RESERVE_AGED), SHORT, KEEP]),
+        (Category.CLEANUP, [(Action.HOLD, Reason.RESERVE_AGED)]),
+        (Category.ROTATION, [SHORT]),
+    ],
+)
+def test_one_that_is_too_old_goes_where_it_is_replaced(
+    only: Category | None, expected: list[tuple[Action, Reason]]
+) -> None:
+    """A run that stocks nothing leaves it, however old."""
+    policy = Policy(selection=Selection(only=only))
+    assert rows(AGED, (kept("a"),), policy=policy) == expected
+
+
+def test_scopes_that_were_granted_otherwise() -> None:
+    """What is short is held and named, not forgotten; and what is too old stays."""
+    asked = Granted(asked=("trading",), granted=("withdrawal",), at_ms=NOW_MS)
+    known = Entry(path="bot", current=CURRENT, reserve=(kept("a"),), overlap_ms=DAY_MS)
+    memory = dataclasses.replace(ledger({"bot": known}), granted=(asked,))
+    bot = live("id-1", "bot", age_ms=10 * DAY_MS)
+    seen = observed(memory, bot, live("a", "bot", age_ms=10 * DAY_MS), secrets=SETTLED)
+    found = plan(manifest(AGED), seen, now_ms=NOW_MS)
+    assert [(c.action, c.reason) for c in found.changes] == [
+        (Action.HOLD, Reason.RESERVE_SHORT),
+        (Action.HOLD, Reason.RESERVE_AGED),
+        KEEP,
+    ]
+    assert found.reached
 
 
 def test_the_oldest_is_taken() -> None:
