@@ -141,6 +141,8 @@ def _plan_outputs(plan: Plan) -> Iterator[tuple[str, str | int | bool]]:
     for name, action in (
         ("derives", Action.DERIVE),
         ("rotations", Action.ROTATE),
+        ("promotions", Action.PROMOTE),
+        ("stocks", Action.STOCK),
         ("revocations", Action.REVOKE),
         ("holds", Action.HOLD),
     ):

@@ -508,7 +508,7 @@ def test_waits_fit_their_jobs() -> None:
     text = CRONJOB.read_text(encoding="utf-8")
     _, cron = yaml.safe_load_all(text)
     deadline_s = cron["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"]
-    assert [int(found) for found in waits.findall(text)] == [300]
+    assert [int(found) for found in waits.findall(text)] == [300, 300]
     assert deadline_s >= 2 * 300
     for name, job in gitlab_jobs().items():
         waited = [int(found) for line in job["script"] for found in waits.findall(line)]

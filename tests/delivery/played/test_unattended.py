@@ -36,6 +36,22 @@ def test_what_is_due_is_rotated_by_the_clock(world: World) -> None:
     assert "`bare`" in issue.body
 
 
+def test_a_person_comes_to_stock(world: World) -> None:
+    """Nothing is due, and the reserve is short: the workflow that is started by hand
+    stocks it, with the identity token that was handed over.
+    """
+    world.begin(READY)
+    world.fleet.later(hours=4)
+    assert hourly(world).result == "success"
+    assert world.fleet.ledger().tokens["ready"].reserve == ()
+    world.hand_over()
+    played = world.stage.play("tokens-rotate.yml", world.hosted.dispatched())
+    assert played.result == "success", played.log
+    assert len(world.asked) == 1
+    (kept,) = world.fleet.ledger().tokens["ready"].reserve
+    assert world.fleet.sandbox.state.token(kept.token_id).live
+
+
 def test_a_rotation_that_fails_is_red(world: World) -> None:
     """Anything but the need of a person fails the run, and has an issue."""
     world.begin(READY)
