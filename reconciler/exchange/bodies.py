@@ -33,7 +33,7 @@ from reconciler.model import (
 )
 from reconciler.net import caught
 
-MAX_TOKENS = 10_000
+MAX_TOKENS = 100_000
 
 _PROFILES = range(2**63)
 

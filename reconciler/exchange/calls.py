@@ -33,7 +33,9 @@ from reconciler.model import Credentials, Secret
 from reconciler.net import bounded, repeated
 from reconciler.values import value
 
-MAX_REPLY_BYTES = 16 * 1024 * 1024
+MAX_REPLY_BYTES = 32 * 1024 * 1024
+"""A list of 50,000 tokens whose labels are as long as they may be takes 20 MiB."""
+
 RETRY_TOTAL_S = 90.0
 BACKOFF_S = (0.5, 1.0)  # before the second and the third attempt of a read or a revoke
 BUSY_BACKOFF_S = (2.0, 4.0, 8.0)  # before the attempts after that, of a 429 only

@@ -753,6 +753,20 @@ def test_replies_that_are_no_json(body: bytes) -> None:
         assert len(stub.seen) == 3
 
 
+def test_a_profile_with_fifty_thousand_tokens() -> None:
+    """As many as several large manifests have on one profile, with labels of 128
+    characters: the list is read whole.
+    """
+    many = [
+        TOKEN | {"tokenId": f"{number:043}", "label": f"{number:08}" + "x" * 120}
+        for number in range(50_000)
+    ]
+    with HttpStub(say(http(200, many))) as stub, client_of(stub) as client:
+        listed = client.list_tokens()
+    assert len(listed) == 50_000
+    assert listed[-1].label == "00049999" + "x" * 120
+
+
 def test_replies_beyond_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reply that is too large, compressed unasked, or lists too many tokens, is not
     read.
