@@ -91,6 +91,10 @@ class LineProgress(StderrEvents):
             print_result(text)
 
 
+AT_ONCE_S = 0.1
+"""What took less than this never began."""
+
+
 class TimedProgress(LineProgress):
     """The same lines for a pipeline's log, which says what took how long.
 
@@ -115,8 +119,13 @@ class TimedProgress(LineProgress):
         self.line(f"{row_line(row)}  [{self._clock() - since_s:.1f} s]")
 
     def sum_up(self) -> None:
-        """Print on standard error how long all of it took."""
+        """Print on standard error how long all of it took.
+
+        Nothing where it was refused at once.
+        """
         now_s = self._clock()
+        if self._changes_s is None and now_s - self._begun_s < AT_ONCE_S:
+            return
         parts = ""
         if self._changes_s is not None:
             before_s, changes_s = self._changes_s - self._begun_s, now_s - self._changes_s

@@ -96,7 +96,7 @@ from reconciler.protocol.outcome import (
 from reconciler.protocol.own_use import OWN_USE_MS, SIGN_BEFORE_MS
 from reconciler.protocol.revoke import confirm_gone, finish_revoking, finish_superseded
 from reconciler.protocol.send import beside_new
-from reconciler.protocol.undo import leaving
+from reconciler.protocol.undo import kept_at, leaving
 from reconciler.protocol.unpromoted import close_unsent, undo_promotion
 from reconciler.state import (
     OPERATION_ID,
@@ -160,7 +160,7 @@ def promote(run: Run, task: Promote) -> Step[Outcome]:
     proven = yield from _prove(task, intent, until_ms)
     if isinstance(proven, Outcome):
         return proven
-    version = yield from _commit(task, intent, proven, (*others, *proven.fields), leaving(ledger))
+    version = yield from _commit(task, intent, proven, (*others, *proven.fields), ledger)
     if isinstance(version, Outcome):
         return version
     return (yield from _record(task, intent, proven, version))
@@ -280,7 +280,7 @@ def _refused(task: Promote, intent: Intent, refusal: Refused) -> Step[Outcome]:
 
 
 def _commit(
-    task: Promote, intent: Intent, proven: _Proven, fields: Fields, going: frozenset[str]
+    task: Promote, intent: Intent, proven: _Proven, fields: Fields, ledger: Ledger
 ) -> Step[VersionId | Outcome]:
     """Do step 4: the version that holds the reserve's secret, or an outcome."""
     token_id, secret = proven.credentials.token_id, proven.credentials.secret
@@ -294,7 +294,8 @@ def _commit(
         intent.path,
         intent.cas,
         intent.operation_id,
-        leaving=going,
+        leaving=leaving(ledger),
+        kept=kept_at(ledger, intent.path),
         seen_at_ms=intent.cas_created_at_ms,
     )
     verdict = believed(settled, secret)

@@ -256,7 +256,9 @@ def test_latest_that_is_gone(store: SecretStore, root: Any, vault_mount: str, ho
     assert shown(store.read("p", version=2)) == (2, DELETED, None, None)
     meta = store.read_meta("p")
     life_ms = 1_000 if how == "expired" else None
-    assert timeless(meta) == SecretMeta(latest=2, state=DELETED, oldest=1, life_ms=life_ms)
+    gone = how == "destroyed"
+    wanted = SecretMeta(latest=2, state=DELETED, oldest=1, life_ms=life_ms, destroyed=gone)
+    assert timeless(meta) == wanted
     ended = (meta.created_at_ms or 0) + 1_000 if how == "expired" else None
     assert meta.ends_at_ms == store.read("p").ends_at_ms == ended
     assert store.write("p", {"n": "3"}, cas=2).latest == 3

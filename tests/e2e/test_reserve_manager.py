@@ -43,7 +43,7 @@ def test_the_reserve_signs_and_is_promoted(fleet: Fleet) -> None:
     fleet.must("apply", "--yes", environ=ALONE)
     assert current(fleet, "reconciler") == kept
     assert reserve(fleet, "reconciler") == ()
-    fleet.assert_whole()
+    fleet.assert_whole(stocked=False)
     assert "of its reserve signs" not in fleet.must("plan", environ=ALONE).err
     fleet.must("apply", "--yes")
     assert len(reserve(fleet, "reconciler")) == 1
@@ -108,7 +108,7 @@ def test_killed_after_every_effect(new_fleet: NewFleet, kill_server: KillServer)
             fleet.must("apply", "--yes")
             assert current(fleet, "reconciler") == kept, at
             assert fleet.sandbox.state.token(kept).live
-            fleet.assert_whole()
+            fleet.assert_whole(stocked=False)
             fleet.assert_quiet()
         if not killed:
             assert at > FEWEST_EFFECTS

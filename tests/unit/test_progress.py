@@ -181,3 +181,6 @@ def test_a_job_without_changes_is_told_how_long_it_looked(
     ticks = iter((0.0, 2.0))
     TimedProgress(lambda: next(ticks)).sum_up()
     assert capsys.readouterr() == ("", "took 2.0 s\n")
+    ticks = iter((0.0, 0.05))
+    TimedProgress(lambda: next(ticks)).sum_up()
+    assert capsys.readouterr() == ("", ""), "it was refused at once"

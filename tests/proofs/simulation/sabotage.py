@@ -743,15 +743,16 @@ def _bring_back_whatever_was_deleted(kept: Reserve) -> Step[Any]:
     return content if content.state is VersionState.LIVING else None
 
 
-def _fence_where_it_is_wanted_now(
+def _fence_where_it_is_wanted_now(  # noqa: PLR0913  # as the original
     path: str,
     cas: int,
     operation_id: str,
     *,
     leaving: frozenset[str],
+    kept: str | None = None,
     seen_at_ms: int | None = None,
 ) -> Step[Verdict]:
-    del path
+    del path, kept
     return (
         yield from _resolve("elsewhere", cas, operation_id, leaving=leaving, seen_at_ms=seen_at_ms)
     )
