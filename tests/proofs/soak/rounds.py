@@ -643,8 +643,22 @@ class Fleet:
                 )
                 if ripe_ms > looked_ms and (overlap_ms > 0 or waited):
                     return True
+                if self._emptied_late(entry, token_id, ledger, looked_ms):
+                    return True
                 return self._learnt(entry, clean, row["label"])
         return False
+
+    def _emptied_late(
+        self, entry: Entry, token_id: str | None, ledger: Ledger, looked_ms: int
+    ) -> bool:
+        """Whether a use from before its secret was deleted could not be shown by then.
+
+        The run before deleted it, and a list of later than that by the doubt decides.
+        """
+        row = emptied_of(entry, token_id or "")
+        if row is None or row.at_ms is None:
+            return False
+        return row.at_ms + (doubt_of(ledger.uses) or 0) > looked_ms
 
     def _learnt(self, entry: Entry, clean: dict[str, Any], label: str) -> bool:
         """Whether a use of the successor so near to our own counts by now.
