@@ -20,7 +20,12 @@ from reconciler.sandbox import Sandbox, SandboxConfig
 
 _HINT = """\
 # The sandbox and OpenBao run until Ctrl-C and keep everything in memory only.
-# In another terminal: give the lines above to the shell, then `reconciler bootstrap`."""
+# In another terminal: give the lines above to the shell, then `.venv/bin/reconciler bootstrap`.
+# To move the exchange's clock 27 hours ahead, and for an identity token of that time:
+#   curl -H "Authorization: Bearer $SANDBOX_CONTROL" \\
+#     -d '{"shift_ms": 97200000}' $LIMITLESS_API_URL/_sandbox/clock
+#   curl -H "Authorization: Bearer $SANDBOX_CONTROL" \\
+#     -d '{}' $LIMITLESS_API_URL/_sandbox/identity"""
 
 
 def play(stdout: TextIO, stderr: TextIO, wait: Callable[[], object]) -> None:
@@ -35,6 +40,7 @@ def play(stdout: TextIO, stderr: TextIO, wait: Callable[[], object]) -> None:
             "LIMITLESS_IDENTITY_TOKEN": sandbox.identity_token,
             "VAULT_ADDR": bao.address,
             "VAULT_TOKEN": bao.root_token.reveal(),
+            "SANDBOX_CONTROL": sandbox.control_token,
         }
         for name, value in environ.items():
             print(f"export {name}={shlex.quote(value)}", file=stdout, flush=True)

@@ -49,7 +49,7 @@ vault:
   mount: {mount}    # a KV version 2 mount
   prefix: {prefix}    # everything that is written lies below it
 defaults:
-  rotate_after: 30d    # or never; a rotation needs a person's identity token
+  rotate_after: 30d    # or never; a rotation needs a person's identity token, or a reserve
   overlap: 26h    # how long an old token lives on; a websocket signs once, for up to 24 h
 tokens:
 """
@@ -64,6 +64,7 @@ _EXAMPLE = """\
   #   scopes: [trading, account_creation]
   #   path: prod/bot            # below the prefix; default: the label
   #   rotate_after: 90d
+  #   reserve: 1                # a successor is kept ready: that rotation needs no person
   #   protect: true             # never revoked by leaving this file
 """
 

@@ -16,7 +16,13 @@ import pytest
 from tests.support.fleet import ROOT
 
 TIMEOUT_S = 90
-VARIABLES = ["LIMITLESS_API_URL", "LIMITLESS_IDENTITY_TOKEN", "VAULT_ADDR", "VAULT_TOKEN"]
+VARIABLES = [
+    "LIMITLESS_API_URL",
+    "LIMITLESS_IDENTITY_TOKEN",
+    "VAULT_ADDR",
+    "VAULT_TOKEN",
+    "SANDBOX_CONTROL",
+]
 
 
 def test_the_printed_environment_is_all_that_is_needed(tmp_path: Path) -> None:
