@@ -229,7 +229,8 @@ class Explainer:
                 "check the role's token_bound_cidrs and token_num_uses, "
                 f"and whether somebody revoked it {good}"
             )
-        return f"the Vault token has expired, is used up or was revoked: get a new one {good}"
+        ends = "is wrong, has expired, is used up or was revoked"
+        return f"the Vault token {ends}: get a new one {good}"
 
 
 def _no_login(call: Call) -> str:

@@ -614,7 +614,7 @@ def test_dead_token_is_told_from_a_weak_one(
         error = failure_of(lambda: store.read("p"))
     needed = f'"read" on {vault_mount}/data/p'
     sentence = (
-        "the Vault token has expired, is used up or was revoked: get a new one "
+        "the Vault token is wrong, has expired, is used up or was revoked: get a new one "
         f"(if it is known to be good, its policy needs {needed})"
     )
     assert said(error) == (VaultRefusedError, sentence)
