@@ -113,7 +113,7 @@ def _latest(instants: Iterable[int | None]) -> str | None:
 
 OF_TOKEN: tuple[tuple[Metric, Callable[[TokenStatus, int], str | None]], ...] = (
     (
-        Metric("token_age_seconds", "The age of a label's current token."),
+        Metric("token_age_seconds", "For how long a label's current token has been in use."),
         lambda t, _: None if t.age_ms is None else seconds(t.age_ms),
     ),
     (

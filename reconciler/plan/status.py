@@ -80,9 +80,10 @@ class TokenStatus:
     """One label.
 
     ``scopes`` are the live token's, ``wanted_scopes`` the manifest's (None where it
-    does not name the label). ``age_ms`` and ``rotate_after_ms`` are lengths; the latter
-    is None for never. ``used_since_verify`` is whether somebody but our own verify has
-    used the current token. ``version`` is the recorded one, ``latest_version`` Vault's;
+    does not name the label). ``age_ms`` and ``rotate_after_ms`` are lengths: the former
+    counts from the derive, the promotion or the adoption, the latter is None for never.
+    ``used_since_verify`` is whether somebody but our own verify has used the current
+    token. ``version`` is the recorded one, ``latest_version`` Vault's;
     ``in_place`` that they agree and that it is readable. ``reserve_wanted`` is how many
     successors the manifest wants in ``reserve``. No rotation by age needs a person
     until ``unattended_until_ms``, None for ever, or where the label has no token.
@@ -334,7 +335,7 @@ def _with_current(
         live=live is not None,
         scopes=live.scopes if live is not None else (),
         created_at_ms=created_at_ms,
-        age_ms=observed.now_ms - created_at_ms,
+        age_ms=observed.now_ms - (current.in_use_since_ms or created_at_ms),
         last_used_at_ms=used_at_ms,
         verified_at_ms=current.verified_at_ms,
         used_since_verify=signs or (used_at_ms is not None and used_at_ms > current.ours_until_ms),

@@ -369,16 +369,18 @@ def _surroundings(status: Status, width: int | None) -> list[str]:
         if row.label not in told
     ]
     if status.unattended is not None:
-        lines.append(_unattended(status.unattended))
+        lines.append(_unattended(status.unattended, status.as_of_ms))
     if status.foreign:
         lines.append(f"{counted(status.foreign, 'foreign token')}, not touched")
     return lines
 
 
-def _unattended(found: Unattended) -> str:
-    day = iso(found.at_ms)[:10]
-    left = f"has {found.left} left" if found.left else "has none left"
-    return f"unattended until {day} ({subject(found.label)} {left})"
+def _unattended(found: Unattended, now_ms: int) -> str:
+    left = counted(found.left, "successor") if found.left else "no successor"
+    ready = f"{subject(found.label)} has {left} ready"
+    if found.at_ms <= now_ms:
+        return f"a rotation needs a person now: {ready}"
+    return f"no rotation by age needs a person until {iso(found.at_ms)[:10]}: {ready}"
 
 
 def _needs(needs: Sequence[Need], width: int | None, paint: Paint) -> list[str]:

@@ -419,6 +419,35 @@ def test_who_has_used_the_current_token(
     assert used_since_verify is token.used_since_verify
 
 
+def test_the_age_counts_from_when_the_token_came_into_use() -> None:
+    """A token that was taken from the reserve a day ago is a day old, however long it
+    was kept ready before.
+    """
+    memory, token = well(age_ms=32 * DAY_MS)
+    known = memory.tokens["bot"]
+    assert known.current is not None
+    taken = dataclasses.replace(known.current, in_use_since_ms=NOW_MS - DAY_MS)
+    memory = dataclasses.replace(memory, tokens={"bot": dataclasses.replace(known, current=taken)})
+    (found,) = status_of(BOT, observed(memory, token)).tokens
+    assert (found.age_ms, found.created_at_ms) == (DAY_MS, NOW_MS - 32 * DAY_MS)
+    assert found.due_at_ms == NOW_MS - DAY_MS + DUE_MS
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "said"),
+    [
+        (DAY_MS, "no rotation by age needs a person until 2026-"),
+        (DUE_MS + HOUR_MS, "a rotation needs a person now: bot has no successor ready"),
+    ],
+)
+def test_until_when_no_person_is_needed_is_a_plain_sentence(age_ms: int, said: str) -> None:
+    """A day that is over is told as now."""
+    wanted = manifest(dataclasses.replace(spec("bot"), reserve=1))
+    text = status_text(status_of(wanted, observed(*well(age_ms=age_ms))))
+    assert said in text
+    assert "bot has no successor ready" in text
+
+
 def test_what_needs_a_person() -> None:
     """Decisions, then needs of an identity token, then tokens probably ours."""
     memory = ledger(
