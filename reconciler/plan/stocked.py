@@ -168,14 +168,17 @@ def _stock_row(context: PlanContext, facts: Wanted, nth: int) -> Change:
             label=facts.label,
             action=Action.HOLD,
             reason=Reason.RESERVE_SHORT,
-            note=f"{nth} of {spec.reserve}; the exchange granted other scopes (--retry-scopes)",
+            note=(
+                f"number {nth} of {spec.reserve}; "
+                "the exchange granted other scopes (--retry-scopes)"
+            ),
         )
     return Change(
         label=facts.label,
         action=Action.STOCK,
         reason=Reason.RESERVE_ENDS if _ends_soon(facts) else Reason.RESERVE_SHORT,
         after=Side(path=RESERVE_FOLDER, scopes=spec.scopes, nth=nth),
-        note=f"{nth} of {spec.reserve}",
+        note=f"number {nth} of {spec.reserve}",
         task=NewToken(
             spec=spec,
             seen=context.observed.meta("").version_id,

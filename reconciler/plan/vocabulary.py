@@ -239,7 +239,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.PROTECT_ON: "protected from now on",
     Reason.PROTECT_OFF: "NO LONGER protected",
     Reason.FILES: "remember the manifest's files",
-    Reason.RESERVE_SHORT: "the reserve is short of a successor",
+    Reason.RESERVE_SHORT: "a successor is missing in the reserve",
     Reason.RESERVE_ENDS: (
         "the reserve does not last for three more weeks: one apply with an identity token stocks it"
     ),

@@ -122,7 +122,9 @@ from reconciler.state import (
 )
 from reconciler.values import value
 
-DONE = "rotated from the reserve"
+DONE = "rotated"
+"""That it came from the reserve stands in the row's own note."""
+
 FIRST = 1
 """The only version that a reserve's document has."""
 

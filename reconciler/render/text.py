@@ -243,13 +243,14 @@ def row_line(row: Row) -> str:
     if outcome.status is not Ending.APPLIED:
         return f"{outcome.status.value}: {change.action.value} {name}: {safe(outcome.sentence)}"
     verb = ACTIONS[change.action].done
-    if not change.derives and change.action is not Action.REVOKE:
+    brings_new = change.derives or change.replaces
+    if not brings_new and change.action is not Action.REVOKE:
         ids = [token_id for token_id in outcome.revoked if token_id not in outcome.sentence]
         told = [] if outcome.sentence == verb else [safe(outcome.sentence)]
         told = [" ".join([*told, *([safe(", ".join(ids))] if ids else [])])]
         return f"{verb} {name}" + (f": {told[0]}" if told[0] else f" ({why(change)})")
     token = (
-        [f"{'new token' if change.derives else 'token'} {short(outcome.token_id)}"]
+        [f"{'new token' if brings_new else 'token'} {short(outcome.token_id)}"]
         if outcome.token_id
         else []
     )

@@ -143,7 +143,7 @@ def summary_line(plan: Plan) -> str:
     """Return ``2 to derive, 1 held, 5 kept, 3 not touched``, without zeros."""
     parts = [f"{number} {ACTIONS[action].counted}" for action, number in plan.counts().items()]
     if plan.reached:
-        parts.insert(0, "nothing to do")
+        parts.insert(0, "nothing to do" + (" but stock the reserve" if plan.acting else ""))
     elif not plan.acting:
         parts.insert(0, "waiting for a decision")
     untouched = not_touched_count(plan)

@@ -18,7 +18,7 @@ import dataclasses
 from functools import partial
 
 from reconciler.errors import PersonNeededError, ReconcilerError
-from reconciler.plan import Action, Change, Plan
+from reconciler.plan import Action, Change, Plan, Reason
 from reconciler.protocol import Ending, Step, failed, held, not_tried
 from reconciler.run.effects import Lane, Lanes, ReadDesk, ReadHalt, Stage, Started
 from reconciler.run.identity import ask_identity, unallowed_rows
@@ -28,18 +28,22 @@ from reconciler.run.rows import do_all, left_out
 from reconciler.run.session import Outlook, Session
 from reconciler.state import Observed
 
+FOR_IDENTITY = "an apply with an identity token derives it"
 NOT_YET = "the label's own token comes first, which has not come about"
 
 
 def without_stock(plan: Plan) -> Plan:
     """Return the plan of a run without an identity: what is about the reserve waits."""
     return dataclasses.replace(
-        plan,
-        changes=tuple(
-            dataclasses.replace(c, action=Action.HOLD, task=None) if c.stocks else c
-            for c in plan.changes
-        ),
+        plan, changes=tuple(_waits(c) if c.stocks else c for c in plan.changes)
     )
+
+
+def _waits(change: Change) -> Change:
+    """Return the row as one that is held, and says what for."""
+    asks = change.reason is Reason.RESERVE_SHORT
+    note = f"{change.note}; {FOR_IDENTITY}" if asks else change.note
+    return dataclasses.replace(change, action=Action.HOLD, task=None, note=note)
 
 
 def stock_waits(session: Session, outlook: Outlook) -> Step[Outlook]:

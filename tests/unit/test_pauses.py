@@ -343,7 +343,7 @@ def test_a_rotation_from_the_reserve_waits_as_well(wanted: TokenSpec) -> None:
     first, *_ = planned(seen, dataclasses.replace(BOT, reserve=1)).changes
     assert first.action is Action.PROMOTE
     stock, waits = planned(seen, wanted).changes
-    assert (stock.action, stock.note) == (Action.STOCK, "2 of 2")
+    assert (stock.action, stock.note) == (Action.STOCK, "number 2 of 2")
     assert waits.action is Action.HOLD
     compromised = planned(seen, wanted, policy=LEAKED).changes
     assert (Action.PROMOTE, Reason.COMPROMISED) in {(c.action, c.reason) for c in compromised}

@@ -166,6 +166,8 @@ COMPROMISED = change(
     before=side("leaked", "id-8", "trading", version=1),
     after=side("leaked", None, "trading", "withdrawal", version=1),
 )
+STOCK = change("aged", Action.STOCK, Reason.RESERVE_SHORT, note="number 1 of 1")
+TAKEN = dataclasses.replace(COMPROMISED, action=Action.PROMOTE, note="from the reserve")
 REVOKE = change(
     "gone", Action.REVOKE, Reason.NOT_DESIRED, before=side("gone", "id-9", "trading", version=1)
 )
@@ -296,6 +298,7 @@ def test_short_shows_both_ends_of_an_id(token_id: str, expected: str) -> None:
             "waiting for a decision, 1 held, 5 kept, 4 not touched",
         ),
         (a_plan(WAITS, *KEEPS), "nothing to do, 1 held, 5 kept"),
+        (a_plan(STOCK, *KEEPS), "nothing to do but stock the reserve, 1 to stock, 5 kept"),
         (a_plan(DECIDE, DUE), "1 to rotate, 1 held"),
         (a_plan(), "nothing to do"),
     ],
@@ -639,6 +642,11 @@ def test_hostile_text_stays_harmless_in_a_terminal_and_a_log(
             DERIVE,
             applied("late", "id-20"),
             "derived new-bot (no token yet; scopes +account_creation +trading; path prod/new): new token id-20; late",
+        ),
+        (
+            TAKEN,
+            dataclasses.replace(applied("rotated", ID), revoked=("id-9",)),
+            "rotated leaked (compromised: no overlap (from the reserve); scopes +withdrawal): new token 3f2c…9a1b; revoked id-9",
         ),
         (
             REVOKE,
