@@ -132,7 +132,9 @@ def _pipeline(environ: Mapping[str, str]) -> Check:
         }
         parts = [f"{name} {'is' if there else 'is not'} there" for name, there in offered.items()]
         return _ok("pipeline", f"GitHub Actions; {', '.join(parts)}")
-    return _ok("pipeline", "a pipeline (CI is set)" if environ.get("CI") else "no pipeline")
+    return _ok(
+        "pipeline", "a pipeline (CI is set)" if environ.get("CI") else "not in one (CI is not set)"
+    )
 
 
 def _of_vault(store: SecretStore, manifest: Manifest) -> Iterator[Check]:

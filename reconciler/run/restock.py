@@ -18,7 +18,7 @@ import dataclasses
 from functools import partial
 
 from reconciler.errors import PersonNeededError, ReconcilerError
-from reconciler.plan import Action, Change, Plan, Reason
+from reconciler.plan import Action, Change, Plan
 from reconciler.protocol import Ending, Step, failed, held, not_tried
 from reconciler.run.effects import Lane, Lanes, ReadDesk, ReadHalt, Stage, Started
 from reconciler.run.identity import ask_identity, unallowed_rows
@@ -28,21 +28,24 @@ from reconciler.run.rows import do_all, left_out
 from reconciler.run.session import Outlook, Session
 from reconciler.state import Observed
 
-FOR_IDENTITY = "an apply with an identity token derives it"
 NOT_YET = "the label's own token comes first, which has not come about"
 
 
-def without_stock(plan: Plan) -> Plan:
-    """Return the plan of a run without an identity: what is about the reserve waits."""
+def without_stock(plan: Plan, missing: PersonNeededError) -> Plan:
+    """Return the plan of a run without an identity: what is about the reserve waits.
+
+    The run goes on, so this is the only place that tells of an identity token that was
+    given and is of no use.
+    """
+    what, _, _ = str(missing).partition(": ")  # what to do about it would be on every row
     return dataclasses.replace(
-        plan, changes=tuple(_waits(c) if c.stocks else c for c in plan.changes)
+        plan, changes=tuple(_waits(c, what) if c.stocks else c for c in plan.changes)
     )
 
 
-def _waits(change: Change) -> Change:
+def _waits(change: Change, what: str) -> Change:
     """Return the row as one that is held, and says what for."""
-    asks = change.reason is Reason.RESERVE_SHORT
-    note = f"{change.note}; {FOR_IDENTITY}" if asks else change.note
+    note = f"{change.note}; {what}" if change.action is Action.STOCK else change.note
     return dataclasses.replace(change, action=Action.HOLD, task=None, note=note)
 
 
@@ -54,7 +57,7 @@ def stock_waits(session: Session, outlook: Outlook) -> Step[Outlook]:
     found = yield from ask_identity(session, acting, outlook.observed, digest=outlook.plan.digest())
     if not isinstance(found, PersonNeededError):
         return outlook
-    return dataclasses.replace(outlook, plan=without_stock(outlook.plan))
+    return dataclasses.replace(outlook, plan=without_stock(outlook.plan, found))
 
 
 def with_identity(progress: Progress, changes: list[Change]) -> Step[tuple[Progress, list[Change]]]:
@@ -91,7 +94,7 @@ def stock(progress: Progress) -> Stage[Progress]:
     digest = approved.digest if approved is not None else outlook.plan.digest()
     found = yield from ask_identity(progress.session, rows, outlook.observed, digest=digest)
     if isinstance(found, PersonNeededError):
-        waiting = dataclasses.replace(outlook, plan=without_stock(outlook.plan))
+        waiting = dataclasses.replace(outlook, plan=without_stock(outlook.plan, found))
         return dataclasses.replace(progress, outlook=waiting)
     if isinstance(found, ReconcilerError):
         return (yield from left_out(progress, {c: not_tried(str(found)) for c in rows}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +55,19 @@ def test_stocked_in_the_run_that_derives(stocked: Fleet) -> None:
         assert fleet.must("plan", "--detailed-exitcode").code == 0
 
 
+def test_an_identity_that_is_of_no_use_is_told_of(stocked: Fleet, tmp_path: Path) -> None:
+    """What is short waits, and the run exits with 0; its row says what became of the
+    identity that was given, or that there was none.
+    """
+    fleet = stocked
+    fleet.must("rotate", "--target", "bot", "--yes", environ=ALONE)
+    (short,) = fleet.must("apply", "--yes", environ=ALONE).out.splitlines()[:1]
+    assert short.endswith("number 1 of 1; an identity token is needed to derive)")
+    nowhere = str(tmp_path / "nowhere")
+    told = fleet.must("apply", "--yes", "--identity-file", nowhere, environ=ALONE).out
+    assert f"number 1 of 1; the identity file {nowhere} can't be read as text)" in told
+
+
 def test_promoted_without_an_identity(stocked: Fleet) -> None:
     """A due rotation takes the reserve; what is short is held, and named."""
     fleet = stocked
@@ -68,6 +83,7 @@ def test_promoted_without_an_identity(stocked: Fleet) -> None:
     assert [r.token_id for r in fleet.ledger().tokens["bot"].retiring] == [old]
     assert fleet.ledger().left == ()
     assert "held 1" in done.last_line
+    assert re.search(r"rotated bot \(due by its age: .*, from the reserve\): new token ", done.out)
     assert fleet.use("prod/bot") == kept.token_id
     with fleet.untouched():
         fleet.must("apply", "--yes", "--only", "rotation", "--target", "bot", environ=ALONE)
