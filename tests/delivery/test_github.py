@@ -396,6 +396,8 @@ def test_a_plan_leaves_comment_summary_and_outputs(host: stand_in.GitHub, job: P
         "digest": facts["digest"],
         "derives": "1",
         "rotations": "0",
+        "promotions": "0",
+        "stocks": "0",
         "revocations": "0",
         "holds": "0",
         "fleet": FLEET.name,
