@@ -50,7 +50,8 @@ class Predecessor:
 
     ``created_at_ms`` and ``scopes`` are None and () where the exchange no longer lists
     it. ``action``, ``reason`` and ``note`` say whether it will be revoked or why it is
-    held. While the label itself is being recovered, they are those of the label's row.
+    held. While the label itself is being recovered, or renamed, they are those of the
+    label's row.
     """
 
     token_id: str
@@ -194,7 +195,12 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         rows[change.label].append(change)
     specs = {spec.label: spec for spec in desired.tokens}
     labels = sorted(specs.keys() | observed.ledger.tokens.keys())
-    context = StatusContext(manager=desired.manager, observed=observed, live=observed.live_by_id())
+    context = StatusContext(
+        manager=desired.manager,
+        observed=observed,
+        live=observed.live_by_id(),
+        renamed={s.was: rows[s.label] for s in desired.tokens if s.was is not None},
+    )
     holder = lease_held_by(observed.ledger, observed.now_ms)
     known = observed.ledger
     remembered = still_remembered(known.abandoned, known, observed.live, now_ms=observed.now_ms)
@@ -247,6 +253,8 @@ class StatusContext(NamedTuple):
     manager: str
     observed: Observed
     live: dict[str, LiveToken]
+    renamed: dict[str, list[Change]]
+    """The rows of a former label's new one: the former may have none of its own."""
 
 
 def _token(
@@ -273,7 +281,8 @@ def _token(
         **(times_of(spec, current, live, observed.now_ms) if spec is not None else {}),
     )
     if entry is not None:
-        plain = _remembered(plain, entry, rows, context.live)
+        about = rows or context.renamed.get(label, [])
+        plain = _remembered(plain, entry, about, context.live)
         kept = reserve_status(spec, entry, rows, context.live, observed.now_ms)
         plain = dataclasses.replace(plain, **kept)
     if current is not None:
@@ -303,7 +312,7 @@ def _remembered(
 
 
 def _predecessor(old: Retiring, rows: list[Change], live: LiveToken | None) -> Predecessor:
-    """Describe a predecessor by its row, or by its label's while that is recovered."""
+    """Describe a predecessor by its row, or by its label's where it has none."""
     row = next((c for c in rows if _is_about(c, old.token_id)), rows[0])
     return Predecessor(
         token_id=old.token_id,

@@ -751,6 +751,21 @@ def test_each_predecessor_has_its_own_verdict() -> None:
     ]
 
 
+@pytest.mark.parametrize("taken", [False, True], ids=["moves over", "its new name is taken"])
+def test_the_predecessor_of_a_label_that_is_renamed(*, taken: bool) -> None:
+    """It is told with the row of the new name: its own label has no row meanwhile."""
+    seen = draining()
+    if taken:
+        known = dataclasses.replace(entry("id-2", "desk"), path="desk")
+        memory = dataclasses.replace(seen.ledger, tokens={**seen.ledger.tokens, "desk": known})
+        seen = dataclasses.replace(seen, ledger=memory, live=(*seen.live, live("id-2", "desk")))
+    wanted = manifest(dataclasses.replace(spec("desk"), was="bot"))
+    (former,) = (t for t in status_of(wanted, seen).tokens if t.label == "bot")
+    (old,) = former.predecessors
+    assert old.live
+    assert old.reason is (Reason.NAME_TAKEN if taken else Reason.NAME_CHANGED)
+
+
 def test_a_run_at_work_is_told() -> None:
     """Whose lease it is, and how long it lasts unless it is renewed."""
     lines = status_text(status_of(BOT, interrupted(lease=True))).splitlines()
