@@ -59,6 +59,8 @@ def status(options: StatusOptions) -> None:
     if options.out is not None:
         refuse_unwritable(options.out)
     found = statuses_of(options)
+    if options.form == "prometheus":
+        _refuse_shared(found)
     shown = options.form != "text" or options.wide or options.out is not None
     if shown or not options.check:
         _show(found, options)
@@ -105,6 +107,17 @@ def statuses_of(options: StatusOptions) -> tuple[Status, ...]:
     else:
         found = [_of_snapshot(name, options, None) for name in options.observed]
     return narrowed(_each_once(found), options.targets, options.token_id)
+
+
+def _refuse_shared(found: Sequence[Status]) -> None:
+    """UsageError where metrics would tell two statuses alike: they name the place only."""
+    places = [status.place for status in found]
+    shared = next((place for place in places if places.count(place) > 1), None)
+    if shared is not None:
+        raise UsageError(
+            f"two snapshots are of {shared}, at two exchanges, and metrics are told apart by "
+            "mount and prefix only: write them on two hosts, or give one another prefix"
+        )
 
 
 def _of_snapshot(name: str, options: StatusOptions, desired: Manifest | None) -> Status:

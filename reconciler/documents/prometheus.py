@@ -44,8 +44,13 @@ class Sample(NamedTuple):
 
 
 def labels_text(**labels: str) -> str:
-    """Return labels in the order in which they are given, fit to print."""
-    return ",".join(f'{name}="{safe(text).translate(_ESCAPES)}"' for name, text in labels.items())
+    """Return labels in the order in which they are given, fit to print.
+
+    A backslash is told as two, so that two texts are never told alike: a reader of the
+    file refuses the whole of it where a sample is there twice.
+    """
+    told = {name: safe(text.replace("\\", "\\\\")) for name, text in labels.items()}
+    return ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in told.items())
 
 
 def count(number: int) -> str:

@@ -27,7 +27,7 @@ def test_a_status_without_any_credential(fleet: Fleet) -> None:
     (fleet.folder / "tokens.yaml").rename(fleet.folder / "later.yaml")
     shown = ("status", "--observed", "observed.json", "--format", "json")
     here = judged("status", fleet.must(*shown, environ=bare(fleet)).out)
-    moving = {"as_of": "", "as_of_unix": 0, "tokens": ""}
+    moving = {"as_of": "", "as_of_unix": 0, "tokens": "", "doubt_ms": 0}  # measured anew
     assert {**here, **moving} == {**there, **moving}
     assert [t["wanted_scopes"] for t in here["tokens"]] == [
         t["wanted_scopes"] for t in there["tokens"]
@@ -88,6 +88,12 @@ def test_a_status_of_several_manifests(new_fleet: NewFleet) -> None:
         )
         assert "name no manifest" in alpha.refused(64, *both, "tokens.yaml", environ=nothing)
         document = json.loads(others.read_text())
+        document["place"] = f"{alpha.mount}/{alpha.prefix}"
+        document["desired"].update(mount=alpha.mount, prefix=alpha.prefix)
+        others.write_text(json.dumps(document))
+        alpha.must(*both, "--format", "html", environ=nothing)
+        sentence = alpha.refused(64, *both, "--format", "prometheus", environ=nothing)
+        assert f"two snapshots are of {document['place']}, at two exchanges" in sentence
         del document["desired"]
         others.write_text(json.dumps(document))
         sentence = alpha.refused(1, *both, environ=nothing)

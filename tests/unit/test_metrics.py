@@ -114,12 +114,23 @@ def test_whatever_the_state_every_line_is_of_the_format(scene: Scene) -> None:
     assert "token_id" not in text
 
 
+def test_two_labels_are_never_told_alike() -> None:
+    """One that looks like the escaped form of another is told otherwise."""
+    names = ("a##b", r"a#\x23b", r"a#\\x23b", "::x", r":\x3ax", "a\u00adb", r"a\xadb")
+    assert len({labels_text(label=name) for name in names}) == len(names)
+    known = ledger({name: entry(f"id-{at}", name) for at, name in enumerate(names)})
+    seen = observed(known, *(live(f"id-{at}", name) for at, name in enumerate(names)))
+    found = shown(status_of(manifest(*(spec(name) for name in names)), seen))
+    ages = [key for key in found if key.startswith("reconciler_token_age_seconds")]
+    assert len(ages) == len(names)
+
+
 @given(text_without_surrogates())
 def test_a_label_is_told_as_everywhere(text: str) -> None:
     """Escaped as Prometheus reads it back; what would be invisible is visible."""
     name, _, quoted = labels_text(label=text).partition("=")
     assert name == "label"
-    assert json.loads(quoted) == safe(text)
+    assert json.loads(quoted) == safe(text.replace("\\", "\\\\"))
     assert quoted.isprintable()
 
 
