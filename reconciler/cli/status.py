@@ -110,7 +110,7 @@ def statuses_of(options: StatusOptions) -> tuple[Status, ...]:
 
 
 def _refuse_shared(found: Sequence[Status]) -> None:
-    """UsageError where metrics would tell two statuses alike: they name the place only."""
+    """UsageError where metrics tell two statuses alike: they name the place only."""
     places = [status.place for status in found]
     shared = next((place for place in places if places.count(place) > 1), None)
     if shared is not None:
