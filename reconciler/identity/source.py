@@ -226,8 +226,9 @@ def _output_of(
     except OSError:
         raise PersonNeededError(f"the identity command {argv[0]} can't be run") from None
     output = done.stdout.decode("ascii", errors="replace")
+    token = _bare(output)
     for line in (done.stderr or b"").decode(errors="replace").splitlines():
-        if heard is not None and not (output.strip() and output.strip() in line):
+        if heard is not None and not (token and token in line):
             heard(line)
     if done.returncode != 0:
         raise PersonNeededError(

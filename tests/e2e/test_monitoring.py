@@ -254,6 +254,20 @@ def test_its_failure_changes_nothing(
     assert done.last_line == "applied 1, failed 0, held 0, not tried 0"
 
 
+def test_what_it_leaves_behind_is_not_waited_for(fleet: Fleet) -> None:
+    """Where its words become events, too, of which only the first are kept."""
+    fleet.begin()
+    say = "echo first >&2; head -c 1000000 /dev/zero | tr \\\\0 x >&2"
+    command = f"sh -c '{say}; sleep 15 & exit 0'"
+    begun_s = time.monotonic()
+    done = fleet.must("--log-format", "json", "apply", "--yes", "--notify-command", command)
+    assert time.monotonic() - begun_s < 10
+    said = [e["message"] for e in events_in(done.err) if "says" in str(e.get("message"))]
+    assert said[0] == "the notify command says: first"
+    assert len(said) == 2
+    assert 9000 < len(said[1]) < 11_000
+
+
 def test_a_command_that_is_none_is_refused_before_anything_is_done(fleet: Fleet) -> None:
     """A usage error, as with the identity command."""
     fleet.begin()
@@ -281,7 +295,7 @@ def test_an_identity_command_runs_without_our_secrets_too(fleet: Fleet, tmp_path
     token = fleet.environ["LIMITLESS_IDENTITY_TOKEN"]
     (tmp_path / "identity").write_text(token)
     says = f"env > seen.txt; cat {tmp_path}/identity >&2; echo >&2; echo bye >&2"
-    command = f"sh -c '{says}; cat {tmp_path}/identity'"
+    command = f"sh -c '{says}; echo Bearer $(cat {tmp_path}/identity)'"
     done = fleet.must(
         *("--log-format", "json", "apply", "--yes", "--identity-command", command),
         environ={**NOBODY, "GITHUB_TOKEN": "ghs_made_up"},
