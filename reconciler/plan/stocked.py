@@ -22,7 +22,8 @@ token. A reserve is
 What goes, goes by evidence. It is held instead, by the first line that fits:
 
     it signs the lists, in place of the manager's       hold signs
-    its secret lies at the label's path                 hold reserve_used
+    its secret lies at the label's path, or at the      hold reserve_used
+    path of another label of ours
     somebody used it                                    hold reserve_used
     it is not listed, and can't be asked                hold missing
     uses prove nothing within the overlap               hold unproven
@@ -254,6 +255,11 @@ def _held(
     setting, now_ms = facts.setting, facts.setting.now_ms
     if any(context.lies_at(path, kept.token_id) for path in {facts.path, facts.entry.path}):
         return Finding(Action.HOLD, Reason.RESERVE_USED, "its secret lies at the label's path")
+    found = context.observed.contents.items()
+    elsewhere = sorted(path for path, content in found if content.token_id == kept.token_id)
+    if elsewhere:
+        note = f"its secret lies at {context.observed.place}/{elsewhere[0]}"
+        return Finding(Action.HOLD, Reason.RESERVE_USED, note)
     if live is None:
         since_ms = kept.missing_since_ms
         return None if since_ms is None else _missing(since_ms)

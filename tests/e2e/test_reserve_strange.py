@@ -104,6 +104,28 @@ def test_a_reserve_under_the_path_of_its_label(stocked: Fleet, *, right: bool) -
     assert fleet.sandbox.state.token(kept.token_id).live
 
 
+def test_a_reserve_under_the_path_of_another_label(fleet: Fleet) -> None:
+    """A person copied it there: it may be what consumers read, so it stays, although
+    the manifest does not want it any more, until that path has its own secret again.
+    """
+    fleet.defaults = {"overlap": "1h"}
+    other = {"label": "second", "path": "prod/second"}
+    fleet.begin({**BOT, "reserve": 1}, other)
+    (kept,), theirs = reserve(fleet), current(fleet, "second")
+    put(fleet, "prod/second", fields_of(fleet, kept.path))
+    fleet.write({**BOT, "reserve": 0}, other)
+    assert f"its secret lies at {fleet.mount}/{fleet.prefix}/prod/second" in fleet.must("plan").out
+    fleet.attempt("apply", "--yes", "--target", "bot", environ=ALONE)
+    assert fleet.secret("prod/second").field("token_id") == kept.token_id
+    assert fleet.sandbox.state.token(kept.token_id).live, "what a path holds is never revoked"
+    fleet.attempt("apply", "--yes")
+    assert fleet.use("prod/second") == theirs
+    fleet.must("apply", "--yes")
+    assert not fleet.sandbox.state.token(kept.token_id).live
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
 def test_documents_of_no_reserve_are_named(stocked: Fleet) -> None:
     """By doctor and by verify: one of a person's, and a copy of a token of ours, which
     the next apply deletes. Those of reserves that were promoted are none.
