@@ -9,7 +9,8 @@ The table of contents:
     rotate (due), hold (window, budget, piled_up)               due; overdue a day and a
                                                                 whole window later
     rotate (scopes, path, name), rename, record                 drifted
-    rotate (gone, lost), restore                                broken
+    rotate (gone, lost), restore; hold (hold_until) of a token  broken
+    that is gone, or whose secret is
     derive                                                      absent
     recover                                                     interrupted
     hold (in_progress, name_waits)                              in progress

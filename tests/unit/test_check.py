@@ -236,3 +236,24 @@ def test_of_several_manifests_each_is_named() -> None:
     assert check_of([fine, late], identity=True) == Check(
         exit_code=Exit.ERROR, sentence="kv/other: bot is overdue: due by its age"
     )
+
+
+@pytest.mark.parametrize(
+    ("gone", "lost", "expected"),
+    [(True, False, Exit.ERROR), (False, True, Exit.ERROR), (False, False, Exit.DONE)],
+    ids=["its token is gone", "its secret is lost", "all is in place"],
+)
+def test_a_hold_does_not_hide_what_is_broken(*, gone: bool, lost: bool, expected: Exit) -> None:
+    """Nothing is rotated while a label is held, and its consumers have no token."""
+    memory, tokens = known(WELL if gone or lost else LATE, "bot")
+    whole = observed(memory, *(() if gone else tokens))
+    if lost:
+        ended = SecretMeta(latest=1, state=VersionState.DELETED, destroyed=frozenset({1}))
+        whole = dataclasses.replace(whole, secrets={**whole.secrets, "bot": ended})
+    held = dataclasses.replace(spec("bot"), hold_until_ms=NOW_MS + DAY_MS, hold_reason="freeze")
+    status = status_of(manifest(held), whole)
+    assert [token.reason for token in status.tokens] == [Reason.HOLD_UNTIL]
+    check = check_of([status])
+    assert check.exit_code is expected, check
+    if expected is Exit.ERROR:
+        assert check.sentence == f"bot is broken: {SENTENCES[Reason.HOLD_UNTIL]}"
