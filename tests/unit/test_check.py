@@ -248,7 +248,7 @@ def test_a_hold_does_not_hide_what_is_broken(*, gone: bool, lost: bool, expected
     memory, tokens = known(WELL if gone or lost else LATE, "bot")
     whole = observed(memory, *(() if gone else tokens))
     if lost:
-        ended = SecretMeta(latest=1, state=VersionState.DELETED, destroyed=frozenset({1}))
+        ended = SecretMeta(latest=1, state=VersionState.DELETED, destroyed=True)
         whole = dataclasses.replace(whole, secrets={**whole.secrets, "bot": ended})
     held = dataclasses.replace(spec("bot"), hold_until_ms=NOW_MS + DAY_MS, hold_reason="freeze")
     status = status_of(manifest(held), whole)
