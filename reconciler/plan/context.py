@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -50,6 +51,9 @@ class PlanContext:
         }
         self.live = observed.live_by_id()
         self.listed = frozenset(self.live)
+        self.found_at: dict[str | None, list[str]] = collections.defaultdict(list)
+        for path, content in observed.contents.items():
+            self.found_at[content.token_id].append(path)
         self.kinds = classify(observed, frozenset(self.specs))
         self.labelled = _by_label(observed.live)
         self.owners = dict(owned_paths(ledger.tokens))
@@ -120,6 +124,15 @@ class PlanContext:
             return content.token_id == token_id
         there = (e.current for e in self.observed.ledger.tokens.values() if e.is_at(path))
         return any(current is not None and current.token_id == token_id for current in there)
+
+    def copy_note(self, token_id: str, *own: str | None) -> str | None:
+        """Tell at which path of ours a person put a token's secret, as observed.
+
+        ``own`` are the paths where its label has it. None where nobody did.
+        """
+        paths = self.found_at.get(token_id, ())
+        path = min((path for path in paths if path not in own), default=None)
+        return None if path is None else f"its secret lies at {self.observed.place}/{path}"
 
     def not_touched(self) -> tuple[NotTouched, ...]:
         """Return the twins, then the foreign tokens, each by label and id."""

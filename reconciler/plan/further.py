@@ -8,7 +8,7 @@ from reconciler.model import TokenSpec
 from reconciler.plan.beside import beside_former
 from reconciler.plan.change import Change, Side
 from reconciler.plan.context import PlanContext
-from reconciler.plan.facts import Facts
+from reconciler.plan.facts import Facts, Finding
 from reconciler.plan.predecessors import RETIRING, RetiringFacts
 from reconciler.plan.reasons import first
 from reconciler.plan.tasks import Evidence, RecordProtection, RevokeRetiring
@@ -52,6 +52,9 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
             leaving=leaving,
         )
         finding = first(RETIRING, known)
+        copied = context.copy_note(retiring.token_id, entry.path, retiring.path)
+        if copied is not None and live is not None and _by_evidence(finding):
+            finding = Finding(Action.HOLD, Reason.STILL_USED, copied)
         task = RevokeRetiring(
             entry=entry,
             retiring=retiring,
@@ -79,3 +82,8 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
             lost_fields=lost if finding.action is Action.REVOKE else (),
             task=task if finding.action is Action.REVOKE else None,
         )
+
+
+def _by_evidence(finding: Finding) -> bool:
+    """Whether a token is to go because nobody is shown to use it."""
+    return finding.action is Action.REVOKE and finding.reason is not Reason.COMPROMISED

@@ -126,7 +126,7 @@ from reconciler.plan.beside import beside
 from reconciler.plan.change import Change, Plan, Side, order
 from reconciler.plan.context import PlanContext, resolved_policy
 from reconciler.plan.due import fields_differ
-from reconciler.plan.facts import Facts, Finding, Listed, Wanted
+from reconciler.plan.facts import Facts, Finding, Listed, Unwanted, Wanted
 from reconciler.plan.further import protection_row, retiring_rows
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
@@ -250,7 +250,7 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
         yield from _rows_meanwhile(context, label)
         return
     facts = context.facts_of(label)
-    finding = deriving(facts)
+    finding = _not_copied(context, facts, deriving(facts))
     own = _own_row(context, facts, finding)
     if finding.reason is not Reason.REVOKING_LEFT and (
         spec is not None or finding.action is not Action.KEEP
@@ -267,6 +267,16 @@ def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
         gone = spec is None and facts.entry.current is None
         yield from retiring_rows(context, facts, leaving=goes or gone)
     yield from reserve_rows(context, facts, own)
+
+
+def _not_copied(context: PlanContext, facts: Facts, finding: Finding) -> Finding:
+    """Hold a token that left, while a person's copy of it lies at a path of ours."""
+    if finding.action is not Action.REVOKE or not isinstance(facts, Unwanted):
+        return finding
+    copied = context.copy_note(facts.current.token_id, facts.entry.path)
+    if copied is None or facts.live is None or facts.setting.policy.revoke_in_use:
+        return finding
+    return Finding(Action.HOLD, Reason.IN_USE, copied)
 
 
 def _rows_meanwhile(context: PlanContext, label: str) -> Iterable[Change]:

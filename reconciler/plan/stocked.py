@@ -255,11 +255,9 @@ def _held(
     setting, now_ms = facts.setting, facts.setting.now_ms
     if any(context.lies_at(path, kept.token_id) for path in {facts.path, facts.entry.path}):
         return Finding(Action.HOLD, Reason.RESERVE_USED, "its secret lies at the label's path")
-    found = context.observed.contents.items()
-    elsewhere = sorted(path for path, content in found if content.token_id == kept.token_id)
-    if elsewhere:
-        note = f"its secret lies at {context.observed.place}/{elsewhere[0]}"
-        return Finding(Action.HOLD, Reason.RESERVE_USED, note)
+    copied = context.copy_note(kept.token_id)
+    if copied is not None:
+        return Finding(Action.HOLD, Reason.RESERVE_USED, copied)
     if live is None:
         since_ms = kept.missing_since_ms
         return None if since_ms is None else _missing(since_ms)

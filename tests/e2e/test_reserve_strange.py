@@ -161,3 +161,31 @@ def test_the_manifest_can_not_name_a_reserves_path(fleet: Fleet) -> None:
     fleet.write({**BOT, "path": "_reserve/bot"})
     assert "_reserve" in fleet.attempt("validate").err
     assert fleet.ends[-1].code == 1
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["a predecessor", "the label left"])
+def test_an_old_token_under_the_path_of_another_label(fleet: Fleet, *, leaves: bool) -> None:
+    """The same of a token that nobody uses any more: a path may be read at any time."""
+    fleet.defaults = {"overlap": "1h"}
+    other = {"label": "second", "path": "prod/second"}
+    fleet.begin(BOT, other)
+    old, theirs = fleet.use("prod/bot"), current(fleet, "second")
+    fields = fields_of(fleet, "prod/bot")
+    if leaves:
+        fleet.write(other)
+        fleet.must("apply", "--yes")
+    else:
+        fleet.must("rotate", "--target", "bot", "--yes")
+    fleet.later(hours=3)
+    put(fleet, "prod/second", fields)
+    if not leaves:
+        fleet.use("prod/bot")
+    done = fleet.must("apply", "--yes", "--exclude", "second", environ=ALONE)
+    assert f"its secret lies at {fleet.mount}/{fleet.prefix}/prod/second" in done.out
+    assert fleet.sandbox.state.token(old).live, "what a path holds is never revoked"
+    fleet.must("apply", "--yes")
+    assert fleet.use("prod/second") == theirs
+    fleet.must("apply", "--yes")
+    assert not fleet.sandbox.state.token(old).live
+    fleet.assert_whole()
+    fleet.assert_quiet()
