@@ -74,7 +74,7 @@ from reconciler.run.effects import (
     Started,
     Then,
 )
-from reconciler.run.identity import ask_identity, refuse_unallowed
+from reconciler.run.identity import ask_identity, refuse_unallowed, without_reserve
 from reconciler.run.lanes import derives, in_lanes, passed_on_at_once, with_manager
 from reconciler.run.lease import LEASE_LOST, take_lease
 from reconciler.run.newest import note_manifest, refuse_guarded
@@ -180,7 +180,7 @@ def _refuse(session: Session, outlook: Outlook, approved: Approved | None) -> St
         saved = approved is not None and approved.as_of_ms is not None
         rest = any(not c.derives for c in acting)
         if saved or not rest or not isinstance(found, PersonNeededError):
-            raise found
+            raise without_reserve(session, acting, found)
     else:
         refuse_unallowed(found, acting)
 

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import PersonNeededError, ReconcilerError
 from reconciler.model import Capabilities
 from reconciler.plan import Change
 from reconciler.protocol import Step
 from reconciler.run.effects import CheckIdentity
 from reconciler.run.session import Session
 from reconciler.state import Observed
+
+FEW = 5
+"""So many labels stand in one sentence."""
 
 
 def ask_identity(
@@ -33,6 +36,21 @@ def ask_identity(
         return None
     profile_id = observed.ledger.profile_id or session.manifest.profile_id
     return (yield from CheckIdentity(derives=derives, profile_id=profile_id, digest=digest))
+
+
+def without_reserve(
+    session: Session, changes: Sequence[Change], found: ReconcilerError
+) -> ReconcilerError:
+    """Return why a person is needed; of labels asked for, that nothing is kept ready.
+
+    Whoever is on duty asks for just these, and has no identity.
+    """
+    asked = session.policy.requested
+    labels = sorted({c.label for c in changes if c.derives and not c.stocks} & asked)
+    if not labels or not isinstance(found, PersonNeededError):
+        return found
+    names = ", ".join(labels[:FEW]) + (" …" if len(labels) > FEW else "")
+    return PersonNeededError(f"the reserve has nothing that is ready for {names}, and {found}")
 
 
 def unallowed(found: Capabilities, scopes: Sequence[str]) -> str | None:

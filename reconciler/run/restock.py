@@ -21,7 +21,7 @@ from reconciler.errors import PersonNeededError, ReconcilerError
 from reconciler.plan import Action, Change, Plan
 from reconciler.protocol import Ending, Step, failed, held, not_tried
 from reconciler.run.effects import Lane, Lanes, ReadDesk, ReadHalt, Stage, Started
-from reconciler.run.identity import ask_identity, unallowed_rows
+from reconciler.run.identity import ask_identity, unallowed_rows, without_reserve
 from reconciler.run.lanes import derives, in_lanes, taken_over_by
 from reconciler.run.progress import Progress
 from reconciler.run.rows import do_all, left_out
@@ -70,7 +70,8 @@ def with_identity(progress: Progress, changes: list[Change]) -> Step[tuple[Progr
     found = yield from ask_identity(progress.session, changes, outlook.observed, digest=digest)
     if isinstance(found, ReconcilerError):
         if isinstance(found, PersonNeededError):
-            progress = dataclasses.replace(progress, person=str(found))
+            told = without_reserve(progress.session, changes, found)
+            progress = dataclasses.replace(progress, person=str(told))
         undone = {c: not_tried(str(found)) for c in changes if c.derives}
     else:
         undone = {c: failed(why) for c, why in unallowed_rows(found, changes).items()}

@@ -154,6 +154,15 @@ def test_the_reserve_is_distrusted(stocked: Fleet) -> None:
     fleet.assert_quiet()
 
 
+def test_an_emergency_without_a_reserve(fleet: Fleet) -> None:
+    """The sentence says what is missing, and for which label."""
+    fleet.begin(BOT)
+    arguments = ("rotate", "--compromised", "--target", "bot", "--yes")
+    with fleet.untouched():
+        said = fleet.refused(4, *arguments, environ=ALONE)
+    assert said.startswith("the reserve has nothing that is ready for bot, and an identity token")
+
+
 def test_without_a_reserve_a_person_is_needed(fleet: Fleet) -> None:
     """What needs none is done first, and the exit says that a person is needed."""
     fleet.defaults = {"overlap": "1h", "rotate_after": "30d"}
