@@ -254,7 +254,10 @@ def _held(
     """Return why a reserve that is to go stays for now."""
     setting, now_ms = facts.setting, facts.setting.now_ms
     if any(context.lies_at(path, kept.token_id) for path in {facts.path, facts.entry.path}):
-        return Finding(Action.HOLD, Reason.RESERVE_USED, "its secret lies at the label's path")
+        note = "its secret lies at the label's path"
+        if not isinstance(facts, Wanted):  # nobody can adopt it
+            note += ": delete it there, or `reconciler release` the label"
+        return Finding(Action.HOLD, Reason.RESERVE_USED, note)
     copied = context.copy_note(kept.token_id)
     if copied is not None:
         return Finding(Action.HOLD, Reason.RESERVE_USED, copied)

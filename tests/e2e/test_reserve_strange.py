@@ -189,3 +189,19 @@ def test_an_old_token_under_the_path_of_another_label(fleet: Fleet, *, leaves: b
     assert not fleet.sandbox.state.token(old).live
     fleet.assert_whole()
     fleet.assert_quiet()
+
+
+def test_a_reserve_under_the_path_of_a_label_that_left(stocked: Fleet) -> None:
+    """It can't be adopted any more, so the row says what a person can do."""
+    fleet = stocked
+    (kept,) = reserve(fleet)
+    put(fleet, "prod/bot", fields_of(fleet, kept.path))
+    fleet.write()
+    done = fleet.attempt("apply", "--yes")
+    assert done.code == 4, done
+    assert "delete it there, or `reconciler release` the label" in done.out
+    with fleet.operator() as client:
+        at = f"{fleet.prefix}/prod/bot"
+        client.secrets.kv.v2.delete_latest_version_of_secret(at, mount_point=fleet.mount)
+    fleet.must("apply", "--yes")
+    assert not fleet.sandbox.state.token(kept.token_id).live
