@@ -63,6 +63,8 @@ def revoke_reserve(label: str, task: RevokeReserve) -> Step[Outcome]:
         if isinstance(content, (Refused, Unclear)):
             return failed(content.sentence, kept.token_id)
         if content.field(TOKEN_ID) == kept.token_id:
+            if task.outcome == "compromised":  # an emergency does not end well with it alive
+                return failed(f"not revoked: {path} holds it, delete it there", kept.token_id)
             return held(f"{path} holds it: the next run records that", kept.token_id)
     if live is None:
         entry = Entry(path=kept.path, reserve=(kept,))

@@ -200,6 +200,9 @@ def test_a_reserve_under_the_path_of_a_label_that_left(stocked: Fleet) -> None:
     done = fleet.attempt("apply", "--yes")
     assert done.code == 4, done
     assert "delete it there, or `reconciler release` the label" in done.out
+    urgent = fleet.attempt("rotate", "--token-id", kept.token_id, "--compromised", "--yes")
+    assert urgent.code == 5, urgent
+    assert "prod/bot holds it, delete it there" in urgent.out
     with fleet.operator() as client:
         at = f"{fleet.prefix}/prod/bot"
         client.secrets.kv.v2.delete_latest_version_of_secret(at, mount_point=fleet.mount)
