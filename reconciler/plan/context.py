@@ -128,10 +128,11 @@ class PlanContext:
     def copy_note(self, token_id: str, *own: str | None) -> str | None:
         """Tell at which path of ours a person put a token's secret, as observed.
 
-        ``own`` are the paths where its label has it. None where nobody did.
+        ``own`` are the paths where its label has it. The copies that we left ourselves
+        are deleted before their token goes, and hold nothing up. None where nobody did.
         """
-        paths = self.found_at.get(token_id, ())
-        path = min((path for path in paths if path not in own), default=None)
+        ours = {*own, *self.copies_of(token_id)}
+        path = min((p for p in self.found_at.get(token_id, ()) if p not in ours), default=None)
         return None if path is None else f"its secret lies at {self.observed.place}/{path}"
 
     def not_touched(self) -> tuple[NotTouched, ...]:

@@ -21,6 +21,7 @@ from reconciler.errors import (
     VaultError,
     VaultUnclearError,
 )
+from reconciler.exchange.bodies import MAX_TOKENS
 from reconciler.exchange.client import TokenClient
 from reconciler.model import (
     Capabilities,
@@ -163,7 +164,7 @@ BODIES: dict[str, bytes] = {
     "a huge number": b"9" * 100_000,
     "a million entries": b"[" + b"1," * 1_000_000 + b"1]",
     "too many tokens": json.dumps(
-        [{**LISTED[0], "tokenId": f"id-{n}"} for n in range(10_001)]
+        [{**LISTED[0], "tokenId": f"id-{n}"} for n in range(MAX_TOKENS + 1)]
     ).encode(),
     "the same id twice": json.dumps([LISTED[0], LISTED[0]]).encode(),
     "no number": b"NaN",
