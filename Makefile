@@ -3,7 +3,8 @@
 .PHONY: help setup demo play test unit consumers look act simulation soak bench coverage lint types fmt docs lock dist clean
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 2
+# Tests mostly wait for processes, servers and the exchange's pace: three workers keep two cores busy.
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 help:            ## this list

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,16 @@ from reconciler.demo.openbao import OpenBaoServer
 from tests.support.openbao import new_mount, operator
 
 pytest_plugins = ("tests.proofs.simulation.summary",)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that the tests start.
+
+    A shell without job control starts what it sends to the background with the signal
+    ignored, every child inherits that, and Python then never answers it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
