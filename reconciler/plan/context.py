@@ -72,6 +72,10 @@ class PlanContext:
             listed=self.listed,
         )
 
+    def renamed(self) -> frozenset[str]:
+        """Return the labels that are renamed, and their former names."""
+        return frozenset(self.renames) | frozenset(self.renames.values())
+
     def is_to_be_done(self, change: Change) -> bool:
         """Return whether the run that asks may make a change: chosen, and agreed to."""
         policy = self.setting.policy

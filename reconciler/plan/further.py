@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from reconciler.model import TokenSpec
@@ -51,10 +52,7 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
             manager=facts.label == context.desired.manager,
             leaving=leaving,
         )
-        finding = first(RETIRING, known)
-        copied = context.copy_note(retiring.token_id, entry.path, retiring.path)
-        if copied is not None and live is not None and _by_evidence(finding):
-            finding = Finding(Action.HOLD, Reason.STILL_USED, copied)
+        finding = _found(context, known)
         task = RevokeRetiring(
             entry=entry,
             retiring=retiring,
@@ -63,8 +61,9 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
                 at_ms=context.observed.now_ms,
                 again_ms=None if finding.reason is Reason.COMPROMISED else known.again_ms,
                 copies=context.copies_of(retiring.token_id),
+                readable=context.lies_at(retiring.path or entry.path, retiring.token_id),
             ),
-            after_current=leaving and current is not None,
+            after_current=leaving and current is not None and _stays_otherwise(context, known),
             outcome="compromised" if finding.reason is Reason.COMPROMISED else "superseded",
         )
         former = context.observed.contents.get(retiring.path or "")
@@ -84,6 +83,18 @@ def retiring_rows(context: PlanContext, facts: Facts, *, leaving: bool) -> Itera
         )
 
 
-def _by_evidence(finding: Finding) -> bool:
-    """Whether a token is to go because nobody is shown to use it."""
-    return finding.action is Action.REVOKE and finding.reason is not Reason.COMPROMISED
+def _found(context: PlanContext, known: RetiringFacts) -> Finding:
+    """Decide about a retiring token, whose secret may lie where a person copied it."""
+    finding, token = first(RETIRING, known), known.retiring
+    if finding.action is not Action.REVOKE or finding.reason is Reason.COMPROMISED:
+        return finding
+    copied = context.copy_note(token.token_id, known.entry.path, token.path)
+    if copied is None or known.live is None:
+        return finding
+    return Finding(Action.HOLD, Reason.STILL_USED, copied)
+
+
+def _stays_otherwise(context: PlanContext, known: RetiringFacts) -> bool:
+    """Whether a retiring token would stay if its label's current token did."""
+    stays = dataclasses.replace(known, leaving=False)
+    return _found(context, stays).action is not Action.REVOKE

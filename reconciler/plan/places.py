@@ -34,7 +34,7 @@ The rules are those of ``reasons``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from reconciler.model import VersionState
 from reconciler.plan.change import Change
@@ -122,32 +122,46 @@ class Takers:
     now: frozenset[str]
 
 
-def behind(rows: Iterable[Change], takers: Takers, context: PlanContext) -> Iterable[Change]:
+def takers_of(context: PlanContext, own: Mapping[str, Change]) -> Takers:
+    """Return which labels are to have paths that hold something else so far.
+
+    ``own`` are the labels' own rows, as they stand in the end.
+    """
+    by_path, now = {}, set()
+    known = context.observed.ledger.tokens
+    for spec in context.desired.tokens:
+        entry, row = known.get(spec.label), own.get(spec.label)
+        if row is None or (entry is not None and entry.is_at(spec.path)):
+            continue
+        by_path[spec.path] = spec.label
+        if row.replaces and context.is_to_be_done(row):
+            now.add(spec.label)
+    return Takers(by_path=by_path, now=frozenset(now))
+
+
+def behind(row: Change, takers: Takers, context: PlanContext) -> Change:
     """Put what is revoked at a path behind the label that is to have the path.
 
     It waits for a later run where that label's turn is not in this one; what is to go
     at once by --revoke-now does not.
     """
-    for row in rows:
-        task, before = row.task, row.before
-        taker = takers.by_path.get(before.path) if before is not None else None
-        if (
-            taker is None
-            or before is None
-            or not isinstance(task, (RevokeCurrent, RevokeRetiring))
-            or not context.lies_at(before.path, before.token_id)
-        ):
-            yield row
-        elif taker in takers.now:
-            yield dataclasses.replace(row, task=dataclasses.replace(task, after_taker=taker))
-        elif row.label in context.setting.policy.revoke_now:
-            yield row
-        else:
-            note = f"{context.setting.place}/{before.path} goes over to {taker} first"
-            yield Change(
-                label=row.label,
-                action=Action.HOLD,
-                reason=Reason.WAITS_FOR,
-                before=before,
-                note=note,
-            )
+    task, before = row.task, row.before
+    taker = takers.by_path.get(before.path) if before is not None else None
+    if (
+        taker is None
+        or before is None
+        or not isinstance(task, (RevokeCurrent, RevokeRetiring))
+        or not context.lies_at(before.path, before.token_id)
+    ):
+        return row
+    if taker in takers.now:
+        return dataclasses.replace(row, task=dataclasses.replace(task, after_taker=taker))
+    if row.label in context.setting.policy.revoke_now:
+        return row
+    return Change(
+        label=row.label,
+        action=Action.HOLD,
+        reason=Reason.WAITS_FOR,
+        before=before,
+        note=f"{context.setting.place}/{before.path} goes over to {taker} first",
+    )

@@ -95,7 +95,9 @@ Further rows:
 
 A label goes in this very run where its row to revoke is within the selection
 and, if a plan was approved, in that plan. Otherwise its predecessors are judged as if
-it stayed.
+it stayed. What rests on another row is decided by that row as it stands in the end:
+held back by the budget, or behind a label that takes its path over in a later run
+(``places``).
 
 The former label of a row of the first three kinds (``names``) has no row, but for one
 about a write that is open. What else there is to do about a label that is renamed is
@@ -119,7 +121,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from reconciler.model import Manifest
 from reconciler.plan.beside import beside
@@ -131,7 +133,7 @@ from reconciler.plan.further import protection_row, retiring_rows
 from reconciler.plan.granted import deriving
 from reconciler.plan.guards import Policy
 from reconciler.plan.names import name_row
-from reconciler.plan.places import Takers, behind, written_over
+from reconciler.plan.places import Takers, behind, takers_of, written_over
 from reconciler.plan.reasons import finding_of
 from reconciler.plan.revocations import again_rows, revoking_rows
 from reconciler.plan.sides import sides_of
@@ -157,11 +159,16 @@ def plan(
     """
     policy = resolved_policy(policy or Policy(), desired, observed)
     context = PlanContext(desired, observed, policy, now_ms, run)
+    labels = (context.specs.keys() | observed.ledger.tokens.keys()) - context.renamed()
+    facts = {label: context.facts_of(label) for label in labels}
+    own = _own_rows(context, facts)
+    takers = takers_of(context, own)
     changes = [*_files_row(context), *again_rows(context), *leftover_rows(context)]
-    for label in context.specs.keys() | observed.ledger.tokens.keys():
-        changes.extend(_rows_of(context, label))
-    changes = list(behind(changes, _takers(context), context))
-    admitted = [c for c in _within_budget(changes, context) if policy.selection.admits(c)]
+    for label, known in facts.items():
+        changes.extend(_rows_of(context, known, behind(own[label], takers, context), takers))
+    for label in context.renamed():
+        changes.extend(_rows_of_renaming(context, label))
+    admitted = [c for c in changes if policy.selection.admits(c)]
     return Plan(
         as_of_ms=now_ms,
         api_url=observed.api_url,
@@ -175,38 +182,27 @@ def plan(
     )
 
 
-def _takers(context: PlanContext) -> Takers:
-    """Return which labels are to have paths that hold something else so far."""
-    by_path, now = {}, set()
-    known = context.observed.ledger.tokens
-    for spec in context.desired.tokens:
-        entry = known.get(spec.label)
-        if spec.label in context.renames or (entry is not None and entry.is_at(spec.path)):
-            continue
-        by_path[spec.path] = spec.label
-        facts = context.facts_of(spec.label)
-        finding = deriving(facts)
-        own = _own_row(context, facts, finding)
-        if own.replaces and context.is_to_be_done(own):
-            now.add(spec.label)
-    return Takers(by_path=by_path, now=frozenset(now))
+def _own_rows(context: PlanContext, facts: Mapping[str, Facts]) -> dict[str, Change]:
+    """Return each label's own row; due rotations are within the budget."""
+    own = {
+        label: _own_row(context, known, _not_copied(context, known, deriving(known)))
+        for label, known in facts.items()
+    }
+    for change in _beyond_budget(context, own.values()):
+        own[change.label] = _waits_for_budget(context, facts[change.label], change)
+    return own
 
 
-def _within_budget(changes: list[Change], context: PlanContext) -> list[Change]:
-    """Hold back due rotations beyond ``--max-rotations``: those of younger tokens."""
+def _beyond_budget(context: PlanContext, own: Iterable[Change]) -> list[Change]:
+    """Return the due rotations beyond ``--max-rotations``: those of younger tokens."""
     policy = context.setting.policy
-    due = [c for c in changes if c.reason is Reason.DUE and policy.selection.admits(c)]
+    due = [c for c in own if c.reason is Reason.DUE and policy.selection.admits(c)]
     due.sort(key=lambda c: (context.born_ms(c.label), c.label))
-    late = {c.label for c in due[policy.max_rotations :]}
-    return [
-        _over_budget(c, context) if c.reason is Reason.DUE and c.label in late else c
-        for c in changes
-    ]
+    return due[policy.max_rotations :]
 
 
-def _over_budget(change: Change, context: PlanContext) -> Change:
+def _waits_for_budget(context: PlanContext, facts: Facts, change: Change) -> Change:
     """Return the row of a label whose rotation has to wait; its fields need not."""
-    facts = context.facts_of(change.label)
     finding = fields_differ(facts) if isinstance(facts, Listed) else None
     if finding is not None:
         return _own_row(context, facts, finding)
@@ -241,31 +237,24 @@ def _files_row(context: PlanContext) -> Iterable[Change]:
     )
 
 
-def _rows_of(context: PlanContext, label: str) -> Iterable[Change]:
+def _rows_of(context: PlanContext, facts: Facts, own: Change, takers: Takers) -> Iterable[Change]:
     """Make the rows of a label: its own, its protection's, and its predecessors'."""
-    spec = context.specs.get(label)
-    if label in context.renames:
-        yield name_row(context, label)
-    if label in context.renames or label in context.renames.values():
-        yield from _rows_meanwhile(context, label)
-        return
-    facts = context.facts_of(label)
-    finding = _not_copied(context, facts, deriving(facts))
-    own = _own_row(context, facts, finding)
-    if finding.reason is not Reason.REVOKING_LEFT and (
-        spec is not None or finding.action is not Action.KEEP
+    spec = context.specs.get(facts.label)
+    if own.reason is not Reason.REVOKING_LEFT and (
+        spec is not None or own.action is not Action.KEEP
     ):
         yield own
-    if finding.reason is Reason.IN_PROGRESS:
+    if own.reason is Reason.IN_PROGRESS:
         return
     yield from revoking_rows(context, facts)
-    if finding.action is Action.RECOVER:
+    if own.action is Action.RECOVER:
         return
     yield from protection_row(context, facts, spec)
     if not _ends_all(context, own):
-        goes = finding.action is Action.REVOKE and context.is_to_be_done(own)
+        goes = own.action is Action.REVOKE and context.is_to_be_done(own)
         gone = spec is None and facts.entry.current is None
-        yield from retiring_rows(context, facts, leaving=goes or gone)
+        for row in retiring_rows(context, facts, leaving=goes or gone):
+            yield behind(row, takers, context)
     yield from reserve_rows(context, facts, own)
 
 
@@ -279,14 +268,16 @@ def _not_copied(context: PlanContext, facts: Facts, finding: Finding) -> Finding
     return Finding(Action.HOLD, Reason.IN_USE, copied)
 
 
-def _rows_meanwhile(context: PlanContext, label: str) -> Iterable[Change]:
-    """Make the rows of the two labels of a renaming that is held.
+def _rows_of_renaming(context: PlanContext, label: str) -> Iterable[Change]:
+    """Make the rows of a label of a renaming: the renaming itself, under its new name.
 
-    What was begun is finished, however long a person takes to decide about two entries
-    that can't be one. Nothing else is done. An entry that is renamed in this run has no
-    other row.
+    Where that is held, what was begun is finished, however long a person takes to
+    decide about two entries that can't be one. Nothing else is done. An entry that is
+    renamed in this run has no other row.
     """
     known, renames = context.observed.ledger.tokens, context.renames
+    if label in renames:
+        yield name_row(context, label)
     if label not in known:
         return
     is_free = label not in renames and all(

@@ -96,6 +96,7 @@ def _end(
         at_ms=context.observed.now_ms,
         again_ms=looks_again_ms(facts),
         copies=context.copies_of(facts.current.token_id),
+        readable=context.lies_at(facts.entry.path, facts.current.token_id),
     )
     return None, RevokeCurrent(entry=facts.entry, evidence=evidence)
 

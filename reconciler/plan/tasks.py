@@ -48,12 +48,14 @@ class Evidence:
     ``at_ms`` is the exchange's clock right before that list. ``again_ms``: a secret
     that is still readable goes first, and a list so much later decides once more; None
     where uses decide nothing. ``copies`` are further places of the secret (``Left``).
+    ``readable``: its path held the secret by then.
     """
 
     live: LiveToken | None
     at_ms: int
     again_ms: int | None = None
     copies: tuple[str, ...] = ()
+    readable: bool = False
 
 
 @value

@@ -6,14 +6,16 @@ decides on the secret only, and a list of later than its deletion on the token:
     step                        a run that dies then leaves
     --------------------------  ------------------------------------------------------
     evidence of a list          nothing
-    does a place of the token   no: it goes at once, by that evidence
-    hold its secret? Which
-    version?
+    did a place of the token    no: it goes at once, by that evidence
+    hold its secret at that
+    list, or does one by now?
+    Which version?
     ledger: to be emptied       the next run goes on from here. A label that returns has
                                 its secret written anew, as a version that no deletion
                                 still on its way names
     delete that version by      the same
-    number, read again
+    number, if it is still
+    there, and read again
     ledger: emptied, when       the next run has the second look, once a use from before
                                 that is shown
     another list, later by as   the same. The list shows a use: it is held, as any token
@@ -23,7 +25,8 @@ decides on the secret only, and a list of later than its deletion on the token:
 
 The token stays current or retiring all the while, so that there is a way back until the
 second look. A path at which another token's secret lies was emptied by whoever wrote
-that. Nothing is looked at twice where uses decide nothing (``Evidence.again_ms``).
+that: before the first look, or after it, as where a label takes the path over in the
+same run. Nothing is looked at twice where uses decide nothing (``Evidence.again_ms``).
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ def empty_first(  # noqa: PLR0913  # the last by name
     """Delete the secret of a token that is to go by evidence, wherever it lies.
 
     None where the token may go now: the evidence is of after that, or nobody could
-    read the secret at the time. Otherwise the outcome, which waits for another list
+    read the secret since. Otherwise the outcome, which waits for another list
     where all went well (``Outcome.looks_again``). ``seen`` is what lies at the path, if
     that was just read.
     """
@@ -77,7 +80,7 @@ def empty_first(  # noqa: PLR0913  # the last by name
         if content.field(TOKEN_ID) == token_id:
             readable[place] = content.version
     row = emptied_of(entry, token_id)
-    if not readable and row is None:
+    if not readable and row is None and not evidence.readable:
         return None
     if readable or row is None or row.at_ms is None:
         return (yield from _empty_all(label, token_id, readable))

@@ -11,7 +11,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from reconciler.plan import (
     Change,
@@ -54,13 +54,17 @@ def _turn(change: Change) -> int:
         return 3
     if isinstance(change.task, _REVOKES) and change.task.after_taker is not None:
         return 2
-    if isinstance(change.task, RevokeReserve) and change.task.after_stock:
+    if _follows_stock(change):
         return 2
     return int(change.replaces or change.derives)
 
 
 def _follows_current(change: Change) -> bool:
     return isinstance(change.task, RevokeRetiring) and change.task.after_current
+
+
+def _follows_stock(change: Change) -> bool:
+    return isinstance(change.task, RevokeReserve) and change.task.after_stock
 
 
 def _touched(change: Change) -> tuple[tuple[str, str], ...]:
@@ -109,15 +113,42 @@ def rests_on(change: Change, row: Row) -> str | None:
     if own_current and _follows_current(change):
         return CURRENT_STAYS
     if isinstance(task, _REVOKES) and before.replaces and before.label == task.after_taker:
-        return f"{before.label} takes its path over first, which has not come about"
+        return _not_taken_over(before.label)
     if change.stocks and change.label == before.label and before.stocks:
         return NOT_REPLACED if isinstance(task, RevokeReserve) else row.outcome.sentence
     return None
 
 
-def taken_over_by(change: Change) -> str | None:
-    """Return the label that is to take the path of a revoked token over, if one is."""
-    return change.task.after_taker if isinstance(change.task, _REVOKES) else None
+def without_ground(changes: Sequence[Change], undone: Collection[Change]) -> dict[Change, Outcome]:
+    """Return the ends of changes that rest on one which is not made in this run at all.
+
+    ``undone`` are those of ``changes`` that are not made. What rests on a change that
+    rests on another one is among those that are returned.
+    """
+    found: dict[Change, Outcome] = {}
+    made = [change for change in changes if change not in undone]
+    while True:
+        gone = {c.label for c in made if isinstance(c.task, RevokeCurrent)}
+        replaced = {c.label for c in made if c.replaces}
+        stocked = {c.label for c in made if c.derives and c.stocks}
+        more: dict[Change, Outcome] = {}
+        for change in made:
+            task = change.task
+            taker = task.after_taker if isinstance(task, _REVOKES) else None
+            if taker is not None and taker not in replaced:
+                more[change] = held(_not_taken_over(taker))
+            elif _follows_current(change) and change.label not in gone:
+                more[change] = held(CURRENT_STAYS)
+            elif _follows_stock(change) and change.label not in stocked:
+                more[change] = held(NOT_REPLACED)
+        if not more:
+            return found
+        found |= more
+        made = [change for change in made if change not in more]
+
+
+def _not_taken_over(taker: str) -> str:
+    return f"{taker} takes its path over first, which has not come about"
 
 
 def passed_on_at_once(rows: Sequence[Row]) -> bool:

@@ -4,7 +4,7 @@
     ----------------------------  ----------------------------------------------------
     derives for a label           not tried, and a person is needed (exit 4); with a
                                   saved plan nothing is done at all
-    takes a path over behind it   held
+    rests on such a row           held
     stocks the reserve, or waits  held by the plan: the next run with an identity does
     for that                      it (exit 0)
     anything else                 done
@@ -22,7 +22,7 @@ from reconciler.plan import Action, Change, Plan
 from reconciler.protocol import Ending, Step, failed, held, not_tried
 from reconciler.run.effects import Lane, Lanes, ReadDesk, ReadHalt, Stage, Started
 from reconciler.run.identity import ask_identity, unallowed_rows, without_reserve
-from reconciler.run.lanes import derives, in_lanes, taken_over_by
+from reconciler.run.lanes import derives, in_lanes, without_ground
 from reconciler.run.progress import Progress
 from reconciler.run.rows import do_all, left_out
 from reconciler.run.session import Outlook, Session
@@ -75,12 +75,7 @@ def with_identity(progress: Progress, changes: list[Change]) -> Step[tuple[Progr
         undone = {c: not_tried(str(found)) for c in changes if c.derives}
     else:
         undone = {c: failed(why) for c, why in unallowed_rows(found, changes).items()}
-    gone = {c.label for c in undone}
-    undone |= {
-        c: held(f"{taken_over_by(c)} takes its path over first, which has not come about")
-        for c in changes
-        if taken_over_by(c) in gone
-    }
+    undone |= without_ground(changes, undone)
     progress = yield from left_out(progress, undone)
     return progress, [c for c in changes if c not in undone]
 
@@ -102,6 +97,7 @@ def stock(progress: Progress) -> Stage[Progress]:
     undone = {c: failed(why) for c, why in unallowed_rows(found, rows).items()}
     behind = _unfinished_labels(progress)
     undone |= {c: held(NOT_YET) for c in rows if c.label in behind and c not in undone}
+    undone |= without_ground(rows, undone)
     progress = yield from left_out(progress, undone)
     rows = [c for c in rows if c not in undone]
     yield from Started(changes=tuple(rows))

@@ -2022,9 +2022,16 @@ def test_a_path_that_another_label_keeps(
 
 
 def passed_on(
-    paths: dict[str, str], *, protected: bool = False, policy: Policy = DEFAULT
+    paths: dict[str, str],
+    *,
+    protected: bool = False,
+    policy: Policy = DEFAULT,
+    unused_for_ms: int | None = None,
 ) -> dict[str, list[Change]]:
-    """The rows by label, where desk has x, third has z, and both may go."""
+    """The rows by label, where desk has x, third has z, and both may go.
+
+    ``unused_for_ms`` is how long ago somebody used desk's predecessor.
+    """
     old = retiring("d0", "desk")
     entries = {
         "desk": Entry(path="x", current=DESK_NOW, retiring=(old,), overlap_ms=0, protect=protected),
@@ -2032,7 +2039,8 @@ def passed_on(
     }
     known = settled([spec(MANAGER)])
     tokens = {**known.ledger.tokens, **entries}
-    living_tokens = (live("d0", "desk"), live("d1", "desk"), live("t3", "desk"))
+    used = live("d0", "desk", unused_for_ms=unused_for_ms)
+    living_tokens = (used, live("d1", "desk"), live("t3", "desk"))
     seen = dataclasses.replace(
         known,
         ledger=dataclasses.replace(known.ledger, tokens=tokens),
@@ -2089,6 +2097,23 @@ def test_a_label_that_goes_at_once_is_not_removed_before_its_path_goes_over() ->
     now = dataclasses.replace(left_out, revoke_now=frozenset({"desk"}))
     rows = passed_on({"third": "z", "bot": "x"}, policy=now)["desk"]
     assert [c.action for c in rows] == [Action.REVOKE, Action.REVOKE]
+
+
+def test_a_predecessor_stays_while_its_label_waits() -> None:
+    """Nobody uses its successor, so it may go because the label goes, and only then."""
+    used, paths = 3 * DAY_MS, {"third": "z", "bot": "x"}
+    rows = {c.before.token_id: c for c in passed_on(paths, unused_for_ms=used)["desk"] if c.before}
+    assert isinstance(rows["d0"].task, tasks.RevokeRetiring)
+    assert rows["d0"].task.after_current
+    (own,) = [c for c in passed_on(paths)["desk"] if c.before and c.before.token_id == "d0"]
+    assert isinstance(own.task, tasks.RevokeRetiring)
+    assert not own.task.after_current  # never used: it goes whatever becomes of the label
+    left_out = Policy(selection=Selection(excluded=frozenset({"bot"})))
+    found = passed_on(paths, policy=left_out, unused_for_ms=used)["desk"]
+    assert {(c.action, c.reason) for c in found} == {
+        (Action.HOLD, Reason.WAITS_FOR),
+        (Action.HOLD, Reason.SUCCESSOR_UNUSED),
+    }
 
 
 def takers_of(rows: Iterable[Change]) -> dict[str | None, str | None]:

@@ -250,6 +250,11 @@ def test_one_that_is_too_old_goes_where_it_is_replaced(
     assert rows(AGED, (kept("a"),), policy=policy) == expected
 
 
+def test_one_that_waits_for_the_budget_is_still_there() -> None:
+    """Nothing is stocked in place of what is not taken in this run."""
+    assert rows(DUE, (kept("a"),), policy=Policy(max_rotations=0)) == [(Action.HOLD, Reason.BUDGET)]
+
+
 def test_scopes_that_were_granted_otherwise() -> None:
     """What is short is held and named, not forgotten; and what is too old stays."""
     asked = Granted(asked=("trading",), granted=("withdrawal",), at_ms=NOW_MS)

@@ -27,13 +27,13 @@ from reconciler.model import (
     VersionId,
     VersionState,
 )
-from reconciler.plan import further, leaving, places, planner, predecessors, reasons
+from reconciler.plan import further, leaving, places, planner, predecessors, reasons, sides
 from reconciler.plan.change import Change
 from reconciler.plan.context import PlanContext
 from reconciler.plan.facts import Finding, Owner, Wanted
 from reconciler.plan.guards import Policy
 from reconciler.plan.predecessors import RETIRING, RetiringFacts, overlap
-from reconciler.plan.tasks import NewToken, Promote, RevokeReserve
+from reconciler.plan.tasks import Evidence, NewToken, Promote, RevokeReserve
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.protocol import (
     changes,
@@ -71,7 +71,17 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.outcome import Outcome, applied, failed, unrecorded
-from reconciler.run import adopt_many, closing, move, newest, observe, release, second_look, verify
+from reconciler.run import (
+    adopt_many,
+    closing,
+    move,
+    newest,
+    observe,
+    release,
+    restock,
+    second_look,
+    verify,
+)
 from reconciler.run import apply as apply_module
 from reconciler.run import session as session_module
 from reconciler.state import (
@@ -573,6 +583,23 @@ def _delete_whatever_is_latest(path: str, token_id: str) -> Step[Outcome | None]
 
 def _whatever_is_planned(context: PlanContext, change: Change) -> bool:
     return True
+
+
+@contextlib.contextmanager
+def _believe_a_removal() -> Iterator[None]:
+    with (
+        mock.patch.object(PlanContext, "is_to_be_done", _whatever_is_planned),
+        mock.patch.object(restock, "without_ground", _all_have_ground),
+    ):
+        yield
+
+
+def _all_have_ground(_changes: object, _undone: object) -> dict[Change, Outcome]:
+    return {}
+
+
+def _of_what_lies_there_now(**given: Any) -> Evidence:
+    return Evidence(**{**given, "readable": False})
 
 
 # --- repetition ---
@@ -1102,8 +1129,14 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ),
     Sabotage(
         name="a removal believed that nobody applied",
-        patch=_replaced(PlanContext, "is_to_be_done", _whatever_is_planned),
+        patch=_believe_a_removal,
         world="remove by others at once",
+    ),
+    Sabotage(
+        name="a path emptied by the label that takes it over, and no second look",
+        patch=_replaced((further, sides), "Evidence", _of_what_lies_there_now),
+        world="take over after a move",
+        act=("reads and uses", "bot"),
     ),
     Sabotage(
         name="two things at a time about a label",

@@ -295,6 +295,13 @@ def hasty() -> World:
     return bootstrapped(HASTY)
 
 
+def left_unread() -> World:
+    """The same, and before that ``bot`` was rotated; its consumer used the predecessor
+    long ago, and has not read the successor.
+    """
+    return _gone(abandoned())
+
+
 def left_in_use() -> World:
     """``bot`` has left the manifest, its overlap is over, and its consumer uses it."""
     world = left()
@@ -721,6 +728,7 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("take over at once", hasty, wish(_A, SUCCESSOR), None),
     ("take over now", settled, wish(_A, SUCCESSOR, policy=NOW), None),
     ("take the manager's path", settled, wish(_A, MANAGED, BOT, spec("cat", path=MANAGER)), None),
+    ("take over by others", left_unread, wish(_A, SUCCESSOR, policy=CLEAN_UP), None),
     ("take over after a move", moved, wish(_A, MOVED, SUCCESSOR), None),
     ("rotate the manager", settled, wish(_A, BOT, policy=ROTATE_MANAGER), None),
     ("bootstrap", bare, wish(_A, command=Command.BOOTSTRAP), None),

@@ -112,6 +112,9 @@ SEEN_TO_LEAVE = (
     "retire at an old path",
     "remove seldom uses",
     "remove after a move",
+    "take over after a move",
+    "take over at once",
+    "take over what left",
 )
 
 WITH_RESERVES = (
