@@ -208,11 +208,16 @@ class Audit:
                 raise Violation("4", f"{run.name} writes {label}'s secret over the manager's")
 
     def _check_placeholder(self, world: World, run: Run, effect: PutSecret) -> None:
-        """No empty document where an older version has the path's working secret."""
-        ledger = world.vault.ledger()
+        """No empty document where an older version has the path's working secret.
+
+        One that does not fit can never be written, and empties nothing.
+        """
+        ledger, history = world.vault.ledger(), world.vault.history(effect.path)
         if effect.fields or effect.secret is not None or ledger is None or self.rewound:
             return
-        versions = world.vault.history(effect.path).versions
+        if effect.cas != history.latest:
+            return
+        versions = history.versions
         for entry in ledger.tokens.values():
             current, intent = entry.current, entry.intent
             if current is None or not entry.is_at(effect.path) or current.unsigned:
