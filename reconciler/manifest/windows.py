@@ -77,8 +77,7 @@ def _zone(name: str) -> dt.tzinfo:
 
     known = _names()
     if name not in known:
-        alike = _alike(name, known)
-        hint = f"did you mean {quoted(alike)}?" if alike else "write one such as Europe/Berlin"
+        hint = _hint(name, known)
         raise ValueError(f"time zone {quoted(name)} is unknown - {hint}")
     try:
         return zoneinfo.ZoneInfo(name)
@@ -91,6 +90,18 @@ def _zone(name: str) -> dt.tzinfo:
 def _names() -> frozenset[str]:
     text = resources.files("tzdata").joinpath("zones").read_text(encoding="utf-8")
     return frozenset(text.split())
+
+
+def _hint(name: str, known: frozenset[str]) -> str:
+    """Say what to write in place of an unknown zone.
+
+    An offset has none that is alike: Etc/GMT+5 is five hours behind UTC, where most
+    people write GMT+5 for what is ahead.
+    """
+    if re.search(r"[+-][0-9]", name):
+        return "write a place such as Europe/Berlin, or UTC"
+    alike = _alike(name, known)
+    return f"did you mean {quoted(alike)}?" if alike else "write one such as Europe/Berlin"
 
 
 def _alike(name: str, known: frozenset[str]) -> str | None:

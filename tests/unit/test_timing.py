@@ -150,6 +150,15 @@ def test_days(written: str, days: tuple[int, ...]) -> None:
             ["7:11: error: window time zone 'berlin' is unknown - did you mean 'Europe/Berlin'?"],
         ),
         (
+            "window: Mon 09:00-15:00 GMT+5",  # Etc/GMT+5 is behind UTC
+            [
+                (
+                    "7:11: error: window time zone 'GMT+5' is unknown - write a place such as "
+                    "Europe/Berlin, or UTC"
+                )
+            ],
+        ),
+        (
             "window: Mon 09:00-15:00 Mars/Olympus_Mons",
             [
                 (
