@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from reconciler.documents import Check, Health
 from reconciler.errors import ReconcilerError
 from reconciler.model import Manifest
+from reconciler.plan import status_of
+from reconciler.render import capped_words
 from reconciler.run import Driver, find_strays
 from reconciler.state import LEDGER_NAME, RESERVE_FOLDER, Observed
 from reconciler.vault import SecretStore
 
-READERS, STRAYS = "vault.reserve", "reserve.strays"
+READERS, STRAYS, CAPPED = "vault.reserve", "reserve.strays", "reserve.capped"
 CLOSE = "narrow it, or give its tokens the policy reserve-closed of docs/install.md as well"
 
 
@@ -24,10 +26,13 @@ def has_reserve(manifest: Manifest, observed: Observed) -> bool:
 def of_reserve(
     driver: Driver, store: SecretStore, manifest: Manifest, observed: Observed
 ) -> Iterator[Check]:
-    """Say who else reads the reserve, and what strange things lie there."""
+    """Say who else reads the reserve, what isn't stocked, and what else lies there."""
     if not has_reserve(manifest, observed):
         return
     yield _readers(store, manifest)
+    capped = status_of(manifest, observed).capped
+    if capped is not None:
+        yield Check(id=CAPPED, health=Health.WARN, message=capped_words(capped))
     try:
         found = driver.run(find_strays(observed.ledger))
     except ReconcilerError as error:  # a role that only plans may not read there

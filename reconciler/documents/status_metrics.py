@@ -15,6 +15,8 @@
     use_doubt_seconds                                        how late a use may be shown
     unattended_timestamp_seconds                             when a rotation needs a
                                                              person, by the reserve
+    reserve_capped                                           labels not stocked, as a
+                                                             derive ended another token
     token_state                              label, state    1
     token_age_seconds                        label           of the current token
     token_oldest_age_seconds                 label           predecessors included
@@ -95,6 +97,13 @@ OF_STATUS: tuple[tuple[Metric, Callable[[Status], str | None]], ...] = (
             "Until when no rotation by age needs a person, where a reserve is wanted.",
         ),
         lambda s: None if s.unattended is None else seconds(s.unattended.at_ms),
+    ),
+    (
+        Metric(
+            "reserve_capped",
+            "Labels that are not stocked, because a derive was seen to end another token.",
+        ),
+        lambda s: count(0 if s.capped is None else len(s.capped.labels)),
     ),
 )
 """One value for each manifest; None leaves it out."""

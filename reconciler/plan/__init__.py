@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         status_of,
     )
     from reconciler.plan.status_part import narrowed
-    from reconciler.plan.status_reserve import ReserveStatus
+    from reconciler.plan.status_reserve import Capped, ReserveStatus
     from reconciler.plan.tasks import (
         Evidence,
         FinishRevoking,
@@ -97,6 +97,7 @@ __all__ = [
     "STATES",
     "Action",
     "Alarm",
+    "Capped",
     "Category",
     "Change",
     "Check",
@@ -214,7 +215,7 @@ __getattr__ = on_demand(
             "status_of",
         ),
         "status_part": ("narrowed",),
-        "status_reserve": ("ReserveStatus",),
+        "status_reserve": ("Capped", "ReserveStatus"),
         "tasks": (
             "Evidence",
             "FinishRevoking",

@@ -26,6 +26,12 @@ POWERFUL = frozenset({"withdrawal", "delegated_signing"})
 LIFTS_PROOF = "--revoke-unproven"
 UNPROVEN = f"revokes although a use might not be shown ({LIFTS_PROOF})"
 
+MAY_END = (
+    "may end another token: as many live as when a derive had ended one. "
+    "Revoke tokens that nobody needs first"
+)
+"""No reviewer is asked for it: what is due can't wait, and nobody can know."""
+
 SHORT_OVERLAP_MS = 10 * MINUTE_MS
 """A shorter overlap is next to none.
 
@@ -231,6 +237,9 @@ def alarms_of(plan: Plan) -> tuple[Alarm, ...]:
             )
             found.append(Alarm(sentence=said_of_all, about=tuple(rows)))
     unproven = [(c.label, _token(c)) for c in plan.acting if c.action is Action.REVOKE]
+    crowded = tuple((c.label, "") for c in plan.acting if c.may_end)
+    if crowded:
+        found.append(Alarm(sentence=MAY_END, about=crowded))
     if unproven and LIFTS_PROOF in plan.flags:
         found.append(Alarm(sentence=UNPROVEN, about=tuple(unproven)))
     return tuple(found)

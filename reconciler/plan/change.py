@@ -58,6 +58,7 @@ class Change:
     ``label`` is empty in the one row about the manifest's files. ``note`` is for people
     and decides nothing, and so are ``kept_fields`` and ``lost_fields``: the names of
     what others wrote beside our fields, which the change keeps, or takes away.
+    ``may_end``: the exchange may end another token for the new one (``room``).
     ``task`` is what applying the row needs: None in a row that
     holds or keeps, and in one that was read from a document.
     """
@@ -70,6 +71,7 @@ class Change:
     note: str = ""
     kept_fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
     lost_fields: tuple[str, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    may_end: bool = dataclasses.field(default=False, metadata=LEFT_OUT)
     task: Task | None = dataclasses.field(
         default=None, compare=False, repr=False, metadata=UNWRITTEN
     )
@@ -188,8 +190,12 @@ class Plan:
 
     @property
     def asks_to_restock(self) -> bool:
-        """Whether a reserve ends within weeks: a person is asked; nothing is late."""
-        return any(c.reason is Reason.RESERVE_ENDS for c in self.acting)
+        """Whether a reserve ends within weeks, or can't be stocked.
+
+        A person is asked; nothing is late.
+        """
+        asks = {Reason.RESERVE_ENDS, Reason.RESERVE_CAPPED}
+        return any(c.reason in asks for c in self.changes)
 
     def counts(self) -> dict[Action, int]:
         """Count the rows by action, in the order of the actions; zeros are left out."""

@@ -136,6 +136,7 @@ from reconciler.plan.names import name_row
 from reconciler.plan.places import Takers, behind, takers_of, written_over
 from reconciler.plan.reasons import finding_of
 from reconciler.plan.revocations import again_rows, revoking_rows
+from reconciler.plan.room import within_room
 from reconciler.plan.sides import sides_of
 from reconciler.plan.stocked import leftover_rows, reserve_rows
 from reconciler.plan.tasks import NewToken, Promote, RecordFiles
@@ -169,17 +170,22 @@ def plan(
     for label in context.renamed():
         changes.extend(_rows_of_renaming(context, label))
     admitted = [c for c in changes if policy.selection.admits(c)]
+    changes = within_room(_ordered(admitted, desired), context)
     return Plan(
         as_of_ms=now_ms,
         api_url=observed.api_url,
         ledger_id=observed.ledger.ledger_id,
         profile_id=observed.ledger.profile_id,
         selection=policy.selection,
-        changes=tuple(sorted(admitted, key=lambda c: order(c, desired.manager))),
+        changes=tuple(_ordered(changes, desired)),
         not_touched=context.not_touched(),
         foreign_unnamed=observed.foreign_unnamed,
         flags=policy.flags(),
     )
+
+
+def _ordered(changes: Iterable[Change], desired: Manifest) -> list[Change]:
+    return sorted(changes, key=lambda c: order(c, desired.manager))
 
 
 def _own_rows(context: PlanContext, facts: Mapping[str, Facts]) -> dict[str, Change]:

@@ -109,6 +109,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.IN_SYNC,
         Reason.RESERVE_SHORT,
         Reason.RESERVE_ENDS,
+        Reason.RESERVE_CAPPED,
         Reason.RESERVE_AGED,
         Reason.RESERVE_UNFIT,
         Reason.RESERVE_SURPLUS,

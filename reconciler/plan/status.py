@@ -25,7 +25,13 @@ from reconciler.plan.needs import Need, ledger_need, needs_of
 from reconciler.plan.planner import plan
 from reconciler.plan.recent import Past, recent_of
 from reconciler.plan.states import STATES, State
-from reconciler.plan.status_reserve import OF_THE_RESERVE, ReserveStatus, reserve_status
+from reconciler.plan.status_reserve import (
+    OF_THE_RESERVE,
+    Capped,
+    ReserveStatus,
+    capped_of,
+    reserve_status,
+)
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.state import (
     Abandoned,
@@ -158,7 +164,8 @@ class Status:
     exchange. ``foreign`` counts the tokens whose label is not ours. A use that is shown
     may be late by ``doubt_ms``; None while nothing proves a bound. ``unattended`` is
     until when no rotation by age needs a person, where a label is to have a reserve.
-    ``recent`` is what was done last, the newest first.
+    ``recent`` is what was done last, the newest first. ``capped`` is what is not
+    stocked, because a derive was seen to end another token.
     """
 
     as_of_ms: int
@@ -176,6 +183,7 @@ class Status:
     abandoned: tuple[Abandoned, ...]
     unattended: Unattended | None = None
     recent: tuple[Past, ...] = ()
+    capped: Capped | None = None
 
     def counts(self) -> dict[State, int]:
         """Count the labels by state, in the order of the states; zeros are left out."""
@@ -229,6 +237,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
             )
         ),
         recent=recent_of(known),
+        capped=capped_of(chosen, observed),
     )
 
 

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.model import LiveToken, TokenSpec
-from reconciler.plan.change import Change
+from reconciler.plan.change import Change, Plan
 from reconciler.plan.lasts import lasts_until_ms
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import Entry, Reserve
+from reconciler.state import Entry, Observed, Reserve, lowest
 from reconciler.values import value
 
 OF_THE_RESERVE = frozenset(
     {
         Reason.RESERVE_SHORT,
         Reason.RESERVE_ENDS,
+        Reason.RESERVE_CAPPED,
         Reason.RESERVE_AGED,
         Reason.RESERVE_UNFIT,
         Reason.RESERVE_SURPLUS,
@@ -45,6 +46,36 @@ class ReserveStatus:
     action: Action | None = None
     reason: Reason | None = None
     note: str = ""
+
+
+@value
+class Capped:
+    """Successors that aren't derived, as the exchange may end other tokens for them.
+
+    ``lived`` tokens lived at ``at_ms``, when a derive had ended another one, and
+    ``live`` do now. It is tried again from ``until_ms``. ``labels`` are short so far.
+    """
+
+    lived: int
+    at_ms: int
+    until_ms: int
+    live: int
+    labels: tuple[str, ...]
+
+
+def capped_of(chosen: Plan, observed: Observed) -> Capped | None:
+    """Return what a plan derives no successor for; None where it holds none back."""
+    cap = lowest(observed.ledger.cap, chosen.as_of_ms)
+    labels = sorted({c.label for c in chosen.changes if c.reason is Reason.RESERVE_CAPPED})
+    if cap is None or not labels:
+        return None
+    return Capped(
+        lived=cap.lived,
+        at_ms=cap.at_ms,
+        until_ms=cap.until_ms,
+        live=len(observed.live) + observed.foreign_unnamed,
+        labels=tuple(labels),
+    )
 
 
 def reserve_status(

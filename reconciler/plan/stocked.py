@@ -30,7 +30,8 @@ What goes, goes by evidence. It is held instead, by the first line that fits:
     it is not fresh, so somebody may have read it, and  hold overlap
     its overlap since our last use is not over
 
-Where the exchange granted other scopes than were asked for, what is short is held.
+Where the exchange granted other scopes than were asked for, what is short is held; so
+it is where a derive was seen to end another token (``room``).
 
 A promoted reserve's document is deleted (``recover reserve_left``). A reserve whose
 secret a person wrote to the label's path is recorded there (``record reserve_used``);

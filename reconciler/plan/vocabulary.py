@@ -131,6 +131,7 @@ class Reason(enum.Enum):
     FILES = "files"
     RESERVE_SHORT = "reserve_short"
     RESERVE_ENDS = "reserve_ends"
+    RESERVE_CAPPED = "reserve_capped"
     RESERVE_AGED = "reserve_aged"
     RESERVE_UNFIT = "reserve_unfit"
     RESERVE_SURPLUS = "reserve_surplus"
@@ -243,6 +244,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.RESERVE_ENDS: (
         "the reserve does not last for three more weeks: one apply with an identity token stocks it"
     ),
+    Reason.RESERVE_CAPPED: (
+        "a successor is missing in the reserve, and the exchange may end another token for it: "
+        "revoke tokens that nobody needs, or lower `reserve`"
+    ),
     Reason.RESERVE_AGED: "in the reserve for longer than reserve_age: it is replaced, not used",
     Reason.RESERVE_UNFIT: "in the reserve, and not what the manifest wants any more",
     Reason.RESERVE_SURPLUS: "in the reserve, and one more than the manifest wants",
@@ -280,6 +285,7 @@ CATEGORIES: dict[Reason, Category] = {
             Reason.PILED_UP,
             Reason.RESERVE_SHORT,
             Reason.RESERVE_ENDS,
+            Reason.RESERVE_CAPPED,
         ),
         Category.ROTATION,
     ),

@@ -14,9 +14,8 @@ The commit point is one check-and-set write.
                                            then as without an answer
               no answer                    ledger: revoking, intent closed; then
                                            DELETE
-              a recorded token vanished    go on, as the new one may be the only one
-                                           that works; derive no more in this run; 5 if
-                                           it was another label's
+              another token vanished       go on, as the new one may be the only one
+                                           that works; ``ended`` has the rest
     5 commit  written                      6
               busy                         the same write again, for a while
               anything else                resolve (commit.py): 6; or drop as in 4; or
@@ -59,6 +58,7 @@ from reconciler.protocol.effects import (
     Written,
     time_of_record,
 )
+from reconciler.protocol.ended import Gone, end_noting, find_ended, naming, noting
 from reconciler.protocol.granted import NotAsAsked, not_as_asked, stop_at_once, take_note
 from reconciler.protocol.outcome import (
     Ending,
@@ -141,26 +141,17 @@ def _keep(run: Run, sent: Sent) -> Step[Outcome]:
     if isinstance(checked, Refused):
         never = NotCommitted(version=intent.cas)
         return (yield from _drop(task, intent, derived, checked.sentence, never))
+    pair = Credentials(token_id=token_id, secret=derived.secret)
+    gone = yield from find_ended(task, sent.before, checked, pair, named.ledger)
     verified_at_ms = yield from own_use(token_id)
-    ended = sorted(task.standing - {token.token_id for token in checked.tokens})
-    if ended:
-        yield from StopDeriving(sentence=f"{', '.join(ended)} vanished while {label} was derived")
     version = yield from _commit(run, sent, named.ledger)
     if isinstance(version, Outcome):
-        return version
+        return (yield from end_noting(version, task, gone))
     stored = _Stored(
-        derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms
+        derived=derived, checked=checked, version=version, verified_at_ms=verified_at_ms, gone=gone
     )
     record = _record_stocked if task.stocks else _record_derived
-    outcome = yield from record(task, intent, stored)
-    if not ended:
-        return outcome
-    only_its_own = task.listed_predecessor.issuperset(ended)
-    return dataclasses.replace(
-        outcome,
-        status=outcome.status if only_its_own else Ending.FAILED,
-        sentence=f"{outcome.sentence}, but {', '.join(ended)} vanished meanwhile",
-    )
+    return (yield from record(task, intent, stored))
 
 
 def _commit(run: Run, sent: Sent, ledger: Ledger) -> Step[VersionId | Outcome]:
@@ -208,12 +199,16 @@ def _commit(run: Run, sent: Sent, ledger: Ledger) -> Step[VersionId | Outcome]:
 
 @value
 class _Stored:
-    """A token that is in Vault, the list that it signed, and the version with it."""
+    """A token that is in Vault, the list that it signed, and the version with it.
+
+    ``gone`` is what vanished while it was derived.
+    """
 
     derived: Derived
     checked: Listing
     version: VersionId
     verified_at_ms: int
+    gone: Gone | None
 
 
 def _verify(task: NewToken, derived: Derived) -> Step[Listing | Refused]:
@@ -301,16 +296,15 @@ def _record_derived(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
         revoke_all=task.compromised,
         already_gone=task.believed_gone and old is None,
     )
-    reply = yield from WriteLedger(
-        transition=record_current(label, intent.operation_id, current, retirement)
-    )
+    record = record_current(label, intent.operation_id, current, retirement)
+    reply = yield from WriteLedger(transition=noting(record, kept.gone))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, current.token_id)
     if task.is_manager:
         yield from UseSigner(
             credentials=Credentials(token_id=derived.token_id, secret=derived.secret)
         )
-    done = applied(task.done, current.token_id)
+    done = naming(applied(task.done, current.token_id), task, kept.gone, reply.ledger)
     entry = reply.ledger.tokens[label]
     ended = yield from finish_superseded(label, entry, retirement.reason)
     return with_revocations(done, ended)
@@ -330,10 +324,11 @@ def _record_stocked(task: NewToken, intent: Intent, kept: _Stored) -> Step[Outco
         version_created_at_ms=kept.version.created_at_ms,
         fresh=True,
     )
-    reply = yield from WriteLedger(transition=record_stocked(label, intent.operation_id, row))
+    record = record_stocked(label, intent.operation_id, row)
+    reply = yield from WriteLedger(transition=noting(record, kept.gone))
     if not isinstance(reply, Recorded):
         return unrecorded(reply, row.token_id)
-    return applied(task.done, row.token_id)
+    return naming(applied(task.done, row.token_id), task, kept.gone, reply.ledger)
 
 
 def needs_no_overlap(task: NewToken | Promote, old: LiveToken | None) -> bool:

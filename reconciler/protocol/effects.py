@@ -136,6 +136,16 @@ class Listing:
         """The token of that id, if it lives."""
         return next((token for token in self.tokens if token.token_id == token_id), None)
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of all tokens that can be read."""
+        return frozenset(token.token_id for token in self.tokens)
+
+    @property
+    def lived(self) -> int:
+        """How many tokens live on the profile."""
+        return len(self.tokens) + len(self.unreadable)
+
 
 @value
 class Written:
@@ -185,6 +195,11 @@ class NotRecorded:
     sentence: str
     final: bool = False
     contradicted: bool = False
+
+
+@value
+class NoRoom(NotRecorded):
+    """Not written: as many tokens would live as when a derive had ended another one."""
 
 
 @value

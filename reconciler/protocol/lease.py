@@ -38,6 +38,7 @@ from reconciler.protocol.effects import (
     LeaseLost,
     Mismatch,
     NewId,
+    NoRoom,
     NotRecorded,
     PutLedger,
     ReadLedger,
@@ -54,6 +55,7 @@ from reconciler.state import (
     Holder,
     Ledger,
     LedgerError,
+    NoRoomError,
     Transition,
     lease_held_by,
     text_bytes,
@@ -124,6 +126,8 @@ class LedgerWriter:
             ledger = dataclasses.replace(
                 self._with_notes(transition(self.ledger)), holder=None if release else holder
             )
+        except NoRoomError as error:
+            return NoRoom(sentence=str(error))
         except LedgerError as error:
             return NotRecorded(sentence=str(error), contradicted=True)
         reserve = RESERVE_BYTES if _open_intents(ledger) > _open_intents(self.ledger) else 0

@@ -29,7 +29,8 @@ class Outcome:
     those whose DELETE had no clear answer, and the only ones that make a change fail: a
     later list decides about both (``settled``). ``revoked`` are the ids that such a
     list has proven to be gone. ``looks_again``: a secret is deleted, and another list
-    decides about its token (``emptying``).
+    decides about its token (``emptying``). ``vanished`` are other tokens that lists
+    lack since its derive (``ended``).
     """
 
     status: Ending
@@ -40,6 +41,7 @@ class Outcome:
     unclear: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
     looks_again: bool = False
+    vanished: tuple[str, ...] = ()
 
     @property
     def waits(self) -> bool:

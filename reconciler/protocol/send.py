@@ -12,6 +12,9 @@
     busy for too long, or    close the intent, derive no more in this run; failed
     asked to come later
 
+What goes into the reserve is not derived where as many tokens would live as when a
+derive had ended another one (``state.room``): then it is held.
+
 The list is asked after the turn to derive was granted, so that it is of the moment
 before the POST: what it has can't be what the POST makes, should its answer be lost.
 Without a token to sign it with (bootstrap) nothing will be inferred.
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import SECOND_MS, Derived, LiveToken, SecretVersion, TokenSpec
+from reconciler.model import SECOND_MS, Derived, SecretVersion, TokenSpec
 from reconciler.plan import NewToken
 from reconciler.protocol.commit import changed_since
 from reconciler.protocol.effects import (
@@ -34,6 +37,7 @@ from reconciler.protocol.effects import (
     Listing,
     ListTokens,
     NewId,
+    NoRoom,
     NoTurn,
     Now,
     ReadSecret,
@@ -44,7 +48,7 @@ from reconciler.protocol.effects import (
     Unclear,
     WriteLedger,
 )
-from reconciler.protocol.outcome import Outcome, Run, failed, not_tried, unrecorded
+from reconciler.protocol.outcome import Outcome, Run, failed, held, not_tried, unrecorded
 from reconciler.protocol.revoke import confirm_gone
 from reconciler.state import (
     TOKEN_ID,
@@ -52,6 +56,7 @@ from reconciler.state import (
     Fields,
     Intent,
     Ledger,
+    Transition,
     abandon_intent,
     alike,
     close_intent,
@@ -62,6 +67,7 @@ from reconciler.state import (
     own_ids,
     renew_intent,
     reserve_path,
+    with_room,
 )
 from reconciler.values import value
 
@@ -80,13 +86,15 @@ BUSY_FOR_MS = 120 * SECOND_MS
 class Sent:
     """A token that the exchange made, the intent it was made for, the task by then.
 
-    ``others`` is what others wrote beside our fields, to be kept.
+    ``others`` is what others wrote beside our fields, to be kept. ``before`` is the
+    list right before the POST; it is empty where none could be asked.
     """
 
     task: NewToken
     intent: Intent
     derived: Derived
     others: Fields
+    before: Listing
 
 
 def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
@@ -113,15 +121,19 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
         others=task.others,
     )
     opened = yield from WriteLedger(
-        transition=open_intent(label, intent, protect=task.spec.protect)
+        transition=_in_room(
+            task, before, since_ms, open_intent(label, intent, protect=task.spec.protect)
+        )
     )
+    if isinstance(opened, NoRoom):
+        return held(opened.sentence)
     if not isinstance(opened, Recorded):
         return unrecorded(opened)
     tries = 1
     while True:
         reply = yield from _post(task, intent)
         if isinstance(reply, Derived):
-            return Sent(task=task, intent=intent, derived=reply, others=others)
+            return Sent(task=task, intent=intent, derived=reply, others=others, before=before)
         if isinstance(reply, Outcome):
             return reply
         now_ms = yield from Now()
@@ -130,11 +142,11 @@ def send_derive(run: Run, task: NewToken) -> Step[Sent | Outcome]:
         again = yield from _again(task, intent, opened.ledger)
         if isinstance(again, Outcome):
             return again
-        task, intent = again
+        task, intent, before = again
         tries += 1
 
 
-def _ready(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...], Fields] | Outcome]:
+def _ready(task: NewToken) -> Step[tuple[NewToken, Listing, Fields] | Outcome]:
     """Return the task as it is known right before its POST, and the tokens that live.
 
     Beside them stands what others wrote. An outcome where nothing is to be derived now.
@@ -180,7 +192,7 @@ def beside_new(spec: TokenSpec, entry: Entry, content: SecretVersion) -> Step[Fi
     return tuple({**dict(others_of(old, entry)), **dict(beside)}.items())
 
 
-def _turn_and_list(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]] | Outcome]:
+def _turn_and_list(task: NewToken) -> Step[tuple[NewToken, Listing] | Outcome]:
     """Wait for the turn to derive, then list what lives; all that was listed is known.
 
     An outcome where there is no turn, or no list.
@@ -188,18 +200,23 @@ def _turn_and_list(task: NewToken) -> Step[tuple[NewToken, tuple[LiveToken, ...]
     turn = yield from AwaitTurn()
     if isinstance(turn, NoTurn):
         return not_tried(turn.sentence)
-    before: tuple[LiveToken, ...] = ()
-    if task.can_list:
-        listing = yield from ListTokens()
-        if not isinstance(listing, Listing):
-            return not_tried(listing.sentence)
-        before = listing.tokens
-        task = dataclasses.replace(task, listed=task.listed | {t.token_id for t in before})
-    return task, before
+    if not task.can_list:
+        return task, Listing(tokens=())
+    listing = yield from ListTokens()
+    if not isinstance(listing, Listing):
+        return not_tried(listing.sentence)
+    return dataclasses.replace(task, listed=task.listed | listing.ids), listing
 
 
-def _of_label(label: str, tokens: tuple[LiveToken, ...]) -> tuple[str, ...]:
-    return tuple(sorted(token.token_id for token in tokens if alike(label, token.label)))
+def _of_label(label: str, before: Listing) -> tuple[str, ...]:
+    return tuple(sorted(token.token_id for token in before.tokens if alike(label, token.label)))
+
+
+def _in_room(task: NewToken, before: Listing, now_ms: int, step: Transition) -> Transition:
+    """Return the step before a POST; that of a stocking is refused without room."""
+    if not task.stocks:
+        return step
+    return with_room(step, task.spec.label, before.ids, before.lived, now_ms)
 
 
 def _post(task: NewToken, intent: Intent) -> Step[Derived | Busy | Outcome]:
@@ -219,7 +236,7 @@ def _post(task: NewToken, intent: Intent) -> Step[Derived | Busy | Outcome]:
 
 def _again(
     task: NewToken, intent: Intent, ledger: Ledger
-) -> Step[tuple[NewToken, Intent] | Outcome]:
+) -> Step[tuple[NewToken, Intent, Listing] | Outcome]:
     """Prepare another POST after a 429: turn, list and intent are of now."""
     label, operation_id = task.spec.label, intent.operation_id
     known = task.listed
@@ -229,7 +246,7 @@ def _again(
     task, before = ready
     landed = [
         token.token_id
-        for token in before
+        for token in before.tokens
         if token.token_id not in known and may_be_of(label, intent, ledger, token)
     ]
     if landed:
@@ -238,10 +255,11 @@ def _again(
     # a reply may have set the clock back a little: each POST has an instant of its own
     since_ms = max(now_ms, intent.since_ms + 1)
     intent = dataclasses.replace(intent, since_ms=since_ms, before=_of_label(label, before))
-    renewed = yield from WriteLedger(
-        transition=renew_intent(label, operation_id, since_ms=intent.since_ms, before=intent.before)
-    )
-    return (task, intent) if isinstance(renewed, Recorded) else unrecorded(renewed)
+    renewal = renew_intent(label, operation_id, since_ms=intent.since_ms, before=intent.before)
+    renewed = yield from WriteLedger(transition=_in_room(task, before, since_ms, renewal))
+    if isinstance(renewed, NoRoom):
+        return (yield from close_underived(label, operation_id, held(renewed.sentence)))
+    return (task, intent, before) if isinstance(renewed, Recorded) else unrecorded(renewed)
 
 
 def _abandon(label: str, operation_id: str, landed: list[str]) -> Step[Outcome]:

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
         row_line,
         stale_text,
     )
-    from reconciler.render.words import subject, twin_sentence, why
+    from reconciler.render.words import capped_words, subject, twin_sentence, why
 
 __all__ = [
     "OLDER_COMMIT",
     "PlanSource",
+    "capped_words",
     "code_quality",
     "command",
     "drift_issue",
@@ -77,6 +78,6 @@ __getattr__ = on_demand(
         "page": ("html_page",),
         "status": ("status_text",),
         "text": ("held_lines", "plan_text", "report_last_line", "row_line", "stale_text"),
-        "words": ("subject", "twin_sentence", "why"),
+        "words": ("capped_words", "subject", "twin_sentence", "why"),
     },
 )

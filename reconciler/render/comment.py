@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from reconciler.escape import safe, short
 from reconciler.model import iso
-from reconciler.plan import CATEGORIES, Category, Plan, Review
+from reconciler.plan import CATEGORIES, Category, Plan, Reason, Review
 from reconciler.protocol import Report, Row
 from reconciler.render.markdown import MORE, Block, Rank, code, fitted, plan_blocks
 from reconciler.render.marker import marker
@@ -117,6 +117,12 @@ def drift_issue(plan: Plan, source: PlanSource) -> str:
         advice.append(
             f"- {len(short)} short in the reserve: hand over an identity token, then run the "
             "rotate workflow; one visit stocks them all."
+        )
+    capped = [c for c in plan.changes if c.reason is Reason.RESERVE_CAPPED]
+    if capped:
+        advice.append(
+            f"- {len(capped)} not stocked, as the exchange may end another token for it: revoke "
+            "tokens that nobody needs, or lower `reserve` (see the holds)."
         )
     # each run has its own; what is due does not change by that
     steady = dataclasses.replace(source, head="", run_url="")

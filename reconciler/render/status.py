@@ -38,7 +38,7 @@ from reconciler.plan import (
 )
 from reconciler.render.groups import Group, grouped_tokens
 from reconciler.render.text import LEAST_LABEL_CELLS, Paint, label_cells, line, padded, painter
-from reconciler.render.words import FEW, cells, said, some, subject, twin_sentence
+from reconciler.render.words import FEW, capped_words, cells, said, some, subject, twin_sentence
 
 _GAP = "  "
 
@@ -370,6 +370,8 @@ def _surroundings(status: Status, width: int | None) -> list[str]:
     ]
     if status.unattended is not None:
         lines.append(_unattended(status.unattended, status.as_of_ms))
+    if status.capped is not None:
+        lines.append(line("reserve", capped_words(status.capped), width))
     if status.foreign:
         lines.append(f"{counted(status.foreign, 'foreign token')}, not touched")
     return lines

@@ -16,11 +16,13 @@ import collections
 from collections.abc import Sequence
 
 from reconciler.escape import counted, safe
+from reconciler.model import iso
 from reconciler.plan import (
     ACTIONS,
     PERHAPS_OURS,
     PROBABLY_OURS,
     SENTENCES,
+    Capped,
     Change,
     NotTouched,
     Plan,
@@ -53,6 +55,16 @@ def cells(text: str) -> int:
 
     width = wcswidth(text)
     return width if width >= 0 else len(text)  # what ``safe`` made has a width
+
+
+def capped_words(found: Capped) -> str:
+    """Return what isn't stocked, as another token may end for it, and what to do."""
+    return (
+        f"{some([subject(label) for label in found.labels])}: nothing is stocked. "
+        f"{counted(found.live, 'token')} live, and {found.lived} lived when a derive had ended "
+        f"another, at {iso(found.at_ms)}. Revoke tokens that nobody needs, or lower `reserve`; "
+        f"it is tried again from {iso(found.until_ms)}"
+    )
 
 
 def subject(label: str) -> str:

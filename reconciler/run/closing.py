@@ -32,6 +32,7 @@ from reconciler.state import (
     close_revoking,
     note_signed,
     tidy_abandoned,
+    tidy_cap,
     unchanged,
 )
 
@@ -76,8 +77,9 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
 def _tidying(progress: Progress, ledger: Ledger, now_ms: int) -> Transition:
     """Forget what is over.
 
-    That is the run's rotation, once none of its labels is left, and the abandoned
-    intents that no live token can come from any more. A reserve that signed the run's
+    That is the run's rotation, once none of its labels is left, the abandoned intents
+    that no live token can come from any more, and what was seen over 30 days ago of how
+    many tokens may live. A reserve that signed the run's
     lists, in place of a manager that was gone, was used by us.
     """
     observed = progress.outlook.observed
@@ -86,14 +88,19 @@ def _tidying(progress: Progress, ledger: Ledger, now_ms: int) -> Transition:
     signed = observed.signer_id
     if signed is not None and signed in kept:
         tidied.append(note_signed(signed, at_ms=now_ms + USE_MARGIN_MS))
+    if ledger.cap:
+        tidied.append(tidy_cap(now_ms=now_ms))
     steps = [*rotation_end(progress.session, ledger), *tidied]
     return _all_of(steps) if steps else unchanged
 
 
 def _must_be_listed(progress: Progress, ledger: Ledger) -> frozenset[str]:
-    """Return what the run's latest look listed and nobody here has revoked."""
+    """Return what the run's latest look listed and nobody here has revoked.
+
+    What vanished during a derive, as two lists showed, is not waited for.
+    """
     going = {r.token_id for entry in ledger.tokens.values() for r in entry.revoking}
-    return progress.listed - going - ledger.revoked_ids().keys()
+    return progress.listed - progress.vanished - going - ledger.revoked_ids().keys()
 
 
 def _lacking(

@@ -48,6 +48,11 @@ class Progress:
         outcomes = [row.outcome for row in self.rows]
         return frozenset(i for one in outcomes for i in (*one.asked, *one.unclear))
 
+    @property
+    def vanished(self) -> frozenset[str]:
+        """The ids that lists lack since a derive of this run, whoever ended them."""
+        return frozenset(i for row in self.rows for i in row.outcome.vanished)
+
     def looked(self, outlook: Outlook) -> Progress:
         """Return the progress with another look."""
         outlook = in_time(self.session, self.approved, outlook)
@@ -144,6 +149,5 @@ def _may_lack(progress: Progress) -> bool:
 
 def _is_unfinished(progress: Progress, row: Row) -> bool:
     status, requested = row.outcome.status, progress.session.policy.requested
-    return status in {Ending.FAILED, Ending.NOT_TRIED} or (
-        status is Ending.HELD and row.change.label in requested
-    )
+    asked_for = row.change.label in requested and not row.change.stocks
+    return status in {Ending.FAILED, Ending.NOT_TRIED} or (status is Ending.HELD and asked_for)

@@ -9,7 +9,9 @@
     for that                      it (exit 0)
     anything else                 done
 
-The reserve is stocked once everything else is done, a label's after its own token.
+The reserve is stocked once everything else is done, a label's after its own token. One
+successor is derived after the other: where the exchange ends another token for it, the
+next one is not sent any more (``reconciler.protocol.ended``).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from reconciler.plan import Action, Change, Plan
 from reconciler.protocol import Ending, Step, failed, held, not_tried
 from reconciler.run.effects import Lane, Lanes, ReadDesk, ReadHalt, Stage, Started
 from reconciler.run.identity import ask_identity, unallowed_rows, without_reserve
-from reconciler.run.lanes import derives, in_lanes, without_ground
+from reconciler.run.lanes import in_lanes, without_ground
 from reconciler.run.progress import Progress
 from reconciler.run.rows import do_all, left_out
 from reconciler.run.session import Outlook, Session
@@ -102,11 +104,9 @@ def stock(progress: Progress) -> Stage[Progress]:
     rows = [c for c in rows if c not in undone]
     yield from Started(changes=tuple(rows))
     standing = yield from _standing(progress)
+    one_by_one = tuple(row for lane in in_lanes(rows) for row in lane)
     done = yield from Lanes(
-        lanes=tuple(
-            Lane(derives=derives(lane), make=partial(do_all, progress, lane, standing))
-            for lane in in_lanes(rows)
-        )
+        lanes=(Lane(derives=True, make=partial(do_all, progress, one_by_one, standing)),)
     )
     return progress.ended([row for several in done for row in several])
 

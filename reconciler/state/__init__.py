@@ -1,5 +1,6 @@
 """What is known: what the ledger remembers and what a run saw. Pure values."""
 
+from reconciler.state.cap import Cap, lowest
 from reconciler.state.codec import (
     LEFT_OUT,
     UNWRITTEN,
@@ -107,6 +108,14 @@ from reconciler.state.parted import (
 )
 from reconciler.state.publishing import published
 from reconciler.state.releasing import held_ids, release_labels
+from reconciler.state.room import (
+    NoRoomError,
+    note_ended,
+    seen_text,
+    tidy_cap,
+    unexplained,
+    with_room,
+)
 from reconciler.state.rotation import (
     begin_rotation,
     carry_rotation,
@@ -191,6 +200,7 @@ __all__ = [
     "TOKEN_ID",
     "UNWRITTEN",
     "Abandoned",
+    "Cap",
     "Closed",
     "Content",
     "Current",
@@ -211,6 +221,7 @@ __all__ = [
     "Look",
     "Lost",
     "Moved",
+    "NoRoomError",
     "Observed",
     "Released",
     "Reserve",
@@ -271,6 +282,7 @@ __all__ = [
     "look_of",
     "lost_from",
     "lost_of",
+    "lowest",
     "mark_missing",
     "may_be_of",
     "name_intent",
@@ -280,6 +292,7 @@ __all__ = [
     "note_asked",
     "note_emptied",
     "note_emptying",
+    "note_ended",
     "note_left",
     "note_leftover",
     "note_returned",
@@ -312,6 +325,7 @@ __all__ = [
     "root_of",
     "seal",
     "secret_fields",
+    "seen_text",
     "set_files",
     "set_profile",
     "set_protect",
@@ -327,15 +341,18 @@ __all__ = [
     "superseded_at_ms",
     "text_bytes",
     "tidy_abandoned",
+    "tidy_cap",
     "to_document",
     "to_plain",
     "to_text",
     "together",
     "told_path",
     "unchanged",
+    "unexplained",
     "unfinished",
     "unreadable_of_ours",
     "with_further",
+    "with_room",
     "word_of",
     "wrong_exchange",
 ]

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import SecretMeta, VersionId, VersionState
+from reconciler.state.cap import Cap
 from reconciler.state.codec import LEFT_OUT, OPTIONAL
 from reconciler.state.kept import Reserve
 from reconciler.state.parted import Emptied, Left, Released
@@ -350,6 +351,7 @@ class Ledger:
 
     ``manifests`` are the desired states of the last applies that changed something,
     oldest first. ``moved_to`` and ``arriving_from`` (``MOUNT/PREFIX``) make it invalid.
+    ``cap``: how many tokens lived when a derive had ended another; see ``Cap``.
     """
 
     ledger_id: str
@@ -368,6 +370,7 @@ class Ledger:
     moved_to: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     arriving_from: str | None = dataclasses.field(default=None, metadata=LEFT_OUT)
     rotations: tuple[Rotation, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
+    cap: tuple[Cap, ...] = dataclasses.field(default=(), metadata=LEFT_OUT)
 
     def known_ids(self) -> dict[str, str]:
         """Return each current, retiring, revoking or reserve id with its label."""

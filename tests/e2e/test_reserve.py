@@ -231,3 +231,54 @@ def test_somebody_uses_a_reserve(stocked: Fleet) -> None:
     assert "somebody uses a token of the reserve" in done.out
     assert current(fleet) != kept.token_id
     assert fleet.sandbox.state.token(kept.token_id).live
+
+
+def test_stocked_up_to_where_the_exchange_ended_a_token(fleet: Fleet) -> None:
+    """Where the exchange ends its oldest token for a stocking, the run names that one.
+
+    The next runs stock nothing, say why, and are quiet; all else goes on. Once there is
+    room, or 30 days later, the reserve is stocked.
+    """
+    theirs = fleet.sandbox.state.derive_by_hand("theirs").token_id
+    fleet.begin(BOT, {"label": "second"})
+    fleet.sandbox.state.configure(tokens_max=4)
+    fleet.defaults = {"reserve": 1, "rotate_after": "never"}
+    fleet.write(BOT, {"label": "second"})
+    met = fleet.must("apply", "--yes")
+    assert f"stocked, but {theirs} vanished meanwhile" in met.out
+    assert "4 tokens live, and 4 tokens lived when a derive had ended another, at 2" in met.out
+    assert met.last_line == "applied 1, failed 0, held 2, not tried 0"
+    assert not fleet.sandbox.state.token(theirs).live
+    (cap,) = fleet.ledger().cap
+    assert cap.lived == 4
+    assert len(reserve(fleet)) + len(reserve(fleet, "second")) == 1
+
+    said = (
+        "and the exchange may end another token for it: revoke tokens that nobody needs, or lower"
+    )
+    with fleet.untouched():
+        plan = fleet.must("plan", "--detailed-exitcode")
+        assert said in " ".join(plan.out.split())
+        again, told = report(fleet, "apply", "--yes")
+        assert again.code == 0, again
+        assert [row["reason"] for row in told["holds"]] == ["reserve_capped"] * 2
+        assert fleet.must("status", "--check").code == 0
+        status = json.loads(fleet.must("status", "--format", "json").out)
+        assert (status["capped"]["lived"], status["capped"]["live"]) == (4, 4)
+        assert status["capped"]["labels"] == ["reconciler", "second"]
+        words = " ".join(fleet.must("status").out.split())
+        assert "reconciler, second: nothing is stocked. 4 tokens live, and 4 lived when" in words
+        assert "reserve.capped" in fleet.attempt("doctor").out
+    fleet.assert_quiet()
+
+    fleet.must("rotate", "--target", "bot", "--yes")
+    assert fleet.ledger().tokens["bot"].current is not None
+    fleet.sandbox.state.configure(tokens_max=None)
+    fleet.later(days=29)
+    fleet.must("apply", "--yes")
+    assert reserve(fleet, "second") == ()
+    fleet.later(days=2)
+    fleet.must("apply", "--yes")
+    assert len(reserve(fleet, "second")) == len(reserve(fleet)) == 1
+    assert fleet.ledger().cap == ()
+    fleet.assert_quiet()

@@ -30,6 +30,7 @@ from reconciler.render.page.needs import chip, needs_part, verdict_of
 from reconciler.render.page.parts import Places, minute, text
 from reconciler.render.page.past import past_part
 from reconciler.render.page.style import STYLE
+from reconciler.render.words import capped_words
 
 _SECTIONS = (
     ("needs", "What needs a person"),
@@ -64,6 +65,7 @@ def html_page(statuses: Sequence[Status]) -> str:
             f'<p class="verdict {found.tone}">{found.words}</p>',
             _counts(statuses),
             *(_lasts(status, places) for status in statuses if status.unattended is not None),
+            *(f"<p>{text(capped_words(s.capped))}.</p>" for s in statuses if s.capped is not None),
             "</header>",
             f'<nav aria-label="Parts of this page"><ul>{links}</ul></nav>',
             "<main>",

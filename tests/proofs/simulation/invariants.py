@@ -23,7 +23,8 @@ of the design, by number).
 Beyond the design's list: ``ledger`` (an id is in one place, nothing leads out of
 revoking, a current or retiring token was committed before it was recorded, no working
 secret is called a wrong one, no secret stands in it), ``reserve`` (``reserves`` has its
-laws) and ``rest`` (no intent, no revoking id, no placeholder is left over).
+laws), ``cap`` (``caps`` has its law) and ``rest`` (no intent, no revoking id, no
+placeholder is left over).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from reconciler.protocol.spare import OWN_PROOF_MS
 from reconciler.state.ledger import Current, Entry, Intent, IntentKind, Ledger, Retiring
 from reconciler.state.lost import ABANDONED_KEPT_MS, CLOCK_MARGIN_MS, DERIVE_DEADLINE_MS
 from reconciler.state.secret import TOKEN_ID
+from tests.proofs.simulation.caps import Caps
 from tests.proofs.simulation.evidence import (
     BY_EVIDENCE,
     Violation,
@@ -105,7 +107,8 @@ class Audit:
     uses prove little. ``perhaps_used`` are
     tokens that were used later than their own derive's proof. ``reserves`` is what was
     seen of those: no consumer reads their documents. ``revived_late``: a document may
-    have come back long after its run had asked for that.
+    have come back long after its run had asked for that. ``caps`` is what was seen of
+    how many tokens may live.
     """
 
     def __init__(self) -> None:
@@ -140,6 +143,7 @@ class Audit:
         self.written_anew = False
         self.reserves = Seen()
         self.revived_late = False
+        self.caps = Caps()
 
     def clone(self) -> Audit:
         """An independent copy."""
@@ -164,7 +168,7 @@ class Audit:
         pairs = self.read, self.by_hand, self.too_late
         unsure = self.doubtful, self.perhaps_used
         said = self.currents, frozenset(self.revoking.items()), self.meddled, self.rewound
-        kept = self.reserves, self.revived_late
+        kept = self.reserves, self.revived_late, self.caps.key()
         return pairs, unsure, said, self.released, self.adopting, kept
 
     # --- told by the world ---
@@ -183,6 +187,7 @@ class Audit:
             check_brought_back(world, run)
         if isinstance(effect, Derive):
             self._check_lasting(world, run, effect.label)
+            self.caps.check_sent(world, run, effect.label)
             self.sent_ms[token_id] = world.now_ms
             mine = run.name, effect.label
             self.intent_of[token_id] = effect.label, self.opened_ms.get(mine, world.now_ms)

@@ -63,7 +63,8 @@ class Exchange:
 
     ``duds`` are tokens whose secret is never accepted. ``shown`` is what a list answers
     while it lags, None when it does not. ``law`` is what is shown of uses, and ``late``
-    has those that are not shown yet, oldest first.
+    has those that are not shown yet, oldest first. A derive beyond ``most`` tokens ends
+    the oldest one.
     """
 
     live: dict[str, LiveToken] = dataclasses.field(default_factory=dict)
@@ -73,6 +74,7 @@ class Exchange:
     shown: tuple[LiveToken, ...] | None = None
     law: Law = AT_ONCE
     late: tuple[tuple[str, int], ...] = ()
+    most: int | None = None
 
     def clone(self) -> Exchange:
         """An independent copy."""
@@ -84,13 +86,19 @@ class Exchange:
             self.shown,
             self.law,
             self.late,
+            self.most,
         )
 
     def derive(
         self, token_id: str, *, label: str, scopes: tuple[str, ...], now_ms: int, by: str
     ) -> LiveToken:
-        """One more token, whatever else lives."""
+        """One more token; where there is a most, the oldest one ends for it.
+
+        Nothing that we do: the exchange's own doing counts as a person's.
+        """
         assert token_id not in self.made_by
+        if self.most is not None and len(self.live) >= self.most:
+            self.revoke(next(iter(self.live)), by=PERSON)
         token = LiveToken(token_id=token_id, label=label, scopes=scopes, created_at_ms=now_ms)
         self.live[token_id] = token
         self.made_by[token_id] = by

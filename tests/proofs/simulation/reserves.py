@@ -40,7 +40,7 @@ from reconciler.model import SECOND_MS, Credentials
 from reconciler.plan.setting import DEFAULT_OVERLAP_MS
 from reconciler.plan.vocabulary import Action
 from reconciler.protocol.effects import PutLedger, ReadLedger, Undelete
-from reconciler.state import RESERVE_FOLDER, Entry, IntentKind, Ledger, Reserve
+from reconciler.state import RESERVE_FOLDER, Entry, IntentKind, Ledger, Reserve, lowest
 from tests.proofs.simulation.evidence import OVERLAP_SLACK_MS, Violation
 from tests.proofs.simulation.models import PERSON, Version, secret_of
 from tests.proofs.simulation.runs import Run
@@ -253,12 +253,20 @@ def check_ready(world: World, run: Run) -> None:
         fit = [kept for kept in rows if kept.token_id not in held and kept.missing_since_ms is None]
         if spec.label in waits or run.closed is not None or frozenset(spec.scopes) in granted:
             continue
+        if len(fit) < spec.reserve and _is_crowded(world, ledger):
+            continue
         if len(fit) != spec.reserve:
             raise Violation(
                 LAW, f"{spec.label} has {len(fit)} ready, and {spec.reserve} are wanted"
             )
         for kept in fit:
             _check_works(world, spec.label, kept)
+
+
+def _is_crowded(world: World, ledger: Ledger) -> bool:
+    """Whether there is no room for one more; ``caps`` has the law of that."""
+    cap = lowest(ledger.cap, world.now_ms)
+    return cap is not None and len(world.exchange.live) + 1 >= cap.lived
 
 
 def _check_works(world: World, label: str, kept: Reserve) -> None:

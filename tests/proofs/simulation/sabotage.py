@@ -40,6 +40,7 @@ from reconciler.protocol import (
     commit,
     derive,
     emptying,
+    ended,
     found,
     promote,
     recover,
@@ -85,6 +86,7 @@ from reconciler.run import (
 from reconciler.run import apply as apply_module
 from reconciler.run import session as session_module
 from reconciler.state import (
+    Cap,
     Observed,
     credentials_of,
     lost,
@@ -761,6 +763,18 @@ def _revoke_whatever_lies_there(label: str, task: RevokeReserve) -> Step[Outcome
     return dataclasses.replace(applied("revoked", token_id), asked=(token_id,))
 
 
+def _forget_what_ended(token_ids: Iterable[str], found: Cap) -> Transition:
+    del token_ids, found
+    return unchanged
+
+
+def _no_room_needed(
+    step: Transition, label: str, listed: Iterable[str], lived: int, now_ms: int
+) -> Transition:
+    del label, listed, lived, now_ms
+    return step
+
+
 def _bring_back_whatever_was_deleted(kept: Reserve) -> Step[Any]:
     content = yield from ReadSecret(path=kept.path, version=1)
     if isinstance(content, SecretVersion) and content.state is VersionState.DELETED:
@@ -851,6 +865,16 @@ SABOTAGES: tuple[Sabotage, ...] = (
         patch=_replaced(recover, "resolve_commit", _fence_where_it_is_wanted_now),
         world="promote, move",
         budget=OVERTAKEN,
+    ),
+    Sabotage(
+        name="a stocking that forgets how many tokens may live",
+        patch=_replaced(ended, "note_ended", _forget_what_ended),
+        world="stock where it is crowded",
+    ),
+    Sabotage(
+        name="a stocking that takes the last place",
+        patch=_replaced(send, "with_room", _no_room_needed),
+        world="rotate and stock where it is crowded",
     ),
     Sabotage(
         name="a release beside an open intent",

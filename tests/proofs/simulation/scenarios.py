@@ -94,6 +94,8 @@ SWAPPED_AT_ONCE = (
 SWAPPED = spec("bot", path="cat"), spec("cat", path="bot")
 
 KEPT = dataclasses.replace(BOT, reserve=1)
+KEPT_TWICE = dataclasses.replace(BOT, reserve=2)
+WIDER_CAT = spec("cat", "account_creation", "trading")
 KEPT_WIDER = dataclasses.replace(WIDER, reserve=1)
 KEPT_MOVED = dataclasses.replace(MOVED, reserve=1)
 KEPT_LONG = dataclasses.replace(KEPT, rotate_after_ms=None, reserve_age_ms=20 * DAY_MS)
@@ -467,6 +469,23 @@ def stocked() -> World:
     return bootstrapped(KEPT)
 
 
+def crowded() -> World:
+    """``bot`` and ``cat`` are in place, and no more tokens may live than do by now.
+
+    The oldest two are somebody else's: the next derives end those, and then the
+    manager's.
+    """
+    world = bare()
+    world.take(("person", "derives", "theirs"))
+    world.take(("person", "derives", "others"))
+    undisturbed(world, wish("boot", command=Command.BOOTSTRAP))
+    undisturbed(world, wish("first", BOT, CAT))
+    world.audit.meddled = False
+    world.exchange.most = len(world.exchange.live)
+    world.now_ms += DAY_MS
+    return world
+
+
 def stocked_long() -> World:
     """The same, and the successor is too old by now; the token itself never is."""
     world = bootstrapped(KEPT_LONG)
@@ -734,6 +753,8 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("bootstrap", bare, wish(_A, command=Command.BOOTSTRAP), None),
     ("stock", settled, wish(_A, KEPT), None),
     ("derive and stock", bootstrapped, wish(_A, KEPT), None),
+    ("stock where it is crowded", crowded, wish(_A, KEPT_TWICE, CAT), None),
+    ("rotate and stock where it is crowded", crowded, wish(_A, KEPT, WIDER_CAT), None),
     ("promote", stocked, PROMOTE, None),
     ("promote, want none", stocked, PROMOTE, wish(_B, BOT)),
     ("promote, move", stocked, PROMOTE, _PROMOTE_ELSEWHERE),

@@ -629,6 +629,7 @@ class World:
             return Busy(sentence="too many requests")
         if outcome == REPLAY:
             return self._replayed()
+        lived = frozenset(self.exchange.live)
         if outcome == DUD:
             self.exchange.duds |= {token_id}
         if isinstance(effect, Derive) and outcome == OTHER:
@@ -637,6 +638,9 @@ class World:
         if isinstance(effect, Derive) and outcome in {ENDS, CAP}:
             self._end_elders(effect.label if outcome == ENDS else None)
         reply = self._arrive(flight, signer=run.signer)
+        if isinstance(effect, Derive):
+            ended = lived - self.exchange.live.keys()
+            self.audit.caps = self.audit.caps.derived(self, run, token_id, ended)
         return {LOST: NO_REPLY, TORN: ASK_AGAIN}.get(outcome, reply)
 
     def _replayed(self) -> object:
@@ -694,15 +698,24 @@ class World:
         if isinstance(effect, ReadLedger):
             return self.vault.ledger_at(run.wish.place)
         self._note_list(run)
+        return self._read_list(run, effect)
+
+    def _read_list(self, run: Run, effect: Effect[Any]) -> object:
         if isinstance(effect, VerifyToken):
             if self.exchange.accepts(effect.credentials):
                 note_signed(self, run, effect.credentials.token_id)
-            return self._list(effect.credentials)
+            reply = self._list(effect.credentials)
+            if isinstance(reply, Listing):
+                signer_id = effect.credentials.token_id
+                self.audit.caps = self.audit.caps.signed(run, signer_id, reply.ids)
+            return reply
         assert isinstance(effect, ListTokens), effect
         assert run.signer is not None
         reply = self._list(run.signer)
         if isinstance(reply, Listing) and reply.find(run.signer.token_id) is None:
             return NOT_BELIEVED
+        if isinstance(reply, Listing):
+            self.audit.caps = self.audit.caps.listed(run, reply.ids)
         return reply
 
     def _misled(self, run: Run, effect: Effect[Any], outcome: str) -> object:
@@ -823,6 +836,7 @@ class World:
                 self.audit.recorded(ledger, self.now_ms, run, key_of=key_of, decided_ms=decided_ms)
                 if place == self.vault.here:
                     self.audit.reserves = self.audit.reserves.recorded(ledger, self, flight.by)
+                    self.audit.caps = self.audit.caps.recorded(ledger, flight.by, self.now_ms)
                 self.audit.check_unsigned(ledger, self.exchange)
         return Mismatch() if number is None else Written(version=number)
 
