@@ -681,15 +681,19 @@ class World:
             return Refused(sentence="it is the token that signs, which never revokes itself")
         return None
 
+    def _note_ending(self, run: Run, looked: frozenset[str]) -> None:
+        """Remember where versions end by themselves, by the run's last look."""
+        run.ending = (run.ending - looked) | (self.audit.ending & looked)
+
     def _read(self, run: Run, effect: Effect[Any]) -> object:
         if isinstance(effect, ReadSecret):
             return self.vault.read(effect.path, effect.version)
         if isinstance(effect, ReadMeta):
-            run.ending |= self.audit.ending & {effect.path}
+            self._note_ending(run, frozenset({effect.path}))
             return self.vault.meta(effect.path)
         if isinstance(effect, ReadMetas):
             found = {path: self.vault.key_at(run.wish.place, path) for path in effect.paths[::2]}
-            run.ending |= self.audit.ending & frozenset(found)
+            self._note_ending(run, frozenset(found))
             return {path: self.vault.meta(key) for path, key in found.items()}
         if isinstance(effect, ReadMountLife):
             return None
