@@ -64,6 +64,10 @@ class PersonNeededError(ReconcilerError):
     exit_code = Exit.PERSON_NEEDED
 
 
+class IdentitySourceError(PersonNeededError):
+    """A source of the identity token was named, and gives none: it has failed."""
+
+
 class PartialError(ReconcilerError):
     """Something was written before the failure."""
 

@@ -23,7 +23,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 
-from reconciler.errors import PersonNeededError, UsageError
+from reconciler.errors import IdentitySourceError, PersonNeededError, UsageError
 from reconciler.model import SECOND_MS, Secret
 from reconciler.values import value
 from reconciler.vault import claims_of
@@ -174,7 +174,7 @@ def refuse_workflow_input(environ: Mapping[str, str], identity: Secret) -> None:
 def read_identity(environ: Mapping[str, str], source: TokenSource) -> Secret | None:
     """Return the identity token, or None where none was given.
 
-    PersonNeededError for a source that fails.
+    IdentitySourceError for a source that fails.
     """
     file, command, read_stdin = source.file, source.command, source.read_stdin
     if file == "-":
@@ -185,7 +185,7 @@ def read_identity(environ: Mapping[str, str], source: TokenSource) -> Secret | N
             with open(file, encoding="ascii") as found:  # noqa: PTH123
                 return _checked(found.read(MAX_CHARS + 1), file)
         except (OSError, UnicodeDecodeError):
-            raise PersonNeededError(f"the identity file {file} can't be read as text") from None
+            raise IdentitySourceError(f"the identity file {file} can't be read as text") from None
     if command is not None:
         output = _output_of(command, environ, source.heard)
         return _checked(output, "the identity command's output")
@@ -220,18 +220,18 @@ def _output_of(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise PersonNeededError(
+        raise IdentitySourceError(
             f"the identity command {argv[0]} took longer than {COMMAND_TIMEOUT_S} s"
         ) from None
     except OSError:
-        raise PersonNeededError(f"the identity command {argv[0]} can't be run") from None
+        raise IdentitySourceError(f"the identity command {argv[0]} can't be run") from None
     output = done.stdout.decode("ascii", errors="replace")
     token = _bare(output)
     for line in (done.stderr or b"").decode(errors="replace").splitlines():
         if heard is not None and not (token and token in line):
             heard(line)
     if done.returncode != 0:
-        raise PersonNeededError(
+        raise IdentitySourceError(
             f"the identity command {argv[0]} failed with exit code {done.returncode}"
         )
     return output
@@ -240,9 +240,9 @@ def _output_of(
 def _checked(text: str, source: str) -> Secret:
     token = _bare(text)
     if not token:
-        raise PersonNeededError(f"the identity token from {source} is empty")
+        raise IdentitySourceError(f"the identity token from {source} is empty")
     if len(token) > MAX_CHARS or not token.isascii() or not token.isprintable() or " " in token:
-        raise PersonNeededError(
+        raise IdentitySourceError(
             f"what came from {source} is no identity token: one line of ASCII without a space "
             "is expected, as eyJ…, or Bearer eyJ…"
         )

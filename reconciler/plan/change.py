@@ -180,13 +180,19 @@ class Plan:
         return tuple(c for c in self.changes if c.needs_decision)
 
     @property
+    def broken(self) -> tuple[Change, ...]:
+        """The holds of labels that have no working token, which time does not mend."""
+        return tuple(c for c in self.changes if c.reason is Reason.HOLD_BROKEN)
+
+    @property
     def reached(self) -> bool:
         """Whether the desired state is reached, but for what waits for its time.
 
         A reserve that is short waits for a person's next visit. One predicate for all
         who tell: exit code, step output, issue, last line.
         """
-        return all(c.stocks for c in self.acting) and not self.decisions
+        waits = self.decisions or self.broken
+        return all(c.stocks for c in self.acting) and not waits
 
     @property
     def asks_to_restock(self) -> bool:

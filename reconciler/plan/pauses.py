@@ -15,8 +15,10 @@ Rotations from the reserve are rotations. A reserve is stocked all the same: wha
 stocked changes nothing for consumers.
 
 A label whose token is gone is not mended while it is held: somebody may have revoked it
-for the very reason of the hold. A path that the label still has is not taken over
-meanwhile (``places``). A rotation by age that is held hides no row about further names.
+for the very reason of the hold. The row is ``hold_broken`` then, and where the secret
+is not in place: nobody has a working token, and time does not mend that. A path that
+the label still has is not taken over meanwhile (``places``). A rotation by age that is
+held hides no row about further names.
 
 Rules this module keeps:
 
@@ -32,7 +34,7 @@ import dataclasses
 from reconciler.model import Manifest, TokenSpec, iso
 from reconciler.plan.change import Change, Plan
 from reconciler.plan.due import fields_differ
-from reconciler.plan.facts import Facts, Finding, Listed, Wanted
+from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Wanted
 from reconciler.plan.setting import Setting
 from reconciler.plan.vocabulary import SENTENCES, Action, Reason
 from reconciler.plan.windows import is_open, opens_at_ms
@@ -48,7 +50,7 @@ def paused(facts: Facts, finding: Finding) -> Finding:
     held = None
     if is_held(spec, facts.setting):
         note = f"{hold_text(spec)}; what waits: {SENTENCES[finding.reason].partition(':')[0]}"
-        held = Finding(Action.HOLD, Reason.HOLD_UNTIL, note)
+        held = Finding(Action.HOLD, _why_held(facts), note)
     elif finding.reason is Reason.DUE and not is_open(spec.windows, now_ms):
         held = Finding(Action.HOLD, Reason.WINDOW, _opens(spec, now_ms))
     if held is None:
@@ -56,6 +58,14 @@ def paused(facts: Facts, finding: Finding) -> Finding:
     if finding.reason is Reason.DUE and isinstance(facts, Listed):
         return fields_differ(facts) or held
     return held
+
+
+def _why_held(facts: Wanted) -> Reason:
+    """Return the reason of a hold: whether consumers have a working token meanwhile."""
+    if not isinstance(facts, Recorded):
+        return Reason.HOLD_UNTIL
+    works = isinstance(facts, Listed) and facts.current.is_in_place(facts.meta)
+    return Reason.HOLD_UNTIL if works else Reason.HOLD_BROKEN
 
 
 def is_held(spec: TokenSpec, setting: Setting) -> bool:

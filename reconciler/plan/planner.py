@@ -57,6 +57,8 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   none of that                             keep in_sync
     yes      current   it would rotate, not as compromised, and hold hold_until
                        the manifest holds it
+    yes      current   the same, and it is not listed, or its   hold hold_broken
+                       secret is not in place
     yes      current   it would rotate as due, and no window of hold window
                        it is open
     yes      any       it would derive or rotate, and the       hold scopes_granted

@@ -9,8 +9,7 @@ The table of contents:
     rotate (due), hold (window, budget, piled_up)               due; overdue a day and a
                                                                 whole window later
     rotate (scopes, path, name), rename, record                 drifted
-    rotate (gone, lost), restore; hold (hold_until) of a token  broken
-    that is gone, or whose secret is
+    rotate (gone, lost), restore; hold (hold_broken)            broken
     derive                                                      absent
     recover                                                     interrupted
     hold (in_progress, name_waits)                              in progress
@@ -81,6 +80,7 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
         Reason.REVOKED_ELSEWHERE,
         Reason.SECRET_MOVED,
         Reason.SECRET_LOST,
+        Reason.HOLD_BROKEN,
     ),
     State.DRIFTED: (
         Reason.SCOPES_WIDENED,

@@ -384,8 +384,6 @@ def _judged(
         asked = [c for c in of_reserve if c.needs_decision]
         told = next(iter([*asked, *of_protection, *of_revoked, *of_predecessors]), own)
     state = STATES[told.reason]
-    if told.reason is Reason.HOLD_UNTIL and token.token_id and not (token.live and token.in_place):
-        state = State.BROKEN  # consumers have no working token, however long it is held
     if state is State.DUE and spec is not None and is_overdue(token.due_at_ms, spec, now_ms):
         state = State.OVERDUE
     return dataclasses.replace(token, state=state, reason=told.reason, note=told.note)

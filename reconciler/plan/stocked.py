@@ -88,7 +88,15 @@ _STOCKS_BESIDE = frozenset(
 )
 """What may go on at a label while its reserve is stocked."""
 
-_STOCKS_WHILE_HELD = frozenset({Reason.BUDGET, Reason.PILED_UP, Reason.WINDOW, Reason.HOLD_UNTIL})
+_STOCKS_WHILE_HELD = frozenset(
+    {
+        Reason.BUDGET,
+        Reason.PILED_UP,
+        Reason.WINDOW,
+        Reason.HOLD_UNTIL,
+        Reason.HOLD_BROKEN,
+    }
+)
 """Holds that wait for their time only."""
 
 

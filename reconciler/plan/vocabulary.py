@@ -119,6 +119,7 @@ class Reason(enum.Enum):
     DUE = "due"
     WINDOW = "window"
     HOLD_UNTIL = "hold_until"
+    HOLD_BROKEN = "hold_broken"
     BUDGET = "budget"
     PILED_UP = "piled_up"
     IN_SYNC = "in_sync"
@@ -228,6 +229,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.DUE: "due by its age",
     Reason.WINDOW: "due, but outside of the windows in which a rotation may start",
     Reason.HOLD_UNTIL: "the manifest holds its rotations",
+    Reason.HOLD_BROKEN: (
+        "its token is gone or its secret lost, and the manifest holds its rotations: take its "
+        "hold_until out, or `reconciler rotate --compromised`"
+    ),
     Reason.BUDGET: "due, but as many rotations are planned already as --max-rotations allows",
     Reason.PILED_UP: (
         "due, but three predecessors still live: see to their consumers, or --revoke-unproven"
@@ -281,6 +286,7 @@ CATEGORIES: dict[Reason, Category] = {
             Reason.DUE,
             Reason.WINDOW,
             Reason.HOLD_UNTIL,
+            Reason.HOLD_BROKEN,
             Reason.BUDGET,
             Reason.PILED_UP,
             Reason.RESERVE_SHORT,

@@ -118,6 +118,11 @@ def drift_issue(plan: Plan, source: PlanSource) -> str:
             f"- {len(short)} short in the reserve: hand over an identity token, then run the "
             "rotate workflow; one visit stocks them all."
         )
+    if plan.broken:
+        advice.append(
+            f"- {len(plan.broken)} without a working token, held by the manifest: take "
+            "`hold_until` out, or `reconciler rotate --compromised`."
+        )
     capped = [c for c in plan.changes if c.reason is Reason.RESERVE_CAPPED]
     if capped:
         advice.append(

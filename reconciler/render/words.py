@@ -112,7 +112,7 @@ def grouped(rows: Sequence[Change]) -> tuple[tuple[Change, ...], tuple[tuple[str
     return tuple(c for c in rows if _waits(c) not in alike or c.acts), tuple(groups)
 
 
-_FROM_MANIFEST = frozenset({Reason.WINDOW, Reason.HOLD_UNTIL})
+_FROM_MANIFEST = frozenset({Reason.WINDOW, Reason.HOLD_UNTIL, Reason.HOLD_BROKEN})
 
 
 def _waits(change: Change) -> tuple[Reason, str]:

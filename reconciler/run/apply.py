@@ -115,9 +115,8 @@ def apply_manifest(
         outlook=in_time(session, approved, outlook),
         started_at_ms=outlook.observed.now_ms,
     )
-    waiting = yield from stock_waits(session, progress.outlook)
-    progress = dataclasses.replace(progress, outlook=waiting)
-    acting = waiting.plan.acting
+    progress = yield from stock_waits(progress)
+    acting = progress.outlook.plan.acting
     at_work = any(c.reason is Reason.IN_PROGRESS for c in outlook.plan.changes)
     if not acting and not at_work and session.policy.rotation is None:
         if session.policy.revoke_now:  # a misspelt label is told, not passed over

@@ -115,6 +115,12 @@ def _verdict(progress: Progress) -> Step[tuple[Exit, str]]:
     if decisions:
         labels = ", ".join(sorted({c.label for c in decisions}))
         return Exit.PERSON_NEEDED, f"waiting for your decision: {labels} (see the plan's holds)"
+    broken = sorted({c.label for c in progress.outlook.plan.broken})
+    if broken:
+        return Exit.PERSON_NEEDED, (
+            f"no working token, and the manifest holds it: {', '.join(broken)} (take its "
+            "hold_until out, or `reconciler rotate --compromised`)"
+        )
     waiting = _held_by_manifest(progress)
     if waiting:
         return Exit.PERSON_NEEDED, (

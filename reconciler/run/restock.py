@@ -6,7 +6,8 @@
                                   saved plan nothing is done at all
     rests on such a row           held
     stocks the reserve, or waits  held by the plan: the next run with an identity does
-    for that                      it (exit 0)
+    for that                      it (exit 0); exit 4 where a source was named that
+                                  failed: a file, a command, what the variable holds
     anything else                 done
 
 The reserve is stocked once everything else is done, a label's after its own token. One
@@ -19,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
-from reconciler.errors import PersonNeededError, ReconcilerError
+from reconciler.errors import IdentitySourceError, PersonNeededError, ReconcilerError
 from reconciler.plan import Action, Change, Plan
 from reconciler.protocol import Ending, Step, failed, held, not_tried
 from reconciler.run.effects import Lane, Lanes, ReadDesk, ReadHalt, Stage, Started
@@ -27,7 +28,6 @@ from reconciler.run.identity import ask_identity, unallowed_rows, without_reserv
 from reconciler.run.lanes import in_lanes, without_ground
 from reconciler.run.progress import Progress
 from reconciler.run.rows import do_all, left_out
-from reconciler.run.session import Outlook, Session
 from reconciler.state import Observed
 
 NOT_YET = "the label's own token comes first, which has not come about"
@@ -51,15 +51,26 @@ def _waits(change: Change, what: str) -> Change:
     return dataclasses.replace(change, action=Action.HOLD, task=None, note=note)
 
 
-def stock_waits(session: Session, outlook: Outlook) -> Step[Outlook]:
-    """Return the outlook of a run that would only stock: it waits for an identity."""
+def stock_waits(progress: Progress) -> Step[Progress]:
+    """Return the progress of a run that would only stock: it waits for an identity."""
+    session, outlook = progress.session, progress.outlook
     acting = outlook.plan.acting
     if not acting or not all(c.stocks for c in acting):
-        return outlook
+        return progress
     found = yield from ask_identity(session, acting, outlook.observed, digest=outlook.plan.digest())
-    if not isinstance(found, PersonNeededError):
-        return outlook
-    return dataclasses.replace(outlook, plan=without_stock(outlook.plan, found))
+    return _waiting(progress, found) if isinstance(found, PersonNeededError) else progress
+
+
+def _waiting(progress: Progress, found: PersonNeededError) -> Progress:
+    """Return the progress of a run that stocks nothing.
+
+    Whoever named a source of the identity meant to stock: where that fails, a person
+    is needed.
+    """
+    outlook = progress.outlook
+    waiting = dataclasses.replace(outlook, plan=without_stock(outlook.plan, found))
+    person = str(found) if isinstance(found, IdentitySourceError) else None
+    return dataclasses.replace(progress, outlook=waiting, person=progress.person or person)
 
 
 def with_identity(progress: Progress, changes: list[Change]) -> Step[tuple[Progress, list[Change]]]:
@@ -92,8 +103,7 @@ def stock(progress: Progress) -> Stage[Progress]:
     digest = approved.digest if approved is not None else outlook.plan.digest()
     found = yield from ask_identity(progress.session, rows, outlook.observed, digest=digest)
     if isinstance(found, PersonNeededError):
-        waiting = dataclasses.replace(outlook, plan=without_stock(outlook.plan, found))
-        return dataclasses.replace(progress, outlook=waiting)
+        return _waiting(progress, found)
     if isinstance(found, ReconcilerError):
         return (yield from left_out(progress, {c: not_tried(str(found)) for c in rows}))
     undone = {c: failed(why) for c, why in unallowed_rows(found, rows).items()}

@@ -56,16 +56,32 @@ def test_stocked_in_the_run_that_derives(stocked: Fleet) -> None:
 
 
 def test_an_identity_that_is_of_no_use_is_told_of(stocked: Fleet, tmp_path: Path) -> None:
-    """What is short waits, and the run exits with 0; its row says what became of the
-    identity that was given, or that there was none.
+    """What is short waits. Without an identity the run exits with 0; a source that was
+    named and that fails makes it 4, as for a row that needs an identity.
     """
     fleet = stocked
     fleet.must("rotate", "--target", "bot", "--yes", environ=ALONE)
     (short,) = fleet.must("apply", "--yes", environ=ALONE).out.splitlines()[:1]
     assert short.endswith("number 1 of 1; an identity token is needed to derive)")
     nowhere = str(tmp_path / "nowhere")
-    told = fleet.must("apply", "--yes", "--identity-file", nowhere, environ=ALONE).out
-    assert f"number 1 of 1; the identity file {nowhere} can't be read as text)" in told
+    (tmp_path / "empty").write_text("\n")
+    empty = str(tmp_path / "empty")
+    for source, said in (
+        (("--identity-file", nowhere), f"the identity file {nowhere} can't be read as text"),
+        (("--identity-file", empty), f"the identity token from {empty} is empty"),
+        (("--identity-command", "false"), "the identity command false failed with exit code 1"),
+        (("--identity-command", nowhere), f"the identity command {nowhere} can't be run"),
+    ):
+        with fleet.untouched():
+            failed = fleet.attempt("apply", "--yes", *source, environ=ALONE)
+        assert failed.code == 4, failed
+        assert f"number 1 of 1; {said})" in failed.out
+        assert failed.err.splitlines()[-1] == f"error: {said}"
+    fleet.write({**BOT, "reserve": 1, "protect": True})
+    beside = fleet.attempt("apply", "--yes", "--identity-command", "false", environ=ALONE)
+    assert beside.code == 4, beside
+    assert beside.last_line == "applied 1, failed 0, held 2, not tried 0"
+    assert fleet.ledger().tokens["bot"].protect
 
 
 def test_promoted_without_an_identity(stocked: Fleet) -> None:

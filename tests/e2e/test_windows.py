@@ -170,14 +170,25 @@ def test_a_hold(aged: Fleet) -> None:
 
 
 def test_a_hold_leaves_a_token_that_was_revoked_where_it_is(aged: Fleet) -> None:
-    """Somebody may have revoked it for the very reason of the hold."""
+    """Somebody may have revoked it for the very reason of the hold.
+
+    Nobody has a working token meanwhile, which only a person mends: no command says
+    that all is well.
+    """
     hold = {"hold_until": day(aged, in_days=10), "hold_reason": "incident"}
     aged.write({"label": "bot", **hold})
     (token,) = aged.live("bot")
     aged.sandbox.state.revoke_by_hand(token.token_id)
     with aged.untouched():
-        done = aged.must("apply", "--yes")
+        done = aged.attempt("apply", "--yes")
+        assert done.code == 4, done
+        assert aged.attempt("plan", "--detailed-exitcode").code == 2
+        assert aged.attempt("plan").code == 0
+        check = aged.attempt("status", "--check")
+        assert check.code == 1, check
+        assert check.out.startswith("bot is broken: its token is gone or its secret lost, and")
     assert "incident; what waits: its token is gone from the exchange" in done.out
+    assert "no working token, and the manifest holds it: bot (take its hold_until out" in done.err
     aged.write({"label": "bot"})
     aged.must("apply", "--yes")
     aged.assert_whole()

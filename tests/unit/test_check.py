@@ -10,6 +10,7 @@ from reconciler.errors import Exit
 from reconciler.manifest.windows import parse_window
 from reconciler.model import DAY_MS, HOUR_MS, LiveToken, Manifest, SecretMeta, VersionState
 from reconciler.plan.check import Check, check_of
+from reconciler.plan.planner import plan
 from reconciler.plan.status import Status, status_of
 from reconciler.plan.vocabulary import SENTENCES, Reason
 from reconciler.state import spread_ms
@@ -252,8 +253,11 @@ def test_a_hold_does_not_hide_what_is_broken(*, gone: bool, lost: bool, expected
         whole = dataclasses.replace(whole, secrets={**whole.secrets, "bot": ended})
     held = dataclasses.replace(spec("bot"), hold_until_ms=NOW_MS + DAY_MS, hold_reason="freeze")
     status = status_of(manifest(held), whole)
-    assert [token.reason for token in status.tokens] == [Reason.HOLD_UNTIL]
+    broken = expected is Exit.ERROR
+    reason = Reason.HOLD_BROKEN if broken else Reason.HOLD_UNTIL
+    assert [token.reason for token in status.tokens] == [reason]
     check = check_of([status])
     assert check.exit_code is expected, check
-    if expected is Exit.ERROR:
-        assert check.sentence == f"bot is broken: {SENTENCES[Reason.HOLD_UNTIL]}"
+    if broken:
+        assert check.sentence == f"bot is broken: {SENTENCES[Reason.HOLD_BROKEN]}"
+    assert plan(manifest(held), whole, now_ms=NOW_MS).reached is not broken

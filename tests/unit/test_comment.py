@@ -32,6 +32,7 @@ from reconciler.render.comment import (
 )
 from reconciler.render.markdown import Block, Rank, fitted
 from reconciler.render.marker import marker, read_marker
+from reconciler.state.cap import Cap
 from reconciler.state.fleet import Fleet
 from reconciler.state.snapshot import Observed
 from tests.support.hostile import assert_harmless, hostile
@@ -237,6 +238,22 @@ def test_an_issue_says_what_to_do() -> None:
     assert "- 1 to put right: run the apply workflow, or change the manifest." in text
     assert "- 1 rotations due: hand over an identity token, then run the rotate workflow." in text
     assert {c.reason for c in made.acting} == {Reason.ABSENT, Reason.DUE}
+
+
+def test_an_issue_says_what_is_held_and_why() -> None:
+    """Of a label that nobody can use, and of a reserve that isn't stocked."""
+    memory = ledger({name: entry(f"id-{name}", name) for name in ("manager", "bot", "cat")})
+    memory = dataclasses.replace(memory, cap=(Cap(lived=2, at_ms=NOW_MS - DAY_MS),))
+    state = observed(memory, live("id-manager", "manager"), live("id-cat", "cat"))
+    held = dataclasses.replace(spec("bot"), hold_until_ms=NOW_MS + DAY_MS, hold_reason="freeze")
+    kept = dataclasses.replace(spec("cat"), reserve=1)
+    wanted = manifest(spec("manager"), held, kept, manager="manager")
+    made = plan(wanted, state, now_ms=NOW_MS)
+    text = drift_issue(made, SOURCE)
+    assert "- 1 without a working token, held by the manifest: take `hold_until` out, or" in text
+    assert "- 1 not stocked, as the exchange may end another token for it: revoke tokens" in text
+    assert "2 tokens lived when a derive had ended another, at 2026-11-21T08:30:00.000Z" in text
+    assert (made.reached, made.asks_to_restock) == (False, True)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

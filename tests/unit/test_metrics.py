@@ -191,7 +191,7 @@ def test_windows_and_holds_are_told_where_there_are_some() -> None:
     held = found[f"reconciler_token_hold_until_timestamp_seconds{{{one}}}"]
     assert int(held) * 1000 == NOW_MS + HOUR_MS
     plain = shown(status_of(manifest(spec("bot")), draining()))
-    assert not [key for key in plain if "opens" in key or "hold" in key]
+    assert not [key for key in plain if "token_opens" in key or "token_hold" in key]
 
 
 # --- what a file remembers ---

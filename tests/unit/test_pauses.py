@@ -112,6 +112,7 @@ def told(change: Change) -> tuple[Action, Reason, str]:
 
 DUE = (Action.ROTATE, Reason.DUE, f"since {iso(NOW_MS)}")
 HELD = (Action.HOLD, Reason.HOLD_UNTIL)
+BROKEN = (Action.HOLD, Reason.HOLD_BROKEN)
 AUDIT = "until 2027-01-15, audit; what waits: "
 
 
@@ -202,13 +203,13 @@ def test_a_token_that_is_due(
     ("expected", "seen", "wanted"),
     [
         pytest.param(
-            (*HELD, AUDIT + "its token is gone from the exchange"),
+            (*BROKEN, AUDIT + "its token is gone from the exchange"),
             world(BOT, tokens=()),
             held(BOT),
             id="its token is gone",
         ),
         pytest.param(
-            (*HELD, AUDIT + "the secret is lost"),
+            (*BROKEN, AUDIT + "the secret is lost"),
             world(BOT, secrets={"bot": deleted()}, contents={"bot": Content()}),
             held(BOT),
             id="its secret is lost",

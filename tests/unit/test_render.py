@@ -316,12 +316,13 @@ def test_summary_line(made: Plan, expected: str) -> None:
 def test_everybody_agrees_on_whether_there_is_something_to_do(
     action: Action, reason: Reason
 ) -> None:
-    """A change, or a decision that is waited for: last line, page, output and exit code
-    of a plan all ask ``reached``. A reserve that is short waits for a person's visit.
+    """A change, a decision that is waited for, or a hold of a label without a working
+    token: last line, page, output and exit code of a plan all ask ``reached``. A
+    reserve that is short waits for a person's visit.
     """
     row = dataclasses.replace(DECIDE, action=action, reason=reason)
     made = a_plan(row, *KEEPS)
-    waits = action is Action.HOLD and reason in NEEDS_DECISION
+    waits = action is Action.HOLD and reason in {*NEEDS_DECISION, Reason.HOLD_BROKEN}
     idle = {Action.HOLD, Action.KEEP, Action.STOCK}
     assert made.reached is (not waits and action in idle)
     assert summary_line(made).startswith("nothing to do") is made.reached
