@@ -479,11 +479,23 @@ class Audit:
             if exchange.accepts(pair):
                 raise Violation("ledger", f"the secret of {label} works, and is recorded as wrong")
 
-    def check_deleted(self, ledger: Ledger | None, path: str, token_id: str) -> None:
-        """No deletion of a run's, however late, empties a path of which all is well."""
-        for label, entry in ledger.tokens.items() if ledger is not None else ():
+    def check_deleted(self, vault: Vault, path: str, token_id: str) -> None:
+        """No deletion of a run's, however late, empties a path of which all is well.
+
+        A ledger that has moved away, or has not arrived, says nothing of that.
+        """
+        ledgers = [(place, vault.ledger_at(place)[0]) for place in vault.places()]
+        entries = (
+            (label, entry, vault.key_at(place, entry.path))
+            for place, ledger in ledgers
+            if ledger is not None and is_valid(ledger)
+            for label, entry in ledger.tokens.items()
+        )
+        for label, entry, key in entries:
             current, meddled = entry.current, self.meddled or self.rewound
-            if meddled or current is None or current.token_id != token_id or not entry.is_at(path):
+            if meddled or current is None or current.token_id != token_id:
+                continue
+            if key != path or not entry.is_at(entry.path):
                 continue
             if entry.intent is None and not entry.emptied and current.left_ms is None:
                 raise Violation("11", f"{path} is emptied, and {label} is as it is to be")

@@ -807,7 +807,7 @@ class World:
         self.vault.delete(effect.path, effect.version)
         if was is not None and was.token_id and self.vault.content(effect.path) is None:
             self._miss(DELETED, was.token_id)
-            self.audit.check_deleted(self.vault.ledger(), effect.path, was.token_id)
+            self.audit.check_deleted(self.vault, effect.path, was.token_id)
         self.audit.check_contents(self.vault, self.exchange)
         return Done()
 
