@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import getpass
+import math
 import os
 import secrets as randomness
 import signal
@@ -148,13 +149,18 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def open_session(
-    options: Options, *, events: Events, signals: Signals, at: str | None = None
+    options: Options,
+    *,
+    events: Events,
+    signals: Signals,
+    at: str | None = None,
+    begun_s: float = -math.inf,
 ) -> Iterator[Runner]:
     """Yield a session and its driver, with everything that the environment gives.
 
     ``at`` is the place in Vault (``MOUNT/PREFIX``) that the driver works at, where that
-    is not the manifest's. What was opened is closed at the end; a Vault login of its
-    own is revoked.
+    is not the manifest's; ``begun_s`` is told to the exchange's client. What was opened
+    is closed at the end; a Vault login of its own is revoked.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     environ = os.environ
@@ -181,21 +187,15 @@ def open_session(
     for warning in settings.warnings:
         _warn(warning)
     with (
-        TokenClient(environ.get("LIMITLESS_API_URL") or DEFAULT_API_URL) as exchange,
+        TokenClient(
+            environ.get("LIMITLESS_API_URL") or DEFAULT_API_URL, begun_s=begun_s
+        ) as exchange,
         SecretStore.connect(settings, mount=manifest.mount, mask=mask, tell=_warn) as store,
     ):
         store.check_mount()
         check = IdentityCheck(exchange, identity, profile_id=manifest.profile_id)
         keys = Keys(identity=identity.token, check_identity=check, signer=pinned_signer(environ))
-        session = Session(
-            manifest=manifest,
-            policy=policy,
-            api_url=exchange.base_url,
-            run=randomness.token_hex(8),
-            who=f"{socket.gethostname()}:{os.getpid()}",
-            wait_s=options.wait,
-        )
-        log.of_run(session.run)
+        session = _session(manifest, policy, api_url=exchange.base_url, wait_s=options.wait)
         there, prefix = _found(store, at or manifest.place)
         driver = Driver(
             exchange=exchange,
@@ -206,6 +206,19 @@ def open_session(
             signals=signals,
         )
         yield Runner(session=session, driver=driver, mount=there.mount, prefix=prefix)
+
+
+def _session(manifest: Manifest, policy: Policy, *, api_url: str, wait_s: int) -> Session:
+    session = Session(
+        manifest=manifest,
+        policy=policy,
+        api_url=api_url,
+        run=randomness.token_hex(8),
+        who=f"{socket.gethostname()}:{os.getpid()}",
+        wait_s=wait_s,
+    )
+    log.of_run(session.run)
+    return session
 
 
 def _found(store: SecretStore, place: str) -> tuple[SecretStore, str]:

@@ -58,13 +58,19 @@ class Calls:
     """Makes calls to one exchange; all clients of a ``signed_by`` family share it."""
 
     def __init__(
-        self, wire: Wire, clock: ExchangeClock, *, monotonic: Seconds, sleep: Sleep
+        self,
+        wire: Wire,
+        clock: ExchangeClock,
+        *,
+        monotonic: Seconds,
+        sleep: Sleep,
+        begun_s: float,
     ) -> None:
         self.wire = wire
         self.clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
-        self._host = Host(monotonic, sleep)
+        self._host = Host(monotonic, sleep, begun_s=begun_s)
         self._lanes: dict[str, Lane] = {}
 
     def lane(self, signer: Credentials | Secret) -> Lane:

@@ -76,6 +76,10 @@ class TokenClient:
     refused unsent until then. All clients of a family share one pace: 4 requests in
     flight and 10 starts a second.
 
+    No process knows what another one sent. With ``begun_s``, the monotonic instant at
+    which this one began, each credential's first request leaves 300 ms after that at
+    the earliest, as the last one of a process that ended before may have been its own.
+
     UsageError for settings that can't be used. All calls raise ExchangeRefusedError
     (certainly not done; ExchangeUnauthorizedError for a 401, ExchangeBusyError for a
     429, ExchangeUnreachableError where no connection was opened) or
@@ -91,6 +95,7 @@ class TokenClient:
         wall: Seconds = time.time,
         monotonic: Seconds = steady_seconds,
         sleep: Sleep = time.sleep,
+        begun_s: float = -math.inf,
     ) -> None:
         if not 0 < timeout_s < math.inf:
             raise UsageError(
@@ -102,6 +107,7 @@ class TokenClient:
             ExchangeClock(wall, monotonic),
             monotonic=monotonic,
             sleep=sleep,
+            begun_s=begun_s,
         )
 
     def signed_by(self, credentials: Credentials) -> TokenClient:
@@ -153,19 +159,25 @@ class TokenClient:
         return capabilities
 
     def wait_turn_to_derive(
-        self, identity_token: Secret | str, *, stopped: Callable[[], bool] | None = None
+        self,
+        identity_token: Secret | str,
+        *,
+        ahead_s: float = 0.0,
+        stopped: Callable[[], bool] | None = None,
     ) -> Turn:
         """Block until the identity's next request may start, and return its turn.
 
         The turn is for one ``derive_token``: a caller can write down its intent between
-        the two, and still post at once. The turn must be used or released; until then
-        it occupies one of the identity's two places. ExchangeBusyError where the
-        exchange asked to wait longer than a minute; ExchangeRefusedError for a text
-        that can't be an identity token, and once ``stopped`` says that nobody waits.
+        the two, and still post at once. It comes ``ahead_s`` early for what else is to
+        be done before; the POST waits for the rest of that. The turn must be used or
+        released; until then it occupies one of the identity's two places.
+        ExchangeBusyError where the exchange asked to wait longer than a minute;
+        ExchangeRefusedError for a text that can't be an identity token, and once
+        ``stopped`` says that nobody waits.
         """
         lane = self._calls.lane(checked_identity(identity_token))
         try:
-            turn = lane.wait(stopped)
+            turn = lane.wait(stopped, ahead_s=ahead_s)
         except ClosedError as error:
             closed = error
         else:

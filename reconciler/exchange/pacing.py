@@ -5,6 +5,10 @@
     requests in flight, at most     2                    4
     between two starts              300 ms and a slack   10 starts in any second, and
                                                          3 at once
+    before the first start          300 ms since the     -
+                                    process began, where
+                                    another one may have
+                                    sent right before
     after a 429                     its Retry-After, or  the same, where it came with a
                                     a growing pause      page or two credentials got one
 
@@ -147,9 +151,14 @@ class _Busy:
 
 
 class Host:
-    """The requests of all credentials to one exchange."""
+    """The requests of all credentials to one exchange.
 
-    def __init__(self, monotonic: Seconds, sleep: Sleep) -> None:
+    ``begun_s`` is the monotonic instant at which the process began, if another one may
+    have sent with its credentials right before.
+    """
+
+    def __init__(self, monotonic: Seconds, sleep: Sleep, *, begun_s: float = -math.inf) -> None:
+        self.first_start_s = begun_s + _GAP_S
         self._monotonic = monotonic
         self._sleep = sleep
         self._changed = threading.Condition()
@@ -246,8 +255,9 @@ class Lane:
     """The requests of one credential: who waits, in order, and who has a turn.
 
     The gap is kept twice. Turns are granted a gap apart, so that a request can be sent
-    at once when its turn has come. As connections take differently long to open, and a
-    derive writes its intent first, ``hold`` keeps the gap again before the first byte.
+    at once when its turn has come, or ahead of it by as much as is asked for. As
+    connections take differently long to open, and a derive writes its intent first,
+    ``hold`` keeps the gap again before the first byte.
     """
 
     def __init__(self, host: Host, monotonic: Seconds, sleep: Sleep) -> None:
@@ -261,8 +271,10 @@ class Lane:
         self._last: Trip | None = None
         self._busy = _Busy()
 
-    def wait(self, stopped: Callable[[], bool] | None = None) -> Turn | None:
-        """Block until the next request may start, and return its turn.
+    def wait(
+        self, stopped: Callable[[], bool] | None = None, *, ahead_s: float = 0.0
+    ) -> Turn | None:
+        """Block until ``ahead_s`` before the next request may start; return its turn.
 
         None once ``stopped`` says that nobody wants it any more. ClosedError: see
         ``waited``.
@@ -271,7 +283,7 @@ class Lane:
         with self._changed:
             self._waiting.append(turn)
         try:
-            while (wait_s := self._granted_or_wait_s(turn)) > 0:
+            while (wait_s := self._granted_or_wait_s(turn, ahead_s)) > 0:
                 if stopped is None:
                     self._sleep(wait_s)
                 elif stopped():
@@ -341,17 +353,20 @@ class Lane:
             self._turns.discard(turn)
             self._changed.notify_all()
 
-    def _granted_or_wait_s(self, turn: Turn) -> float:
+    def _granted_or_wait_s(self, turn: Turn, ahead_s: float) -> float:
         """Wait for the first place in line, and return 0 once the turn is granted."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._waiting[0] is turn and len(self._turns) < MAX_IN_FLIGHT
             )
             now_s = self._monotonic()
-            wait_s = max(self._next_turn_s - now_s, waited(self.closed_for_s()))
+            due_s = self._next_turn_s
+            if self._last is not None:  # it may have left later than its turn came
+                due_s = max(due_s, self._last.sent_s + _GAP_S)
+            wait_s = max(due_s - ahead_s - now_s, waited(self.closed_for_s()))
             if wait_s > 0:
                 return wait_s
-            self._next_turn_s = now_s + _GAP_S
+            self._next_turn_s = max(due_s, now_s) + _GAP_S
             self._turns.add(turn)
             return 0.0
 
@@ -367,7 +382,7 @@ class Lane:
     def _wait_to_send_s(self, now_s: float) -> float:
         last = self._last
         if last is None:
-            return 0.0
+            return max(0.0, self.host.first_start_s - now_s)
         least_s = last.sent_s + _GAP_S
         most_s = least_s + SLACK_MAX_S
         extra_s = self._busy.slack_s(now_s)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from reconciler.protocol.commit import delete_placeholder
     from reconciler.protocol.derive import derive_token
     from reconciler.protocol.effects import (
+        RECENT_MS,
         AwaitTurn,
         Busy,
         ConfirmedNow,
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OWN_USE_MS",
+    "RECENT_MS",
     "SIGN_BEFORE_MS",
     "TOO_LATE",
     "Approved",
@@ -187,6 +189,7 @@ __getattr__ = on_demand(
         "commit": ("delete_placeholder",),
         "derive": ("derive_token",),
         "effects": (
+            "RECENT_MS",
             "AwaitTurn",
             "Busy",
             "ConfirmedNow",

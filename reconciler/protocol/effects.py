@@ -74,6 +74,7 @@ def drive(step: Step[T], perform: Callable[[Effect[Any]], object]) -> T:
 
 
 HTTP_UNAUTHORIZED = 401
+RECENT_MS = 200
 
 
 @value
@@ -259,7 +260,13 @@ class Sleep(Effect[None]):
 
 @value
 class ListTokens(Effect[Listing | Refused | Unclear]):
-    """List all live tokens, signed by the run's signer."""
+    """List all live tokens, signed by the run's signer.
+
+    ``recent``: the signer's last list will do as well, if it left less than
+    ``RECENT_MS`` ago and the run has sent no derive and no revocation since.
+    """
+
+    recent: bool = False
 
 
 @value

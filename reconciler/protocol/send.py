@@ -17,7 +17,10 @@ derive had ended another one (``state.room``): then it is held.
 
 The list is asked after the turn to derive was granted, so that it is of the moment
 before the POST: what it has can't be what the POST makes, should its answer be lost.
-Without a token to sign it with (bootstrap) nothing will be inferred.
+A list that left within a fifth of a second before will do, if the run has sent no
+derive and no revocation since: a run's first derive takes that of its look. After a 429
+the list is a new one, and for the reserve, where it tells how many live. Without a
+token to sign it with (bootstrap) nothing will be inferred.
 
 A token that is believed gone is asked once more, with its own secret, before anything
 is derived in its place: lists may lag.
@@ -170,7 +173,7 @@ def _ready(task: NewToken) -> Step[tuple[NewToken, Listing, Fields] | Outcome]:
         if isinstance(asked, Outcome):
             return asked
         task = dataclasses.replace(task, believed_gone=asked)
-    ready = yield from _turn_and_list(task)
+    ready = yield from _turn_and_list(task, recent=True)
     return ready if isinstance(ready, Outcome) else (*ready, others)
 
 
@@ -192,7 +195,9 @@ def beside_new(spec: TokenSpec, entry: Entry, content: SecretVersion) -> Step[Fi
     return tuple({**dict(others_of(old, entry)), **dict(beside)}.items())
 
 
-def _turn_and_list(task: NewToken) -> Step[tuple[NewToken, Listing] | Outcome]:
+def _turn_and_list(
+    task: NewToken, *, recent: bool = False
+) -> Step[tuple[NewToken, Listing] | Outcome]:
     """Wait for the turn to derive, then list what lives; all that was listed is known.
 
     An outcome where there is no turn, or no list.
@@ -202,7 +207,7 @@ def _turn_and_list(task: NewToken) -> Step[tuple[NewToken, Listing] | Outcome]:
         return not_tried(turn.sentence)
     if not task.can_list:
         return task, Listing(tokens=())
-    listing = yield from ListTokens()
+    listing = yield from ListTokens(recent=recent)
     if not isinstance(listing, Listing):
         return not_tried(listing.sentence)
     return dataclasses.replace(task, listed=task.listed | listing.ids), listing

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from reconciler.run.forget import forget_one
     from reconciler.run.history import read_history
     from reconciler.run.identity import unallowed
+    from reconciler.run.keys import Keys
     from reconciler.run.move import MoveReport, Origin, move_here
     from reconciler.run.newest import OlderManifestError
-    from reconciler.run.peers import Keys
     from reconciler.run.reads import read_ledger, read_meta
     from reconciler.run.release import ReleaseReport, stop_managing
     from reconciler.run.rollback import roll_back
@@ -98,7 +98,7 @@ __getattr__ = on_demand(
         "forget": ("forget_one",),
         "move": ("MoveReport", "Origin", "move_here"),
         "newest": ("OlderManifestError",),
-        "peers": ("Keys",),
+        "keys": ("Keys",),
         "release": ("ReleaseReport", "stop_managing"),
         "rollback": ("roll_back",),
         "rotate": ("rotate_labels",),

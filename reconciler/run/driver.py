@@ -58,7 +58,8 @@ from reconciler.run.effects import (
     Then,
     Together,
 )
-from reconciler.run.peers import Keys, Peers
+from reconciler.run.keys import Keys
+from reconciler.run.peers import Peers
 from reconciler.state import lease_held_by, unchanged
 from reconciler.vault import SecretStore
 

@@ -29,7 +29,6 @@ from reconciler.errors import (
 from reconciler.exchange import PAUSE_MAX_S, Shared, TokenClient
 from reconciler.exchange import Turn as DeriveTurn
 from reconciler.model import (
-    SCOPES,
     Capabilities,
     Credentials,
     Derived,
@@ -39,6 +38,7 @@ from reconciler.model import (
     VersionState,
 )
 from reconciler.protocol import (
+    RECENT_MS,
     TOO_LATE,
     AwaitTurn,
     Busy,
@@ -82,6 +82,7 @@ from reconciler.run.effects import (
     ReadSigner,
     Signer,
 )
+from reconciler.run.keys import Keys
 from reconciler.run.translated import translated
 from reconciler.state import (
     LEDGER_FIELD,
@@ -93,9 +94,9 @@ from reconciler.state import (
     to_text,
     unreadable_of_ours,
 )
-from reconciler.values import value
 from reconciler.vault import Elsewhere, SecretStore
 
+TURN_AHEAD_S = 0.15  # in which the list before a derive is asked
 CONFIRM_TRIES = 3
 RUN_S, CHANGE_S = 15, 1
 """What a run takes at most on a good day, and each of its changes."""
@@ -104,23 +105,6 @@ RUN_USES, CHANGE_USES = 20, 12
 UNSURE = "what time it is at the exchange is unsure, its replies don't agree: run again later"
 
 UNREADABLE = "ask the exchange what it means"
-
-ANYTHING = Capabilities(profile_id=0, management_enabled=True, allowed_scopes=SCOPES)
-"""What an identity may do that nobody asks about."""
-
-
-@value
-class Keys:
-    """What a run may act with.
-
-    ``identity`` gives the token that derives; ``check_identity`` (derives,
-    profile id, digest of the plan) returns what it may do, or raises ReconcilerError
-    where it can't derive that; ``signer`` stands in for the manager's secret.
-    """
-
-    identity: Callable[[], Secret | None] = lambda: None
-    check_identity: Callable[[int, int | None, str | None], Capabilities] = lambda *_: ANYTHING
-    signer: Credentials | None = None
 
 
 class Peers:
@@ -148,7 +132,11 @@ class Peers:
         self._signer = keys.signer
         self._follows_manager = False  # the pinned pair is the manager's own
         self._no_more_derives: str | None = None
-        self._shared: Shared[object] = Shared(Unclear(sentence="the list was not asked for"))
+        self._shared: Shared[object] = Shared(
+            Unclear(sentence="the list was not asked for"),
+            keeps=_is_whole,
+            steady_ms=exchange.clock().steady_ms,
+        )
         self._ledger: Ledger | None = None  # as it was read or written last
         self._turns = threading.local()
         table: dict[type[Effect[Any]], Callable[[Any], object]] = {
@@ -186,22 +174,26 @@ class Peers:
 
     # --- the exchange ---
 
-    def _list(self, _: ListTokens) -> object:
+    def _list(self, effect: ListTokens) -> object:
         signer = self._signer
         if signer is None:
             return Refused(sentence="there is no token to sign with: run `reconciler bootstrap`")
-        listing = translated(lambda leaving: self._listing(signer, leaving=leaving))
-        return self._shared.ask(signer.token_id, listing)
+        call = translated(lambda leaving: self._listing(signer, leaving=leaving))
+        return self._shared.ask(signer.token_id, call, RECENT_MS if effect.recent else 0)
 
-    def _verify(self, effect: VerifyToken) -> Listing | Unclear | Refused:
+    def _verify(self, effect: VerifyToken) -> object:
         """List with the given token; the caller judges whether the list holds it."""
+        pair, until_ms = effect.credentials, effect.until_ms
 
-        def refuse_late() -> None:
-            until_ms = effect.until_ms
-            if until_ms is not None and self._exchange.clock().now_ms() > until_ms:
-                raise ExchangeUnclearError(TOO_LATE)
+        def listing(leave: Callable[[], None]) -> object:
+            def leaving() -> None:
+                if until_ms is not None and self._exchange.clock().now_ms() > until_ms:
+                    raise ExchangeUnclearError(TOO_LATE)
+                leave()
 
-        return self._listing(effect.credentials, partial_is_listing=True, leaving=refuse_late)
+            return self._listing(pair, partial_is_listing=True, leaving=leaving)
+
+        return self._shared.made(pair.token_id, listing)
 
     def _listing(
         self,
@@ -239,7 +231,7 @@ class Peers:
             if clock.is_in_doubt:
                 return NoTurn(sentence=UNSURE)
             self._turns.turn = self._exchange.wait_turn_to_derive(
-                identity, stopped=self._stopping.is_set
+                identity, ahead_s=TURN_AHEAD_S, stopped=self._stopping.is_set
             )
         except ExchangeError as error:
             return self._closed() or NoTurn(sentence=str(error))
@@ -271,9 +263,10 @@ class Peers:
         if self._no_more_derives is not None:
             return Refused(sentence=self._no_more_derives)
         try:
-            return self._exchange.derive_token(
-                identity, label=effect.label, scopes=effect.scopes, turn=turn
-            )
+            with self._shared.change():
+                return self._exchange.derive_token(
+                    identity, label=effect.label, scopes=effect.scopes, turn=turn
+                )
         except ExchangeBusyError as error:
             later = error.wait_s is not None and error.wait_s > PAUSE_MAX_S
             return Busy(sentence=str(error), later=later)
@@ -291,7 +284,8 @@ class Peers:
             )
         if signer.token_id == effect.token_id:
             return Refused(sentence="it is the token that signs, which never revokes itself")
-        self._exchange.signed_by(signer).revoke_token(effect.token_id)
+        with self._shared.change():
+            self._exchange.signed_by(signer).revoke_token(effect.token_id)
         return Done()
 
     def _use_signer(self, effect: UseSigner) -> None:
@@ -398,3 +392,8 @@ class Peers:
     def _put_ledger(self, effect: PutLedger) -> Written | Mismatch | Unclear:
         self._ledger = effect.ledger
         return self._put(LEDGER_NAME, {LEDGER_FIELD: to_text(effect.ledger)}, None, effect.cas)
+
+
+def _is_whole(signer_id: object, reply: object) -> bool:
+    """Return whether a reply is a list that has the token which signed it."""
+    return isinstance(reply, Listing) and reply.find(str(signer_id)) is not None

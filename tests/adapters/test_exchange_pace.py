@@ -11,7 +11,7 @@ from email.utils import formatdate
 import pytest
 
 from reconciler.errors import ExchangeBusyError, ExchangeError, ExchangeRefusedError
-from reconciler.exchange import TokenClient
+from reconciler.exchange import TokenClient, steady_seconds
 from reconciler.exchange.pacing import ALL_IN_FLIGHT, Host, Lane
 from reconciler.model import Credentials, Secret
 from reconciler.sandbox import Sandbox
@@ -234,6 +234,61 @@ def test_the_slack_is_what_the_path_varies() -> None:
     before_s = moment.now_s
     lane.hold()
     assert moment.now_s - before_s == pytest.approx(GAP_S)
+
+
+def test_the_first_request_leaves_a_gap_after_the_process_began() -> None:
+    """What another process sent right before is not known; each credential waits."""
+    moment = Time()
+    host = Host(moment.monotonic, moment.sleep, begun_s=moment.now_s)
+    moment.now_s += 0.1
+    Lane(host, moment.monotonic, moment.sleep).hold()
+    assert moment.now_s - 1000.0 == pytest.approx(GAP_S)
+    Lane(host, moment.monotonic, moment.sleep).hold()
+    assert moment.now_s - 1000.0 == pytest.approx(GAP_S)
+
+
+def test_two_commands_in_a_row_meet_no_429() -> None:
+    """A process lists at once when another one has ended that listed."""
+    with Sandbox() as sandbox:
+        token = sandbox.state.derive_by_hand("bot")
+        pair = Credentials(token_id=token.token_id, secret=Secret(token.secret))
+        for _ in range(2):
+            begun_s = steady_seconds()
+            with TokenClient(sandbox.url, credentials=pair, begun_s=begun_s) as client:
+                client.list_tokens()
+        assert Counter(call.status for call in sandbox.state.calls) == {200: 2}
+
+
+def test_a_turn_to_derive_comes_ahead_and_its_post_does_not() -> None:
+    """Turns come early by as much as was asked for, and no turn earlier than that; what
+    is sent with them keeps the gap.
+    """
+    moment = Time()
+    lane = lane_on(moment)
+    turns_s, posts_s = [], []
+    for _ in range(4):
+        turn = lane.wait(ahead_s=0.15)
+        assert turn is not None
+        turns_s.append(moment.now_s - 1000.0)
+        moment.now_s += 0.05
+        lane.ended(lane.hold())
+        posts_s.append(moment.now_s - 1000.0)
+        turn.release()
+    first_s = posts_s[0]
+    assert posts_s == pytest.approx([first_s + n * GAP_S for n in range(4)])
+    assert turns_s[1:] == pytest.approx([post_s - 0.15 for post_s in posts_s[1:]])
+
+
+def test_two_turns_ahead_leave_a_gap_apart() -> None:
+    """The second of two turns that wait for their POSTs comes a gap after the first."""
+    moment = Time()
+    lane = lane_on(moment)
+    lane.ended(lane.hold())
+    turns_s = []
+    for _ in range(2):
+        assert lane.wait(ahead_s=0.15) is not None
+        turns_s.append(moment.now_s - 1000.0)
+    assert turns_s == pytest.approx([GAP_S - 0.15, 2 * GAP_S - 0.15])
 
 
 def test_an_answer_that_is_out_holds_nobody_for_long() -> None:

@@ -48,6 +48,7 @@ class Peers:
         self.seen: list[str] = []
         self.since_ms: list[int] = []
         self.before: list[tuple[str, ...]] = []
+        self.recent: list[bool] = []
 
     def perform(self, effect: Effect[Any]) -> object:
         """The reply."""
@@ -57,7 +58,7 @@ class Peers:
             NewId: lambda _: "operation",
             Now: lambda _: self.now_ms,
             AwaitTurn: lambda _: self.turns.pop(0) if self.turns else Turn(),
-            ListTokens: lambda _: self.lists.pop(0) if len(self.lists) > 1 else self.lists[0],
+            ListTokens: self._list,
             WriteLedger: self._write,
             Derive: self._derive,
             StopDeriving: lambda _: None,
@@ -65,6 +66,10 @@ class Peers:
         if not isinstance(effect, Now | NewId | ReadSecret):
             self.seen.append(type(effect).__name__)
         return table[type(effect)](effect)
+
+    def _list(self, effect: ListTokens) -> object:
+        self.recent.append(effect.recent)
+        return self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
 
     def _write(self, effect: WriteLedger) -> Recorded:
         self.ledger = effect.transition(self.ledger)
@@ -101,6 +106,7 @@ def test_sent_again_as_if_for_the_first_time() -> None:
     assert peers.seen == [*["AwaitTurn", "ListTokens", "WriteLedger", "Derive"] * 3, "StopDeriving"]
     assert len(set(peers.since_ms)) == 3, "the deadline of a POST counts from its own intent"
     assert peers.before == [(), (), ("twin",)]
+    assert peers.recent == [True, False, False], "what a 429 may have made shows in a new list only"
 
 
 def test_each_post_has_an_instant_of_its_own() -> None:

@@ -41,6 +41,7 @@ from reconciler.protocol import (
     Effect,
     LeaseLost,
     LedgerWriter,
+    Listing,
     NoteLedger,
     NotRecorded,
     Recorded,
@@ -241,7 +242,9 @@ class Run:
     ``wrong_ms`` is how far wrong it is about the exchange's time, by one reply's Date,
     until that is ``confirmed``, once for all; ``wrong_when_seen_ms`` is how far it was
     when it looked; ``listed_ms`` is when it last asked for a list, ``replied_ms``
-    when it last got a reply, to an effect of the kind ``last``. ``missed`` is what
+    when it last got a reply, to an effect of the kind ``last``. ``recent`` is its last
+    list since it sent a derive or a revocation: who signed it, when, and what it has.
+    ``missed`` is what
     happened to tokens since it last got a whole list: they were used, or their secrets
     deleted. ``ending`` are paths that it was shown to let their versions end by
     themselves.
@@ -265,6 +268,7 @@ class Run:
         self.seen: Observed | None = None
         self.wrong_ms = self.wrong_when_seen_ms = self.date_ahead_ms = 0
         self.listed_ms = self.replied_ms = 0
+        self.recent: tuple[str, int, Listing] | None = None
         self.last: type[Effect[Any]] | None = None
         self.ending: frozenset[str] = frozenset()
         self.missed: frozenset[tuple[str, str]] = frozenset()
@@ -314,6 +318,7 @@ class Run:
             self.closed,
             self.halted,
             self.missed,
+            key_of(self.recent),
         )
         return self.base, lanes, desk, key_of(self.rows), kept
 

@@ -51,6 +51,7 @@ from typing import Any, ClassVar
 
 from reconciler.model import HOUR_MS, Credentials, Derived, LiveToken, SecretVersion
 from reconciler.protocol.effects import (
+    RECENT_MS,
     AwaitTurn,
     Busy,
     ConfirmedNow,
@@ -618,6 +619,8 @@ class World:
     def _send(self, run: Run, effect: Effect[Any], outcome: str) -> object:
         """A mutating call leaves the run."""
         token_id = self._token_id(run) if isinstance(effect, Derive) else ""
+        if isinstance(effect, (Derive, Revoke)):
+            run.recent = None
         flight = Flight(effect, run.name, token_id, run.wish.place, run.replied_ms)
         self.audit.sent(self, run, effect, token_id)
         if outcome in {LATE, LAGS}:
@@ -701,6 +704,13 @@ class World:
             return self.vault.paths()
         if isinstance(effect, ReadLedger):
             return self.vault.ledger_at(run.wish.place)
+        return self._listed(run, effect)
+
+    def _listed(self, run: Run, effect: Effect[Any]) -> object:
+        recent = self._recent(run) if isinstance(effect, ListTokens) and effect.recent else None
+        if recent is not None:
+            self.audit.caps = self.audit.caps.listed(run, recent.ids)
+            return recent
         self._note_list(run)
         return self._read_list(run, effect)
 
@@ -708,19 +718,37 @@ class World:
         if isinstance(effect, VerifyToken):
             if self.exchange.accepts(effect.credentials):
                 note_signed(self, run, effect.credentials.token_id)
-            reply = self._list(effect.credentials)
+            reply = self._kept(run, effect.credentials, self._list(effect.credentials))
             if isinstance(reply, Listing):
                 signer_id = effect.credentials.token_id
                 self.audit.caps = self.audit.caps.signed(run, signer_id, reply.ids)
             return reply
         assert isinstance(effect, ListTokens), effect
         assert run.signer is not None
-        reply = self._list(run.signer)
+        reply = self._kept(run, run.signer, self._list(run.signer))
         if isinstance(reply, Listing) and reply.find(run.signer.token_id) is None:
             return NOT_BELIEVED
         if isinstance(reply, Listing):
             self.audit.caps = self.audit.caps.listed(run, reply.ids)
         return reply
+
+    def _kept(self, run: Run, signer: Credentials, reply: Listing | Refused) -> Listing | Refused:
+        """A reply, which a run may take for one of a moment later (``_recent``)."""
+        if isinstance(reply, Listing) and reply.find(signer.token_id) is not None:
+            run.recent = signer.token_id, self.now_ms, reply
+        return reply
+
+    def _recent(self, run: Run) -> Listing | None:
+        """The signer's last list, where it may stand for a new one.
+
+        Here time stands still between most calls, so whatever may happen between two
+        of them happens between that list and the POST.
+        """
+        if run.recent is None or run.signer is None:
+            return None
+        signer_id, at_ms, listing = run.recent
+        soon = self.now_ms - at_ms <= RECENT_MS
+        return listing if soon and signer_id == run.signer.token_id else None
 
     def _misled(self, run: Run, effect: Effect[Any], outcome: str) -> object:
         """A list that lacks tokens which live.
@@ -738,7 +766,8 @@ class World:
         if outcome == PARTIAL:
             self.audit.misled = True
             seen = self.exchange.listing(self.now_ms)
-            return Listing(tokens=tuple(t for t in seen if t.token_id == signer.token_id))
+            part = tuple(t for t in seen if t.token_id == signer.token_id)
+            return self._kept(run, signer, Listing(tokens=part))
         return Listing(tokens=()) if isinstance(effect, VerifyToken) else NOT_BELIEVED
 
     def _note_list(self, run: Run) -> None:
