@@ -30,7 +30,7 @@ from reconciler.state import (
     classify,
     from_document,
     from_plain,
-    lost_of,
+    lost_in,
     published,
     to_document,
     to_plain,
@@ -62,10 +62,9 @@ def snapshot_document(observed: Observed, desired: Manifest) -> dict[str, Any]:
     """
     observed = published(observed)
     kinds = classify(observed, frozenset(spec.label for spec in desired.tokens))
+    lost_of = lost_in(observed.ledger)
     ours = [
-        t
-        for t in observed.live
-        if kinds[t.token_id] is not Kind.FOREIGN or lost_of(t, observed.ledger) is not None
+        t for t in observed.live if kinds[t.token_id] is not Kind.FOREIGN or lost_of(t) is not None
     ]
     named = {token.token_id for token in ours} | observed.ledger.known_ids().keys()
     return {

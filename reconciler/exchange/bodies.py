@@ -17,6 +17,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import collections
+import functools
 import json
 from typing import Any
 
@@ -115,12 +116,12 @@ def listing_of(document: Any) -> TokenList | None:
     """Return the list, with the entries that can't be read; None where it is none."""
     if not isinstance(document, list) or len(document) > MAX_TOKENS:
         return None
-    ids = collections.Counter(_text_of(entry, "tokenId") for entry in document)
+    ids = [_text_of(entry, "tokenId") for entry in document]
+    times = collections.Counter(ids)
     tokens, unreadable = [], []
-    for position, entry in enumerate(document, start=1):
-        token_id = _text_of(entry, "tokenId")
+    for position, (entry, token_id) in enumerate(zip(document, ids, strict=True), start=1):
         found = _live_token(entry)
-        if isinstance(found, LiveToken) and ids[token_id] > 1:
+        if isinstance(found, LiveToken) and times[token_id] > 1:
             found = "its id stands there twice"
         if isinstance(found, LiveToken):
             tokens.append(found)
@@ -175,13 +176,19 @@ def _live_token(entry: Any) -> LiveToken | str:
 
 
 def _scopes(names: list[Any]) -> tuple[str, ...] | None:
-    return (
-        scope_set(map(_printable, names)) if all(isinstance(name, str) for name in names) else None
-    )
+    return _scope_set(tuple(names)) if all(isinstance(name, str) for name in names) else None
+
+
+@functools.lru_cache(maxsize=256)
+def _scope_set(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return scopes in order: thousands of tokens have the same few."""
+    return scope_set(map(_printable, names))
 
 
 def _printable(text: str) -> str:
     """Return the text without halves of surrogate pairs, which no output can hold."""
+    if text.isascii():  # most texts are, and a profile's list has tens of thousands
+        return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -24,7 +24,7 @@ from reconciler.state import (
     granted_otherwise,
     lease_held_by,
     left_of,
-    lost_of,
+    lost_in,
 )
 
 
@@ -141,11 +141,11 @@ class PlanContext:
 
     def not_touched(self) -> tuple[NotTouched, ...]:
         """Return the twins, then the foreign tokens, each by label and id."""
-        rows = []
+        rows, lost_of = [], lost_in(self.observed.ledger)
         for token in self.observed.live:
             kind = self.kinds[token.token_id]
             if kind in {Kind.TWIN, Kind.FOREIGN}:
-                lost = lost_of(token, self.observed.ledger)
+                lost = lost_of(token)
                 row = NotTouched(
                     token_id=token.token_id,
                     label=token.label,

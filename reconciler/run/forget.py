@@ -26,7 +26,7 @@ from reconciler.state import (
     Transition,
     forget_missing,
     forget_token,
-    lost_of,
+    lost_in,
 )
 from reconciler.values import value
 
@@ -71,6 +71,7 @@ def find_forgettable(observed: Observed, wanted: str) -> Forgettable | None:
 
 def _of_lost(observed: Observed) -> list[Forgettable]:
     ledger, at_ms = observed.ledger, observed.now_ms
+    lost_of = lost_in(ledger)
     return [
         Forgettable(
             token_id=token.token_id,
@@ -79,7 +80,7 @@ def _of_lost(observed: Observed) -> list[Forgettable]:
             transition=forget_token(token.label or "", token, at_ms=at_ms),
         )
         for token in observed.live
-        if lost_of(token, ledger) is not None
+        if lost_of(token) is not None
     ]
 
 

@@ -42,7 +42,7 @@ from reconciler.run.effects import Ask, Stage, Then
 from reconciler.run.lease import holding_lease, record
 from reconciler.run.reads import read_ledger
 from reconciler.run.session import Session, look_only, refuse_ending
-from reconciler.state import Ledger, Observed, held_ids, lost_of, release_labels
+from reconciler.state import Ledger, Observed, held_ids, lost_in, release_labels
 from reconciler.values import value
 
 
@@ -190,10 +190,11 @@ def _notes(
         )
     if waits:
         yield f"still to be confirmed as revoked by a later apply: {', '.join(waits)}"
+    lost_of = lost_in(ledger)
     lost = [
         f"{token.token_id} ({token.label})"
         for token in observed.live
-        if lost_of(token, ledger) is not None and (everything or token.label in labels)
+        if lost_of(token) is not None and (everything or token.label in labels)
     ]
     if lost:
         yield (

@@ -90,7 +90,7 @@ from reconciler.state.lost import (
     alike,
     interrupted,
     lost_from,
-    lost_of,
+    lost_in,
     may_be_of,
     still_remembered,
 )
@@ -281,7 +281,7 @@ __all__ = [
     "leftovers",
     "look_of",
     "lost_from",
-    "lost_of",
+    "lost_in",
     "lowest",
     "mark_missing",
     "may_be_of",

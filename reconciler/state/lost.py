@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import enum
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from reconciler.model import DAY_MS, SECOND_MS, LiveToken
@@ -149,10 +149,12 @@ def _fits(scopes: Iterable[str], token: LiveToken, ledger: Ledger) -> bool:
     return found == asked or found in instead
 
 
-def lost_of(token: LiveToken, ledger: Ledger) -> Lost | None:
-    """Return whether a token that is not recorded may be one whose secret is lost."""
-    if token.token_id in _told_apart(ledger):
-        return None
+def lost_in(ledger: Ledger) -> Callable[[LiveToken], Lost | None]:
+    """Return what tells of a live token whether it may be one whose secret is lost.
+
+    A token that is recorded is none. The ledger is read once for all tokens: a list may
+    have thousands that are other manifests'.
+    """
     begun = [
         Abandoned(
             label=label,
@@ -164,8 +166,15 @@ def lost_of(token: LiveToken, ledger: Ledger) -> Lost | None:
         for label, entry in ledger.tokens.items()
         if entry.intent is not None and entry.intent.kind.derives and entry.intent.token_id is None
     ]
-    found = {lost_from(row, token, ledger) for row in (*ledger.abandoned, *begun)}
-    return next((lost for lost in Lost if lost in found), None)
+    rows, apart = (*ledger.abandoned, *begun), _told_apart(ledger)
+
+    def lost_of(token: LiveToken) -> Lost | None:
+        if token.token_id in apart:
+            return None
+        found = {lost_from(row, token, ledger) for row in rows}
+        return next((lost for lost in Lost if lost in found), None)
+
+    return lost_of
 
 
 def lost_from(row: Abandoned, token: LiveToken, ledger: Ledger) -> Lost | None:

@@ -52,7 +52,7 @@ from reconciler.protocol.outcome import Ending, applied, failed, held, not_tried
 from reconciler.protocol.report import Report, Row
 from reconciler.state.ledger import Holder
 from reconciler.state.ledger_text import from_text
-from reconciler.state.lost import lost_of
+from reconciler.state.lost import lost_in
 from reconciler.state.snapshot import Content, Kind, Observed, classify, distrust
 from reconciler.state.times import spread_ms
 from tests.support.hostile import text_without_surrogates
@@ -916,7 +916,7 @@ def test_a_snapshot_names_nobody_elses_token(scene: Scene) -> None:
     kinds = classify(observed, labels)
     text = dump(snapshot_document(observed, scene.desired))
     foreign = [token for token in observed.live if kinds[token.token_id] is Kind.FOREIGN]
-    unnamed = [token for token in foreign if lost_of(token, observed.ledger) is None]
+    unnamed = [token for token in foreign if lost_in(observed.ledger)(token) is None]
     assert "foreign-label-" not in text
     assert all(f'"{token.token_id}"' not in text for token in unnamed)
     assert json.loads(text)["foreign_unnamed"] == len(unnamed)

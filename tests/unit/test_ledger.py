@@ -44,7 +44,7 @@ from reconciler.state.ledger import (
     Revoking,
 )
 from reconciler.state.ledger_text import from_text, text_bytes, to_text
-from reconciler.state.lost import Lost, interrupted, lost_of
+from reconciler.state.lost import Lost, interrupted, lost_in
 from reconciler.state.parted import Emptied
 from reconciler.state.times import lease_held_by
 from reconciler.state.transitions import (
@@ -1280,7 +1280,7 @@ def test_a_real_ledger_of_the_first_schema_is_carried_over() -> None:
     made = dataclasses.replace(made, created_at_ms=intent.since_ms + 1, last_used_at_ms=None)
     now_ms = intent.since_ms + DAY_MS
     assert interrupted("lost", intent, old, (made,), now_ms=now_ms, doubt_ms=0) is None
-    assert lost_of(made, old) is Lost.PROBABLY, "nothing is inferred, and it is named"
+    assert lost_in(old)(made) is Lost.PROBABLY, "nothing is inferred, and it is named"
 
 
 def test_no_part_of_a_ledger_is_a_ledger() -> None:

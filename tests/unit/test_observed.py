@@ -20,7 +20,7 @@ from reconciler.state.lost import (
     Lost,
     alike,
     interrupted,
-    lost_of,
+    lost_in,
     still_remembered,
 )
 from reconciler.state.snapshot import Content, Kind, Observed, classify, distrust
@@ -327,19 +327,19 @@ LATER = live("t", "bot", age_ms=DAY_MS - DERIVE_DEADLINE_MS - 1)
 )
 def test_what_an_abandoned_intent_may_have_made(expected: Lost | None, token: LiveToken) -> None:
     """By label, scopes, time and use; and not what was there before it."""
-    assert lost_of(token, ledger({}, abandoned=(ROW,))) is expected
+    assert lost_in(ledger({}, abandoned=(ROW,)))(token) is expected
 
 
 def test_a_row_of_schema_1_fits_any_scopes() -> None:
     """It remembers neither scopes nor ids."""
     row = Abandoned(label="bot", since_ms=SINCE_MS, closed_at_ms=NOW_MS)
     other = dataclasses.replace(AT_ONCE, scopes=("withdrawal",))
-    assert lost_of(other, ledger({}, abandoned=(row,))) is Lost.PROBABLY
+    assert lost_in(ledger({}, abandoned=(row,)))(other) is Lost.PROBABLY
 
 
 def test_an_open_intent_names_what_it_may_have_made() -> None:
     """While nothing is inferred, a person is told."""
-    assert lost_of(BORN, BEGUN) is Lost.PROBABLY
+    assert lost_in(BEGUN)(BORN) is Lost.PROBABLY
 
 
 @pytest.mark.parametrize(

@@ -1919,6 +1919,30 @@ def test_a_selection_limits_what_is_done_but_not_recovery(
     assert selection == found.selection
 
 
+def test_other_tokens_of_the_profile_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, the ledger is gone through as often: a profile's list has
+    the tokens of all its manifests.
+    """
+    counted: list[Ledger] = []
+    known_ids = Ledger.known_ids
+
+    def counting(self: Ledger) -> dict[str, str]:
+        counted.append(self)
+        return known_ids(self)
+
+    monkeypatch.setattr(Ledger, "known_ids", counting)
+    wanted, times = manifest(spec(MANAGER), spec("bot")), []
+    for others in (1, 100):
+        counted.clear()
+        foreign = [live(f"f{n}", f"other-{n}", age_ms=DAY_MS) for n in range(others)]
+        world = settled(wanted.tokens)
+        seen = dataclasses.replace(world, live=(*world.live, *foreign))
+        found = plan(wanted, seen, now_ms=NOW_MS)
+        assert len(found.not_touched) == others
+        times.append(len(counted))
+    assert times[0] == times[1]
+
+
 def test_what_is_not_ours_is_listed_and_not_touched() -> None:
     """Twins first, then by label and id; near an abandoned intent a twin is probably
     ours; foreign tokens never are.

@@ -23,7 +23,7 @@ from reconciler.state.ledger import (
     LedgerError,
 )
 from reconciler.state.ledger_text import from_text, to_text
-from reconciler.state.lost import lost_of, still_remembered
+from reconciler.state.lost import lost_in, still_remembered
 from reconciler.state.parted import RELEASED_MOST, Released
 from reconciler.state.releasing import release_labels
 from reconciler.state.snapshot import Kind, Observed, classify
@@ -162,10 +162,10 @@ def test_released_tokens_are_foreign_and_not_lost() -> None:
     assert (kinds["t2"], kinds["t1"]) == (Kind.FOREIGN, Kind.FOREIGN)
     assert classify(seen(ROW), labels)["t1"] is Kind.TWIN
     known = seen(ROW, OLDER, abandoned=True).ledger
-    assert [lost_of(token, known) for token in LIVE] == [None, None]
+    assert [lost_in(known)(token) for token in LIVE] == [None, None]
     assert unseen(known) == {True}
     unknown = dataclasses.replace(known, released=())
-    assert None not in [lost_of(token, unknown) for token in LIVE]
+    assert None not in [lost_in(unknown)(token) for token in LIVE]
     assert unseen(unknown) == {False}
 
 
