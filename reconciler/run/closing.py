@@ -5,14 +5,19 @@ last DELETE one more list is asked, again and again for ten seconds at most.
 
     the list                              then
     ------------------------------------  --------------------------------------------
-    lacks something else that lived       it is partial: ask again
+    lacks another token of ours that      it is partial: ask again
+    lived
+    lacks somebody else's that lived      it is partial, or it was revoked: what is gone
+                                          has to be lacking in two such lists in a row
     lacks the id, and the DELETE was      closed, with the write that gives the lease
     answered, or an earlier list of       back
     this run had it
     holds the id                          ask again; in the end the row fails, and the
                                           id stays revoking
 
-A row that waits for the list is told once the list has decided.
+A row that waits for the list is told once the list has decided. Several manifests of a
+profile may revoke at once, for longer than a run asks; so a list without somebody
+else's token is weaker evidence, and no reason to fail.
 """
 
 from __future__ import annotations
@@ -59,9 +64,8 @@ def close_revocations(progress: Progress) -> Step[tuple[Progress, Transition]]:
     }
     gone: frozenset[str] = frozenset()
     if not desk.lost:
-        gone = yield from _lacking(
-            frozenset(waiting), asked, must=_must_be_listed(progress, desk.ledger)
-        )
+        must, others = _must_be_listed(progress, desk.ledger), _others(progress, desk.ledger)
+        gone = yield from _lacking(frozenset(waiting), asked, must=must, others=others)
     rows = []
     for row in progress.rows:
         if row.outcome.waits:
@@ -95,19 +99,35 @@ def _tidying(progress: Progress, ledger: Ledger, now_ms: int) -> Transition:
 
 
 def _must_be_listed(progress: Progress, ledger: Ledger) -> frozenset[str]:
-    """Return what the run's latest look listed and nobody here has revoked.
+    """Return what of ours the run's latest look listed, and we have not revoked.
 
     What vanished during a derive, as two lists showed, is not waited for.
     """
     going = {r.token_id for entry in ledger.tokens.values() for r in entry.revoking}
-    return progress.listed - progress.vanished - going - ledger.revoked_ids().keys()
+    ours = progress.listed & ledger.known_ids().keys()
+    return ours - progress.vanished - going - ledger.revoked_ids().keys()
+
+
+def _others(progress: Progress, ledger: Ledger) -> frozenset[str]:
+    """Return what the latest look listed of somebody else."""
+    ours = ledger.known_ids().keys() | ledger.revoked_ids().keys()
+    return progress.listed - progress.vanished - ours
 
 
 def _lacking(
-    waiting: frozenset[str], asked: frozenset[str], *, must: frozenset[str]
+    waiting: frozenset[str],
+    asked: frozenset[str],
+    *,
+    must: frozenset[str],
+    others: frozenset[str],
 ) -> Step[frozenset[str]]:
-    """Return which of the ids the last whole list lacks."""
+    """Return which of the ids are proven gone: the table of this module.
+
+    ``must`` are ours, which whoever lists everything lists; ``others`` are somebody
+    else's that lived at the latest look.
+    """
     gone: frozenset[str] = frozenset()
+    lacked: frozenset[str] = frozenset()
     for pause_ms in PAUSES_MS:
         if pause_ms:
             if (yield from ReadHalt()).signalled:
@@ -116,7 +136,8 @@ def _lacking(
         listing = yield from ListTokens()
         ids = {token.token_id for token in listing.tokens} if isinstance(listing, Listing) else ()
         if must.issubset(ids) and ids:
-            gone = waiting.difference(ids)
+            before, lacked = lacked, waiting.difference(ids)
+            gone = lacked if others.issubset(ids) else lacked & before
             if asked <= gone:
                 break
     return gone

@@ -531,7 +531,11 @@ def _trust(*_: object) -> None:
 
 
 def _answered_is_gone(
-    waiting: frozenset[str], asked: frozenset[str], *, must: frozenset[str]
+    waiting: frozenset[str],
+    asked: frozenset[str],
+    *,
+    must: frozenset[str],
+    others: frozenset[str],
 ) -> Step[frozenset[str]]:
     yield from ()
     return waiting
