@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they use, in .venv, .venv-* and node_modules, and nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo play test unit consumers look act simulation soak bench coverage lint types fmt docs lock dist clean
+.PHONY: help setup demo play test unit consumers look act simulation soak bench scale coverage lint types fmt docs lock dist clean
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests mostly wait for processes, servers and the exchange's pace: three workers keep two cores busy.
@@ -77,6 +77,10 @@ BASE ?=
 RUNS ?= 4
 bench: .venv/ready      ## the figures of speed and memory, beside their limits (BASE=…/bin/reconciler: beside another build; RUNS=20: more with jitter)
 	$(BIN)/python tests/bench --runs $(RUNS) $(BASE)
+
+SIZE ?=
+scale: .venv/ready      ## several manifests of one profile by several processes, beside the ideal schedule: ten minutes (SIZE="--manifests 20 --labels 200 --ready 10 --processes 8 --derive 10")
+	$(BIN)/python -m tests.bench.scale $(SIZE)
 
 coverage: .venv/ready   ## which branches the unit tests and a minute of the simulation take
 	$(BIN)/python -m coverage run --branch --source reconciler --data-file .coverage -m pytest -q tests/unit

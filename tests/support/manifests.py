@@ -50,6 +50,7 @@ OTHERS = 3
 """Tokens of the profile that are in no manifest."""
 
 TIMEOUT_S = 600
+GIVES_WAY = 10
 THREADS = 8
 
 
@@ -105,21 +106,30 @@ class Manifests:
     # --- processes ---
 
     def run(self, name: str, *arguments: str, identity: bool = False) -> Done:
-        """Run a command for one manifest to its end; without an identity by default."""
+        """Run a command for one manifest to its end; without an identity by default.
+
+        It gives way to the sandbox, which stands for another machine: beside many
+        processes the exchange would answer too late.
+        """
         environ = dict(self._environ)
         if identity:
             environ["LIMITLESS_IDENTITY_TOKEN"] = self.sandbox.identity_token
-        ended = subprocess.run(  # the exit code is the caller's to judge
+        with subprocess.Popen(
             [sys.executable, "-m", "reconciler", *arguments],
             cwd=self.folder / name,
             env=environ,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        done = Done(code=ended.returncode, out=ended.stdout, err=ended.stderr)
+        ) as process:
+            os.setpriority(os.PRIO_PROCESS, process.pid, GIVES_WAY)
+            try:
+                out, err = process.communicate(timeout=TIMEOUT_S)
+            except BaseException:
+                process.kill()
+                raise
+        done = Done(code=process.returncode, out=out, err=err)
         self.ends.append(done)
         return done
 

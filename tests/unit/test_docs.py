@@ -18,11 +18,15 @@ import yaml
 from reconciler import load_schema
 from reconciler.cli import commands as cli
 from reconciler.errors import Exit
+from reconciler.exchange.bodies import MAX_TOKENS
+from reconciler.exchange.pacing import ALL_IN_FLIGHT, MIN_GAP_MS, SECOND_S, STARTS
 from reconciler.manifest import load_manifest
 from reconciler.manifest.rules import LEGACY_KEY
-from reconciler.model import Derived, Secret
+from reconciler.model import SECOND_MS, Derived, Secret
 from reconciler.plan import SENTENCES, Policy, Reason
+from reconciler.protocol.send import BUSY_FOR_MS
 from reconciler.render.words import NOT_CHECKED
+from reconciler.run.peers import CHANGE_USES
 from reconciler.state import secret_fields
 from tests.support.pages import COMMANDS, DOCS, PARTS, ROOT, options_of, parts_in, rewritten
 from tests.unit.test_rooms import MAY_IMPORT
@@ -291,6 +295,19 @@ def test_the_limit_of_labels() -> None:
     most = load_schema("tokens")["properties"]["tokens"]["maxItems"]
     told = {number for page in OURS for number in re.findall(r"(\d[\d,]*) labels", read(page))}
     assert told == {f"{most:,}"}
+
+
+def test_what_manifests_share() -> None:
+    """The paces and bounds in the page about several manifests are the program's."""
+    said = " ".join(" ".join(row) for row in rows(DOCS / "scale.md", "what"))
+    assert f"Up to {MAX_TOKENS:,} are read" in said
+    assert f"start {MIN_GAP_MS} ms apart: {60 * SECOND_MS // MIN_GAP_MS} a minute" in said
+    assert (STARTS, SECOND_S, ALL_IN_FLIGHT) == (10, 1, 4)
+    assert "ten requests a second, four at once" in said
+    assert CHANGE_USES == 12
+    assert "a change takes up to twelve" in said
+    assert (BUSY_FOR_MS, Exit.PARTIAL) == (120 * SECOND_MS, 5)
+    assert "waits for two minutes ends with exit code 5" in read(DOCS / "scale.md")
 
 
 def test_the_rooms() -> None:
