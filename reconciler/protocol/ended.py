@@ -6,6 +6,8 @@
     is to live on (``standing``)           unless it was the predecessor's own
     any other, be it somebody else's       its row names it, and this run stocks only
                                            where there is room (``state.room``)
+    somebody else's, and older ones stay   its row names it: another manifest of the
+                                           profile may have revoked it just then
     revoked by us, or known to have ended  nothing
 
 Absence is a hint, so the new token asks for one more list. How many tokens live by then
@@ -35,9 +37,13 @@ from reconciler.values import value
 
 @value
 class Gone:
-    """Tokens that vanished while one was derived, and how many lived after that."""
+    """Tokens that vanished while one was derived, and how many lived after that.
+
+    Of these ``telling`` are those whose end the derive explains, and nothing else does.
+    """
 
     token_ids: frozenset[str]
+    telling: frozenset[str]
     cap: Cap
 
 
@@ -63,7 +69,24 @@ def find_ended(
         sentence = f"{', '.join(standing)} vanished while {task.spec.label} was derived"
         yield from StopDeriving(sentence=sentence)
     now_ms = yield from Now()
-    return Gone(token_ids=frozenset(ended), cap=Cap(lived=lived, at_ms=now_ms))
+    telling = _telling(frozenset(ended), before, task.standing | ledger.known_ids().keys())
+    return Gone(token_ids=frozenset(ended), telling=telling, cap=Cap(lived=lived, at_ms=now_ms))
+
+
+def _telling(ended: frozenset[str], before: Listing, ours: frozenset[str]) -> frozenset[str]:
+    """Return what only the derive can have ended.
+
+    Of somebody else's that is what was older than all that stay: an exchange would take
+    the oldest, and what a neighbour's run has replaced is seldom that one.
+    """
+    staying = (t.created_at_ms for t in before.tokens if t.token_id not in ended)
+    oldest_ms = min(staying, default=None)
+    old = {
+        t.token_id
+        for t in before.tokens
+        if t.token_id in ended and (oldest_ms is None or t.created_at_ms <= oldest_ms)
+    }
+    return ended & (ours | old)
 
 
 def noting(step: Transition, gone: Gone | None) -> Transition:
@@ -73,7 +96,7 @@ def noting(step: Transition, gone: Gone | None) -> Transition:
     """
     if gone is None:
         return step
-    return lambda ledger: step(note_ended(gone.token_ids, gone.cap)(ledger))
+    return lambda ledger: step(note_ended(gone.telling, gone.cap)(ledger))
 
 
 def end_noting(outcome: Outcome, task: NewToken, gone: Gone | None) -> Step[Outcome]:
@@ -83,7 +106,7 @@ def end_noting(outcome: Outcome, task: NewToken, gone: Gone | None) -> Step[Outc
     """
     if gone is None:
         return outcome
-    reply = yield from WriteLedger(transition=note_ended(gone.token_ids, gone.cap))
+    reply = yield from WriteLedger(transition=note_ended(gone.telling, gone.cap))
     return naming(outcome, task, gone, reply.ledger) if isinstance(reply, Recorded) else outcome
 
 

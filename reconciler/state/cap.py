@@ -10,6 +10,8 @@ a token that the list before the derive had, and whose end nothing explains.
     a second one
     lacks only what we revoke or have revoked, or   nothing is remembered
     what the ledger knows the end of
+    lacks only somebody else's, and older ones      nothing is remembered: neighbour
+    stay                                            manifests revoke as well
 
     the tokens that live                            a successor for the reserve
     ----------------------------------------------  -----------------------------------

@@ -43,8 +43,8 @@ def answered(manifests: Manifests, since: int) -> collections.Counter[Operation]
 
 def test_side_by_side(manifests: Manifests) -> None:
     """Quiet plans ask for one list each. Rotations from the reserve need no identity,
-    and each successor signs one list. Derives go one manifest after the other; in an
-    emergency two manifests revoke at once, each its own.
+    and each successor signs one list. Derives go one manifest after the other. In an
+    emergency two manifests revoke at once, each its own, while a third one derives.
     """
     names, state = manifests.names, manifests.sandbox.state
 
@@ -67,8 +67,14 @@ def test_side_by_side(manifests: Manifests) -> None:
         manifests.must(name, "apply", "--yes", identity=True)
     assert answered(manifests, since)[Operation.DERIVE] == 2 * SIZE.ready
 
+    def emergency_or_restock(name: str) -> None:
+        if name in names[:2]:
+            rotate(name, "--compromised")
+        else:
+            manifests.must(name, "apply", "--yes", identity=True)
+
     since = len(state.calls)
-    manifests.side_by_side(PROCESSES, names[:2], lambda name: rotate(name, "--compromised"))
+    manifests.side_by_side(PROCESSES, names[:3], emergency_or_restock)
     done = answered(manifests, since)
     # the tokens that were current, and their predecessors
-    assert (done[Operation.DERIVE], done[Operation.REVOKE]) == (0, 2 * 2 * SIZE.ready)
+    assert (done[Operation.DERIVE], done[Operation.REVOKE]) == (SIZE.ready, 2 * 2 * SIZE.ready)
