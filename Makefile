@@ -79,7 +79,7 @@ bench: .venv/ready      ## the figures of speed and memory, beside their limits 
 	$(BIN)/python tests/bench --runs $(RUNS) $(BASE)
 
 SIZE ?=
-scale: .venv/ready      ## several manifests of one profile by several processes, beside the ideal schedule: ten minutes (SIZE="--manifests 20 --labels 200 --ready 10 --processes 8 --derive 10")
+scale: .venv/ready      ## several manifests of one profile by several processes, beside the ideal schedule: ten minutes (SIZE="--manifests 20 --labels 200 --ready 20 --processes 8 --derive 5")
 	$(BIN)/python -m tests.bench.scale $(SIZE)
 
 coverage: .venv/ready   ## which branches the unit tests and a minute of the simulation take
