@@ -11,7 +11,10 @@ the exchange's limits on and one real OpenBao; exits 1 where a figure misses its
     one manifest alone                of them at once, so (R - 3) / 10 s, and A
     the same of M manifests,          the slowest of the three above, with C, S and W of
     P processes                       that run alone
-    N derives, one process at a time  N * 300 ms, the identity's gap, and A for each run
+    N new labels, one process at a    N * 300 ms, the identity's gap, and A for each run
+    time
+    N successors for the reserve,     N * 600 ms, as each waits for the one before, with
+    one process at a time             two lists of the manager, and A for each run
 
 C, S and W are measured on a run of one manifest alone: processor time of program,
 sandbox and OpenBao; that of the sandbox, which is one Python process, so it has one
@@ -84,8 +87,8 @@ class Bench:
         """Rotate what has a successor in the reserve, without an identity."""
         self._changed(name, "rotate", "--target", f"{name}-{READY}-*", "--yes")
 
-    def restock(self, names: Sequence[str]) -> None:
-        """Derive what the reserves are short of, one manifest after the other."""
+    def derive(self, names: Sequence[str]) -> None:
+        """Derive what the manifests are short of, one after the other."""
         for name in names:
             self._changed(name, "apply", "--yes", identity=True)
 
@@ -159,7 +162,10 @@ def measure(bench: Bench, deriving: Sequence[str]) -> list[Row]:
     quiet, plans = bench.alone_and_together(bench.plan)
     around_s = quiet.took.wall_s + 2 * GAP_S
     one, rotations = bench.alone_and_together(bench.rotate)
-    derives = bench.measured(lambda: bench.restock(deriving))
+    stocked = bench.measured(lambda: bench.derive(deriving))
+    for name in deriving:
+        manifests.add(name, ready)
+    derives = bench.measured(lambda: bench.derive(deriving))
     derived = ready * len(deriving)
     pace_s = max(0, ready - STARTS_AT_ONCE) / STARTS_A_SECOND + around_s
     by = f"by {bench.processes} processes"
@@ -176,12 +182,19 @@ def measure(bench: Bench, deriving: Sequence[str]) -> list[Row]:
         _calls("the same, calls", rotations, others * (ready + 2)),
         _cpu("the same, processor time", rotations, one, others),
         _time(
-            f"{derived} derives of {len(deriving)} manifests, one by one",
+            f"{derived} new labels in {len(deriving)} manifests, one by one",
             derives,
             derived * GAP_S + len(deriving) * around_s,
             "the identity's gap",
         ),
         _calls("the same, calls", derives, 4 * derived + 3 * len(deriving), times=1.0),
+        _time(
+            f"{derived} successors for the reserve, one by one",
+            stocked,
+            derived * 2 * GAP_S + len(deriving) * around_s,
+            "two lists of the manager each",
+        ),
+        _calls("the same, calls", stocked, 4 * derived + 3 * len(deriving), times=1.0),
         _refused(manifests),
         Row("runs that left something to the next", len(bench.unfinished), 0, "runs", ""),
     ]

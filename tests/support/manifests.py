@@ -21,7 +21,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -43,7 +43,7 @@ from tests.support.fleet import Done, unpaced
 
 T = TypeVar("T")
 
-MANAGER, BOT, READY = "manager", "bot", "ready"
+MANAGER, BOT, READY, NEW = "manager", "bot", "ready", "new"
 """What the labels of a manifest are called behind its name."""
 
 OTHERS = 3
@@ -88,6 +88,7 @@ class Manifests:
         self.size = size
         self.names = size.names()
         self.ends: list[Done] = []
+        self._labels = {name: size.labels_of(name) for name in self.names}
         self._environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -102,6 +103,12 @@ class Manifests:
         with self._store() as store:
             for name in self.names:
                 self._furnish(name, store)
+
+    def add(self, name: str, count: int) -> None:
+        """Give a manifest's file so many new labels, whose tokens are to be derived."""
+        new = (f"{name}-{NEW}-{number:03}" for number in range(count))
+        self._labels[name] = (*self._labels[name], *new)
+        self._write(name)
 
     # --- processes ---
 
@@ -167,7 +174,7 @@ class Manifests:
 
             def check(name: str) -> None:
                 ledger = self._ledger(name, store)
-                assert ledger.tokens.keys() == set(self.size.labels_of(name)), name
+                assert ledger.tokens.keys() == set(self._labels[name]), name
                 for label, entry in ledger.tokens.items():
                     assert entry.intent is None, label
                     assert entry.revoking == (), label
@@ -237,8 +244,7 @@ class Manifests:
 
     def _furnish(self, name: str, store: SecretStore) -> None:
         """Put a manifest's file, tokens, secrets and ledger in place."""
-        labels = self.size.labels_of(name)
-        ready = labels[1 : 1 + self.size.ready]
+        labels, ready = self._labels[name], self._ready(name)
         with ThreadPoolExecutor(THREADS) as pool:
             entries = dict(
                 zip(
@@ -259,13 +265,13 @@ class Manifests:
         )
         store.write(f"{name}/_ledger", {"ledger": to_text(ledger)}, cas=0)
         (self.folder / name).mkdir()
-        self.write(name, ready=ready)
+        self._write(name)
 
-    def write(self, name: str, *, ready: Iterable[str], also: Iterable[str] = ()) -> None:
-        """Write a manifest's file: its labels, ``ready`` ones with a reserve, ``also``
-        further ones.
-        """
-        wanted = frozenset(ready)
+    def _ready(self, name: str) -> frozenset[str]:
+        return frozenset(self.size.labels_of(name)[1 : 1 + self.size.ready])
+
+    def _write(self, name: str) -> None:
+        wanted = self._ready(name)
         document = {
             "version": 1,
             "profile_id": self.sandbox.state.config.profile_id,
@@ -274,7 +280,7 @@ class Manifests:
             "defaults": {"rotate_after": "30d", "overlap": "26h"},
             "tokens": [
                 {"label": label, **({"reserve": 1} if label in wanted else {})}
-                for label in (*self.size.labels_of(name), *also)
+                for label in self._labels[name]
             ],
         }
         text = yaml.safe_dump(document, sort_keys=False)
