@@ -291,6 +291,17 @@ def test_two_turns_ahead_leave_a_gap_apart() -> None:
     assert turns_s == pytest.approx([GAP_S - 0.15, 2 * GAP_S - 0.15])
 
 
+def test_few_trips_tell_nothing() -> None:
+    """Of a few trips all may have been slow by chance: nothing is taken off."""
+    moment = Time()
+    host = Host(moment.monotonic, moment.sleep)
+    for _ in range(11):
+        host.took(0.06)
+        assert host.every_trip_s() == 0
+    host.took(0.06)
+    assert host.every_trip_s() == pytest.approx(0.06)
+
+
 def test_an_answer_that_is_out_holds_nobody_for_long() -> None:
     """Without an answer the next request leaves a gap and 120 ms later."""
     moment = Time()
