@@ -377,3 +377,16 @@ class WriteLedger(Effect[Recorded | LeaseLost | NotRecorded]):
     """Apply a transition through the run's single writer (protocol.lease)."""
 
     transition: Transition
+
+
+@value
+class Desk:
+    """The ledger as this run's writer knows it. ``lost``: another run wrote it."""
+
+    ledger: Ledger
+    lost: bool
+
+
+@value
+class ReadDesk(Effect[Desk]):
+    """What the run's writer knows. It calls nobody."""

@@ -96,7 +96,7 @@ def found_commit(
     if intent.kind.derives:
         proof = yield from prove_new(credentials, has_signer=task.has_signer)
     else:
-        proof = yield from prove_stored(task.label, ledger.tokens[task.label], credentials)
+        proof = yield from prove_stored(task.label, credentials)
     if isinstance(proof, Outcome):
         return dataclasses.replace(proof, status=Ending.FAILED)
     if intent.token_id is None and not _is_only_one(task.label, intent, ledger, proof):

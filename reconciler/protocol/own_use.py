@@ -5,8 +5,8 @@ taken for a consumer's, whatever happens after it, the ledger knows of it before
 
     the label                        then
     -------------------------------  -------------------------------------------------
-    has no predecessor that retires  sign: no decision rests on this token's uses
-    has one                          ledger: uses until a bound may be ours, and the
+    is not waited for (``awaited``)  sign: no decision rests on this token's uses
+    is waited for                    ledger: uses until a bound may be ours, and the
                                      token is not fresh any more, because it is asked
                                      where no list shows its uses so far; sign, but no
                                      later than half a minute before the bound
@@ -25,6 +25,7 @@ from reconciler.protocol.effects import (
     Listing,
     NotRecorded,
     Now,
+    ReadDesk,
     Recorded,
     Refused,
     Step,
@@ -32,7 +33,7 @@ from reconciler.protocol.effects import (
     VerifyToken,
     WriteLedger,
 )
-from reconciler.state import Entry, expect_own_use
+from reconciler.state import awaited, expect_own_use
 
 OWN_USE_MS = 2 * MINUTE_MS
 """How far ahead a use of our own is recorded."""
@@ -44,11 +45,12 @@ TOO_LATE = "too much time passed before it could be asked: run again"
 
 
 def sign_stored(
-    label: str, entry: Entry, credentials: Credentials
+    label: str, credentials: Credentials
 ) -> Step[Listing | Refused | Unclear | LeaseLost | NotRecorded]:
     """List, signed by a managed token; the use to come is recorded where it matters."""
-    in_reserve = any(kept.token_id == credentials.token_id for kept in entry.reserve)
-    if not entry.retiring and not in_reserve:
+    ledger = (yield from ReadDesk()).ledger
+    in_reserve = any(kept.token_id == credentials.token_id for kept in ledger.tokens[label].reserve)
+    if label not in awaited(ledger) and not in_reserve:
         return (yield from VerifyToken(credentials=credentials))
     until_ms = (yield from Now()) + OWN_USE_MS
     transition = expect_own_use(label, credentials.token_id, until_ms)

@@ -32,7 +32,7 @@ from reconciler.protocol.effects import (
 from reconciler.protocol.lease import LEASE_MS
 from reconciler.protocol.outcome import Outcome, applied, not_tried, unrecorded
 from reconciler.protocol.own_use import SIGN_BEFORE_MS, sign_stored
-from reconciler.state import Entry, Moved, set_unsigned, unchanged
+from reconciler.state import Moved, set_unsigned, unchanged
 from reconciler.values import value
 
 SIGN_WITHIN_MS = LEASE_MS - SIGN_BEFORE_MS
@@ -60,9 +60,9 @@ class Gone:
 Proof = Works | Wrong | Gone
 
 
-def prove_stored(label: str, entry: Entry, credentials: Credentials) -> Step[Proof | Outcome]:
+def prove_stored(label: str, credentials: Credentials) -> Step[Proof | Outcome]:
     """Prove the stored secret of a token that the ledger knows."""
-    reply = yield from sign_stored(label, entry, credentials)
+    reply = yield from sign_stored(label, credentials)
     if isinstance(reply, (LeaseLost, NotRecorded)):
         return unrecorded(reply, credentials.token_id)
     return (yield from _judged(reply, credentials.token_id, has_signer=True))

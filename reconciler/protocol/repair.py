@@ -50,7 +50,7 @@ def fix_version(label: str, task: RecordVersion) -> Step[Outcome]:
     credentials = credentials_of(latest)
     proof: Proof | Outcome = Wrong()
     if credentials is not None:
-        proof = yield from prove_stored(label, task.entry, credentials)
+        proof = yield from prove_stored(label, credentials)
     if isinstance(proof, Outcome):
         return proof
     if not isinstance(proof, Works):

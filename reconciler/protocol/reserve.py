@@ -100,7 +100,7 @@ def record_placed(run: Run, label: str, task: RecordInPlace) -> Step[Outcome]:
     credentials = credentials_of(content)
     if credentials is None or credentials.token_id != task.kept.token_id:
         return held(f"{task.path} does not hold its secret", task.kept.token_id)
-    proof = yield from prove_stored(label, task.entry, credentials)
+    proof = yield from prove_stored(label, credentials)
     if isinstance(proof, Outcome):
         return proof
     if not isinstance(proof, Works):

@@ -263,7 +263,7 @@ def confirm_gone(
         if not any(content.secret.same_as(secret) for secret in tried):
             tried = (*tried, content.secret)
             credentials = Credentials(token_id=token_id, secret=content.secret)
-            unsure = yield from _ask(label, entry, credentials)
+            unsure = yield from _ask(label, credentials)
             if unsure is not None:
                 return unsure
         if content.version <= 1:
@@ -278,9 +278,9 @@ def _proven_version(entry: Entry, token_id: str) -> VersionId | None:
     return current.version_id if current is not None and current.token_id == token_id else None
 
 
-def _ask(label: str, entry: Entry, credentials: Credentials) -> Step[Outcome | None]:
+def _ask(label: str, credentials: Credentials) -> Step[Outcome | None]:
     """Return why a token is not believed gone; None where its signature gets a 401."""
-    reply = yield from sign_stored(label, entry, credentials)
+    reply = yield from sign_stored(label, credentials)
     if isinstance(reply, (LeaseLost, NotRecorded)):
         return unrecorded(reply)
     if isinstance(reply, Listing):

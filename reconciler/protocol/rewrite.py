@@ -153,7 +153,7 @@ def restore(
             f"version {place.source} of {place.path} does not hold {live.token_id} any more: "
             "run again"
         )
-    proof = yield from prove_stored(place.label, entry, credentials)
+    proof = yield from prove_stored(place.label, credentials)
     if isinstance(proof, Outcome):
         return proof
     if not isinstance(proof, Works):

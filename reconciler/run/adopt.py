@@ -137,8 +137,7 @@ def _look_again(
     observed = yield from look_only(session)
     live = adoptable(session, observed, spec, credentials.token_id, other_label=other_label)
     if kept_in(observed.ledger, spec.label, credentials.token_id) is not None:
-        entry = observed.ledger.tokens[spec.label]
-        reply = yield from sign_stored(spec.label, entry, credentials)
+        reply = yield from sign_stored(spec.label, credentials)
         if not isinstance(reply, Listing):
             raise ReconcilerError(reply.sentence)
         if reply.find(credentials.token_id) is None:

@@ -44,6 +44,7 @@ from reconciler.model import Credentials, LiveToken, StoredPair, ToAdopt
 from reconciler.protocol import (
     Ending,
     Listing,
+    ReadDesk,
     Recovery,
     Step,
     VerifyToken,
@@ -51,17 +52,7 @@ from reconciler.protocol import (
     why_unproven,
 )
 from reconciler.run.adopt import GRACE_MS, Proven, adoptable, kept_in, write_adopted
-from reconciler.run.effects import (
-    Ask,
-    ListPlaces,
-    ReadDesk,
-    ReadHalt,
-    ReadPair,
-    Say,
-    Stage,
-    Then,
-    Together,
-)
+from reconciler.run.effects import Ask, ListPlaces, ReadHalt, ReadPair, Say, Stage, Then, Together
 from reconciler.run.lease import LEASE_LOST, take_lease, under_lease
 from reconciler.run.newest import note_adopted
 from reconciler.run.session import Session, look_only, refuse_ending

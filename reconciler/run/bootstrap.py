@@ -26,6 +26,7 @@ from reconciler.plan import NewToken, owned_paths
 from reconciler.protocol import (
     NewId,
     Outcome,
+    ReadDesk,
     Recovery,
     Step,
     UseSigner,
@@ -34,7 +35,7 @@ from reconciler.protocol import (
     finish_all_revoking,
     recover_intent,
 )
-from reconciler.run.effects import CheckIdentity, ReadDesk, ReadSigner, Stage, Then
+from reconciler.run.effects import CheckIdentity, ReadSigner, Stage, Then
 from reconciler.run.identity import unallowed
 from reconciler.run.lease import holding_lease, record, refuse_undone
 from reconciler.run.listing import list_signed_by, refuse_wrong_exchange

@@ -26,8 +26,8 @@ import dataclasses
 from functools import reduce
 
 from reconciler.model import USE_MARGIN_MS
-from reconciler.protocol import Listing, ListTokens, Now, Sleep, Step, settled
-from reconciler.run.effects import Ended, ReadDesk, ReadHalt
+from reconciler.protocol import Listing, ListTokens, Now, ReadDesk, Sleep, Step, settled
+from reconciler.run.effects import Ended, ReadHalt
 from reconciler.run.progress import Progress
 from reconciler.run.rotation import rotation_end
 from reconciler.state import (

@@ -23,6 +23,7 @@ from reconciler.model import (
 )
 from reconciler.plan import Change, Plan
 from reconciler.protocol import (
+    Desk,
     Effect,
     LeaseLost,
     LedgerWriter,
@@ -31,6 +32,7 @@ from reconciler.protocol import (
     NotRecorded,
     Now,
     PutLedger,
+    ReadDesk,
     Recorded,
     Row,
     Sleep,
@@ -41,14 +43,12 @@ from reconciler.protocol import (
 )
 from reconciler.run.effects import (
     Ask,
-    Desk,
     Ended,
     Halt,
     HaltRun,
     Lane,
     Lanes,
     Pause,
-    ReadDesk,
     ReadHalt,
     ReleaseLease,
     Say,

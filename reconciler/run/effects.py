@@ -79,14 +79,6 @@ class Signer:
 
 
 @value
-class Desk:
-    """The ledger as this run's writer knows it. ``lost``: another run wrote it."""
-
-    ledger: Ledger
-    lost: bool
-
-
-@value
 class Halt:
     """Why nothing new is begun: a change that ended the run, or a person's signal."""
 
@@ -222,11 +214,6 @@ class ReleaseLease(Effect[None]):
     """
 
     transition: Transition = unchanged
-
-
-@value
-class ReadDesk(Effect[Desk]):
-    """What the run's writer knows. It calls nobody."""
 
 
 # --- the work ---

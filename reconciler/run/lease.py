@@ -24,21 +24,13 @@ from reconciler.protocol import (
     Ending,
     NotRecorded,
     Outcome,
+    ReadDesk,
     Recorded,
     Step,
     WriteLedger,
     unrecorded,
 )
-from reconciler.run.effects import (
-    Pause,
-    ReadClock,
-    ReadDesk,
-    ReleaseLease,
-    Say,
-    Stage,
-    TakeLease,
-    Then,
-)
+from reconciler.run.effects import Pause, ReadClock, ReleaseLease, Say, Stage, TakeLease, Then
 from reconciler.run.observe import STANDBY_LAG_MS
 from reconciler.run.reads import read_ledger
 from reconciler.run.session import Session

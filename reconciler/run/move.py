@@ -46,7 +46,7 @@ from functools import partial
 
 from reconciler.errors import PartialError, ReconcilerError, UsageError, VaultError
 from reconciler.model import SecretMeta, SecretVersion, VersionId, VersionState
-from reconciler.protocol import Step, UseSigner, VerifyToken
+from reconciler.protocol import ReadDesk, Step, UseSigner, VerifyToken
 from reconciler.run.carry import (
     Source,
     Target,
@@ -56,7 +56,7 @@ from reconciler.run.carry import (
     source_of,
     source_of_reserve,
 )
-from reconciler.run.effects import Ask, ReadDesk, ReadHalt, ReadSigner, Stage, Then, Together
+from reconciler.run.effects import Ask, ReadHalt, ReadSigner, Stage, Then, Together
 from reconciler.run.lease import record, take_lease, under_lease
 from reconciler.run.listing import refuse_wrong_exchange
 from reconciler.run.observe import manager_signer

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from reconciler.errors import Exit
 from reconciler.plan import Action, Change, Reason, order, row_key, still_open
-from reconciler.protocol import Approved, Ending, Now, Report, Row, Step
-from reconciler.run.effects import ReadDesk, ReadHalt
+from reconciler.protocol import Approved, Ending, Now, ReadDesk, Report, Row, Step
+from reconciler.run.effects import ReadHalt
 from reconciler.run.lease import LEASE_LOST
 from reconciler.run.session import Outlook, Session
 from reconciler.values import value

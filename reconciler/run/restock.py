@@ -22,8 +22,8 @@ from functools import partial
 
 from reconciler.errors import IdentitySourceError, PersonNeededError, ReconcilerError
 from reconciler.plan import Action, Change, Plan
-from reconciler.protocol import Ending, Step, failed, held, not_tried
-from reconciler.run.effects import Lane, Lanes, ReadDesk, ReadHalt, Stage, Started
+from reconciler.protocol import Ending, ReadDesk, Step, failed, held, not_tried
+from reconciler.run.effects import Lane, Lanes, ReadHalt, Stage, Started
 from reconciler.run.identity import ask_identity, unallowed_rows, without_reserve
 from reconciler.run.lanes import in_lanes, without_ground
 from reconciler.run.progress import Progress

@@ -27,6 +27,7 @@ from reconciler.protocol import (
     ListTokens,
     Now,
     Outcome,
+    ReadDesk,
     Refused,
     Row,
     Sleep,
@@ -35,7 +36,7 @@ from reconciler.protocol import (
     held,
     not_tried,
 )
-from reconciler.run.effects import Ended, ReadDesk, ReadHalt
+from reconciler.run.effects import Ended, ReadHalt
 from reconciler.run.lanes import kept_back
 from reconciler.run.session import LISTS_APART_MS
 from reconciler.state import Entry, Ledger, emptied_of

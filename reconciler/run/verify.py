@@ -1,10 +1,10 @@
 """Verify: sign one request with every stored secret.
 
 Signing is a use, and the exchange shows only the last one. Where a predecessor waits
-for proof that somebody else uses the successor, the lease is held, and the ledger is
-told before the signature that uses until a bound may be ours (``protocol.own_use``);
-once all have signed, that they were ours until then. A consumer's use that is shown
-already stays proof: nothing is recorded over it.
+for proof that somebody else uses the token at its path, the lease is held, and the
+ledger is told before the signature that uses until a bound may be ours
+(``protocol.own_use``); once all have signed, that they were ours until then. A
+consumer's use that is shown already stays proof: nothing is recorded over it.
 
 Of a reserve no use by anybody else may be shown, so the same is recorded for each, and
 
@@ -19,6 +19,7 @@ Of a reserve no use by anybody else may be shown, so the same is recorded for ea
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from reconciler.model import USE_MARGIN_MS, Credentials, VersionState, iso
@@ -43,6 +44,7 @@ from reconciler.state import (
     Ledger,
     Observed,
     Reserve,
+    awaited,
     credentials_of,
     expect_own_use,
     note_leftover,
@@ -78,9 +80,8 @@ def verify_secrets(session: Session, *, reserve: bool = False) -> Stage[tuple[Ve
     With ``reserve`` also with those that are kept ready.
     """
     observed = yield from look_only(session)
-    entries = observed.ledger.tokens.values()
-    waits = any(entry.retiring and entry.current is not None for entry in entries)
-    if not waits and not reserve:
+    ledger = observed.ledger
+    if not _currents(ledger, awaited(ledger)) and not reserve:
         return (yield from _verify_all(session, observed))
     refuse_ending(observed)
     begin = session, observed.ledger, observed.ledger_version, _record_and_verify
@@ -92,8 +93,9 @@ def _record_and_verify(
     reserve: bool,  # noqa: FBT001  # an argument of a stage
 ) -> Stage[tuple[Verified, ...]]:
     observed = yield from look_only(session)
-    entries = observed.ledger.tokens.items()
-    labels = [label for label, e in entries if e.retiring and not _is_proven(observed, e)]
+    tokens = observed.ledger.tokens
+    waited_for = awaited(observed.ledger)
+    labels = [name for name in waited_for if not _is_proven(observed, tokens[name])]
     kept = _kept(session, observed.ledger) if reserve else ()
     refused = {row.token_id: why for _, row in kept if (why := _why_unsigned(observed, row))}
     ours = _currents(observed.ledger, labels)
@@ -133,8 +135,8 @@ def _kept(session: Session, ledger: Ledger) -> tuple[tuple[str, Reserve], ...]:
     return tuple((label, row) for label, e in entries if e is not None for row in e.reserve)
 
 
-def _currents(ledger: Ledger, labels: list[str]) -> tuple[tuple[str, str], ...]:
-    entries = ((label, ledger.tokens[label].current) for label in labels)
+def _currents(ledger: Ledger, labels: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    entries = ((label, ledger.tokens[label].current) for label in sorted(labels))
     return tuple((label, current.token_id) for label, current in entries if current is not None)
 
 

@@ -24,6 +24,7 @@ from reconciler.state.endings import (
 from reconciler.state.entries import Transition
 from reconciler.state.facts import (
     Moved,
+    awaited,
     date_versions,
     expect_own_use,
     note_signed,
@@ -236,6 +237,7 @@ __all__ = [
     "arriving",
     "as_told",
     "as_written",
+    "awaited",
     "begin_rotation",
     "below",
     "carried",

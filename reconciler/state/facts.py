@@ -81,6 +81,21 @@ def date_versions(found: Mapping[str, VersionId]) -> Transition:
     )
 
 
+def awaited(ledger: Ledger) -> frozenset[str]:
+    """Return the labels whose tokens' uses decide about a predecessor.
+
+    Those of its own label do. So do those of the label that has the predecessor's path
+    by now, because consumers of that path find its token there. A displaced token will
+    be such a predecessor.
+    """
+    entries = ledger.tokens.items()
+    paths = {row.path or entry.path for _, entry in entries for row in entry.retiring}
+    paths |= {e.path for _, e in entries if e.current is not None and e.current.displaced}
+    return frozenset(
+        label for label, e in entries if e.retiring or (e.path in paths and e.is_at(e.path))
+    )
+
+
 @transition
 def expect_own_use(ledger: Ledger, label: str, token_id: str, until_ms: int) -> Ledger:
     """Record, before we sign with a token's secret, that uses until then may be ours.

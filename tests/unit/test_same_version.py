@@ -9,15 +9,17 @@ from reconciler.model import SecretVersion, VersionId, VersionState
 from reconciler.plan import NewToken
 from reconciler.protocol import Listing, Outcome, Place, Run, Step, derive_token, restore
 from reconciler.protocol.effects import (
+    Desk,
     LocalNow,
     Now,
     PutSecret,
+    ReadDesk,
     ReadSecret,
     VerifyToken,
     WriteLedger,
 )
 from tests.proofs.simulation.models import secret_of
-from tests.support.values import API_URL, NOW_MS, PROFILE_ID, entry, live, spec
+from tests.support.values import API_URL, NOW_MS, PROFILE_ID, entry, ledger, live, spec
 
 RUN = Run(run="run-1", api_url=API_URL, profile_id=PROFILE_ID)
 SEEN = VersionId(1, NOW_MS)
@@ -64,6 +66,7 @@ def test_a_restore_writes_over_no_other_version_of_the_same_number() -> None:
         ReadSecret: version(age_ms=1),
         VerifyToken: Listing(tokens=(token,)),
         Now: NOW_MS,
+        ReadDesk: Desk(ledger=ledger({"bot": known}), lost=False),
     }
     assert ended(restore(RUN, place, known, token), replies).sentence == ANEW
 

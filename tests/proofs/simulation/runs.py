@@ -38,12 +38,14 @@ from reconciler.model import (
 )
 from reconciler.plan import Plan, Policy
 from reconciler.protocol import (
+    Desk,
     Effect,
     LeaseLost,
     LedgerWriter,
     Listing,
     NoteLedger,
     NotRecorded,
+    ReadDesk,
     Recorded,
     Report,
     Row,
@@ -70,14 +72,12 @@ from reconciler.run import (
 from reconciler.run.effects import (
     CheckIdentity,
     Clock,
-    Desk,
     Ended,
     Halt,
     HaltRun,
     Lanes,
     Pause,
     ReadClock,
-    ReadDesk,
     ReadHalt,
     ReadPair,
     ReadProfile,

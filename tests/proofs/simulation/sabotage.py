@@ -42,6 +42,7 @@ from reconciler.protocol import (
     emptying,
     ended,
     found,
+    own_use,
     promote,
     recover,
     revoke,
@@ -741,6 +742,10 @@ def _promote_unasked(task: Promote, intent: Intent, until_ms: int) -> Step[Any]:
     return promote._Proven(credentials=pair, fields=fields, listed=listing, live=live, at_ms=0)
 
 
+def _those_that_drain(ledger: Ledger) -> frozenset[str]:
+    return frozenset(label for label, entry in ledger.tokens.items() if entry.retiring)
+
+
 def _announce_no_use(
     label: str, intent: Intent, *, protect: bool | None, until_ms: int
 ) -> Transition:
@@ -1219,6 +1224,11 @@ SABOTAGES: tuple[Sabotage, ...] = (
         name="a verify whose uses are not recorded ahead",
         patch=_replaced(verify, "_expect_own_uses", _expect_nothing),
         world="verify",
+    ),
+    Sabotage(
+        name="a use of ours by a label that has another one's path, not recorded ahead",
+        patch=_replaced((verify, own_use), "awaited", _those_that_drain),
+        world="verify what took a path over",
     ),
     Sabotage(
         name="an answer taken for a revocation",

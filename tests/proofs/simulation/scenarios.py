@@ -169,6 +169,15 @@ def moved() -> World:
     return _rotated(wish("second", MOVED), picked_up=True)
 
 
+def taken_over() -> World:
+    """``bot`` was moved to another path, and ``cat`` has the former one; the overlap is
+    over. The consumer there used what it found before long ago, and has not read since.
+    """
+    world = _rotated(wish("second", MOVED, SUCCESSOR), picked_up=False)
+    world.now_ms += 3 * HOUR_MS
+    return world
+
+
 def half_gone() -> World:
     """The same, and the predecessor is recorded as revoking; its run died then."""
     return _going(moved(), "superseded")
@@ -687,6 +696,12 @@ _SMALL: tuple[tuple[str, Start, Wish, Wish | None], ...] = (
     ("remove by others", abandoned, wish(_A, policy=CLEAN_UP), None),
     ("remove by others at once", abandoned_at_once, wish(_A, policy=CLEAN_UP), None),
     ("verify", abandoned, wish(_A, BOT, command=Command.VERIFY), wish(_B, BOT)),
+    (
+        "verify what took a path over",
+        taken_over,
+        wish(_A, MOVED, SUCCESSOR, command=Command.VERIFY),
+        wish(_B, MOVED, SUCCESSOR),
+    ),
     ("hold without a secret", clung_to_unread, wish(_A, BOT), None),
     ("hold with a wrong secret", clung_to_spoiled, wish(_A, BOT), None),
     ("restore", overwritten, wish(_A, BOT), None),
