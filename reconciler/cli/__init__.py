@@ -6,10 +6,6 @@ search is made rarer before anything else is loaded.
 """
 
 import gc
-import time
-
-BEGUN_S = time.monotonic()
-"""When the process began, nearly: nothing that ended before it sends after this."""
 
 gc.set_threshold(20_000)
 

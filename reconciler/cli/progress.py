@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import BEGUN_S, log
+from reconciler.cli import log
 from reconciler.cli.console import (
     colour_wanted,
     columns,
@@ -33,7 +33,6 @@ from reconciler.cli.console import (
 from reconciler.cli.session import Options, Runner, StderrEvents, open_session
 from reconciler.errors import Exit, UsageError
 from reconciler.escape import safe
-from reconciler.exchange import steady_seconds
 from reconciler.plan import Change, Plan
 from reconciler.protocol import Ending, Row
 from reconciler.render import plan_text, row_line
@@ -182,20 +181,9 @@ def open_for_writing(options: Options, *, at: str | None = None) -> Iterator[Run
     """
     with (
         _progress() as events,
-        open_session(
-            options, events=events, signals=defer_signals, at=at, begun_s=_begun_s()
-        ) as runner,
+        open_session(options, events=events, signals=defer_signals, at=at) as runner,
     ):
         yield runner
-
-
-def _begun_s() -> float:
-    """Return when the process began, by the clock of the exchange's client.
-
-    What writes often follows another command at once, such as a plan, which may just
-    have listed with the same credential.
-    """
-    return steady_seconds() - (time.monotonic() - BEGUN_S)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import getpass
-import math
 import os
 import secrets as randomness
 import signal
@@ -149,18 +148,13 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def open_session(
-    options: Options,
-    *,
-    events: Events,
-    signals: Signals,
-    at: str | None = None,
-    begun_s: float = -math.inf,
+    options: Options, *, events: Events, signals: Signals, at: str | None = None
 ) -> Iterator[Runner]:
     """Yield a session and its driver, with everything that the environment gives.
 
     ``at`` is the place in Vault (``MOUNT/PREFIX``) that the driver works at, where that
-    is not the manifest's; ``begun_s`` is told to the exchange's client. What was opened
-    is closed at the end; a Vault login of its own is revoked.
+    is not the manifest's. What was opened is closed at the end; a Vault login of its
+    own is revoked.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     environ = os.environ
@@ -187,9 +181,7 @@ def open_session(
     for warning in settings.warnings:
         _warn(warning)
     with (
-        TokenClient(
-            environ.get("LIMITLESS_API_URL") or DEFAULT_API_URL, begun_s=begun_s
-        ) as exchange,
+        TokenClient(environ.get("LIMITLESS_API_URL") or DEFAULT_API_URL) as exchange,
         SecretStore.connect(settings, mount=manifest.mount, mask=mask, tell=_warn) as store,
     ):
         store.check_mount()

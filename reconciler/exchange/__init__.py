@@ -5,7 +5,6 @@
 
 from reconciler.exchange.address import canonical_url
 from reconciler.exchange.client import DEFAULT_API_URL, TokenClient
-from reconciler.exchange.clock import steady_seconds
 from reconciler.exchange.pacing import PAUSE_MAX_S, Turn
 from reconciler.exchange.replies import SKEW_WARN_MS
 from reconciler.exchange.shared import Shared
@@ -22,5 +21,4 @@ __all__ = [
     "Turn",
     "canonical_url",
     "sign",
-    "steady_seconds",
 ]

@@ -64,14 +64,17 @@ class Calls:
         *,
         monotonic: Seconds,
         sleep: Sleep,
-        begun_s: float,
     ) -> None:
         self.wire = wire
         self.clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
-        self._host = Host(monotonic, sleep, begun_s=begun_s)
+        self._host = Host(monotonic, sleep)
         self._lanes: dict[str, Lane] = {}
+
+    def leave_gap(self, ago_s: float) -> None:
+        """Let first requests leave a gap to what another process may have sent."""
+        self._host.leave_gap(ago_s)
 
     def lane(self, signer: Credentials | Secret) -> Lane:
         """Return the lane of a credential, which all clients of the family share."""

@@ -43,6 +43,7 @@ from reconciler.exchange.pacing import ClosedError, Sleep, Turn
 from reconciler.exchange.replies import CHECK_URL
 from reconciler.exchange.wire import Wire, checked_identity, is_header_text, segment_of
 from reconciler.model import (
+    SECOND_MS,
     Capabilities,
     Credentials,
     Derived,
@@ -76,10 +77,6 @@ class TokenClient:
     refused unsent until then. All clients of a family share one pace: 4 requests in
     flight and 10 starts a second.
 
-    No process knows what another one sent. With ``begun_s``, the monotonic instant at
-    which this one began, each credential's first request leaves 300 ms after that at
-    the earliest, as the last one of a process that ended before may have been its own.
-
     UsageError for settings that can't be used. All calls raise ExchangeRefusedError
     (certainly not done; ExchangeUnauthorizedError for a 401, ExchangeBusyError for a
     429, ExchangeUnreachableError where no connection was opened) or
@@ -95,7 +92,6 @@ class TokenClient:
         wall: Seconds = time.time,
         monotonic: Seconds = steady_seconds,
         sleep: Sleep = time.sleep,
-        begun_s: float = -math.inf,
     ) -> None:
         if not 0 < timeout_s < math.inf:
             raise UsageError(
@@ -107,8 +103,16 @@ class TokenClient:
             ExchangeClock(wall, monotonic),
             monotonic=monotonic,
             sleep=sleep,
-            begun_s=begun_s,
         )
+
+    def leave_gap(self, since_ms: int) -> None:
+        """Take note that another process may have sent with our credentials until then.
+
+        Each credential's first request leaves 300 ms after that at the earliest.
+        ``since_ms`` is by the clock of this machine; in its future it counts as now.
+        """
+        ago_ms = self._calls.clock.wall_ms() - since_ms
+        self._calls.leave_gap(max(0, ago_ms) / SECOND_MS)
 
     def signed_by(self, credentials: Credentials) -> TokenClient:
         """Return this client (connections, limits, measured clock) with another signer.

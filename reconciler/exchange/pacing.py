@@ -5,10 +5,9 @@
     requests in flight, at most     2                    4
     between two starts              300 ms and a slack   10 starts in any second, and
                                                          3 at once
-    before the first start          300 ms since the     -
-                                    process began, where
-                                    another one may have
-                                    sent right before
+    before the first start          300 ms since another -
+                                    process may have
+                                    sent (``leave_gap``)
     after a 429                     its Retry-After, or  the same, where it came with a
                                     a growing pause      page or two credentials got one
 
@@ -151,14 +150,10 @@ class _Busy:
 
 
 class Host:
-    """The requests of all credentials to one exchange.
+    """The requests of all credentials to one exchange."""
 
-    ``begun_s`` is the monotonic instant at which the process began, if another one may
-    have sent with its credentials right before.
-    """
-
-    def __init__(self, monotonic: Seconds, sleep: Sleep, *, begun_s: float = -math.inf) -> None:
-        self.first_start_s = begun_s + _GAP_S
+    def __init__(self, monotonic: Seconds, sleep: Sleep) -> None:
+        self.first_start_s = -math.inf
         self._monotonic = monotonic
         self._sleep = sleep
         self._changed = threading.Condition()
@@ -167,6 +162,10 @@ class Host:
         self._trips: deque[float] = deque(maxlen=_TRIPS)
         self._busy = _Busy()
         self._told: dict[str, float] = {}
+
+    def leave_gap(self, ago_s: float) -> None:
+        """Take note that another process may have sent ``ago_s`` seconds ago."""
+        self.first_start_s = self._monotonic() - ago_s + _GAP_S
 
     @contextlib.contextmanager
     def place(self, *, soon: bool = False) -> Iterator[None]:

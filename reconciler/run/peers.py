@@ -235,8 +235,7 @@ class Peers:
             )
         except ExchangeError as error:
             return self._closed() or NoTurn(sentence=str(error))
-        closed = self._closed()
-        if closed is not None:
+        if (closed := self._closed()) is not None:
             self.release_turn()
             return closed
         return Turn()
@@ -386,6 +385,8 @@ class Peers:
         content = self._read_secret(ReadSecret(path=LEDGER_NAME))
         if content.state is not VersionState.LIVING:
             return None, content.version
+        if self._ledger is None:  # what wrote it may just have sent with our credentials
+            self._exchange.leave_gap(content.created_at_ms or 0)
         self._ledger = from_text(content.field(LEDGER_FIELD) or "")
         return self._ledger, content.version
 

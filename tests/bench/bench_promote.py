@@ -1,7 +1,7 @@
 """Fifty rotations from the reserve, without an identity, beside the same by derive.
 
-Both are of a fleet of their own, with the exchange's limits on. The other build is this
-one where none is given.
+Both are of a fleet of their own, with the exchange's limits on, by this build: an older
+one derives no faster.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LABELS, RUNS, TIMES = 50, 3, 0.4
 ROTATE = ("rotate", "--target", "bot-*", "--yes")
 
 
-def measure(base: Path | None = None) -> list[Row]:
-    """One figure: this build's promotions, in pairs with rotations by derive."""
+def measure() -> list[Row]:
+    """One figure: promotions, in pairs with rotations by derive."""
     with tempfile.TemporaryDirectory() as name, OpenBaoServer() as bao:
         pairs = [
-            (rotated(Path(name) / f"derive-{run}", bao, base), promoted(Path(name) / f"{run}", bao))
+            (rotated(Path(name) / f"derive-{run}", bao), promoted(Path(name) / f"{run}", bao))
             for run in range(RUNS)
         ]
     derives_s = statistics.median(derive.wall_s for derive, _ in pairs)
@@ -35,7 +35,7 @@ def measure(base: Path | None = None) -> list[Row]:
         measured=cost.wall_s,
         limit=TIMES * derives_s,
         unit="s",
-        yardstick=f"the same by derive{' in the other build' if base else ''}: {derives_s:.1f} s",
+        yardstick=f"the same by derive: {derives_s:.1f} s",
         spread=cost.spread,
         against=derives_s,
     )
@@ -45,27 +45,20 @@ def measure(base: Path | None = None) -> list[Row]:
 def promoted(folder: Path, bao: OpenBaoServer) -> Cost:
     """One run without an identity that promotes all."""
     with Sandbox() as sandbox:
-        environ = _begun(folder, bao, sandbox, program, reserve=1)
+        environ = _begun(folder, bao, sandbox, reserve=1)
         del environ["LIMITLESS_IDENTITY_TOKEN"]
         return once(program(*ROTATE), cwd=folder, environ=environ)
 
 
-def rotated(folder: Path, bao: OpenBaoServer, base: Path | None) -> Cost:
+def rotated(folder: Path, bao: OpenBaoServer) -> Cost:
     """One run with an identity that derives all."""
-
-    def command(*arguments: str) -> list[str]:
-        return program(*arguments) if base is None else [str(base), *arguments]
-
     with Sandbox() as sandbox:
-        environ = _begun(folder, bao, sandbox, command)
-        return once(command(*ROTATE), cwd=folder, environ=environ)
+        environ = _begun(folder, bao, sandbox)
+        return once(program(*ROTATE), cwd=folder, environ=environ)
 
 
-def _begun(
-    folder: Path, bao: OpenBaoServer, sandbox: Sandbox, command: object, **more: int
-) -> dict[str, str]:
+def _begun(folder: Path, bao: OpenBaoServer, sandbox: Sandbox, **more: int) -> dict[str, str]:
     """A fleet in place, and the environment to run with."""
-    assert callable(command)
     folder.mkdir()
     bots = [{"label": f"bot-{number}", **more} for number in range(LABELS)]
     document = {
@@ -83,6 +76,6 @@ def _begun(
         "VAULT_ADDR": bao.address,
         "VAULT_TOKEN": bao.root_token.reveal(),
     }
-    once(command("bootstrap"), cwd=folder, environ=environ)
-    once(command("apply", "--yes"), cwd=folder, environ=environ)
+    once(program("bootstrap"), cwd=folder, environ=environ)
+    once(program("apply", "--yes"), cwd=folder, environ=environ)
     return environ

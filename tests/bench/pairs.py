@@ -85,7 +85,7 @@ def compare(base: Path, *, jitter_runs: int) -> int:
         print_columns(HEAD, [pair.cells() for pair in pairs])
         print()
         rows = [*_yardsticks(fleet), _memory(pairs)]
-    rows += [*bench_apply.measure(jitter_runs), *bench_promote.measure(base)]
+    rows += [*bench_apply.measure(jitter_runs), *bench_promote.measure()]
     rows += bench_verify.measure()
     print_table(rows)
     missed = any(pair.ratio > pair.limit for pair in pairs)
