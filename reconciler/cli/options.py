@@ -194,7 +194,7 @@ class Command(click.Command):
 
     def __init__(self, name: str | None, **given: Any) -> None:
         super().__init__(name, **given)
-        self.params += log_options()
+        self._made = [*self._made, *log_options()]  # to ask for params reads the guards
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; its log begins with its name."""

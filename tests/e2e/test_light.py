@@ -34,3 +34,20 @@ def test_a_plan_with_a_token_loads_one_http_stack(fleet: Fleet) -> None:
     assert (code, done.stderr) == ("0", "")
     assert {"reconciler", "httpcore", "yaml"} <= set(loaded)
     assert HEAVY & set(loaded) == set()
+
+
+def test_the_list_of_commands_loads_no_plan() -> None:
+    """Help and version need click, and what the commands are called."""
+    program = PROGRAM.replace('name.partition(".")[0]', 'name.removeprefix("reconciler.")')
+    for asked in ("--version", "--help"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, asked],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
+        code, *loaded = done.stdout.splitlines()[-1].split()
+        assert code == "0"
+        assert {"plan", "state", "run", "exchange", "vault"} & set(loaded) == set()
