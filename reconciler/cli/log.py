@@ -42,8 +42,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.model import SECOND_MS, iso
-
 FORMATS = ("text", "json")
 LEVELS = ("info", "debug")
 FORMAT_FLAG = "--log-format"
@@ -66,6 +64,8 @@ class Log:
     def line(self, event: str, level: str = "info", **fields: Any) -> str:
         """Return an event as one line of JSON."""
         import json  # noqa: PLC0415  # ``--help`` needs none of it
+
+        from reconciler.model import SECOND_MS, iso  # noqa: PLC0415  # the same
 
         common = {
             "time": iso(int(time.time() * SECOND_MS)),
@@ -90,7 +90,7 @@ class Log:
     @property
     def age_ms(self) -> int:
         """How long the process is at work, in milliseconds."""
-        return int((time.monotonic() - self._started_s) * SECOND_MS)
+        return int((time.monotonic() - self._started_s) * 1_000)
 
 
 def _given(arguments: Sequence[str], flag: str) -> str | None:

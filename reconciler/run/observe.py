@@ -16,12 +16,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from reconciler.errors import (
+    LeaseHeldError,
     PersonNeededError,
     ReconcilerError,
     UsageError,
     VaultError,
 )
-from reconciler.model import Credentials, Manifest, SecretMeta, SecretVersion, VersionState
+from reconciler.model import (
+    SECOND_MS,
+    Credentials,
+    Manifest,
+    SecretMeta,
+    SecretVersion,
+    VersionState,
+)
 from reconciler.protocol import (
     ReadSecret,
     Refused,
@@ -75,14 +83,12 @@ from reconciler.state import (
     together,
 )
 
-LOOKS = 5
-LIST_LIMIT = 1000
-
-STANDBY_LAG_MS = 250
-"""A run's first read may be of a standby that has not heard of the last run's writes.
-
-Measured: it hears of them within a tenth of a second.
+LOOKS = 8
+LOOKS_APART_MS = 300
+"""The exchange's pace: waited for before the ledger is read, it keeps the look short. A
+run that derives writes the ledger ten times a second.
 """
+LIST_LIMIT = 1000
 
 
 class NoSignerError(PersonNeededError):
@@ -94,28 +100,33 @@ class LedgerMissingError(ReconcilerError):
 
 
 def take_snapshot(
-    manifest: Manifest, api_url: str, before: Observed | None = None
+    manifest: Manifest, api_url: str, before: Observed | None = None, *, wait_s: int = 0
 ) -> Step[Observed]:
     """Return one snapshot. The run's signer is found on the way, if it has none yet.
 
     ``before`` is the run's last one: two lists tell more about uses than one. Where the
     ledger was written meanwhile, what was read before and after does not belong
-    together: it looks again. Raises PersonNeededError (no ledger or no signer yet:
-    bootstrap), LedgerMissingError, VaultError, ExchangeError.
+    together: it looks again, and once a second for ``wait_s``. Raises PersonNeededError
+    (no ledger or no signer yet: bootstrap), LeaseHeldError (it is written all the
+    time), LedgerMissingError, VaultError, ExchangeError.
     """
-    for looked in range(LOOKS):
+    for looked in range(LOOKS + wait_s):
+        if looked:
+            yield from Sleep(ms=LOOKS_APART_MS if looked < LOOKS else SECOND_MS)
         try:
             observed = yield from _snapshot(manifest, api_url, before)
         except NoSignerError:
             if looked:
                 raise
-            yield from Sleep(ms=STANDBY_LAG_MS)
             continue
         ledger_now = yield from read_meta(LEDGER_NAME)
         if ledger_now.latest == observed.ledger_version:
             secrets = {**observed.secrets, LEDGER_NAME: ledger_now}
             return dataclasses.replace(observed, secrets=secrets)
-    raise VaultError("the ledger is being written all the time by another run: try again later")
+    raise LeaseHeldError(
+        "another run writes the ledger all the time: wait for its end, an apply with "
+        "--wait SECONDS, and run again"
+    )
 
 
 def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Step[Observed]:

@@ -106,7 +106,12 @@ def look_only(session: Session, before: Observed | None = None) -> Step[Observed
     It holds a second list where a decision rests on how promptly uses are shown, and
     that could be known better.
     """
-    observed = yield from take_snapshot(session.manifest, session.api_url, before)
+    observed = yield from take_snapshot(
+        session.manifest,
+        session.api_url,
+        before,
+        wait_s=session.wait_s if before is None else 0,
+    )
     refuse_distrusted(observed, session.manifest, session.policy)
     yield from _warn_of_skew()
     for sentence in few_versions(observed):
