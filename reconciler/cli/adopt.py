@@ -15,11 +15,12 @@ import sys
 
 import click
 
+from reconciler.cli.asked import Options
 from reconciler.cli.console import complain, complain_of, print_result
 from reconciler.cli.files import MAX_FILE_CHARS, read_text
 from reconciler.cli.maintain import print_outcome
 from reconciler.cli.progress import open_for_writing
-from reconciler.cli.session import Options, Runner, read_line_of_secret
+from reconciler.cli.session import Runner, read_line_of_secret
 from reconciler.errors import UsageError
 from reconciler.escape import safe
 from reconciler.manifest import (

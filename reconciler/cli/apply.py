@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
+from reconciler.cli.asked import Options
 from reconciler.cli.ci import in_actions, summarise_refusal, write_outputs, write_summary
 from reconciler.cli.console import complain, complain_of, print_result, tell
 from reconciler.cli.files import clear, read_text, refuse_unwritable, write_whole
 from reconciler.cli.measured import Measure, run_measured
 from reconciler.cli.notify import argv_of, notify
 from reconciler.cli.progress import open_for_writing
-from reconciler.cli.session import Options
 from reconciler.cli.validate import DEFAULT_MANIFEST
 from reconciler.documents import dump, load_plan, report_document
 from reconciler.errors import Exit, UsageError

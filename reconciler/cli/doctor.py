@@ -15,17 +15,12 @@ from collections.abc import Iterator, Mapping
 
 import click
 
+from reconciler.cli.asked import Options, policy_of
 from reconciler.cli.ci import mask
 from reconciler.cli.console import print_result
 from reconciler.cli.doctor_reserve import of_reserve
 from reconciler.cli.schedules import schedule_checks
-from reconciler.cli.session import (
-    Options,
-    StderrEvents,
-    pinned_signer,
-    policy_of,
-    read_line_of_secret,
-)
+from reconciler.cli.session import StderrEvents, pinned_signer, read_line_of_secret
 from reconciler.cli.validate import read_manifest
 from reconciler.documents import Check, Health, doctor_document, dump
 from reconciler.errors import Exit, PersonNeededError, ReconcilerError

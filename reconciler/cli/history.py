@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from reconciler.cli.asked import Options
 from reconciler.cli.console import print_result
-from reconciler.cli.session import Options, open_for_reading
+from reconciler.cli.session import open_for_reading
 from reconciler.documents import dump, history_document
 from reconciler.errors import UsageError
 from reconciler.manifest import parse_duration_ms

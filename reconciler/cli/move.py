@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from reconciler.cli.asked import Options
 from reconciler.cli.console import complain_of, print_result
 from reconciler.cli.progress import open_for_writing
-from reconciler.cli.session import Options
 from reconciler.errors import UsageError
 from reconciler.escape import safe
 from reconciler.run import Origin, move_here

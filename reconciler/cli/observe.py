@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from reconciler.cli.asked import Options
 from reconciler.cli.ci import in_actions, write_outputs
 from reconciler.cli.files import write_whole
-from reconciler.cli.session import Options, open_for_reading
+from reconciler.cli.session import open_for_reading
 from reconciler.cli.validate import DEFAULT_MANIFEST
 from reconciler.documents import dump, snapshot_document
 from reconciler.run import look_only

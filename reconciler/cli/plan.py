@@ -17,10 +17,11 @@ from pathlib import Path
 import click
 
 from reconciler.cli import formats
+from reconciler.cli.asked import Options, policy_of
 from reconciler.cli.ci import Posts, in_actions, summarise_refusal
 from reconciler.cli.console import complain, print_result
 from reconciler.cli.files import write_whole
-from reconciler.cli.session import Options, open_for_reading, policy_of
+from reconciler.cli.session import open_for_reading
 from reconciler.cli.snapshots import read_snapshot
 from reconciler.cli.validate import DEFAULT_MANIFEST, read_manifest
 from reconciler.documents import dump, plan_document

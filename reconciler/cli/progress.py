@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import log
+from reconciler.cli.asked import Options
 from reconciler.cli.console import (
     colour_wanted,
     columns,
@@ -30,7 +31,7 @@ from reconciler.cli.console import (
     remove_footers,
     tell,
 )
-from reconciler.cli.session import Options, Runner, StderrEvents, open_session
+from reconciler.cli.session import Runner, StderrEvents, open_session
 from reconciler.errors import Exit, UsageError
 from reconciler.escape import safe
 from reconciler.plan import Change, Plan

@@ -19,9 +19,9 @@ from typing import NoReturn
 import click
 
 from reconciler.cli import formats
+from reconciler.cli.asked import Options, policy_of
 from reconciler.cli.console import complain_of, print_result
 from reconciler.cli.files import refuse_unwritable, write_whole
-from reconciler.cli.session import Options, open_for_reading, policy_of
 from reconciler.cli.snapshots import read_snapshot
 from reconciler.cli.validate import read_manifest
 from reconciler.documents import Snapshot
@@ -29,7 +29,7 @@ from reconciler.errors import ReconcilerError, UsageError
 from reconciler.escape import safe
 from reconciler.model import SECOND_MS, Manifest
 from reconciler.plan import Status, narrowed, status_of
-from reconciler.run import look_only, refuse_distrusted
+from reconciler.run import refuse_distrusted
 from reconciler.values import value
 
 
@@ -93,6 +93,9 @@ def statuses_of(options: StatusOptions) -> tuple[Status, ...]:
     can't be believed.
     """
     if not options.observed:
+        from reconciler.cli.session import open_for_reading  # noqa: PLC0415  # asks the peers
+        from reconciler.run import look_only  # noqa: PLC0415  # the same
+
         with open_for_reading(options) as runner:
             session = runner.session
             observed = runner.run(look_only(session))

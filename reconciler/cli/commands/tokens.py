@@ -57,7 +57,7 @@ def bootstrap(**given: Any) -> None:
     Needs the identity token only. It is safe to run again.
     """
     from reconciler.cli import maintain as module
-    from reconciler.cli.session import Options
+    from reconciler.cli.asked import Options
 
     module.bootstrap(Options.of(given))
 
