@@ -127,6 +127,7 @@ from collections.abc import Iterable, Mapping
 
 from reconciler.model import Manifest
 from reconciler.plan.beside import beside
+from reconciler.plan.capped import within_room
 from reconciler.plan.change import Change, Plan, Side, order
 from reconciler.plan.context import PlanContext, resolved_policy
 from reconciler.plan.due import fields_differ
@@ -138,7 +139,6 @@ from reconciler.plan.names import name_row
 from reconciler.plan.places import Takers, behind, takers_of, written_over
 from reconciler.plan.reasons import finding_of
 from reconciler.plan.revocations import again_rows, revoking_rows
-from reconciler.plan.room import within_room
 from reconciler.plan.sides import sides_of
 from reconciler.plan.stocked import leftover_rows, reserve_rows
 from reconciler.plan.tasks import NewToken, Promote, RecordFiles

@@ -5,7 +5,7 @@
     a current token, or another one that   this run derives no more; its row fails,
     is to live on (``standing``)           unless it was the predecessor's own
     any other, be it somebody else's       its row names it, and this run stocks only
-                                           where there is room (``state.room``)
+                                           where there is room (``state.capped``)
     somebody else's, and older ones stay   its row names it: another manifest of the
                                            profile may have revoked it just then
     revoked by us, or known to have ended  nothing

@@ -13,7 +13,7 @@
     asked to come later
 
 What goes into the reserve is not derived where as many tokens would live as when a
-derive had ended another one (``state.room``): then it is held.
+derive had ended another one (``state.capped``): then it is held.
 
 The list is asked after the turn to derive was granted, so that it is of the moment
 before the POST: what it has can't be what the POST makes, should its answer be lost.

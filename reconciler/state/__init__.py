@@ -1,6 +1,14 @@
 """What is known: what the ledger remembers and what a run saw. Pure values."""
 
 from reconciler.state.cap import Cap, lowest
+from reconciler.state.capped import (
+    NoRoomError,
+    note_ended,
+    seen_text,
+    tidy_cap,
+    unexplained,
+    with_room,
+)
 from reconciler.state.codec import (
     LEFT_OUT,
     UNWRITTEN,
@@ -109,14 +117,6 @@ from reconciler.state.parted import (
 )
 from reconciler.state.publishing import published
 from reconciler.state.releasing import held_ids, release_labels
-from reconciler.state.room import (
-    NoRoomError,
-    note_ended,
-    seen_text,
-    tidy_cap,
-    unexplained,
-    with_room,
-)
 from reconciler.state.rotation import (
     begin_rotation,
     carry_rotation,
