@@ -645,6 +645,9 @@ class Fleet:
                     return True
                 if self._emptied_late(entry, token_id, ledger, looked_ms):
                     return True
+                if overlap_ms == 0 and retiring.superseded_at_ms >= looked_ms:
+                    # that run would have ended it at once, had uses been known to it
+                    return "unproven" in {hold["reason"] for hold in clean["holds"]}
                 return self._learnt(entry, clean, row["label"])
         return False
 
