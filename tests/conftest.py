@@ -6,11 +6,17 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from reconciler.demo.openbao import OpenBaoServer
 from tests.support.openbao import new_mount, operator
 
 pytest_plugins = ("tests.proofs.simulation.summary",)
+
+# How long an example takes is nothing that a test here holds: a machine that others use
+# as well makes any example slow, and a test must not fail for that.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

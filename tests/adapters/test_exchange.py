@@ -915,7 +915,7 @@ ANY_JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60, database=None)
 @given(document=ANY_JSON, text=st.text(max_size=40))
 @example(document=None, text="0\x1f")
 def test_no_reply_breaks_the_reader(document: Any, text: str) -> None:

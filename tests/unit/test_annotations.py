@@ -54,7 +54,7 @@ def problem(
     return Problem(mark=Mark(file=file, line=line, column=5), message=message, severity=severity)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(hostile(), hostile())
 def test_a_command_comes_back_as_it_was_meant(message: str, value: str) -> None:
     """One line; the runner's own unescaping gives the visible text, for the message and
@@ -98,7 +98,7 @@ def test_as_many_as_github_shows(errors: int, warnings: int, shown: tuple[int, i
         )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(hostile(), hostile())
 def test_the_code_quality_report_is_json_for_gitlab(file: str, message: str) -> None:
     """Every key that GitLab needs; two problems of one place differ; the same problem

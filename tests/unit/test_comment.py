@@ -184,7 +184,7 @@ def test_rows_are_cut_whole() -> None:
     assert 5 < shown < 100
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(hostile())
 def test_nothing_ends_the_marker(text: str) -> None:
     """Whatever a manifest is called: one line, one HTML comment, and it reads back as
@@ -256,7 +256,7 @@ def test_an_issue_says_what_is_held_and_why() -> None:
     assert (made.reached, made.asks_to_restock) == (False, True)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(hostile(), hostile())
 @example("a", "##[error]")
 def test_hostile_words_stay_words(one: str, two: str) -> None:

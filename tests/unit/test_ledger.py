@@ -1062,7 +1062,7 @@ def test_an_empty_ledger_has_all_keys() -> None:
     assert to_text(Ledger(ledger_id="x", api_url="u")) == expected
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(ledgers())
 @example(WHOLE)
 def test_a_ledger_survives_being_written_down(known: Ledger) -> None:
@@ -1076,7 +1076,7 @@ def test_a_ledger_survives_being_written_down(known: Ledger) -> None:
     assert to_text(backwards) == text
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(ledgers())
 def test_the_size_is_that_of_the_request(known: Ledger) -> None:
     """The text is one JSON string in the body: escapes count."""
@@ -1312,7 +1312,7 @@ def places(value: Any, here: tuple[str | int, ...] = ()) -> list[tuple[str | int
     return [here, *(place for key, child in children for place in places(child, (*here, key)))]
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500, derandomize=True)
 @given(st.sampled_from(places(DOCUMENT)[1:]), JSON)
 def test_an_edit_gives_a_ledger_or_an_error_never_a_traceback(
     keys: tuple[str | int, ...], value: Any
@@ -1500,6 +1500,4 @@ def revoking_ids(known: Ledger) -> set[str]:
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, derandomize=True
-)
+TestLife.settings = settings(max_examples=60, stateful_step_count=30, derandomize=True)

@@ -1599,7 +1599,7 @@ def place_of(text: str, found: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
-@settings(deadline=None, max_examples=80, database=None)
+@settings(max_examples=80, database=None)
 @given(data=manifests(), style=STYLES, loader=st.sampled_from([yaml.CSafeLoader, yaml.SafeLoader]))
 def test_any_good_manifest_arrives(
     tmp_path_factory: pytest.TempPathFactory,
@@ -1682,7 +1682,7 @@ GARBAGE = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=400, database=None)
+@settings(max_examples=400, database=None)
 @given(data=GARBAGE, loader=st.sampled_from([yaml.CSafeLoader, yaml.SafeLoader]))
 def test_garbage_is_told_never_raised(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, loader: type

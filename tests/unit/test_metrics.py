@@ -29,7 +29,6 @@ from tests.unit.test_documents import a_report
 
 QUICK = settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -252,7 +252,7 @@ def test_a_named_token_that_is_recorded_is_what_the_record_says() -> None:
     assert kinds["current"] is Kind.CURRENT
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(worlds(sound=False))
 def test_classify_is_total(world: World) -> None:
     """Each live token has one kind, whatever the ledger says, and nothing else has

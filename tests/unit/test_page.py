@@ -37,7 +37,6 @@ from tests.support.worlds import Scene, scenes
 
 QUICK = settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TAGS = frozenset(

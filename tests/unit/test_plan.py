@@ -2362,7 +2362,7 @@ TASKS: Mapping[Action, set[type | None]] = {
     Action.KEEP: {None},
 }
 
-LAWS = settings(max_examples=200, deadline=None, derandomize=True)
+LAWS = settings(max_examples=200, derandomize=True)
 
 
 def planned(world: World, *, now_ms: int = NOW_MS) -> Plan:

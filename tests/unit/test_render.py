@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 QUICK = settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")

@@ -209,7 +209,7 @@ def test_a_short_overlap_is_told_once(
     assert {f.sentence: f.about for f in found.findings} == expected
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(scenes(), scenes(), st.sampled_from([None, *Category]))
 def test_every_row_has_exactly_one_cause(scene: Scene, other: Scene, only: Category | None) -> None:
     """Whatever the state: with a base each acting or held row has a cause, the pull

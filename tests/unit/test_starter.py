@@ -188,7 +188,7 @@ def test_whatever_is_quoted_is_read_back(text: str) -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.builds(

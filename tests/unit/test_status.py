@@ -60,7 +60,6 @@ from tests.support.worlds import Scene, scenes
 
 QUICK = settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

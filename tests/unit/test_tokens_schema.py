@@ -255,7 +255,7 @@ VALUES: st.SearchStrategy[Any] = st.one_of(
 KEYS = st.sampled_from([*SCHEMA["$defs"]["token"]["properties"], "lable"])
 
 
-@settings(deadline=None, max_examples=200, database=None)
+@settings(max_examples=200, database=None)
 @given(
     st.lists(st.one_of(st.dictionaries(KEYS, VALUES, max_size=5), VALUES), min_size=1, max_size=4)
 )
@@ -277,7 +277,7 @@ HEADS = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=200, database=None)
+@settings(max_examples=200, database=None)
 @given(HEADS)
 def test_a_head_that_is_surely_right_is_right(head: dict[str, Any]) -> None:
     """A yes of the short way is one of jsonschema, but for keys that another file may

@@ -266,7 +266,7 @@ def naively_open(window: Window, at_ms: int) -> bool:
     return names.index(day) in window.days and start <= hours < end
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(ZONES),
     st.sets(st.sampled_from(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")), min_size=1),

@@ -22,12 +22,10 @@ LABELS = ("bot", "desk")
 
 searching = hypothesis.settings(
     max_examples=40,
-    deadline=None,
     derandomize=True,
     database=None,
     report_multiple_bugs=False,
     phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 
 Draw = Callable[[st.DataObject, Teller], str]

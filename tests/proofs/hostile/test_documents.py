@@ -219,7 +219,7 @@ def test_a_ledger_with_a_key_twice(key: str) -> None:
     assert_told(caught.value)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@settings(max_examples=30, derandomize=True, database=None)
 @given(st.lists(hostile_texts(), min_size=12, max_size=12))
 def test_a_ledger_full_of_hostile_texts(texts: list[str]) -> None:
     """A ledger whose labels, ids, paths and outcomes all mean harm is shown without

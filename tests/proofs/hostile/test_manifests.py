@@ -177,7 +177,6 @@ def judge(file: Path, data: bytes) -> Manifest | None:
 
 @settings(
     max_examples=120,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
@@ -219,7 +218,6 @@ def digest(file: Path) -> str:
 
 @settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
@@ -297,7 +295,6 @@ PIECES = st.sampled_from((*HOSTILE_PIECES, *YAML_PIECES))
 
 @settings(
     max_examples=120,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
