@@ -77,7 +77,7 @@ OVERTAKEN = (
     pytest.param("roll back", marks=pytest.mark.large),
     "adopt",
     "verify",
-    "release, remove",
+    pytest.param("release, remove", marks=pytest.mark.large),
     pytest.param("move place", marks=pytest.mark.large),
     pytest.param("move place, rotate", marks=pytest.mark.large),
     "give up where uses are hidden",
