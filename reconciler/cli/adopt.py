@@ -173,10 +173,10 @@ def _finish(report: AdoptReport, *, prints_list: bool) -> None:
         lines.append(safe(f"{row.verdict.value} {row.asked.label}{token}{said}"))
     untried = report.count(Verdict.NOT_TRIED, Verdict.PROVEN)
     adopted, refused = report.count(Verdict.ADOPTED), report.count(Verdict.REFUSED)
-    lines.append(f"adopted {adopted}, refused {refused}, not tried {untried}")
     with contextlib.suppress(OSError, ValueError):
-        if report.sentence:
-            complain_of(f"error: {report.sentence}")
         for line in lines:
             tell(line)
+        if report.sentence:
+            complain_of(f"error: {report.sentence}")
+        tell(f"adopted {adopted}, refused {refused}, not tried {untried}")
     raise click.exceptions.Exit(report.exit_code)

@@ -3,6 +3,7 @@
     what is found                                                   exit
     --------------------------------------------------------------  ------------------
     a decision, or a token that a person has to look at             4
+    a rotation of what is compromised that stopped half way         4
     a derive that is to be made, or a reserve that ends within      4
     three weeks, and no identity token for it
     a label that is broken or overdue                               1

@@ -24,6 +24,7 @@ from reconciler.plan.lateness import is_overdue, times_of
 from reconciler.plan.needs import Need, ledger_need, needs_of
 from reconciler.plan.planner import plan
 from reconciler.plan.recent import Past, recent_of
+from reconciler.plan.rotations import rotation_need
 from reconciler.plan.states import STATES, State
 from reconciler.plan.status_reserve import (
     OF_THE_RESERVE,
@@ -222,7 +223,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         profile_id=observed.ledger.profile_id,
         tokens=tokens,
         unattended=_unattended(tokens),
-        needs=(*ledger_need(observed), *needs_of(chosen)),
+        needs=(*ledger_need(observed), *rotation_need(desired, observed), *needs_of(chosen)),
         twins=tuple(row for row in chosen.not_touched if row.kind is Kind.TWIN),
         foreign=chosen.foreign_unnamed
         + sum(row.kind is Kind.FOREIGN for row in chosen.not_touched),

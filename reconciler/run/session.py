@@ -150,10 +150,10 @@ def list_again(observed: Observed) -> Step[Observed]:
 def _warn_of_unfinished(session: Session, observed: Observed) -> Step[None]:
     for rotation, left in unfinished_rotations(session.manifest, observed, session.run):
         what = "--all" if rotation.targets == (ALL,) else f"of {', '.join(rotation.targets)}"
-        what += " --compromised" if rotation.compromised else ""
+        what = f"--compromised, {what}" if rotation.compromised else what
         sentence = (
             f"the rotation that began at {iso(rotation.since_ms)} ({what}) is not done: "
-            f"{counted(left, 'label')} left; the same command goes on with it"
+            f"{counted(len(left), 'label')} left; the same command goes on with it"
         )
         yield from Say(sentence=f"warning: {sentence}", once=sentence)
 

@@ -250,7 +250,7 @@ def _bad_request(call: Call, errors: str) -> str:
     if _MOUNT_MISSING in errors:
         return (
             f"nothing is mounted for {call.path.removesuffix('/config')}: "
-            "mount a KV engine of version 2 there, or correct the manifest"
+            "mount a KV engine of version 2 there, or name another mount"
         )
     if METADATA_CAS in errors:
         return (

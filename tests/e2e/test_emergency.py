@@ -168,9 +168,12 @@ def test_an_emergency_that_stops_half_way_goes_on(fleet: Fleet, interruption: st
         fleet.sandbox.faults.clear()
     finished = done_of(fleet, before)
     assert 0 < len(finished) < len(before)
-    told = f"(--all --compromised) is not done: {len(before) - len(finished)} label"
+    told = f"(--compromised, --all) is not done: {len(before) - len(finished)} label"
     for command in (("plan",), ("status",)):
         assert told in fleet.must(*command).err
+    checked = fleet.attempt("status", "--check")
+    assert checked.code == 4, "what was called compromised lives on"
+    assert "said to be compromised, and not rotated yet" in checked.out
     sent = derives(fleet)
     done = fleet.must(*COMPROMISED)
     left = len(before) - len(finished)

@@ -6,8 +6,12 @@ import dataclasses
 
 import pytest
 
+from reconciler.errors import Exit
+from reconciler.plan.check import check_of
 from reconciler.plan.guards import Policy
-from reconciler.plan.rotations import unfinished_rotations
+from reconciler.plan.needs import Need, NeedKind
+from reconciler.plan.rotations import STILL_LIVE, rotation_need, unfinished_rotations
+from reconciler.plan.status import status_of
 from reconciler.state.ledger import Ledger, Rotation
 from reconciler.state.rotation import (
     GOES_ON_MS,
@@ -81,16 +85,18 @@ def test_what_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("expected", "known", "run"),
     [
-        pytest.param(2, of(OLD, OLD), "run-1", id="nothing is done"),
-        pytest.param(1, of(NEW, OLD), "run-1", id="one is left"),
+        pytest.param(("a", "b"), of(OLD, OLD), "run-1", id="nothing is done"),
+        pytest.param(("b",), of(NEW, OLD), "run-1", id="one is left"),
         pytest.param(None, of(NEW, NEW), "run-1", id="none is left"),
         pytest.param(None, of(OLD, OLD, dead="run-9"), "run-1", id="its run is at work"),
-        pytest.param(2, of(OLD, OLD, dead="run-8"), "run-1", id="another run is at work"),
-        pytest.param(2, of(OLD, OLD, dead="run-1"), "run-1", id="the asking run is at work"),
+        pytest.param(("a", "b"), of(OLD, OLD, dead="run-8"), "run-1", id="another run is at work"),
+        pytest.param(
+            ("a", "b"), of(OLD, OLD, dead="run-1"), "run-1", id="the asking run is at work"
+        ),
     ],
 )
 def test_nobody_overlooks_one_that_is_not_done(
-    expected: int | None, known: Ledger, run: str
+    expected: tuple[str, ...] | None, known: Ledger, run: str
 ) -> None:
     """While its run has the lease it is on its way; six hours later it is forgotten."""
     desired = manifest(spec("a"), spec("b"))
@@ -99,6 +105,34 @@ def test_nobody_overlooks_one_that_is_not_done(
     assert found == (() if expected is None else ((BEGUN, expected),))
     late = dataclasses.replace(seen, now_ms=NOW_MS + GOES_ON_MS)
     assert unfinished_rotations(desired, late, run) == ()
+
+
+@pytest.mark.parametrize(
+    ("expected", "known"),
+    [
+        pytest.param(("a", "b"), of(OLD, OLD), id="nothing is done"),
+        pytest.param(("b",), of(NEW, OLD), id="one is left"),
+        pytest.param(None, of(NEW, NEW), id="none is left"),
+        pytest.param(None, of(OLD, OLD, dead="run-9"), id="its run is at work"),
+        pytest.param(
+            None,
+            of(OLD, OLD, rotation=dataclasses.replace(BEGUN, compromised=False)),
+            id="no token of it was called compromised",
+        ),
+    ],
+)
+def test_a_compromised_token_that_lives_on_needs_a_person(
+    expected: tuple[str, ...] | None, known: Ledger
+) -> None:
+    """What was called compromised is not well until it is gone, and status says so."""
+    desired = manifest(spec("a"), spec("b"))
+    seen = dataclasses.replace(settled([spec("a"), spec("b")]), ledger=known, now_ms=NOW_MS)
+    need = Need(kind=NeedKind.DECISION, labels=expected or (), sentence=STILL_LIVE)
+    assert rotation_need(desired, seen) == (() if expected is None else (need,))
+    found = check_of([status_of(desired, seen)])
+    assert (STILL_LIVE in found.sentence) == (expected is not None)
+    if expected is not None:
+        assert found.exit_code is Exit.PERSON_NEEDED
 
 
 def test_it_is_begun_carried_on_and_ended() -> None:
