@@ -16,9 +16,10 @@ stocked changes nothing for consumers.
 
 A label whose token is gone is not mended while it is held: somebody may have revoked it
 for the very reason of the hold. The row is ``hold_broken`` then, and where the secret
-is not in place: nobody has a working token, and time does not mend that. A path that
-the label still has is not taken over meanwhile (``places``). A rotation by age that is
-held hides no row about further names.
+is lost, or does not sign: nobody has a working token, and time does not mend that. A
+path that the label still has is not taken over meanwhile (``places``). A rotation that
+is held hides no row about the secret that consumers have meanwhile: one that can be put
+right is (``stored``), and where the rotation is by age, so are its further names.
 
 Rules this module keeps:
 
@@ -36,6 +37,7 @@ from reconciler.plan.change import Change, Plan
 from reconciler.plan.due import fields_differ
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Wanted
 from reconciler.plan.setting import Setting
+from reconciler.plan.stored import put_right
 from reconciler.plan.vocabulary import SENTENCES, Action, Reason
 from reconciler.plan.windows import is_open, opens_at_ms
 
@@ -53,18 +55,20 @@ def paused(facts: Facts, finding: Finding) -> Finding:
         held = Finding(Action.HOLD, _why_held(facts), note)
     elif finding.reason is Reason.DUE and not is_open(spec.windows, now_ms):
         held = Finding(Action.HOLD, Reason.WINDOW, _opens(spec, now_ms))
-    if held is None:
-        return finding
-    if finding.reason is Reason.DUE and isinstance(facts, Listed):
+    if held is None or not isinstance(facts, Listed):
+        return held or finding
+    if finding.reason is Reason.DUE:
         return fields_differ(facts) or held
-    return held
+    return put_right(facts) or held
 
 
 def _why_held(facts: Wanted) -> Reason:
     """Return the reason of a hold: whether consumers have a working token meanwhile."""
     if not isinstance(facts, Recorded):
         return Reason.HOLD_UNTIL
-    works = isinstance(facts, Listed) and facts.current.is_in_place(facts.meta)
+    current = facts.current
+    signs = isinstance(facts, Listed) and not current.displaced and not current.unsigned
+    works = signs and current.is_in_place(facts.meta)
     return Reason.HOLD_UNTIL if works else Reason.HOLD_BROKEN
 
 

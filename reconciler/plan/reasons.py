@@ -11,7 +11,8 @@ A label is in one of five situations, each with its own facts and its own reason
     Listed    yes              one that the exchange lists          LISTED
 
 The reasons of a predecessor are in ``predecessors``, those of a label that left the
-manifest in ``leaving``, those about the path of another label in ``places``.
+manifest in ``leaving``, those about the path of another label in ``places``, those
+about a secret that needs no other token in ``stored``.
 
 Rules this module keeps:
 
@@ -28,11 +29,11 @@ from typing import TypeVar
 
 from reconciler.model import VersionState, iso
 from reconciler.plan.due import due, fields_differ
-from reconciler.plan.emptied import may_be_emptied
 from reconciler.plan.facts import Facts, Finding, Listed, Recorded, Unwanted, Wanted
 from reconciler.plan.leaving import LEAVING, returned
 from reconciler.plan.names import renamed
 from reconciler.plan.places import displaced, occupied
+from reconciler.plan.stored import STORED
 from reconciler.plan.vocabulary import Action, Reason
 
 # --- what an earlier run left, or another one is at ---
@@ -192,44 +193,6 @@ def requested(facts: Listed) -> Finding | None:
     return None
 
 
-def will_end(facts: Listed) -> Finding | None:
-    """The current secret ends by itself, though what is written now would stay."""
-    if facts.meta.ends_at_ms is None or not facts.current.is_in_place(facts.meta):
-        return None
-    return Finding(Action.RESTORE, Reason.WILL_END, facts.meta.end_text())
-
-
-def unread(facts: Listed) -> Finding | None:
-    """The metadata says that something happened; only the content tells what."""
-    if facts.content is not None and not facts.content.readable:
-        return Finding(Action.HOLD, Reason.UNREAD)
-    return None
-
-
-def version_moved(facts: Listed) -> Finding | None:
-    """The right content lies at another version.
-
-    Somebody wrote it again, or a fence did and its run could not record that.
-    """
-    if facts.content is None or facts.content.token_id != facts.current.token_id:
-        return None
-    was, is_now = facts.current.version_id, facts.meta.version_id
-    moved = is_now.number != was.number
-    note = f"{was} -> {is_now.number}" if moved else f"{is_now}, written anew"
-    return Finding(Action.RECORD, Reason.VERSION_MOVED, note)
-
-
-def secret_moved(facts: Listed) -> Finding | None:
-    """The content is gone or foreign, but an older version holds the current token."""
-    source = facts.content.holder_version if facts.content is not None else None
-    if source is None or facts.current.unsigned:
-        return None
-    note = f"from version {source}"
-    if facts.meta.state is VersionState.LIVING and facts.content and not facts.content.placeholder:
-        note += f"; {facts.meta.version_id} holds something else, which is written over"
-    return Finding(Action.RESTORE, Reason.SECRET_MOVED, note)
-
-
 def secret_lost(facts: Listed) -> Finding | None:
     """No version holds the current token's working secret."""
     if facts.current.unsigned:
@@ -273,11 +236,7 @@ LISTED = (
     displaced,
     renamed,
     requested,
-    may_be_emptied,
-    will_end,
-    unread,
-    version_moved,
-    secret_moved,
+    *STORED,
     secret_lost,
     due,
     fields_differ,

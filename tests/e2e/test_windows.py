@@ -194,6 +194,24 @@ def test_a_hold_leaves_a_token_that_was_revoked_where_it_is(aged: Fleet) -> None
     aged.assert_whole()
 
 
+def test_a_hold_keeps_the_secret_that_consumers_have(aged: Fleet) -> None:
+    """A rotation that waits for other scopes and another path mends nothing meanwhile.
+
+    So the secret that a person wrote over comes back where it lay.
+    """
+    hold = {"hold_until": day(aged, in_days=10), "hold_reason": "freeze"}
+    aged.write({"label": "bot", "path": "prod/bot", "scopes": ["trading", "withdrawal"], **hold})
+    token_id = token_of(aged)
+    with aged.store() as store:
+        store.write(f"{aged.prefix}/bot", {"note": "by hand"}, cas=aged.secret("bot").version)
+    assert rows(aged)["bot"] == ("restore", "secret_moved")
+    aged.must("apply", "--yes")
+    assert token_of(aged) == token_id
+    assert rows(aged)["bot"] == ("hold", "hold_until")
+    with aged.untouched():
+        aged.must("apply", "--yes")
+
+
 def test_two_labels_are_due_on_different_days(fleet: Fleet) -> None:
     """Derived in one second; the day of each is the one that status and plan tell."""
     fleet.defaults = {"overlap": "1h", "rotate_after": "never"}

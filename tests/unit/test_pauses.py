@@ -114,6 +114,10 @@ DUE = (Action.ROTATE, Reason.DUE, f"since {iso(NOW_MS)}")
 HELD = (Action.HOLD, Reason.HOLD_UNTIL)
 BROKEN = (Action.HOLD, Reason.HOLD_BROKEN)
 AUDIT = "until 2027-01-15, audit; what waits: "
+BOT_1 = current("bot-1", "bot")
+UNSIGNED = Entry(path="bot", current=dataclasses.replace(BOT_1, unsigned=True))
+DISPLACED = Entry(path="bot", current=dataclasses.replace(BOT_1, displaced=True))
+"""What is stored of it did not sign; another label has its path."""
 
 
 @pytest.mark.parametrize(
@@ -225,6 +229,35 @@ def test_a_token_that_is_due(
             world(BOT, secrets={"bot": living(2)}, contents={"bot": Content(token_id="bot-1")}),
             held(BOT),
             id="its secret was written again: the ledger is put right",
+        ),
+        pytest.param(
+            (*BROKEN, AUDIT + "the secret is lost"),
+            world(BOT, entries={"bot": UNSIGNED}),
+            held(BOT),
+            id="its secret does not sign",
+        ),
+        pytest.param(
+            (Action.RESTORE, Reason.SECRET_MOVED, "from version 1"),
+            world(BOT, secrets={"bot": deleted(2)}, contents={"bot": Content(holder_version=1)}),
+            held(dataclasses.replace(BOT, scopes=WIDE)),
+            id="its secret was deleted, and scopes differ: a repair",
+        ),
+        pytest.param(
+            (Action.RECORD, Reason.VERSION_MOVED, "version 1 -> 2"),
+            world(BOT, secrets={"bot": living(2)}, contents={"bot": Content(token_id="bot-1")}),
+            held(dataclasses.replace(BOT, path="elsewhere")),
+            id="its secret was written again, and the path differs: the ledger is put right",
+        ),
+        pytest.param(
+            (*BROKEN, AUDIT + "path changed"),
+            world(
+                BOT,
+                secrets={"bot": living(2)},
+                contents={"bot": Content(token_id="x", holder_version=1)},
+                entries={"bot": DISPLACED},
+            ),
+            held(dataclasses.replace(BOT, path="elsewhere")),
+            id="another label's secret was written over its own: that stays",
         ),
         pytest.param((Action.DERIVE, Reason.ABSENT, ""), world(), held(BOT), id="its first token"),
         pytest.param((Action.KEEP, Reason.IN_SYNC, ""), world(BOT), held(BOT), id="all is well"),
