@@ -139,8 +139,9 @@ class Listing:
 
     @property
     def ids(self) -> frozenset[str]:
-        """The ids of all tokens that can be read."""
-        return frozenset(token.token_id for token in self.tokens)
+        """The ids of the tokens that live, of entries that can't be read as well."""
+        unread = (e.token_id for e in self.unreadable if e.token_id is not None)
+        return frozenset((*(token.token_id for token in self.tokens), *unread))
 
     @property
     def lived(self) -> int:

@@ -7,7 +7,7 @@ a token that the list before the derive had, and whose end nothing explains.
     a list after a derive                           then
     ----------------------------------------------  -----------------------------------
     lacks what the list before it had, and so does  how many it shows is remembered
-    a second one
+    a second one, if that is answered
     lacks only what we revoke or have revoked, or   nothing is remembered
     what the ledger knows the end of
     lacks only somebody else's, and older ones      nothing is remembered: neighbour

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.model import DAY_MS, NEVER_WRITTEN, Credentials, Secret
+from reconciler.model import DAY_MS, NEVER_WRITTEN, Credentials, Secret, Unreadable
 from reconciler.plan.tasks import NewToken
 from reconciler.protocol.effects import Listing, Now, StopDeriving, VerifyToken
 from reconciler.protocol.ended import find_ended
@@ -22,11 +22,18 @@ OURS = current_id("bot")
 TASK = NewToken(spec=spec("cat"), entry=Entry(path="cat"), seen=NEVER_WRITTEN.version_id)
 
 
-def telling(*vanished: str, again: tuple[str, ...] = ()) -> set[str] | None:
-    """What the derive tells by, where these vanished; the second list has ``again``."""
+def telling(
+    *vanished: str, again: tuple[str, ...] = (), unread: tuple[str, ...] = ()
+) -> set[str] | None:
+    """What the derive tells by, where these vanished; the second list has ``again``.
+
+    Both have entries of ``unread`` that can't be read.
+    """
+    entries = tuple(Unreadable(position=9, token_id=i, label=None, why="odd") for i in unread)
 
     def shown(but: frozenset[str]) -> Listing:
-        return Listing(tokens=tuple(t for t in (*BEFORE, NEW) if t.token_id not in but))
+        tokens = tuple(t for t in (*BEFORE, NEW) if t.token_id not in but)
+        return Listing(tokens=tokens, unreadable=entries)
 
     gone = frozenset(vanished)
     signer = Credentials(token_id="new", secret=Secret("x"))
@@ -65,3 +72,8 @@ def test_what_tells(expected: set[str] | None, vanished: tuple[str, ...]) -> Non
 def test_a_second_list_decides() -> None:
     """One that is listed again did not end."""
     assert telling("oldest", again=("oldest",)) is None
+
+
+def test_an_entry_that_cannot_be_read_lives() -> None:
+    """What is odd about somebody else's token ends neither it nor our stocking."""
+    assert telling("oldest", unread=("oldest",)) is None
