@@ -47,8 +47,9 @@ class Evidence:
     ``live`` is the token as the exchange listed it, None where it was not in the list;
     ``at_ms`` is the exchange's clock right before that list. ``again_ms``: a secret
     that is still readable goes first, and a list so much later decides once more; None
-    where uses decide nothing. ``copies`` are further places of the secret (``Left``).
-    ``readable``: its path held the secret by then.
+    where uses decide nothing. ``copies`` are further places of the secret (``Left``),
+    which count as readable by then: no snapshot looks there. ``readable``: its path
+    held the secret by then.
     """
 
     live: LiveToken | None

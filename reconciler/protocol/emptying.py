@@ -6,10 +6,10 @@ decides on the secret only, and a list of later than its deletion on the token:
     step                        a run that dies then leaves
     --------------------------  ------------------------------------------------------
     evidence of a list          nothing
-    did a place of the token    no: it goes at once, by that evidence
-    hold its secret at that
-    list, or does one by now?
-    Which version?
+    may a place of the token    no: it goes at once, by that evidence
+    have held its secret at
+    that list, or does one by
+    now? Which version?
     ledger: to be emptied       the next run goes on from here. A label that returns has
                                 its secret written anew, as a version that no deletion
                                 still on its way names
@@ -80,7 +80,7 @@ def empty_first(  # noqa: PLR0913  # the last by name
         if content.field(TOKEN_ID) == token_id:
             readable[place] = content.version
     row = emptied_of(entry, token_id)
-    if not readable and row is None and not evidence.readable:
+    if not readable and row is None and not (evidence.readable or evidence.copies):
         return None
     if readable or row is None or row.at_ms is None:
         return (yield from _empty_all(label, token_id, readable))
