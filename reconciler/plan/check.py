@@ -6,6 +6,7 @@
     a rotation of what is compromised that stopped half way         4
     a derive that is to be made, or a reserve that ends within      4
     three weeks, and no identity token for it
+    such a reserve that is not stocked, as another token may end    4
     a label that is broken or overdue                               1
     a snapshot that nobody has renewed for days                     1
     anything else: waiting, draining, due, drifted, in progress     0

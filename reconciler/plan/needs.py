@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 
 from reconciler.plan.change import Plan
 from reconciler.plan.vocabulary import SENTENCES, Reason
@@ -47,8 +48,12 @@ def ledger_need(observed: Observed) -> tuple[Need, ...]:
     return () if ends is None else (Need(kind=NeedKind.DECISION, labels=(), sentence=ends),)
 
 
-def needs_of(chosen: Plan) -> tuple[Need, ...]:
-    """Return decisions, then what needs an identity, then tokens probably lost."""
+def needs_of(chosen: Plan, ends_soon: Collection[str] = ()) -> tuple[Need, ...]:
+    """Return decisions, then what needs an identity, then tokens probably lost.
+
+    ``ends_soon`` are labels whose reserve is asked for by now (``lasts``). Where it is
+    not stocked, as the exchange may end another token for it, no identity helps.
+    """
     # A label and its predecessor may ask the same; the row that has a note says more.
     asked = {(c.label, c.reason): c for c in sorted(chosen.decisions, key=lambda c: c.note)}
     decisions = [
@@ -58,6 +63,11 @@ def needs_of(chosen: Plan) -> tuple[Need, ...]:
             sentence=SENTENCES[c.reason] + (f" ({c.note})" if c.note else ""),
         )
         for c in sorted(asked.values(), key=lambda c: (c.label, c.reason.value))
+    ]
+    capped = {c.label for c in chosen.changes if c.reason is Reason.RESERVE_CAPPED}
+    decisions += [
+        Need(kind=NeedKind.DECISION, labels=(label,), sentence=SENTENCES[Reason.RESERVE_CAPPED])
+        for label in sorted(capped.intersection(ends_soon))
     ]
     derives = tuple(sorted(c.label for c in chosen.changes if c.derives and not c.stocks))
     ends = tuple(sorted({c.label for c in chosen.changes if c.reason is Reason.RESERVE_ENDS}))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from reconciler.model import LiveToken, Manifest, TokenSpec
 from reconciler.plan.change import Change, NotTouched, Selection
 from reconciler.plan.guards import Policy
-from reconciler.plan.lasts import Unattended, first_of
+from reconciler.plan.lasts import RESTOCK_MS, Unattended, first_of
 from reconciler.plan.lateness import is_overdue, times_of
 from reconciler.plan.needs import Need, ledger_need, needs_of
 from reconciler.plan.planner import plan
@@ -214,6 +214,8 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
     known = observed.ledger
     remembered = still_remembered(known.abandoned, known, observed.live, now_ms=observed.now_ms)
     tokens = tuple(_token(label, specs.get(label), rows[label], context) for label in labels)
+    soon_ms = observed.now_ms + RESTOCK_MS
+    soon = [t.label for t in tokens if (t.unattended_until_ms or soon_ms + 1) <= soon_ms]
     return Status(
         as_of_ms=observed.now_ms,
         api_url=observed.api_url,
@@ -223,7 +225,7 @@ def status_of(desired: Manifest, observed: Observed, *, policy: Policy | None = 
         profile_id=observed.ledger.profile_id,
         tokens=tokens,
         unattended=_unattended(tokens),
-        needs=(*ledger_need(observed), *rotation_need(desired, observed), *needs_of(chosen)),
+        needs=(*ledger_need(observed), *rotation_need(desired, observed), *needs_of(chosen, soon)),
         twins=tuple(row for row in chosen.not_touched if row.kind is Kind.TWIN),
         foreign=chosen.foreign_unnamed
         + sum(row.kind is Kind.FOREIGN for row in chosen.not_touched),

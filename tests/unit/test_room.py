@@ -7,8 +7,10 @@ import dataclasses
 import pytest
 
 from reconciler.documents import plan_document
+from reconciler.errors import Exit
 from reconciler.model import DAY_MS, HOUR_MS, TokenSpec
 from reconciler.plan import SENTENCES, Plan, Policy, alarms_of, plan, status_of
+from reconciler.plan.check import check_of
 from reconciler.plan.vocabulary import Action, Reason
 from reconciler.render import capped_words
 from reconciler.state import Cap, NoRoomError, note_ended, tidy_cap, with_room
@@ -240,3 +242,16 @@ def test_a_status_names_it() -> None:
     )
     assert status_of(manifest(BOSS, BOT), KNOWN).capped is None
     assert "lower `reserve`" in SENTENCES[Reason.RESERVE_CAPPED]
+
+
+@pytest.mark.parametrize("identity", [False, True])
+def test_the_check_asks_for_a_capped_reserve_three_weeks_ahead(*, identity: bool) -> None:
+    """As for one that could be stocked; but here no identity token helps."""
+    soon = dataclasses.replace(CAT, rotate_after_ms=21 * DAY_MS)
+    seen = dataclasses.replace(KNOWN, ledger=TAKEN, doubt_ms=0)
+    for wanted, code in ((soon, Exit.PERSON_NEEDED), (CAT, Exit.DONE)):
+        status = status_of(manifest(BOSS, BOT, wanted), seen)
+        assert status.capped is not None
+        found = check_of([status], identity=identity or wanted is CAT)
+        assert found.exit_code is code, found
+        assert ("cat: a successor is missing" in found.sentence) == (wanted is soon)
