@@ -58,7 +58,7 @@ class Change:
     ``label`` is empty in the one row about the manifest's files. ``note`` is for people
     and decides nothing, and so are ``kept_fields`` and ``lost_fields``: the names of
     what others wrote beside our fields, which the change keeps, or takes away.
-    ``may_end``: the exchange may end another token for the new one (``room``).
+    ``may_end``: the exchange may end another token for the new one (``capped``).
     ``task`` is what applying the row needs: None in a row that
     holds or keeps, and in one that was read from a document.
     """

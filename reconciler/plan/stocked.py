@@ -31,7 +31,7 @@ What goes, goes by evidence. It is held instead, by the first line that fits:
     its overlap since our last use is not over
 
 Where the exchange granted other scopes than were asked for, what is short is held; so
-it is where a derive was seen to end another token (``room``).
+it is where a derive was seen to end another token (``capped``).
 
 A promoted reserve's document is deleted (``recover reserve_left``). A reserve whose
 secret a person wrote to the label's path is recorded there (``record reserve_used``);
