@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from reconciler.errors import UsageError
 from reconciler.plan.labels import LEAST_ID, begun_with, meant
 from reconciler.plan.status import Status, TokenStatus
+from reconciler.plan.status_reserve import Capped
 
 
 def narrowed(
@@ -46,7 +47,13 @@ def _part(status: Status, chosen: set[str]) -> Status:
         ),
         twins=tuple(row for row in status.twins if row.label in chosen),
         abandoned=tuple(row for row in status.abandoned if row.label in chosen),
+        capped=_capped(status.capped, chosen),
     )
+
+
+def _capped(found: Capped | None, chosen: set[str]) -> Capped | None:
+    labels = () if found is None else tuple(x for x in found.labels if x in chosen)
+    return None if found is None or not labels else dataclasses.replace(found, labels=labels)
 
 
 def _having(statuses: Sequence[Status], wanted: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from reconciler.errors import UsageError
-from reconciler.plan import Status, narrowed, status_of
+from reconciler.plan import Capped, Status, narrowed, status_of
 from tests.support.values import entry, ledger, live, manifest, observed, spec
 
 
@@ -39,6 +39,19 @@ def test_what_is_asked_for_is_told_of_each_that_has_it(
     """A word need not mean something in each; one without a part is left out."""
     parts = narrowed((ALPHA, BETA), words, token_id)
     assert expected == {part.place: [t.label for t in part.tokens] for part in parts}
+
+
+@pytest.mark.parametrize(
+    ("word", "labels"), [("bot", ("bot",)), ("*", ("bot", "desk")), ("maker", None)]
+)
+def test_what_is_not_stocked_is_told_of_these_labels(
+    word: str, labels: tuple[str, ...] | None
+) -> None:
+    """Of no other one, and not at all where all that is asked about is stocked."""
+    capped = Capped(lived=9, at_ms=0, until_ms=1, live=8, labels=("bot", "desk"))
+    status = dataclasses.replace(a_status("alpha", "bot", "desk", "maker"), capped=capped)
+    (part,) = narrowed((status,), [word], None)
+    assert labels == (None if part.capped is None else part.capped.labels)
 
 
 @pytest.mark.parametrize(
