@@ -227,8 +227,11 @@ def test_a_person_acts_in_a_reserve(act: Act, tally: Tally) -> None:
 @pytest.mark.large
 @pytest.mark.parametrize("act", [*ACTS_IN_RESERVES, *ACTS], ids=" ".join)
 def test_a_person_acts_beside_reserves(act: Act, tally: Tally) -> None:
-    """The same for every act in every world with a reserve that one run has."""
-    for name in (name for name in ALONE if name in RESERVE_WORLDS):
+    """The same for every act in every world with a reserve that one run has.
+
+    Those are left out in which one token more ends the oldest, which is the manager's.
+    """
+    for name in (name for name in ALONE if name in RESERVE_WORLDS and "crowded" not in name):
         _assert_lawful(small_world(name, Budget(), act), tally)
 
 
