@@ -1,5 +1,5 @@
-"""A wrong ``LIMITLESS_API_URL``, on real processes: the ledger knows the right one, so
-it is noticed before anything is signed or sent.
+"""A wrong ``LIMITLESS_API_URL``: the ledger knows the right one, so it is noticed
+before anything is signed or sent.
 
 The exchange at the wrong address is one that would answer: what comes there is counted.
 """
@@ -75,8 +75,7 @@ def test_a_wrong_address_is_noticed_before_anything_is_sent(
     versions = begun.versions()
     for command in COMMANDS:
         arguments = [part.format(place=place) for part in command]
-        done = begun.run(*arguments, text="c2VjcmV0\n", environ=wrongly)
-        said = done.refusal(1)
+        said = begun.refused(1, *arguments, text="c2VjcmV0\n", environ=wrongly)
         assert f"the ledger belongs to {right}, and this run would ask {wrong}" in said, command
         assert "set LIMITLESS_API_URL to the first" in said, command
         assert "bootstrap" not in said, command

@@ -418,7 +418,10 @@ class Fleet:
 
 
 class KillServer:
-    """Kills the program at a given effect, many times over; see ``kill_server.py``."""
+    """Kills the program at a given effect, many times over; see ``kill_server.py``.
+
+    The exchange of such a fleet has no limits: the program keeps no pace there.
+    """
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -433,6 +436,7 @@ class KillServer:
         """Run a command that is killed with SIGKILL after its effect number ``at``
         (from 1); False if it has fewer.
         """
+        assert not fleet.sandbox.state.config.limits, "such a program keeps no pace"
         output = fleet.folder / "killed.log"
         order = {
             "at": at,

@@ -7,12 +7,12 @@ of standard output is the process's exit status, negative for a signal.
 
 The processes are forked from one that has everything imported, which a hundred of them
 would spend most of their time on. The lease of a killed run is as good as expired at
-once, so that the next run need not wait a minute for it.
+once, so that the next run need not wait a minute for it. They don't keep the exchange's
+pace either: they are for fleets whose exchange has no limits.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
@@ -36,6 +36,7 @@ from reconciler.protocol.effects import (
     VerifyToken,
 )
 from reconciler.run.driver import Driver
+from tests.support.fleet import unpaced
 
 SHARED = (
     Derive,
@@ -72,11 +73,11 @@ def run(order: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(order["environ"])
     os.chdir(order["folder"])
-    sys.stdin = io.StringIO()  # not the next order
     output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output, stream.fileno())
-    code = entry.run(order["arguments"])
+    with unpaced():  # and standard input is empty: not the next order
+        code = entry.run(order["arguments"])
     sys.stdout.flush()
     os._exit(code)
 
