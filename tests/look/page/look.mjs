@@ -12,7 +12,7 @@
 //   requests    what the page asked for besides itself
 //   width       how wide its content is, also of what is folded away: more than the window where
 //               it must be scrolled sideways
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -20,6 +20,14 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 // The browser unpacks itself into the folder for temporary files: beside its package, here.
 process.env.TMPDIR = path.join(here, "node_modules", ".browser");
 mkdirSync(process.env.TMPDIR, { recursive: true });
+// Its own list of fonts names /tmp/fonts, wherever they are unpacked: without one no text is drawn.
+process.env.FONTCONFIG_PATH = path.join(process.env.TMPDIR, "fontconfig");
+mkdirSync(process.env.FONTCONFIG_PATH, { recursive: true });
+writeFileSync(
+  path.join(process.env.FONTCONFIG_PATH, "fonts.conf"),
+  `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>${process.env.TMPDIR}/fonts</dir>` +
+    `<cachedir>${process.env.TMPDIR}/fonts-cache</cachedir></fontconfig>\n`,
+);
 
 // It brings libraries that a small machine lacks, and unpacks them where it is told this.
 process.env.AWS_LAMBDA_JS_RUNTIME = "nodejs20.x";
