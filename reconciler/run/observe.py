@@ -124,8 +124,8 @@ def take_snapshot(
             secrets = {**observed.secrets, LEDGER_NAME: ledger_now}
             return dataclasses.replace(observed, secrets=secrets)
     raise LeaseHeldError(
-        "another run writes the ledger all the time: wait for its end, an apply with "
-        "--wait SECONDS, and run again"
+        "another run writes the ledger all the time: run again later; an apply waits for it "
+        "with --wait SECONDS"
     )
 
 
