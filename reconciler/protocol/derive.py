@@ -75,7 +75,7 @@ from reconciler.protocol.undo import (
     drop_token,
     kept_at,
     leaving,
-    retire_perhaps,
+    retire_taken_away,
     revoke_unrecorded,
 )
 from reconciler.state import (
@@ -184,7 +184,7 @@ def _commit(run: Run, sent: Sent, ledger: Ledger) -> Step[VersionId | Outcome]:
     if isinstance(verdict, NotCommitted):
         return (yield from _drop(task, intent, derived, unwritten(reply, verdict), verdict))
     if isinstance(verdict, TakenAway):
-        retired = yield from retire_perhaps(
+        retired = yield from retire_taken_away(
             label, intent, token_id, overlap_ms=task.spec.overlap_ms
         )
         return dataclasses.replace(retired, status=Ending.FAILED)

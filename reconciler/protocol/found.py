@@ -5,7 +5,8 @@
     a derive, a rotation, a       the token is current; where it does not sign, it is
     promotion, or a rewrite       recorded as such, and the next plan replaces it
     a stocking                    the token is in the reserve, and not fresh; where it
-                                  does not sign, it retires
+                                  does not sign, it retires, and its document stays
+                                  until it goes
 
 ``recover`` says when.
 """
@@ -25,9 +26,9 @@ from reconciler.protocol.effects import (
     time_of_record,
 )
 from reconciler.protocol.outcome import Ending, Outcome, applied, unrecorded, with_revocations
-from reconciler.protocol.prove import Proof, Works, prove_new, prove_stored
+from reconciler.protocol.prove import Gone, Proof, Works, prove_new, prove_stored
 from reconciler.protocol.revoke import finish_superseded
-from reconciler.protocol.undo import retire_perhaps
+from reconciler.protocol.undo import retire_unsigned
 from reconciler.state import (
     TOKEN_ID,
     Current,
@@ -68,13 +69,15 @@ class Recovery:
 class Found:
     """What a committed intent wrote: its version, and the token if the list has it.
 
-    ``unsigned``: what is stored did not sign, be the token in the list or not.
+    ``unsigned``: what is stored did not sign, be the token in the list or not
+    (``gone``).
     """
 
     content: SecretVersion
     token_id: str
     live: LiveToken | None = None
     unsigned: bool = False
+    gone: bool = False
 
 
 def found_commit(
@@ -103,7 +106,7 @@ def found_commit(
         return TakenAway()
     if isinstance(proof, Works):
         return dataclasses.replace(found, live=proof.live)
-    return dataclasses.replace(found, unsigned=True)
+    return dataclasses.replace(found, unsigned=True, gone=isinstance(proof, Gone))
 
 
 def _is_only_one(label: str, intent: Intent, ledger: Ledger, proof: Proof) -> bool:
@@ -158,8 +161,12 @@ def _record_found_stock(task: Recovery, intent: Intent, found: Found) -> Step[Ou
     """Record what was stocked; it is not fresh, as another run has made it."""
     if found.unsigned or found.live is None:
         return (
-            yield from retire_perhaps(
-                task.label, intent, found.token_id, overlap_ms=task.overlap_ms
+            yield from retire_unsigned(
+                task.label,
+                intent,
+                found.token_id,
+                overlap_ms=task.overlap_ms,
+                listed=not found.gone,
             )
         )
     now_ms = yield from Now()

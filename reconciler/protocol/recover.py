@@ -84,7 +84,7 @@ from reconciler.protocol.undo import (
     leaving,
     placeholder_left,
     record_undone,
-    retire_perhaps,
+    retire_taken_away,
     retire_token,
 )
 from reconciler.protocol.unpromoted import undo_promotion
@@ -155,7 +155,7 @@ def _recover_intent(task: Recovery, intent: Intent, ledger: Ledger) -> Step[Outc
     if isinstance(verdict, TakenAway):
         if intent.kind.derives and intent.token_id is not None:
             return (
-                yield from retire_perhaps(
+                yield from retire_taken_away(
                     label, intent, intent.token_id, overlap_ms=task.overlap_ms
                 )
             )

@@ -204,25 +204,51 @@ def retire_token(  # noqa: PLR0913  # the last two by name
     )
 
 
-def retire_perhaps(label: str, intent: Intent, token_id: str, *, overlap_ms: int) -> Step[Outcome]:
-    """Retire a token whose commit was perhaps read before its version was taken away.
+def retire_taken_away(
+    label: str, intent: Intent, token_id: str, *, overlap_ms: int
+) -> Step[Outcome]:
+    """Retire a token whose commit was perhaps read, and then taken away."""
+    row = yield from _perhaps_held(label, token_id, overlap_ms, "secret taken away")
+    sentence = f"the version of {intent.path} that {token_id} may have been in was taken away"
+    return (yield from _retire(label, intent, row, f"{sentence}: it retires, in case it was read"))
 
-    Nothing is known of its consumers, so it goes by evidence, as any predecessor does.
+
+def retire_unsigned(
+    label: str, intent: Intent, token_id: str, *, overlap_ms: int, listed: bool
+) -> Step[Outcome]:
+    """Retire a token that was stocked, and whose document does not sign.
+
+    The document stays until its token goes. Where the exchange has ended the token,
+    only that secret can be asked whether it is gone. Where the token lives
+    (``listed``), it is the secret that is wrong: somebody may have the right one.
     """
+    row = yield from _perhaps_held(label, token_id, overlap_ms, "did not sign")
+    row = dataclasses.replace(row, unsigned=listed)
+    why = f"the document of {token_id} does not hold its secret"
+    if not listed:
+        why = f"the exchange does not list {token_id}, and refuses what its document holds"
+    sentence = f"the interrupted stock was written, but {why}: it retires, and that goes with it"
+    return (yield from _retire(label, intent, row, sentence))
+
+
+def _perhaps_held(label: str, token_id: str, overlap_ms: int, reason: str) -> Step[Retiring]:
+    """Return the row of a token that somebody may hold: it goes by evidence."""
     now_ms = yield from time_of_record()
-    perhaps = Retiring(
+    return Retiring(
         token_id=token_id,
         live_label=label,
         superseded_at_ms=now_ms,
         not_before_ms=now_ms + overlap_ms,
-        reason="secret taken away",
+        reason=reason,
         verified_at_ms=now_ms + USE_MARGIN_MS,
     )
-    reply = yield from WriteLedger(transition=retire_intent(label, intent.operation_id, perhaps))
+
+
+def _retire(label: str, intent: Intent, row: Retiring, sentence: str) -> Step[Outcome]:
+    reply = yield from WriteLedger(transition=retire_intent(label, intent.operation_id, row))
     if not isinstance(reply, Recorded):
-        return unrecorded(reply, token_id)
-    sentence = f"the version of {intent.path} that {token_id} may have been in was taken away"
-    return applied(f"{sentence}: it retires, in case it was read", token_id)
+        return unrecorded(reply, row.token_id)
+    return applied(sentence, row.token_id)
 
 
 def close_rewrite(

@@ -78,5 +78,6 @@ def _named(ledger: Ledger) -> Iterable[str]:
         yield from (kept.path for kept in entry.reserve)
         if entry.intent is not None:
             yield entry.intent.path
+        yield from (row.path for row in entry.retiring if row.path is not None)
         for row in entry.revoking:
             yield from (row.path or entry.path, *row.copies)

@@ -4,16 +4,29 @@ promoted that did not sign.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from reconciler.model import VersionState
+from reconciler.state import Intent
+from tests.e2e.conftest import NewFleet
 from tests.e2e.test_doctor import found
 from tests.e2e.test_reserve import ALONE, BOT, current, reserve, stocked
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, KillServer
 
 __all__ = ["stocked"]  # the fixture
+
+MOST_EFFECTS = 40
+
+
+@pytest.fixture(scope="module")
+def kill_server() -> Iterator[KillServer]:
+    """One for all."""
+    server = KillServer()
+    yield server
+    server.stop()
 
 
 def put(fleet: Fleet, path: str, fields: dict[str, Any], *, anew: bool = False) -> None:
@@ -208,3 +221,63 @@ def test_a_reserve_under_the_path_of_a_label_that_left(stocked: Fleet) -> None:
         client.secrets.kv.v2.delete_latest_version_of_secret(at, mount_point=fleet.mount)
     fleet.must("apply", "--yes")
     assert not fleet.sandbox.state.token(kept.token_id).live
+
+
+@pytest.fixture
+def unrecorded(new_fleet: NewFleet, kill_server: KillServer) -> Iterator[tuple[Fleet, Intent]]:
+    """A fleet whose run was killed between the document of a stock and its record."""
+    for at in range(10, MOST_EFFECTS):
+        with new_fleet() as fleet:
+            fleet.defaults = {"overlap": "1h"}
+            fleet.begin(BOT)
+            fleet.use("prod/bot")
+            fleet.write({**BOT, "reserve": 1})
+            assert kill_server.killed(fleet, at, "apply", "--yes"), "it came to its end"
+            intent = fleet.ledger().tokens["bot"].intent
+            if intent is not None and fleet.secret(intent.path).state is VersionState.LIVING:
+                yield fleet, intent
+                return
+    pytest.fail("no run was killed there")
+
+
+def test_stocked_not_recorded_and_revoked_elsewhere(unrecorded: tuple[Fleet, Intent]) -> None:
+    """The next run says what is true of it, and stocks another one. The document is the
+    only thing that can be asked whether the token is gone, so it goes with that.
+    """
+    fleet, intent = unrecorded
+    assert intent.token_id is not None
+    fleet.sandbox.state.revoke_by_hand(intent.token_id)
+    done = fleet.must("apply", "--yes")
+    what = f"the exchange does not list {intent.token_id}, and refuses what its document holds"
+    assert what in done.out
+    assert "taken away" not in done.out
+    assert len(reserve(fleet)) == 1
+    assert "no reserve" not in fleet.must("verify", "--reserve").err
+    fleet.assert_quiet()
+    fleet.later(hours=2)
+    fleet.must("apply", "--yes")
+    assert fleet.secret(intent.path, 1).state is VersionState.DELETED
+    assert fleet.ledger().tokens["bot"].retiring == ()
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
+def test_stocked_not_recorded_and_its_secret_is_a_wrong_one(
+    unrecorded: tuple[Fleet, Intent],
+) -> None:
+    """It lives, so somebody may have the right secret: it retires. Where a list lacks
+    it later, a refusal of the wrong secret tells nothing: it is left to a person.
+    """
+    fleet, intent = unrecorded
+    assert intent.token_id is not None
+    token = fleet.sandbox.state.token(intent.token_id)
+    object.__setattr__(token, "secret", "b3RoZXI=")
+    done = fleet.must("apply", "--yes")
+    assert f"the document of {intent.token_id} does not hold its secret: it retires" in done.out
+    (row,) = fleet.ledger().tokens["bot"].retiring
+    assert row.unsigned
+    fleet.later(hours=2)
+    fleet.sandbox.state.configure(list_without=(intent.token_id,))
+    held = fleet.must("apply", "--yes")
+    assert f"reconciler forget --token-id {intent.token_id}" in held.out
+    assert token.live

@@ -300,6 +300,7 @@ def check_documents(world: World) -> None:
 def _named(ledger: Ledger) -> Iterable[str]:
     for entry in ledger.tokens.values():
         yield from (kept.path for kept in entry.reserve)
+        yield from (row.path for row in entry.retiring if row.path is not None)
         yield from (row.path for row in entry.revoking if row.path is not None)
         if entry.intent is not None:
             yield entry.intent.path
