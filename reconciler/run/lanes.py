@@ -11,7 +11,8 @@ Rules this module keeps:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Sequence
+import enum
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from reconciler.plan import (
     Change,
@@ -29,6 +30,14 @@ CURRENT_STAYS = "the label's current token is not gone yet, so this one stays fo
 NOT_REPLACED = "it is replaced first, which has not come about"
 
 _REVOKES = (RevokeCurrent, RevokeRetiring)
+
+
+class _Event(enum.Enum):
+    """What comes about for a label by one change, and what another one waits for."""
+
+    REPLACED = enum.auto()
+    CURRENT_GOES = enum.auto()
+    STOCKED = enum.auto()
 
 
 def in_lanes(changes: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
@@ -101,22 +110,13 @@ def kept_back(change: Change, rows: Iterable[Row]) -> Outcome | None:
 
 
 def rests_on(change: Change, row: Row) -> str | None:
-    """Return why a change is not made: what it rests on has not come about.
-
-    A predecessor may go because its label's current token goes; a token may go once
-    another label has taken over the path of its secret.
-    """
+    """Return why a change is not made: what it rests on has not come about."""
     if row.outcome.status is Ending.APPLIED:
         return None
-    task, before = change.task, row.change
-    own_current = isinstance(before.task, RevokeCurrent) and before.label == change.label
-    if own_current and _follows_current(change):
-        return CURRENT_STAYS
-    if isinstance(task, _REVOKES) and before.replaces and before.label == task.after_taker:
-        return _not_taken_over(before.label)
-    if change.stocks and change.label == before.label and before.stocks:
-        return NOT_REPLACED if isinstance(task, RevokeReserve) else row.outcome.sentence
-    return None
+    missing = _brings(row.change)
+    if change.derives and change.stocks and (_Event.STOCKED, change.label) in missing:
+        return row.outcome.sentence  # the label's next successor would end the same way
+    return next((why for need, why in _needs(change) if need in missing), None)
 
 
 def without_ground(changes: Sequence[Change], undone: Collection[Change]) -> dict[Change, Outcome]:
@@ -128,23 +128,41 @@ def without_ground(changes: Sequence[Change], undone: Collection[Change]) -> dic
     found: dict[Change, Outcome] = {}
     made = [change for change in changes if change not in undone]
     while True:
-        gone = {c.label for c in made if isinstance(c.task, RevokeCurrent)}
-        replaced = {c.label for c in made if c.replaces}
-        stocked = {c.label for c in made if c.derives and c.stocks}
+        brought = {event for change in made for event in _brings(change)}
         more: dict[Change, Outcome] = {}
         for change in made:
-            task = change.task
-            taker = task.after_taker if isinstance(task, _REVOKES) else None
-            if taker is not None and taker not in replaced:
-                more[change] = held(_not_taken_over(taker))
-            elif _follows_current(change) and change.label not in gone:
-                more[change] = held(CURRENT_STAYS)
-            elif _follows_stock(change) and change.label not in stocked:
-                more[change] = held(NOT_REPLACED)
+            for need, why in _needs(change):
+                if need not in brought:
+                    more.setdefault(change, held(why))
         if not more:
             return found
         found |= more
         made = [change for change in made if change not in more]
+
+
+def _brings(change: Change) -> frozenset[tuple[_Event, str]]:
+    """Return what comes about by a change, each with its label."""
+    brings = {
+        _Event.REPLACED: change.replaces,
+        _Event.CURRENT_GOES: isinstance(change.task, RevokeCurrent),
+        _Event.STOCKED: change.derives and change.stocks,
+    }
+    return frozenset((event, change.label) for event, done in brings.items() if done)
+
+
+def _needs(change: Change) -> Iterator[tuple[tuple[_Event, str], str]]:
+    """Yield what a change rests on, and why it is not made without that.
+
+    A token may go once another label has taken over the path of its secret; a
+    predecessor because its label's current token goes; a reserve once it is replaced.
+    """
+    task = change.task
+    if isinstance(task, _REVOKES) and task.after_taker is not None:
+        yield (_Event.REPLACED, task.after_taker), _not_taken_over(task.after_taker)
+    if _follows_current(change):
+        yield (_Event.CURRENT_GOES, change.label), CURRENT_STAYS
+    if _follows_stock(change):
+        yield (_Event.STOCKED, change.label), NOT_REPLACED
 
 
 def _not_taken_over(taker: str) -> str:
