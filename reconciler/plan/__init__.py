@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from reconciler.plan.review import NoBase, Review, review_of
     from reconciler.plan.rotations import unfinished_rotations
     from reconciler.plan.setting import DEFAULT_OVERLAP_MS
-    from reconciler.plan.states import STATES, State
+    from reconciler.plan.states import FOR_AN_APPLY, STATES, State
     from reconciler.plan.status import (
         Lease,
         OpenIntent,
@@ -86,6 +86,7 @@ __all__ = [
     "CATEGORIES",
     "DEFAULT_OVERLAP_MS",
     "FORMAT_VERSION",
+    "FOR_AN_APPLY",
     "GUARDS",
     "LEAST_ID",
     "LOOK_AGAIN_MOST_MS",
@@ -205,7 +206,7 @@ __getattr__ = on_demand(
         "review": ("NoBase", "Review", "review_of"),
         "rotations": ("unfinished_rotations",),
         "setting": ("DEFAULT_OVERLAP_MS",),
-        "states": ("STATES", "State"),
+        "states": ("FOR_AN_APPLY", "STATES", "State"),
         "status": (
             "Lease",
             "OpenIntent",

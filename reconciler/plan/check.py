@@ -22,7 +22,7 @@ from reconciler.errors import Exit
 from reconciler.escape import counted
 from reconciler.model import DAY_MS
 from reconciler.plan.needs import NeedKind
-from reconciler.plan.states import State
+from reconciler.plan.states import FOR_AN_APPLY, State
 from reconciler.plan.status import Status
 from reconciler.plan.vocabulary import SENTENCES
 from reconciler.values import value
@@ -67,9 +67,18 @@ def check_of(
         return Check(exit_code=Exit.PERSON_NEEDED, sentence=told)
     if wrong:
         return Check(exit_code=Exit.ERROR, sentence="; ".join(wrong))
-    labels = counted(sum(len(status.tokens) for status in statuses), "label")
-    told = f"all is well: {labels}, none broken or overdue, and nobody is needed"
-    return Check(exit_code=Exit.DONE, sentence=told)
+    return Check(exit_code=Exit.DONE, sentence=_nothing_wrong(statuses))
+
+
+def _nothing_wrong(statuses: Sequence[Status]) -> str:
+    """Return what is said at exit 0: an apply may still have something to change."""
+    tokens = [token for status in statuses for token in status.tokens]
+    labels = counted(len(tokens), "label")
+    changed = [token.label for token in tokens if token.state in FOR_AN_APPLY]
+    if not changed:
+        return f"all is well: {labels}, none broken or overdue, and nobody is needed"
+    told = f"{labels}, none broken or overdue, and nobody is needed"
+    return f"{told}; {len(changed)} to be changed by an apply: {_some(changed)}"
 
 
 def _needed(status: Status, kinds: Sequence[NeedKind]) -> Iterator[str]:

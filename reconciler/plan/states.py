@@ -43,6 +43,10 @@ class State(enum.Enum):
     NOT_DESIRED = "not desired"
 
 
+FOR_AN_APPLY = (State.ABSENT, State.DRIFTED, State.DUE, State.INTERRUPTED, State.NOT_DESIRED)
+"""Those of a label that an apply has something to change about, by itself."""
+
+
 _REASONS: dict[State, tuple[Reason, ...]] = {
     State.INTERRUPTED: (
         Reason.INTENT_OPEN,

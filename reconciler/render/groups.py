@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from reconciler.plan import State, TokenStatus
+from reconciler.plan import FOR_AN_APPLY, State, TokenStatus
 
 
 class Group(NamedTuple):
@@ -34,11 +34,7 @@ class Group(NamedTuple):
 GROUPS = (
     Group("person", "for a person to decide", (State.WAITING,)),
     Group("bad", "broken or overdue", (State.BROKEN, State.OVERDUE)),
-    Group(
-        "warn",
-        "for the next apply",
-        (State.ABSENT, State.DRIFTED, State.DUE, State.INTERRUPTED, State.NOT_DESIRED),
-    ),
+    Group("warn", "for the next apply", FOR_AN_APPLY),
     Group("busy", "under way, or waiting", (State.IN_PROGRESS, State.HELD, State.DRAINING)),
     Group("ok", "well", (State.OK,)),
 )

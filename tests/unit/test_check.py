@@ -115,11 +115,21 @@ def check(
         ),
         pytest.param(
             Exit.DONE,
-            "all is well: 1 label, none broken or overdue, and nobody is needed",
+            "1 label, none broken or overdue, and nobody is needed; 1 to be changed by an "
+            "apply: bot",
             BOT,
             seen(DUE, "bot"),
             True,
             id="due, and an apply can do it",
+        ),
+        pytest.param(
+            Exit.DONE,
+            "1 label, none broken or overdue, and nobody is needed; 1 to be changed by an "
+            "apply: bot",
+            BOT,
+            observed(ledger({})),
+            True,
+            id="not there yet, and an apply can do it",
         ),
         pytest.param(
             Exit.PERSON_NEEDED,
@@ -179,7 +189,7 @@ def test_a_reserve_spares_a_person_until_it_ends() -> None:
     due = check(*stocked(DUE, each_days=30))
     assert (due.exit_code, due.sentence) == (
         Exit.DONE,
-        "all is well: 1 label, none broken or overdue, and nobody is needed",
+        "1 label, none broken or overdue, and nobody is needed; 1 to be changed by an apply: bot",
     )
     ends = check(*stocked(-3, each_days=15, of=2))
     assert (ends.exit_code, SENTENCES[Reason.RESERVE_ENDS] in ends.sentence) == (
