@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 
 import click
 
@@ -228,16 +228,16 @@ def _of_both(
     )
     observed: Observed | None = None
     try:
-        yield from _of_ledger(driver, session)
-        observed = driver.run(look_only(session))
-        profile = observed.ledger.profile_id
-        yield _ok(
-            "exchange",
-            f"{exchange.base_url} lists {counted(len(observed.live), 'token')}, signed by "
-            f"{observed.signer_id}" + ("" if profile is None else f", profile {profile}"),
-        )
-        yield from (_warn("vault.versions", sentence) for sentence in few_versions(observed))
-        yield from of_reserve(driver, store, manifest, observed)
+        if (yield from _of_ledger(driver, session)):
+            observed = driver.run(look_only(session))
+            profile = observed.ledger.profile_id
+            yield _ok(
+                "exchange",
+                f"{exchange.base_url} lists {counted(len(observed.live), 'token')}, signed by "
+                f"{observed.signer_id}" + ("" if profile is None else f", profile {profile}"),
+            )
+            yield from (_warn("vault.versions", sentence) for sentence in few_versions(observed))
+            yield from of_reserve(driver, store, manifest, observed)
     except ReconcilerError as error:
         yield _fail("exchange", str(error))
     yield from _identity(manifest, check, identity, observed)
@@ -245,19 +245,21 @@ def _of_both(
         yield _clock(exchange)
 
 
-def _of_ledger(driver: Driver, session: Session) -> Iterator[Check]:
+def _of_ledger(driver: Driver, session: Session) -> Generator[Check, None, bool]:
+    """Yield the check of the ledger; return whether a look at the exchange is worth it."""
     place = session.manifest.place
     try:
         ledger, version = driver.run(read_ledger())
         meta = driver.run(read_meta(LEDGER_NAME))
     except ReconcilerError as error:
         yield _fail("ledger", str(error))
-        return
+        return False
     ends = ledger_end(place, meta)
     if ends is not None:
         yield _fail("ledger", ends)
     elif ledger is None:
-        yield _fail("ledger", f"there is none at {place} yet", "run `reconciler bootstrap`")
+        yield _missing(driver, session)
+        return False
     elif ledger.api_url != session.api_url:
         yield _fail(
             "ledger",
@@ -267,6 +269,17 @@ def _of_ledger(driver: Driver, session: Session) -> Iterator[Check]:
         raise _Stopped
     else:
         yield _ok("ledger", f"at {place}, version {version}")
+    return True
+
+
+def _missing(driver: Driver, session: Session) -> Check:
+    """Return what is said of a ledger that is not there yet, or not any more."""
+    try:
+        driver.run(look_only(session))
+    except ReconcilerError as error:
+        message, _, action = str(error).partition(": ")
+        return _fail("ledger", message, action)
+    return _warn("ledger", "it was written just now", "run `reconciler doctor` again")
 
 
 def _identity(

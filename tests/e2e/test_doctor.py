@@ -29,7 +29,8 @@ def test_a_fleet_that_is_well(fleet: Fleet) -> None:
     """
     fleet.write({"label": "bot"})
     before = found(fleet, 1)
-    assert before["ledger"][2] == "run `reconciler bootstrap`"
+    assert "run `reconciler bootstrap` with an identity token" in before["ledger"][2]
+    assert "exchange" not in before, "one cause is told once"
     fleet.begin({"label": "bot"})
     assert {name for name, (status, *_) in found(fleet, 0).items() if status == "fail"} == set()
     assert found(fleet, 0, LIMITLESS_IDENTITY_TOKEN=None)["identity"][0] == "warn"
