@@ -246,7 +246,7 @@ def _of_both(
 
 
 def _of_ledger(driver: Driver, session: Session) -> Generator[Check, None, bool]:
-    """Yield the check of the ledger; return whether a look at the exchange is worth it."""
+    """Yield the check of the ledger; return whether there is one to look with."""
     place = session.manifest.place
     try:
         ledger, version = driver.run(read_ledger())
