@@ -59,7 +59,7 @@ def believed_list(reply: Listing | Refused | Unclear) -> Step[Listing]:
     if isinstance(reply, Unclear):
         raise ExchangeUnclearError(reply.sentence)
     if not reply.is_of_signature:
-        raise ExchangeRefusedError(reply.sentence)
+        raise ExchangeRefusedError(reply.sentence, status=reply.status)
     if (yield from ReadSigner()).pinned:
         raise PersonNeededError(
             f"{reply.sentence}; LIMITLESS_TOKEN_ID and _SECRET sign: unset them, "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from http import HTTPStatus
 
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import ExchangeRefusedError, LeaseHeldError, ReconcilerError, UsageError
 from reconciler.escape import counted
 from reconciler.model import SECOND_MS, Manifest, TokenSpec, iso
 from reconciler.plan import (
@@ -21,11 +22,13 @@ from reconciler.plan import (
 from reconciler.protocol import Approved, Listing, Run, Sleep, Step, VerifyToken
 from reconciler.run.effects import ReadClock, ReadSigner, Say
 from reconciler.run.observe import take_snapshot, with_look
+from reconciler.run.reads import read_ledger
 from reconciler.state import (
     Entry,
     Observed,
     distrust,
     few_versions,
+    lease_held_by,
     ledger_ends,
     one_more_helps,
     reserve_of,
@@ -104,14 +107,18 @@ def look_only(session: Session, before: Observed | None = None) -> Step[Observed
     """Return a snapshot that can be believed. ReconcilerError where there is none.
 
     It holds a second list where a decision rests on how promptly uses are shown, and
-    that could be known better.
+    that could be known better. LeaseHeldError where the exchange is too busy while
+    another run writes, which signs with the same token and uses its pace up.
     """
-    observed = yield from take_snapshot(
-        session.manifest,
-        session.api_url,
-        before,
-        wait_s=session.wait_s if before is None else 0,
-    )
+    wait_s = session.wait_s if before is None else 0
+    try:
+        observed = yield from take_snapshot(
+            session.manifest, session.api_url, before, wait_s=wait_s
+        )
+    except ExchangeRefusedError as error:
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            yield from _refuse_beside(session, error)
+        raise
     refuse_distrusted(observed, session.manifest, session.policy)
     yield from _warn_of_skew()
     for sentence in few_versions(observed):
@@ -123,6 +130,18 @@ def look_only(session: Session, before: Observed | None = None) -> Step[Observed
     ):
         return observed
     return (yield from list_again(observed))
+
+
+def _refuse_beside(session: Session, error: ReconcilerError) -> Step[None]:
+    """Raise LeaseHeldError where another run holds the lease."""
+    ledger, _ = yield from read_ledger()
+    clock = yield from ReadClock()
+    holder = None if ledger is None else lease_held_by(ledger, clock.now_ms, not_run=session.run)
+    if holder is not None:
+        raise LeaseHeldError(
+            f"{error}; run {holder.run} ({holder.who}) is at work, and asks with the same token: "
+            "run again when it is done"
+        ) from error
 
 
 def list_again(observed: Observed) -> Step[Observed]:

@@ -104,6 +104,19 @@ def test_an_edge_that_is_busy_blames_no_credential(fleet: Fleet) -> None:
         assert len(path.arrivals) - asked == 3
 
 
+def test_busy_while_another_run_is_at_work(fleet: Fleet) -> None:
+    """That run is what uses the manager's pace up: a look names it, and exits 6."""
+    fleet.begin(BOT)
+    busy = dataclasses.replace(BUSY, operation=Operation.LIST, retry_after_s=3600, count=None)
+    fleet.sandbox.faults.add(busy)
+    assert "is at work" not in fleet.refused(1, "plan")
+    fleet.lend_lease(60)
+    for command in (("plan",), ("status", "--check"), ("apply", "--yes")):
+        said = fleet.refused(6, *command)
+        assert re.search(LATER, said)
+        assert "run another (elsewhere:1) is at work, and asks with the same token" in said
+
+
 # --- jitter ---
 
 
