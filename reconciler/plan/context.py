@@ -188,6 +188,7 @@ class PlanContext:
         owner = self._owner(label, spec.path)
         common |= {
             "spec": spec,
+            "passes_on": self.wanted_at.get(entry.path, label) != label,
             "target": observed.meta(spec.path),
             "target_content": observed.contents.get(spec.path),
             "owner": owner,

@@ -67,10 +67,11 @@ class Wanted(Facts):
     label that has it. ``holder`` is the other label whose token lies there, if it is on
     its way out, or its path is taken over. ``twins`` are live tokens with the label
     that are not ours. ``ready`` are the reserves that a rotation may take, the oldest
-    first.
+    first. ``passes_on``: another label is to have the path that this one has.
     """
 
     spec: TokenSpec
+    passes_on: bool
     target: SecretMeta
     target_content: Content | None
     owner: Owner | None

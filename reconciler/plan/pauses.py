@@ -10,6 +10,8 @@
     derive the label's first token           derive               derive
     recover, rename, record, restore,        the same             the same
     rewrite, retire, revoke
+    hold, as the path that it is to have     the same             the same
+    is not free (``places``)
 
 Rotations from the reserve are rotations. A reserve is stocked all the same: what is
 stocked changes nothing for consumers.
@@ -19,7 +21,8 @@ for the very reason of the hold. The row is ``hold_broken`` then, and where the 
 is lost, or does not sign: nobody has a working token, and time does not mend that. A
 path that the label still has is not taken over meanwhile (``places``). A rotation that
 is held hides no row about the secret that consumers have meanwhile: one that can be put
-right is (``stored``), and where the rotation is by age, so are its further names.
+right is (``stored``), and where the rotation is by age, so are its further names. The
+same for what waits for its path, unless another label is to have the present one.
 
 Rules this module keeps:
 
@@ -42,10 +45,14 @@ from reconciler.plan.vocabulary import SENTENCES, Action, Reason
 from reconciler.plan.windows import is_open, opens_at_ms
 
 _ROTATES = frozenset({Action.ROTATE, Action.PROMOTE})
+_PATH_NOT_FREE = frozenset({Reason.OCCUPIED, Reason.PATH_TAKEN, Reason.WAITS_FOR})
 
 
 def paused(facts: Facts, finding: Finding) -> Finding:
     """Return what was found of a label, or a hold where it may not be rotated now."""
+    if finding.reason in _PATH_NOT_FREE and isinstance(facts, Listed) and not facts.passes_on:
+        right = put_right(facts)
+        return finding if right is None or right.action is Action.HOLD else right
     if finding.action is not Action.ROTATE or not isinstance(facts, Wanted):
         return finding
     spec, now_ms = facts.spec, facts.setting.now_ms

@@ -168,7 +168,7 @@ def _new_token(context: PlanContext, facts: Wanted) -> NewToken:
         believed_gone=current is not None and current.token_id not in context.listed,
         is_manager=facts.label == context.desired.manager,
         uses_proven=context.setting.doubt_within(facts.spec.overlap_ms) is not None,
-        passes_on=context.wanted_at.get(facts.entry.path, facts.label) != facts.label,
+        passes_on=facts.passes_on,
     )
 
 

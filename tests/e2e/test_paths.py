@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
 
@@ -170,6 +171,21 @@ def test_a_part_of_a_swap_waits(fleet: Fleet) -> None:
     fleet.must("apply", "--yes")
     fleet.assert_whole()
     fleet.assert_quiet()
+
+
+def test_the_secret_of_a_label_that_waits_for_a_path_is_put_right(fleet: Fleet) -> None:
+    """A person writes over it at the path that its consumers read meanwhile."""
+    fleet.begin(*placed({"ant": "a", "bee": "b"}))
+    theirs = token_at(fleet, "b")
+    until = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=10):%Y-%m-%d}"
+    hold = {"hold_until": until, "hold_reason": "freeze"}
+    fleet.write({"label": "ant", "path": "c", **hold}, {"label": "bee", "path": "a"})
+    with fleet.store() as store:
+        store.write(f"{fleet.prefix}/b", {"note": "by hand"}, cas=fleet.secret("b").version)
+    assert "restored bee" in fleet.must("apply", "--yes").out
+    assert token_at(fleet, "b") == theirs
+    with fleet.untouched():
+        assert any("is that of ant" in line for line in held(fleet.must("apply", "--yes")))
 
 
 def test_a_path_of_a_protected_label_is_not_taken(fleet: Fleet) -> None:

@@ -407,6 +407,34 @@ def test_a_held_label_keeps_its_path() -> None:
     )
 
 
+OVER = (Action.RESTORE, Reason.SECRET_MOVED, "from version 1")
+
+
+@pytest.mark.parametrize(
+    ("expected", "owner", "waits"),
+    [
+        pytest.param(OVER, held(spec("owner", path="away")), Reason.WAITS_FOR, id="owner is held"),
+        pytest.param(OVER, spec("owner"), Reason.PATH_TAKEN, id="owner stays: a person decides"),
+    ],
+)
+def test_what_waits_for_a_path_has_its_secret_put_right(
+    expected: tuple[Action, Reason, str], owner: TokenSpec, waits: Reason
+) -> None:
+    """Its consumers read the old path meanwhile. What can't be put right hides no
+    wait, and at a path that another label is to have nothing is mended.
+    """
+    moves = spec("bot", path="owner")
+    seen = world(BOT, spec("owner"))
+    assert row_of(planned(seen, moves, owner)).reason is waits
+    gone, older = {"bot": deleted(2)}, {"bot": Content(holder_version=1)}
+    lost = world(BOT, spec("owner"), secrets=gone, contents=older)
+    assert told(row_of(planned(lost, moves, owner))) == expected
+    unread = dataclasses.replace(lost, contents={"bot": Content(readable=False)})
+    assert row_of(planned(unread, moves, owner)).reason is waits
+    taker = spec("taker", path="bot")
+    assert row_of(planned(lost, moves, owner, taker)).reason is waits, "it is written over"
+
+
 # --- due dates ---
 
 
