@@ -12,6 +12,8 @@ Others may write fields of their own beside ours. What becomes of those:
     give a value a further name that they   ours takes the place of theirs
     have
     revoke a token and delete its secret    they go with it
+    rotate into a path where a predecessor  those there are kept, but for whatever
+    of the label lies                       copies the predecessor's id or secret
     write over what is not the label's own  the row says so (``written_over``)
 
 A plan names them. The ledger remembers the names for the version that it knows
@@ -68,10 +70,16 @@ def others_of(content: SecretVersion, entry: Entry) -> Fields:
     """Return what others wrote beside our fields, where the secret is the label's own.
 
     Every write keeps it. A value that was no text comes back as its JSON text. Further
-    names that we wrote are ours.
+    names that we wrote are ours. Which those were is remembered for the current secret
+    only: beside another one, whatever copies its token's id or secret is left out. It
+    would outlive that token beside the new secret.
     """
-    if content.state is not VersionState.LIVING or content.field(TOKEN_ID) not in own_ids(entry):
+    token_id = content.field(TOKEN_ID)
+    if content.state is not VersionState.LIVING or token_id not in own_ids(entry):
         return ()
+    if entry.current is None or entry.current.token_id != token_id:
+        older = own_fields(content, entry)
+        return tuple((name, value) for name, value in older if name not in OUR_FIELDS)
     ours = OUR_FIELDS | names_of(entry.fields)
     return tuple((name, value) for name, value in content.fields or () if name not in ours)
 

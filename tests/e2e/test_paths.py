@@ -246,3 +246,19 @@ def test_what_others_wrote_goes_along(fleet: Fleet) -> None:
     assert beside(fleet, "a") is None
     fleet.assert_whole()
     fleet.assert_quiet()
+
+
+def test_no_old_secret_stays_where_a_label_comes_back(fleet: Fleet) -> None:
+    """A further name goes out of the manifest while the label is at another path: back
+    at the first one, that name does not keep the predecessor's secret.
+    """
+    fleet.defaults = {"overlap": "1h"}
+    fleet.begin({"label": "ant", "path": "a", "fields": {"KEY": "secret"}})
+    write_beside(fleet, "a", "of ant")
+    fleet.must("apply", "--yes")
+    for path in ("b", "a"):
+        fleet.write({"label": "ant", "path": path})
+        fleet.must("apply", "--yes", "--allow-older-manifest")
+    assert beside(fleet, "a") == "of ant"
+    assert "KEY" not in {name for name, _ in fleet.secret("a").fields or ()}
+    fleet.assert_quiet()

@@ -9,7 +9,7 @@ import dataclasses
 import pytest
 
 from reconciler.documents import dump, load_plan, load_snapshot, plan_document, snapshot_document
-from reconciler.model import DAY_MS, SecretVersion, TokenSpec, VersionId, VersionState
+from reconciler.model import DAY_MS, Secret, SecretVersion, TokenSpec, VersionId, VersionState
 from reconciler.plan import Action, Change, Plan, Policy, Reason, alarms_of, is_loud, plan
 from reconciler.render import plan_markdown, plan_text
 from reconciler.state import (
@@ -292,6 +292,15 @@ def test_others_are_those_beside_our_own_secret() -> None:
     )
     alien = dataclasses.replace(found, fields=(("token_id", "x"), ("owner", "desk")))
     assert others_of(alien, named) == ()
+
+
+def test_copies_of_a_predecessors_secret_are_not_kept() -> None:
+    """Which further names its version had is not known any more."""
+    entry = dataclasses.replace(HAD, retiring=(retiring("bot-0", "bot", path="elsewhere"),))
+    secret = Secret("s3cret")
+    fields = (("token_id", "bot-0"), ("ID", "bot-0"), ("KEY", secret), ("owner", "desk"))
+    old = SecretVersion(version=2, state=VersionState.LIVING, fields=fields, secret=secret)
+    assert others_of(old, entry) == (("owner", "desk"),)
 
 
 @pytest.mark.parametrize(
