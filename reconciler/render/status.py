@@ -369,7 +369,7 @@ def _surroundings(status: Status, width: int | None) -> list[str]:
         if row.label not in told
     ]
     if status.unattended is not None:
-        lines.append(_unattended(status.unattended, status.as_of_ms))
+        lines.append(_unattended(status.unattended, status.as_of_ms, width))
     if status.capped is not None:
         lines.append(line("reserve", capped_words(status.capped), width))
     if status.foreign:
@@ -377,12 +377,13 @@ def _surroundings(status: Status, width: int | None) -> list[str]:
     return lines
 
 
-def _unattended(found: Unattended, now_ms: int) -> str:
+def _unattended(found: Unattended, now_ms: int, width: int | None) -> str:
     left = counted(found.left, "successor") if found.left else "no successor"
     ready = f"{subject(found.label)} has {left} ready"
-    if found.at_ms <= now_ms:
-        return f"a rotation needs a person now: {ready}"
-    return f"no rotation by age needs a person until {iso(found.at_ms)[:10]}: {ready}"
+    told = "a rotation needs a person now:"
+    if found.at_ms > now_ms:
+        told = f"no rotation by age needs a person until {iso(found.at_ms)[:10]}:"
+    return line(told, ready, width, gap=" ")
 
 
 def _needs(needs: Sequence[Need], width: int | None, paint: Paint) -> list[str]:

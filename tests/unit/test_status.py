@@ -445,6 +445,9 @@ def test_until_when_no_person_is_needed_is_a_plain_sentence(age_ms: int, said: s
     text = status_text(status_of(wanted, observed(*well(age_ms=age_ms))))
     assert said in text
     assert "bot has no successor ready" in text
+    narrow = status_text(status_of(wanted, observed(*well(age_ms=age_ms))), width=60).splitlines()
+    (below,) = (line for line in narrow if "bot has no successor ready" in line)
+    assert max(len(line) for line in narrow[narrow.index(below) - 1 :]) <= 60
 
 
 def test_what_needs_a_person() -> None:
