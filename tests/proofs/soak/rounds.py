@@ -74,6 +74,23 @@ def _ripe_ms(entry: Entry, used_ms: int, doubt_ms: int) -> int:
     return doubt_ms + max(over_ms, used_ms + max(IN_USE_MS, quiet_ms), emptied_ms or 0)
 
 
+def _was_unproven(clean: dict[str, Any], token_id: str | None) -> bool:
+    """Whether a run held this very token because uses proved nothing."""
+    return any(
+        hold["reason"] == "unproven" and hold["before"] and hold["before"]["token_id"] == token_id
+        for hold in clean["holds"]
+    )
+
+
+def _proves(ledger: Ledger, overlap_ms: int) -> bool:
+    """Whether what a ledger knows of uses decides about a token with such an overlap.
+
+    A run's own lists may show uses closer together than was known before it.
+    """
+    doubt_ms = doubt_of(ledger.uses)
+    return doubt_ms is not None and doubt_ms <= max(overlap_ms, MINUTE_MS)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How a fleet is run. ``limits``: the sandbox enforces the exchange's.
@@ -651,7 +668,8 @@ class Fleet:
                 if overlap_ms == 0 and retiring.superseded_at_ms >= looked_ms:
                     # that run would have ended it at once, had uses been known to it
                     return "unproven" in {hold["reason"] for hold in clean["holds"]}
-                return self._learnt(entry, clean, row["label"])
+                unproven = _was_unproven(clean, token_id) and not _proves(ledger, overlap_ms)
+                return unproven or self._learnt(entry, clean, row["label"])
         return False
 
     def _emptied_late(
