@@ -10,6 +10,7 @@ The table of contents:
                                                                 whole window later
     rotate (scopes, path, name), rename, record                 drifted
     rotate (gone, lost), restore; hold (hold_broken)            broken
+    hold (waits_for), and its token is gone or its secret lost  broken
     derive                                                      absent
     recover                                                     interrupted
     hold (in_progress, name_waits)                              in progress
@@ -130,3 +131,12 @@ _REASONS: dict[State, tuple[Reason, ...]] = {
 
 STATES = {reason: state for state, reasons in _REASONS.items() for reason in reasons}
 """The state that a row of this reason gives its label."""
+
+
+def state_by(reason: Reason, *, works: bool) -> State:
+    """Return the state of a label by its own row's reason.
+
+    ``works``: its token lives, and the secret is in place. Without that a label that
+    waits for a path is broken: the one that has it may be held for weeks.
+    """
+    return State.BROKEN if reason is Reason.WAITS_FOR and not works else STATES[reason]

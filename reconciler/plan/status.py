@@ -25,7 +25,7 @@ from reconciler.plan.needs import Need, ledger_need, needs_of
 from reconciler.plan.planner import plan
 from reconciler.plan.recent import Past, recent_of
 from reconciler.plan.rotations import rotation_need
-from reconciler.plan.states import STATES, State
+from reconciler.plan.states import State, state_by
 from reconciler.plan.status_reserve import (
     OF_THE_RESERVE,
     Capped,
@@ -386,7 +386,8 @@ def _judged(
     if own.reason is Reason.IN_SYNC:
         asked = [c for c in of_reserve if c.needs_decision]
         told = next(iter([*asked, *of_protection, *of_revoked, *of_predecessors]), own)
-    state = STATES[told.reason]
+    works = token.token_id is None or (token.live and token.in_place)
+    state = state_by(told.reason, works=works)
     if state is State.DUE and spec is not None and is_overdue(token.due_at_ms, spec, now_ms):
         state = State.OVERDUE
     return dataclasses.replace(token, state=state, reason=told.reason, note=told.note)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from http import HTTPStatus
 
 from reconciler.errors import ExchangeRefusedError, LeaseHeldError, ReconcilerError, UsageError
 from reconciler.escape import counted
@@ -34,6 +33,8 @@ from reconciler.state import (
     reserve_of,
 )
 from reconciler.values import value
+
+HTTP_BUSY = 429
 
 LISTS_APART_MS = 1_100
 """Between two lists that are to show two different uses: uses may be cut to seconds."""
@@ -116,7 +117,7 @@ def look_only(session: Session, before: Observed | None = None) -> Step[Observed
             session.manifest, session.api_url, before, wait_s=wait_s
         )
     except ExchangeRefusedError as error:
-        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if error.status == HTTP_BUSY:
             yield from _refuse_beside(session, error)
         raise
     refuse_distrusted(observed, session.manifest, session.policy)

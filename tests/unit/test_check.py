@@ -250,6 +250,21 @@ def test_of_several_manifests_each_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("gone", "expected"), [(False, Exit.DONE), (True, Exit.ERROR)], ids=["it works", "it is gone"]
+)
+def test_a_wait_for_a_path_does_not_hide_what_is_broken(*, gone: bool, expected: Exit) -> None:
+    """The path is that of a label which is held, perhaps for weeks."""
+    memory, tokens = known(WELL, "bot", "owner")
+    stays = dataclasses.replace(
+        spec("owner", path="away"), hold_until_ms=NOW_MS + DAY_MS, hold_reason="freeze"
+    )
+    listed = [token for token in tokens if not (gone and token.label == "bot")]
+    found = check(manifest(spec("bot", path="owner"), stays), observed(memory, *listed))
+    assert found.exit_code is expected, found
+    assert ("bot is broken" in found.sentence) is gone
+
+
+@pytest.mark.parametrize(
     ("gone", "lost", "expected"),
     [(True, False, Exit.ERROR), (False, True, Exit.ERROR), (False, False, Exit.DONE)],
     ids=["its token is gone", "its secret is lost", "all is in place"],
