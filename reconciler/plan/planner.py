@@ -57,8 +57,9 @@ A label has at most one row of its own, by the first line that fits:
     yes      current   none of that                             keep in_sync
     yes      current   it would rotate, not as compromised, and hold hold_until
                        the manifest holds it
-    yes      current   the same, and its secret can be put      restore, record
-                       right meanwhile
+    yes      current   the same, or it waits for another path,  restore, record
+                       and its secret can be put right
+                       meanwhile
     yes      current   the same, and it is not listed, or its   hold hold_broken
                        secret is not in place, or not working
     yes      current   it would rotate as due, and no window of hold window
