@@ -26,12 +26,37 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from reconciler.state.ledger import REVOKED, Closed, Entry, IntentKind, Ledger
 from reconciler.state.parted import Released
 from reconciler.values import value
 
-DONE = {
+What = Literal[
+    "derived",
+    "rotated",
+    "restored",
+    "rolled back",
+    "adopted",
+    "rewritten",
+    "stocked",
+    "rotated from the reserve",
+    "recorded",
+    "renamed",
+    "left",
+    "returned",
+    "revoked",
+    "closed",
+    "abandoned",
+    "released",
+    "moved",
+    "protected",
+    "not protected",
+    "files",
+]
+"""What can have happened: the words of the schema of a history."""
+
+DONE: dict[IntentKind, What] = {
     IntentKind.DERIVE: "derived",
     IntentKind.ROTATE: "rotated",
     IntentKind.RESTORE: "restored",
@@ -64,7 +89,7 @@ class Event:
     version: int
     run: str | None
     label: str
-    what: str
+    what: What
     token_id: str | None = None
     why: str = ""
 
@@ -109,8 +134,8 @@ def _between(before: Ledger, version: LedgerVersion) -> Iterable[Event]:
         stocked = {kept.token_id for kept in entry.reserve} - _ids(was)
         yield from (event(label=label, what="stocked", token_id=one) for one in sorted(stocked))
         if was.protect != entry.protect:
-            told = "protected" if entry.protect else "not protected"
-            yield event(label=label, what=told)
+            protects: What = "protected" if entry.protect else "not protected"
+            yield event(label=label, what=protects)
     known = set(before.closed)
     yield from (_closed(version, row, run=run) for row in after.closed if row not in known)
     gone = set(before.released)
@@ -145,19 +170,19 @@ def _ids(entry: Entry) -> set[str]:
     return ids | ({entry.current.token_id} if entry.current is not None else set())
 
 
-def _of_current(was: Entry, entry: Entry) -> str:
+def _of_current(was: Entry, entry: Entry) -> What | None:
     if entry.current is None:
-        return ""
+        return None
     old = was.current
     same = old is not None and old.token_id == entry.current.token_id
     if same and old is not None and old.version == entry.current.version:
-        return ""
+        return None
     if was.intent is not None and entry.intent is None:
         return DONE[was.intent.kind]
     return "recorded"
 
 
-def _of_leaving(was: Entry, entry: Entry) -> Iterable[str]:
+def _of_leaving(was: Entry, entry: Entry) -> Iterable[What]:
     old, current = was.current, entry.current
     if old is None or current is None or (old.left_ms is None) == (current.left_ms is None):
         return ()
@@ -176,13 +201,13 @@ def _why(was: Entry, entry: Entry) -> str:
 
 
 def _closed(version: LedgerVersion, row: Closed, *, run: str | None) -> Event:
-    what = "revoked" if row.token_id is not None and row.outcome in REVOKED else "closed"
+    ours = row.token_id is not None and row.outcome in REVOKED
     return Event(
         at_ms=row.at_ms,
         version=version.number,
         run=run,
         label=row.label,
-        what=what,
+        what="revoked" if ours else "closed",
         token_id=row.token_id,
         why=row.outcome,
     )

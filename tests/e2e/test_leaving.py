@@ -10,7 +10,7 @@ import pytest
 from reconciler.model import VersionState
 from reconciler.state.ledger_text import to_text
 from tests.e2e.test_story import held
-from tests.support.fleet import Fleet
+from tests.support.fleet import Fleet, judged
 
 BOTS = tuple({"label": f"bot-{number}"} for number in range(6))
 BOT = {"label": "bot", "path": "prod/bot"}
@@ -151,9 +151,9 @@ def test_a_label_that_returns_stays(fleet: Fleet) -> None:
     assert fleet.secret("prod/bot").version == version
     fleet.assert_whole()
     fleet.assert_quiet()
-    told = fleet.must("history", "--label", "bot").out
-    assert "left" in told
-    assert "returned" in told
+    told = fleet.must("history", "--label", "bot", "--format", "json").out
+    words = [event["what"] for event in judged("history", told)["events"]]
+    assert words.count("left") == words.count("returned") == 1
 
 
 def test_a_label_that_returns_elsewhere_rotates(fleet: Fleet) -> None:
