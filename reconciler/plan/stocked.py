@@ -27,8 +27,10 @@ What goes, goes by evidence. It is held instead, by the first line that fits:
     somebody used it                                    hold reserve_used
     it is not listed, and can't be asked                hold missing
     uses prove nothing within the overlap               hold unproven
-    it is not fresh, so somebody may have read it, and  hold overlap
-    its overlap since our last use is not over
+    it is not fresh, so somebody may have read it, or   hold overlap
+    a use is shown that is later than ours, if only
+    within the doubt; and its overlap since that use,
+    or since our last one, is not over
 
 Where the exchange granted other scopes than were asked for, what is short is held; so
 it is where a derive was seen to end another token (``capped``).
@@ -61,7 +63,7 @@ from reconciler.plan.tasks import (
     RevokeReserve,
 )
 from reconciler.plan.vocabulary import Action, Reason
-from reconciler.state import RESERVE_FOLDER, Entry, Reserve, leftovers
+from reconciler.state import RESERVE_FOLDER, Entry, Reserve, leftovers, never_used
 
 FROM_THE_RESERVE = "from the reserve"
 
@@ -280,8 +282,9 @@ def _held(
     doubt_ms = setting.doubt_within(overlap_ms)
     if doubt_ms is None:
         return Finding(Action.HOLD, Reason.UNPROVEN, setting.doubt_text)
-    ends_ms = kept.ours_until_ms + overlap_ms + doubt_ms
-    if not kept.fresh and now_ms < ends_ms:
+    last_ms = max(kept.ours_until_ms, live.last_used_at_ms or 0)
+    ends_ms = last_ms + overlap_ms + doubt_ms
+    if not never_used(kept, live) and now_ms < ends_ms:
         return Finding(Action.HOLD, Reason.OVERLAP, f"until {iso(ends_ms)}")
     return None
 

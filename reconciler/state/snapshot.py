@@ -24,6 +24,7 @@ from reconciler.model import (
     VersionState,
 )
 from reconciler.state.codec import LEFT_OUT
+from reconciler.state.kept import Reserve
 from reconciler.state.ledger import Current, Ledger, Retiring, Uses
 from reconciler.state.lost import interrupted
 from reconciler.state.uses import Look
@@ -210,7 +211,7 @@ def only_ours(used_at_ms: int | None, ours_until_ms: int) -> bool:
     return used_at_ms is None or used_at_ms <= ours_until_ms
 
 
-def never_used(token: Current | Retiring, live: LiveToken | None) -> bool:
+def never_used(token: Current | Retiring | Reserve, live: LiveToken | None) -> bool:
     """Return whether nobody but us was ever shown to use a token."""
     used_at_ms = live.last_used_at_ms if live is not None else None
     return token.fresh and only_ours(used_at_ms, token.ours_until_ms)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.model import VersionState
+from reconciler.model import MINUTE_MS, VersionState
 from reconciler.state import Intent
 from tests.e2e.conftest import NewFleet
 from tests.e2e.test_doctor import found
@@ -137,6 +137,34 @@ def test_a_reserve_under_the_path_of_another_label(fleet: Fleet) -> None:
     assert not fleet.sandbox.state.token(kept.token_id).live
     fleet.assert_whole()
     fleet.assert_quiet()
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["goes on", "once"])
+def test_a_use_that_may_be_ours_does_not_end_a_reserve(new_fleet: NewFleet, *, again: bool) -> None:
+    """Uses are shown so coarsely that this one may be our own: nobody calls the reserve
+    used. It goes by evidence all the same, as one that somebody may have.
+    """
+    grain_ms = 10 * MINUTE_MS
+    with new_fleet(last_used_grain_ms=grain_ms) as fleet:
+        fleet.later(milliseconds=grain_ms + MINUTE_MS - fleet.sandbox.state.now_ms() % grain_ms)
+        fleet.defaults = {"overlap": "1h"}
+        fleet.begin({**BOT, "reserve": 1})
+        (kept,) = reserve(fleet)
+        fleet.later(minutes=11)
+        fleet.sandbox.state.touch(kept.token_id)
+        fleet.must("plan")  # its list is a use that the next one shows
+        fleet.write({**BOT, "reserve": 0})
+        done = fleet.must("apply", "--yes")
+        assert fleet.sandbox.state.token(kept.token_id).live, "somebody used it a moment ago"
+        assert done.last_line == "applied 0, failed 0, held 1, not tried 0"
+        fleet.assert_quiet()
+        fleet.later(minutes=50)
+        if again:
+            fleet.sandbox.state.touch(kept.token_id)
+        fleet.later(minutes=40)
+        done = fleet.attempt("apply", "--yes")
+        assert fleet.sandbox.state.token(kept.token_id).live is again, done
+        assert ("somebody uses a token of the reserve" in done.out) is again
 
 
 def test_documents_of_no_reserve_are_named(stocked: Fleet) -> None:
