@@ -657,7 +657,8 @@ class Fleet:
         for retiring in entry.retiring:
             if row["reason"] == "superseded" and retiring.token_id == token_id:
                 overlap_ms = retiring.not_before_ms - retiring.superseded_at_ms
-                ripe_ms = max(retiring.not_before_ms, used_ms + overlap_ms)
+                doubt_ms = doubt_of(ledger.uses) or 0  # the last use may be shown so late
+                ripe_ms = max(retiring.not_before_ms, used_ms + overlap_ms + doubt_ms)
                 waited = any(
                     h["label"] == row["label"] and h["reason"] in WAITS for h in clean["holds"]
                 )
