@@ -21,8 +21,9 @@ One change, step by step (a derive is a rotation without a predecessor):
 Modules: ``lease`` (who may write the ledger), ``again`` (the same call again while
 Vault is busy), ``commit`` (was a write of a secret applied?), ``send`` (steps 1 and 2),
 ``derive`` (steps 3 to 6), ``rewrite`` (restore, rollback, adopt: steps 1, 5 and 6 for a
-token that lives already), ``revoke`` (step 7), ``recover``, ``undo`` (an intent that
-was not committed), and ``changes`` (from a row of the plan to its step).
+token that lives already), ``older`` (other versions that hold a token's id), ``revoke``
+(step 7), ``recover``, ``undo`` (an intent that was not committed), and ``changes``
+(from a row of the plan to its step).
 
 Rules this package keeps:
 
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     )
     from reconciler.protocol.found import Recovery
     from reconciler.protocol.lease import LedgerWriter
+    from reconciler.protocol.older import other_holder
     from reconciler.protocol.outcome import (
         Ending,
         Outcome,
@@ -168,6 +170,7 @@ __all__ = [
     "fix_version",
     "held",
     "not_tried",
+    "other_holder",
     "recover_intent",
     "remove_placeholder",
     "restore",
@@ -245,6 +248,7 @@ __getattr__ = on_demand(
             "settled",
             "unrecorded",
         ),
+        "older": ("other_holder",),
         "own_use": ("OWN_USE_MS", "SIGN_BEFORE_MS", "TOO_LATE", "sign_stored"),
         "prove": ("why_unproven",),
         "found": ("Recovery",),

@@ -48,9 +48,7 @@ from reconciler.model import (
     Credentials,
     LiveToken,
     Secret,
-    SecretVersion,
     VersionId,
-    VersionState,
 )
 from reconciler.plan import Evidence
 from reconciler.protocol.again import until_answered
@@ -71,6 +69,7 @@ from reconciler.protocol.effects import (
     WriteLedger,
 )
 from reconciler.protocol.emptying import empty_first
+from reconciler.protocol.older import SECRETS_TRIED, newest_holder
 from reconciler.protocol.outcome import (
     Outcome,
     applied,
@@ -96,7 +95,6 @@ from reconciler.state import (
 )
 
 EMPTY_TRIES = 5
-SECRETS_TRIED = 3
 UNKNOWN_ID = frozenset({400, 404})
 """What a DELETE of an id that does not exist may be answered with: 400 by the exchange,
 404 by what lies in between, or by a later exchange."""
@@ -253,7 +251,7 @@ def confirm_gone(
     tried: tuple[Secret, ...] = ()
     version: int | None = None
     while len(tried) < SECRETS_TRIED:
-        content = yield from _holder(path or entry.path, token_id, version)
+        content = yield from newest_holder(path or entry.path, token_id, version)
         if isinstance(content, (Refused, Unclear)):
             return not_tried(content.sentence)
         if content is None or content.secret is None:
@@ -298,20 +296,6 @@ def _ask(label: str, credentials: Credentials) -> Step[Outcome | None]:
 def _is_unsigned(entry: Entry, token_id: str) -> bool:
     rows: tuple[Current | Retiring | None, ...] = (entry.current, *entry.retiring)
     return any(row.unsigned for row in rows if row is not None and row.token_id == token_id)
-
-
-def _holder(
-    path: str, token_id: str, version: int | None
-) -> Step[SecretVersion | Refused | Unclear | None]:
-    """Return the newest readable version up to ``version`` that holds the pair."""
-    content = yield from ReadSecret(path=path, version=version)
-    while not isinstance(content, (Refused, Unclear)):
-        if content.field(TOKEN_ID) == token_id and content.secret is not None:
-            return content
-        if content.state is VersionState.ABSENT or content.version <= 1:
-            return None
-        content = yield from ReadSecret(path=path, version=content.version - 1)
-    return content
 
 
 def _start(label: str, token_id: str, reason: str) -> Step[Outcome]:

@@ -5,7 +5,7 @@ Steps 1, 5 and 6 without a derive.
     kind      what is written             what is recorded
     --------  --------------------------  --------------------------------------------
     restore   the current token, from an  the same token is current at the new version
-              older version
+              older version that signs
     rollback  a retiring predecessor,     the predecessor is current, the successor
               from an older version       retires
     adopt     what a person brought       the token is current; one from the label's
@@ -26,7 +26,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from reconciler.model import USE_MARGIN_MS, LiveToken, Secret, VersionId
+from reconciler.model import (
+    USE_MARGIN_MS,
+    Credentials,
+    LiveToken,
+    Secret,
+    SecretVersion,
+    VersionId,
+)
 from reconciler.protocol.again import until_answered
 from reconciler.protocol.commit import (
     Committed,
@@ -51,6 +58,7 @@ from reconciler.protocol.effects import (
     Written,
     time_of_record,
 )
+from reconciler.protocol.older import other_holder
 from reconciler.protocol.outcome import (
     Ending,
     Outcome,
@@ -60,7 +68,7 @@ from reconciler.protocol.outcome import (
     not_tried,
     unrecorded,
 )
-from reconciler.protocol.prove import Works, prove_stored, record_unsigned, why_unproven
+from reconciler.protocol.prove import Works, Wrong, prove_stored, record_unsigned, why_unproven
 from reconciler.protocol.undo import close_rewrite, kept_at, leaving
 from reconciler.state import (
     OPERATION_ID,
@@ -141,8 +149,8 @@ def restore(
 ) -> Step[Outcome]:
     """Write the current token's content again, from the version that still holds it.
 
-    It signs first. What does not is recorded as such, so that the token is replaced.
-    ``kind`` is RESTORE or REWRITE.
+    It signs first. What does not is recorded as such, so that the token is replaced; a
+    RESTORE tries what other versions hold before. ``kind`` is RESTORE or REWRITE.
     """
     content = yield from ReadSecret(path=place.path, version=place.source)
     if isinstance(content, (Refused, Unclear)):
@@ -154,6 +162,12 @@ def restore(
             "run again"
         )
     proof = yield from prove_stored(place.label, credentials)
+    if isinstance(proof, Wrong) and kind is IntentKind.RESTORE:
+        other = yield from _another_version(place, credentials)
+        if isinstance(other, Outcome):
+            return other
+        if other is not None:
+            content, credentials, proof = other
     if isinstance(proof, Outcome):
         return proof
     if not isinstance(proof, Works):
@@ -175,7 +189,31 @@ def restore(
         secret=credentials.secret,
         overlap_ms=0,
     )
-    return (yield from rewrite_secret(run, task))
+    done = yield from rewrite_secret(run, task)
+    if content.version == place.source or done.status is not Ending.APPLIED:
+        return done
+    what = f"from version {content.version}, because version {place.source} does not sign"
+    return dataclasses.replace(done, sentence=f"{done.sentence}, {what}")
+
+
+def _another_version(
+    place: Place, refused: Credentials
+) -> Step[tuple[SecretVersion, Credentials, Works] | Outcome | None]:
+    """Return another version that holds the token, and signs; None where none does."""
+    tried: tuple[Secret, ...] = (refused.secret,)
+    while True:
+        content = yield from other_holder(place.path, refused.token_id, tried)
+        if isinstance(content, (Refused, Unclear)):
+            return failed(content.sentence)
+        credentials = credentials_of(content) if content is not None else None
+        if content is None or credentials is None:
+            return None
+        proof = yield from prove_stored(place.label, credentials)
+        if isinstance(proof, Outcome):
+            return proof
+        if isinstance(proof, Works):
+            return content, credentials, proof
+        tried = (*tried, credentials.secret)
 
 
 def rollback(

@@ -4,7 +4,8 @@
     ------  ----------------------------  ----------------------------------------------
     none    secrets below the prefix      stop: a ledger is lost
     none    -                             write the ledger, derive
-    there   signs                         nothing to do, and not one write
+    there   signs, or another version of  nothing to do, and not one write
+            it does
     there   refused, the clock is right   derive anew; the old id is closed, or retires
                                           if the list still has it
     there   gone                          the same
@@ -39,9 +40,10 @@ from reconciler.run.effects import CheckIdentity, ReadSigner, Stage, Then
 from reconciler.run.identity import unallowed
 from reconciler.run.lease import holding_lease, record, refuse_undone
 from reconciler.run.listing import list_signed_by, refuse_wrong_exchange
-from reconciler.run.observe import manager_signer, refuse_lost_ledger
+from reconciler.run.observe import manager_entry, manager_signer, refuse_lost_ledger
 from reconciler.run.reads import read_ledger, read_meta, read_mount_life, read_secret
 from reconciler.run.session import Session
+from reconciler.run.stand_in import by_another_version
 from reconciler.state import (
     LEDGER_NAME,
     Entry,
@@ -70,7 +72,7 @@ def bootstrap_manager(session: Session) -> Stage[Outcome]:
     refuse_wrong_exchange(ledger, session.api_url)
     yield from _refuse_ending(session)
     signer = yield from manager_signer(manifest, ledger)
-    if signer is not None and (yield from _signs(signer)):
+    if signer is not None and (yield from _signing(session, ledger, signer)) is not None:
         return applied("the manager's token signs: nothing to do", signer.token_id)
     reply = yield from CheckIdentity(derives=1, profile_id=ledger.profile_id)
     if isinstance(reply, ReconcilerError):
@@ -119,7 +121,9 @@ def _recover(session: Session, profile_id: int) -> Stage[Outcome]:
 def _derive(session: Session, spec: TokenSpec, profile_id: int) -> Stage[Outcome]:
     ledger = (yield from ReadDesk()).ledger
     found = yield from manager_signer(session.manifest, ledger)
-    if found is not None and (yield from _signs(found)):
+    if found is not None:
+        found = yield from _signing(session, ledger, found)
+    if found is not None:
         if (yield from ReadSigner()).credentials is None:
             yield from UseSigner(credentials=found)
         outcome = applied("the interrupted bootstrap is finished", found.token_id)
@@ -148,10 +152,17 @@ def _manager_spec(session: Session) -> TokenSpec:
     raise ReconcilerError(f"the manager {manager} is not among the manifest's tokens")
 
 
-def _signs(signer: Credentials) -> Step[bool]:
-    """Return whether the exchange takes the pair; ExchangeError if nobody can know."""
+def _signing(session: Session, ledger: Ledger, signer: Credentials) -> Step[Credentials | None]:
+    """Return the pair that the exchange takes; ExchangeError if nobody can know.
+
+    It is the given one, or what another version holds beside the same id.
+    """
     listing = yield from list_signed_by(signer)
-    return listing is not None and listing.find(signer.token_id) is not None
+    if listing is not None:
+        return signer if listing.find(signer.token_id) is not None else None
+    entry = manager_entry(session.manifest, ledger)
+    other = (yield from by_another_version(signer, entry)) if entry is not None else None
+    return other[0] if other is not None else None
 
 
 def refuse_occupied(session: Session, ledger: Ledger, spec: TokenSpec) -> Step[None]:

@@ -142,7 +142,7 @@ def _snapshot(manifest: Manifest, api_url: str, earlier: Observed | None) -> Ste
     signer = yield from find_signer(manifest, ledger)
     before = yield from ReadClock()
     paths = _paths(manifest, ledger)
-    asking = partial(list_or_stand_in, signer, _manager_entry(manifest, ledger))
+    asking = partial(list_or_stand_in, signer, manager_entry(manifest, ledger))
     found, metas = yield from Together(steps=(asking, partial(read_metas, paths)), width=2)
     assert isinstance(found, tuple)  # noqa: S101  # the first of the two
     assert isinstance(metas, dict)  # noqa: S101  # the second
@@ -247,14 +247,14 @@ def _managers_former(manifest: Manifest) -> str | None:
     return next((s.was for s in manifest.tokens if s.label == manifest.manager), None)
 
 
-def _manager_entry(manifest: Manifest, ledger: Ledger) -> Entry | None:
+def manager_entry(manifest: Manifest, ledger: Ledger) -> Entry | None:
     """Return what is known of the manager, which may still have its former label."""
     entry = ledger.tokens.get(manifest.manager)
     return entry or ledger.tokens.get(_managers_former(manifest) or "")
 
 
 def _why_no_signer(manifest: Manifest, ledger: Ledger) -> Step[str]:
-    entry = _manager_entry(manifest, ledger)
+    entry = manager_entry(manifest, ledger)
     if any(row.label == manifest.manager for row in ledger.released) and entry is None:
         return f"the manager {manifest.manager} was released"
     if entry is None or entry.current is None:
@@ -270,7 +270,7 @@ def manager_signer(manifest: Manifest, ledger: Ledger) -> Step[Credentials | Non
 
     So a deleted secret locks nobody out.
     """
-    entry = _manager_entry(manifest, ledger)
+    entry = manager_entry(manifest, ledger)
     if entry is None or entry.current is None:
         return None
     current = entry.current

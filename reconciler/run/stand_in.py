@@ -5,6 +5,9 @@
     signs                   (any)                          it is the run's signer
     is the environment's    (any)                          what it gets is the answer
     has no answer           (any)                          the same
+    is refused (401), and   (any)                          that is the run's signer, and
+    another version of its                                 an apply restores it
+    secret signs
     is refused (401)        none that signs                a person is needed
     is refused (401)        signs, and its list still has  a person is needed: the
                             the manager's token            token lives, its secret is
@@ -23,8 +26,16 @@ so far were ours (``closing``).
 
 from __future__ import annotations
 
-from reconciler.model import Credentials
-from reconciler.protocol import Listing, ReadSecret, Refused, Step, Unclear, VerifyToken
+from reconciler.model import Credentials, Secret, SecretVersion
+from reconciler.protocol import (
+    Listing,
+    ReadSecret,
+    Refused,
+    Step,
+    Unclear,
+    VerifyToken,
+    other_holder,
+)
 from reconciler.run.effects import ReadSigner, Say
 from reconciler.run.listing import believed_list
 from reconciler.state import Entry, Reserve, credentials_of
@@ -41,6 +52,9 @@ def list_or_stand_in(
     refused = isinstance(reply, Refused) and reply.is_of_signature
     pinned = (yield from ReadSigner()).pinned
     if refused and not pinned and manager is not None and manager.current is not None:
+        other = yield from by_another_version(signer, manager)
+        if other is not None:
+            return other
         for kept in sorted(manager.reserve, key=lambda kept: (kept.created_at_ms, kept.token_id)):
             found = yield from _signed_by(kept)
             if found is not None and found[1].find(manager.current.token_id) is None:
@@ -52,6 +66,25 @@ def list_or_stand_in(
                 return found
     listing = yield from believed_list(reply)
     return signer, listing
+
+
+def by_another_version(
+    refused: Credentials, manager: Entry
+) -> Step[tuple[Credentials, Listing] | None]:
+    """Return what another version of the manager's secret signs.
+
+    None where no other one holds its token beside another secret, and signs.
+    """
+    tried: tuple[Secret, ...] = (refused.secret,)
+    while True:
+        content = yield from other_holder(manager.path, refused.token_id, tried)
+        pair = credentials_of(content) if isinstance(content, SecretVersion) else None
+        if pair is None:
+            return None
+        listing = yield from VerifyToken(credentials=pair)
+        if isinstance(listing, Listing) and listing.find(pair.token_id) is not None:
+            return pair, listing
+        tried = (*tried, pair.secret)
 
 
 def _signed_by(kept: Reserve) -> Step[tuple[Credentials, Listing] | None]:

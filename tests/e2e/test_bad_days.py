@@ -378,6 +378,35 @@ def test_a_harmed_manager_locks_nobody_out(fleet: Fleet) -> None:
     fleet.assert_quiet()
 
 
+@pytest.mark.parametrize("first", [("bootstrap",), ("plan",), ("apply", "--yes")])
+def test_an_older_secret_signs_where_the_newest_one_left_is_wrong(
+    fleet: Fleet, first: tuple[str, ...]
+) -> None:
+    """The manager's secret was edited by hand and restored, and the restored version is
+    deleted: of what is left, the newest does not sign, and an older one does. The same
+    of a bot. Nobody is needed.
+    """
+    fleet.begin(BOT)
+    for name in ("reconciler", "prod/bot"):
+        with fleet.store() as store:
+            good = store.read(f"{fleet.prefix}/{name}")
+            wrong = Secret("bm90IHRoZSBzZWNyZXQgb2YgdGhpcyB0b2tlbg==")
+            fields = dict(good.fields or ())
+            store.write(f"{fleet.prefix}/{name}", fields, secret=wrong, cas=good.version)
+    fleet.must("apply", "--yes")
+    ids = [fleet.use(name) for name in ("reconciler", "prod/bot")]
+    for name in ("reconciler", "prod/bot"):
+        with fleet.store() as store:
+            store.delete_version(f"{fleet.prefix}/{name}", fleet.secret(name).version)
+    alone = {"LIMITLESS_IDENTITY_TOKEN": None}
+    fleet.must(*first, environ=alone)
+    done = fleet.must("apply", "--yes", environ=alone)
+    assert [fleet.use(name) for name in ("reconciler", "prod/bot")] == ids, done
+    assert fleet.live("bot")[0].token_id == ids[1]
+    fleet.assert_whole()
+    fleet.assert_quiet()
+
+
 # --- the ledger ---
 
 EVERY_COMMAND: tuple[tuple[str, ...], ...] = (
