@@ -172,9 +172,9 @@ class VaultClient:
         """Read what is at a path below ``/v1/``."""
         return self._read("GET", path, query)
 
-    def list(self, path: str) -> Answer:
+    def list(self, path: str, query: Mapping[str, str] | None = None) -> Answer:
         """List what is below a path."""
-        return self._read("LIST", path, None)
+        return self._read("LIST", path, query)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Answer:
         """Send a document, once."""

@@ -1,4 +1,6 @@
-"""The metadata of many paths in one reply: OpenBao's SCAN of ``detailed-metadata``.
+"""What lies below a path, in as many replies as that takes.
+
+The metadata of many paths come in one: OpenBao's SCAN of ``detailed-metadata``.
 
 Rules this module keeps:
 
@@ -10,8 +12,10 @@ Rules this module keeps:
    is wrong, if anything is.
 3. Only what was asked for is kept. Pages are few, and a page without news is the last.
 
-OpenBao 2.7 answers with everything in one reply, whatever ``after`` says, and refuses a
-``limit`` above the policy's own with a 403: so none is sent.
+OpenBao 2.7 answers a SCAN with everything in one reply, whatever ``after`` says, and
+refuses a ``limit`` above the policy's own with a 403: so none is sent. A LIST is paged
+by ``after``, and cut by a policy's ``pagination_limit`` without a word as well;
+HashiCorp Vault takes no notice of ``after``.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ WORTH_A_PAGE = 16
 """So many missing paths are worth another page; fewer are read singly as quickly."""
 
 _log = logging.getLogger(__name__)
+
+AskPage = Callable[[dict[str, str]], Reply]
+"""Asks for a page of a LIST, again where that may help."""
 
 Ask = Callable[[dict[str, str]], Reply | BaseException]
 """Asks for a page; given the query's parameters."""
@@ -90,3 +97,21 @@ def _last_of(reply: Reply, info: dict[str, Any]) -> str:
     """Return the name that the next page begins after: the last in the page's order."""
     keys = (reply.data or {}).get("keys")
     return str(keys[-1]) if isinstance(keys, list) and keys else max(info)
+
+
+def all_keys(ask: AskPage) -> set[str] | Reply:
+    """Return all keys of a LIST; the reply that is none, where there is one."""
+    found: set[str] = set()
+    query: dict[str, str] = {}
+    while True:
+        reply = ask(query)
+        if reply.says_absent:
+            return found
+        keys = (reply.data or {}).get("keys") if reply.status == HTTPStatus.OK else None
+        if not isinstance(keys, list):
+            return reply
+        news = set(map(str, keys)) - found
+        if not news:
+            return found
+        found |= news
+        query = {"after": str(keys[-1])}

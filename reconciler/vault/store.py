@@ -36,7 +36,7 @@ from reconciler.vault.failures import METADATA_CAS, Explainer
 from reconciler.vault.http import Call, Reply, Request, VaultClient
 from reconciler.vault.login import Mask, no_mask
 from reconciler.vault.mounts import refuse_engine
-from reconciler.vault.scan import Scanner
+from reconciler.vault.scan import Scanner, all_keys
 from reconciler.vault.settings import VaultSettings
 from reconciler.vault.token import LOOKUP_SELF, LoginToken, Tell, tell_nobody
 
@@ -337,14 +337,11 @@ class SecretStore:
             raise VaultUnclearError(
                 f"folders are nested {_LIST_DEPTH_MAX} deep at {call.path}: tidy up there"
             )
-        reply = self._ask(call, lambda: self._client.list(call.path.rstrip("/")))
-        if reply.says_absent:
-            return
-        data = reply.data if reply.status == HTTPStatus.OK else None
-        keys = (data or {}).get("keys")
-        if not isinstance(keys, list):
-            raise self._failure(call, reply)
-        for key in sorted(map(str, keys)):  # `a/` sorts as all that lies below it
+        place = call.path.rstrip("/")
+        keys = all_keys(lambda query: self._ask(call, lambda: self._client.list(place, query)))
+        if isinstance(keys, Reply):
+            raise self._failure(call, keys)
+        for key in sorted(keys):  # `a/` sorts as all that lies below it
             below = f"{folder}/{key}".removesuffix("/")
             if key.endswith("/") and is_safe_path(below):
                 yield from self._walk(below, depth=depth + 1)
