@@ -36,7 +36,12 @@ from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
 
 _HOST = "127.0.0.1"
-_PORT_TRIES_MAX = 20  # until two neighbouring ports are free
+_PORT_TRIES_MAX = 500
+"""Until two neighbouring ports are free.
+
+After thousands of short connections most of the ports that the kernel gives to those are
+taken for another minute.
+"""
 _START_TRIES_MAX = 3  # ports may be taken between our look and the server's bind
 _POLL_S = 0.02
 _PROBE_TIMEOUT_S = 1.0
