@@ -39,8 +39,8 @@ _HOST = "127.0.0.1"
 _PORT_TRIES_MAX = 500
 """Until two neighbouring ports are free.
 
-After thousands of short connections most of the ports that the kernel gives to those are
-taken for another minute.
+After thousands of short connections most of the ports that the kernel gives to those
+are taken for another minute.
 """
 _START_TRIES_MAX = 3  # ports may be taken between our look and the server's bind
 _POLL_S = 0.02
