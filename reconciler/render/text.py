@@ -36,6 +36,7 @@ from reconciler.plan import (
     Alarm,
     Change,
     Plan,
+    Reason,
     Side,
     alarms_of,
     gained_scopes,
@@ -199,10 +200,13 @@ def _row(change: Change, column: int, width: int | None, paint: Paint) -> str:
 
 def _not_touched(plan: Plan, width: int | None, paint: Paint) -> list[str]:
     lines = [paint(f"{not_touched_count(plan)} not touched:", bold=True)]
+    held = {change.label for change in plan.changes if change.reason is Reason.TWIN}
     for row in plan.not_touched:
         if is_named(row):
             head = f"  {row.kind.value:<7}  {subject(row.label or '')}  {safe(row.token_id)}"
-            lines.append(paint(line(head, twin_sentence(row), width), fg="yellow"))
+            said = row.label in held and not (row.probably_ours or row.perhaps_ours)
+            told = head if said else line(head, twin_sentence(row), width)
+            lines.append(paint(told, fg="yellow"))
     named, more = foreign_shown(plan)
     lines += [
         f"  foreign  {safe(row.label) if row.label else '(no label)'}  {short(row.token_id)}"

@@ -45,7 +45,7 @@ from reconciler.render.words import (
 )
 from reconciler.state.snapshot import Kind
 from tests.support.hostile import assert_harmless, hostile, text_without_surrogates
-from tests.support.values import API_URL, NOW_MS
+from tests.support.values import API_URL, NOW_MS, ledger, live, manifest, observed, spec
 from tests.support.worlds import Scene, scenes
 
 if TYPE_CHECKING:
@@ -536,6 +536,14 @@ nothing to do, 5 kept
 def short_digest_line(made: Plan) -> str:
     """The last line of a plan."""
     return f"digest {made.digest()[:19]}…\n"
+
+
+def test_what_a_twin_is_is_told_once() -> None:
+    """The held row says it, and what to do; an old fleet has a twin for each label."""
+    wanted = manifest(spec("bot"))
+    text = plan_text(plan(wanted, observed(ledger({}), live("id-9", "bot")), now_ms=NOW_MS))
+    assert "a token with this label lives that we did not derive" in text
+    assert "  twin     bot  id-9\n" in text
 
 
 def test_plan_text_is_whole() -> None:
