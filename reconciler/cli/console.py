@@ -102,6 +102,17 @@ def print_raw(text: str) -> None:
         click.echo(text, err=True)
 
 
+def complain_amid(text: str) -> None:
+    """Print text on standard error from a signal's handler, if that is still open.
+
+    It may cut in on a write to the same stream, and Python refuses a write within a
+    write with RuntimeError. So this one goes past the stream.
+    """
+    shown = log.current.message(text) if log.current.json else text
+    with _above_footers(), contextlib.suppress(AttributeError, OSError, ValueError):
+        os.write(sys.stderr.fileno(), f"{shown}\n".encode())
+
+
 def tell(event: str, level: str = "info", **fields: Any) -> None:
     """Log an event that people are told otherwise, or not at all (``log``)."""
     if log.current.json:

@@ -26,6 +26,7 @@ from reconciler.cli.console import (
     colour_wanted,
     columns,
     complain,
+    complain_amid,
     footed,
     print_result,
     remove_footers,
@@ -168,8 +169,11 @@ class BarProgress(LineProgress):
             self._draw("")
 
     def _draw(self, text: str) -> None:
-        """Put a text in place of the line that the cursor is in (rule 1)."""
-        with contextlib.suppress(OSError, ValueError):
+        """Put a text in place of the line that the cursor is in (rule 1).
+
+        A signal's handler may come here amid a write, which raises RuntimeError.
+        """
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
             sys.stdout.write(f"\r{text}{_REST_CLEARED}")
             sys.stdout.flush()
 
@@ -226,10 +230,10 @@ def defer_signals(driver: Driver) -> Iterator[None]:
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         if driver.stopping.is_set():
             remove_footers()
-            complain("stopped at once: the next run recovers")
+            complain_amid("stopped at once: the next run recovers")
             os._exit(Exit.PARTIAL)
         driver.stopping.set()
-        complain("finishing the step in flight, then stopping; once more stops at once")
+        complain_amid("finishing the step in flight, then stopping; once more stops at once")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask_to_stop)

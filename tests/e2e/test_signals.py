@@ -95,6 +95,43 @@ def test_a_signal_finishes_the_step_in_flight(fleet: Fleet, number: signal.Signa
     assert derives(fleet) == before + len(LABELS), "nothing was derived twice"
 
 
+AMID_A_LINE = """
+import threading
+from reconciler.cli.console import complain
+from reconciler.cli.progress import defer_signals
+
+class Driver:
+    stopping = threading.Event()
+
+with defer_signals(Driver()):
+    print("ready", flush=True)
+    complain("x" * 1_000_000)
+    print(Driver.stopping.is_set())
+"""
+
+
+def test_a_signal_amid_a_line_that_is_being_written() -> None:
+    """The handler has something to say on the very stream that a line goes to: Python
+    refuses a write within a write.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", AMID_A_LINE],
+        env={"PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.3)  # nobody reads the line, so it is stuck in the middle
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "True\n"), err[-2000:]
+    assert "finishing the step in flight" in err
+    assert err.count("x") == 1_000_000
+
+
 def test_two_signals_stop_at_once(fleet: Fleet) -> None:
     """The second one ends the process in the middle of a derive; the next run revokes
     what was lost, and completes.
