@@ -259,7 +259,6 @@ def _of_ledger(driver: Driver, session: Session) -> Generator[Check, None, bool]
         yield _fail("ledger", ends)
     elif ledger is None:
         yield _missing(driver, session)
-        return False
     elif ledger.api_url != session.api_url:
         yield _fail(
             "ledger",
@@ -269,7 +268,7 @@ def _of_ledger(driver: Driver, session: Session) -> Generator[Check, None, bool]
         raise _Stopped
     else:
         yield _ok("ledger", f"at {place}, version {version}")
-    return True
+    return ledger is not None
 
 
 def _missing(driver: Driver, session: Session) -> Check:
